@@ -1,0 +1,70 @@
+# The usual commands; each is what it looks like, so nothing here is needed to work on the project.
+# Tools and build results live in .tmp, out of the way of Go and of Git.
+
+TMP      := .tmp
+LINTER   := $(TMP)/bin/golangci-lint
+LINT_TAG := v2.15.0
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# how often each benchmark runs: enough for benchstat to tell a change from noise
+COUNT    ?= 6
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race faults faults-long bench bench-peers lint format ci smoke image up down clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the binary into .tmp/bin/mailroom
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(TMP)/bin/mailroom .
+
+run: ## everything in one process on 127.0.0.1:8080
+	go run .
+
+test: ## all tests; those that need a redis-server skip without one
+	go test ./...
+
+race: ## all tests with the race detector, in random order
+	go test -race -shuffle=on ./...
+
+faults: ## the fault suite in full, each fault many times; some minutes
+	MAILROOM_FAULTS=full MAILROOM_TEST_REDIS=required go test -count=1 -v -timeout 30m ./faults
+
+faults-long: ## an hour of faults at random (MAILROOM_FAULTS_MINUTES, MAILROOM_FAULTS_SEED)
+	MAILROOM_FAULTS=long MAILROOM_TEST_REDIS=required go test -count=1 -v -run TestAtRandom -timeout 24h ./faults
+
+bench: ## all benchmarks, ready for benchstat, into .tmp/bench.txt
+	@mkdir -p $(TMP)
+	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./... | tee $(TMP)/bench.txt
+
+bench-peers: ## Mailroom beside what one would run instead, and the ratios (see bench/peers.sh)
+	bench/peers.sh
+
+lint: $(LINTER) ## the linters of .golangci.yml
+	$(LINTER) run
+
+format: $(LINTER) ## format as the linters want it
+	$(LINTER) fmt
+
+ci: ## everything that a change has to pass
+	.ci/run
+
+smoke: ## build the binary, start it, ask it a few things, stop it
+	.ci/smoke
+
+image: ## the container image mailroom:local
+	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --tag mailroom:local .
+
+up: ## a gateway, Redis and the example services in containers
+	docker compose up --build
+
+down: ## stop them; what Redis stored stays
+	docker compose down
+
+clean: ## remove build results; tools stay
+	rm -rf $(TMP)/bin/mailroom $(TMP)/*.txt $(TMP)/*.log mailroom
+	find . -path ./$(TMP) -prune -o \( -name '*.test' -o -name '*.out' \) -type f -exec rm {} +
+
+$(LINTER):
+	GOBIN=$(CURDIR)/$(TMP)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_TAG)

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+const benchEnvelope = `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@example.com"}}`
+
+// benchEdge is a gateway without a network: what it does to one call.
+type benchEdge struct {
+	server *Server
+	table  *table
+	app    *fiber.App
+}
+
+func newBenchEdge() *benchEdge {
+	integer, object := json.RawMessage(`{"type":"integer"}`), json.RawMessage(
+		`{"type":"object","properties":{"name":{"type":"string"},"email":{"type":"string"}},"additionalProperties":false}`)
+	id := bus.Argument{Name: "id", In: bus.InPath, Schema: integer}
+	services := bus.Snapshot{"users": {Name: "users", Manifest: &bus.Manifest{Service: "users", Protocol: 1, Actions: []bus.Action{
+		{Name: "LIST_USERS", Routes: []string{"GET /users"}, Safe: true},
+		{Name: "COUNT_USERS", Routes: []string{"GET /users/count"}, Safe: true},
+		{Name: "GET_USER", Routes: []string{"GET /users/:id"}, Safe: true, Args: []bus.Argument{id}},
+		{
+			Name: "UPDATE_USER", Routes: []string{"PUT /users/:id", "PATCH /users/:id"},
+			Args: []bus.Argument{id, {Name: "user", In: bus.InBody, Schema: object}},
+		},
+		{Name: "SUSPEND_USER", Routes: []string{"POST /users/:id/suspend"}, Args: []bus.Argument{id}},
+	}}}}
+	log := slog.New(slog.DiscardHandler)
+	return &benchEdge{server: &Server{log: log}, table: buildTable(services, log), app: fiber.New()}
+}
+
+// call makes what Fiber lends for a call, until the benchmark ends.
+func (e *benchEdge) call(b *testing.B, method, uri, body string) *fiber.Ctx {
+	b.Helper()
+	request := &fasthttp.RequestCtx{}
+	request.Request.Header.SetMethod(method)
+	request.Request.SetRequestURI(uri)
+	if body != "" {
+		request.Request.Header.SetContentType("application/json")
+		request.Request.SetBodyString(body)
+	}
+	c := e.app.AcquireCtx(request)
+	b.Cleanup(func() { e.app.ReleaseCtx(c) })
+	return c
+}
+
+func BenchmarkMatch(b *testing.B) {
+	e := newBenchEdge()
+	for _, path := range []string{"/users/count", "/users/1", "/users/1/suspend"} {
+		b.Run(path[1:], func(b *testing.B) {
+			method := fiber.MethodGet
+			if path == "/users/1/suspend" {
+				method = fiber.MethodPost
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				segments, ok := split(path)
+				if r, _, _ := e.table.match(method, segments, nil); !ok || r == nil {
+					b.Fatal("no route")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkArguments takes a call over from Fiber, and makes and checks its
+// positional arguments.
+func BenchmarkArguments(b *testing.B) {
+	e := newBenchEdge()
+	for _, call := range []struct{ name, method, body, want string }{
+		{"path", fiber.MethodGet, "", `[1]`},
+		{"path and body", fiber.MethodPut, `{"name":"Oska","email":"oska@example.com"}`, `[1,{"name":"Oska","email":"oska@example.com"}]`},
+	} {
+		b.Run(call.name, func(b *testing.B) {
+			c := e.call(b, call.method, "/users/1", call.body)
+			segments, _ := split("/users/1")
+			r, params, _ := e.table.match(call.method, segments, make([]string, 0, 1))
+			b.ReportAllocs()
+			for b.Loop() {
+				in := copyCall(c)
+				if args, f := e.server.arguments(c, &in, r, params); f != nil || args != call.want {
+					b.Fatal(args, f)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRespond(b *testing.B) {
+	e := newBenchEdge()
+	c := e.call(b, fiber.MethodGet, "/users/1", "")
+	in := copyCall(c)
+	r, _, _ := e.table.match(fiber.MethodGet, []string{"users", "1"}, nil)
+	reply := bus.Reply{Meta: "worker=users.q4n7zj2mx6tbw5ra,attempt=1,queue=1.5,run=0.042", Envelope: benchEnvelope}
+	b.ReportAllocs()
+	for b.Loop() {
+		e.server.respond(c, &in, r, reply)
+	}
+	if c.Response().StatusCode() != fiber.StatusOK || string(c.Response().Body()) != benchEnvelope {
+		b.Fatal(c.Response())
+	}
+}
+
+func BenchmarkServerTiming(b *testing.B) {
+	meta := bus.ReplyMeta{Queue: 1500 * time.Microsecond, Run: 42 * time.Microsecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(serverTiming(meta, 3*time.Millisecond)) == 0 {
+			b.Fatal("nothing")
+		}
+	}
+}

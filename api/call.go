@@ -1,0 +1,364 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// call is one REST call, copied out of Fiber, which lends everything only
+// until its handler returns.
+type call struct {
+	method    string
+	path      string
+	query     string
+	body      string
+	id        uuid.UUID // the correlation ID
+	requestID string    // what the caller knows the call by
+	ownID     bool      // the caller gave that name, it is not the correlation ID
+	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
+	trace     string
+	began     time.Time
+}
+
+// handle conducts one call.
+func (s *Server) handle(c *fiber.Ctx) error {
+	in := copyCall(c)
+	if s.own(c, &in) {
+		return nil
+	}
+	segments, ok := split(in.path)
+	if !ok {
+		s.refuse(c, &in, nil, badRequest(problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
+		return nil
+	}
+	t := s.table.Load()
+	r, params, allowed := t.match(lookupMethod(in.method), segments, nil)
+	if r == nil {
+		s.unrouted(c, &in, t, segments, allowed)
+		return nil
+	}
+	args, f := s.arguments(c, &in, r, params)
+	if f == nil {
+		f = s.serve(c, &in, r, args)
+	}
+	if f != nil {
+		s.refuse(c, &in, r, f)
+	}
+	return nil
+}
+
+func copyCall(c *fiber.Ctx) call {
+	in := call{
+		method: strings.Clone(c.Method()),
+		path:   string(c.Context().URI().PathOriginal()),
+		query:  string(c.Context().URI().QueryString()),
+		body:   string(c.Request().Body()),
+		began:  time.Now(),
+	}
+	var err error
+	if in.id, err = uuid.NewV7(); err != nil {
+		in.id = uuid.New()
+	}
+	if own := c.Get(headerRequestID); saneRequestID(own) {
+		in.requestID, in.ownID = strings.Clone(own), true
+	} else {
+		in.requestID = in.id.String()
+	}
+	if trace := c.Get("traceparent"); saneTraceParent(trace) {
+		in.trace = strings.Clone(trace)
+	}
+	return in
+}
+
+// lookupMethod is the method whose route serves a call: HEAD is a GET without
+// the body.
+func lookupMethod(method string) string {
+	if method == http.MethodHead {
+		return http.MethodGet
+	}
+	return method
+}
+
+// split cuts a path into its decoded segments; a trailing slash is accepted.
+func split(path string) ([]string, bool) {
+	segments := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
+	for i, segment := range segments {
+		if !strings.Contains(segment, "%") {
+			if !utf8.ValidString(segment) {
+				return nil, false
+			}
+			continue
+		}
+		decoded, err := url.PathUnescape(segment)
+		if err != nil || !utf8.ValidString(decoded) || strings.ContainsRune(decoded, 0) {
+			return nil, false
+		}
+		segments[i] = decoded
+	}
+	return segments, true
+}
+
+// tooEarly reports whether a table that has no services says nothing about them
+// yet: the gateway had not looked when the call was matched.
+func (s *Server) tooEarly(t *table) bool {
+	return len(t.services) == 0 && (t != s.table.Load() || !s.ready())
+}
+
+// unrouted answers a call that no action serves.
+func (s *Server) unrouted(c *fiber.Ctx, in *call, t *table, segments, allowed []string) {
+	service := t.services[segments[0]]
+	switch {
+	case len(allowed) > 0 && in.method == http.MethodOptions:
+		writeAllow(c.Response(), allowHeader(allowed), in.requestID)
+	case len(allowed) > 0:
+		f := fail(codeMethodNotAllowed, in.method+" is not served here")
+		f.allow = allowHeader(allowed)
+		s.refuse(c, in, nil, f)
+	case service != nil && service.Manifest == nil:
+		s.refuse(c, in, nil, unavailable("no worker of "+segments[0]+" is running"))
+	case s.tooEarly(t):
+		s.refuse(c, in, nil, unavailable("Redis is not reachable"))
+	default:
+		s.refuse(c, in, nil, fail(codeNotFound, "no such route"))
+	}
+}
+
+func allowHeader(methods []string) string {
+	list := strings.Join(methods, ", ")
+	list = strings.Replace(list, http.MethodGet, "GET, HEAD", 1)
+	return list + ", OPTIONS"
+}
+
+// arguments makes the JSON array of a call's arguments.
+func (s *Server) arguments(c *fiber.Ctx, in *call, r *route, params []string) (string, *failure) {
+	dst := append(make([]byte, 0, 32+len(in.body)), '[')
+	dst, problems := r.arguments.appendPath(dst, params)
+	object, more, f := s.object(c, in, r)
+	if f != nil {
+		return "", f
+	}
+	if problems = append(problems, more...); len(problems) > 0 {
+		return "", badRequest(problems...)
+	}
+	if object != "" {
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, object...)
+	}
+	return string(append(dst, ']')), nil
+}
+
+// object makes the last argument, from the body or the query; empty: none.
+func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *failure) {
+	o := r.arguments.object
+	if r.object == bus.InQuery {
+		if o == nil {
+			return "", nil, nil
+		}
+		query, err := url.ParseQuery(in.query)
+		if err != nil {
+			return "", []problem{{Field: "query", Problem: "not valid percent-encoding"}}, nil //nolint:nilerr // it is told as a problem
+		}
+		values, problems := o.fromQuery(query)
+		if len(values) == 0 || len(problems) > 0 {
+			return "", problems, nil
+		}
+		return string(appendJSON(nil, values)), nil, nil
+	}
+	if len(in.body) == 0 {
+		if o == nil {
+			return "", nil, nil
+		}
+		return "", o.checkBody(map[string]any{}), nil
+	}
+	if f := checkMediaType(c); f != nil {
+		return "", nil, f
+	}
+	return checkObject(in.body, o)
+}
+
+// checkMediaType refuses a body that is not plain JSON.
+func checkMediaType(c *fiber.Ctx) *failure {
+	if c.Get(fiber.HeaderContentEncoding) != "" {
+		return fail(codeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
+	}
+	media, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	isJSON := media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
+	if media != "" && !isJSON {
+		return fail(codeUnsupportedMedia, "the body has to be JSON, with Content-Type: application/json")
+	}
+	return nil
+}
+
+func checkObject(body string, o *object) (string, []problem, *failure) {
+	if !utf8.ValidString(body) {
+		return "", []problem{{Field: "body", Problem: "not UTF-8"}}, nil
+	}
+	var value any
+	if err := json.Unmarshal([]byte(body), &value); err != nil {
+		what := "malformed JSON: " + err.Error()
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			what = "out of range: " + wrong.Value // a number that no float64 can hold
+		}
+		return "", []problem{{Field: "body", Problem: what}}, nil
+	}
+	if o != nil {
+		problems := o.checkBody(value)
+		if len(problems) == 0 {
+			problems = o.checkIntegers(body)
+		}
+		return body, problems, nil
+	}
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return "", []problem{{Field: "body", Problem: "this action takes no body"}}, nil
+	}
+	var problems []problem
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		problems = append(problems, problem{Field: name, Problem: "is not a field of this action"})
+	}
+	return "", problems, nil
+}
+
+// serve asks the service and writes its answer.
+func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
+	ask := bus.Ask{Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe}
+	var prefer preference
+	if !ask.Safe {
+		var f *failure
+		if prefer, f = s.unsafe(c, in, r, &ask); f != nil {
+			return f
+		}
+	}
+	ask.ID, ask.Meta = in.id, in.meta()
+	if service := s.table.Load().services[r.service]; (service == nil || !service.Live()) && !prefer.given() && !s.known(in, r) {
+		return unavailable("no worker of " + r.service + " is running")
+	}
+	if prefer.given() && prefer.wait == 0 {
+		return s.accept(c, in, r, &ask, prefer)
+	}
+	reply, err := s.client.Do(s.calls, &ask)
+	if err != nil {
+		late := errors.Is(err, bus.ErrTimeout) && !errors.Is(err, bus.ErrNotReplicated) || errors.Is(err, bus.ErrExpired)
+		if prefer.given() && late {
+			return s.ticketInstead(c, in, r, prefer)
+		}
+		return s.explain(in, r, err)
+	}
+	s.respond(c, in, r, reply)
+	return nil
+}
+
+// known reports whether a call's key has been used: then it gets the outcome that
+// there is, or will be, also while no worker runs.
+func (s *Server) known(in *call, r *route) bool {
+	if !in.keyed {
+		return false
+	}
+	record, err := s.conn.Record(s.calls, r.service, in.id.String())
+	return err == nil && record.State != bus.StateExpired && record.State != bus.StateCancelled
+}
+
+// unsafe reads what only unsafe calls know: an Idempotency-Key, and whether
+// their callers want to wait.
+func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (preference, *failure) {
+	if c.Request().Header.Peek(headerIdempotencyKey) != nil {
+		key, f := idempotencyKey(c.Get(headerIdempotencyKey))
+		if f != nil {
+			return preference{}, f
+		}
+		secret := s.client.Secret()
+		if secret == nil {
+			return preference{}, unavailable("Redis is not reachable")
+		}
+		in.id, in.keyed = keyedID(secret, "", r.service, r.action.Name, key), true
+		ask.Shared, ask.Store = true, keyedStore
+	}
+	prefer := preferenceIn(c.Get("Prefer"))
+	if prefer.given() {
+		ask.Endless, ask.Timeout = true, prefer.wait
+	}
+	return prefer, nil
+}
+
+// meta is what travels along: what the caller sent. Its parts have been checked
+// to need no escapes.
+func (in *call) meta() string {
+	named := in.ownID || in.keyed
+	switch {
+	case named && in.trace != "":
+		return `{"request_id":"` + in.requestID + `","traceparent":"` + in.trace + `"}`
+	case named:
+		return `{"request_id":"` + in.requestID + `"}`
+	case in.trace != "":
+		return `{"traceparent":"` + in.trace + `"}`
+	default:
+		return ""
+	}
+}
+
+// outcomeAt is where the outcome of a call can be learned later; empty: of a
+// safe one nothing is kept.
+func (in *call) outcomeAt(r *route) string {
+	if r.action.Safe {
+		return ""
+	}
+	return bus.Location(r.service, in.id.String())
+}
+
+// explain turns an error of the bus into the gateway's answer.
+func (s *Server) explain(in *call, r *route, err error) *failure {
+	location := in.outcomeAt(r)
+	var full *bus.OverloadedError
+	switch {
+	case errors.As(err, &full):
+		message := "too many requests wait for " + r.service
+		switch {
+		case full.Waiting == 0:
+			message = "there is no room for more requests"
+		case full.Late:
+			message = "so many requests wait for " + r.service + " that this one could not be answered in time"
+		}
+		return &failure{code: codeOverloaded, message: message, retryAfter: full.RetryAfter}
+	case errors.Is(err, bus.ErrNotReplicated):
+		return &failure{code: codeTimeout, message: "the outcome is not safely stored yet", location: location}
+	case errors.Is(err, bus.ErrTimeout), errors.Is(err, bus.ErrExpired):
+		return &failure{code: codeTimeout, message: r.service + " did not answer in time", location: location}
+	case errors.Is(err, bus.ErrUnavailable):
+		// The loss of Redis has been logged where it was noticed.
+		s.log.Debug("a request could not be sent", "service", r.service, "request", in.id, "error", err)
+		return unavailable("Redis is not reachable")
+	case errors.Is(err, bus.ErrDead):
+		return &failure{
+			code: codeInternal, message: "the request was given up", location: location,
+			details: map[string]string{"state": bus.StateDead},
+		}
+	case errors.Is(err, bus.ErrCancelled):
+		return &failure{
+			code: codeConflict, message: "the request was cancelled", location: location,
+			details: map[string]string{"state": bus.StateCancelled},
+		}
+	case errors.Is(err, bus.ErrKeyReused):
+		return fail(codeKeyReused, "another request was sent with this Idempotency-Key")
+	case errors.Is(err, context.Canceled), errors.Is(err, bus.ErrClosed):
+		return &failure{code: codeUnavailable, message: "the gateway is stopping", retryAfter: time.Second, location: location}
+	default:
+		s.log.Error("a call failed", "service", r.service, "action", r.action.Name, "request", in.id, "error", err)
+		return fail(codeInternal, "internal error")
+	}
+}

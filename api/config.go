@@ -1,0 +1,84 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Config of a gateway. The zero value is ready to use.
+type Config struct {
+	// BodyLimit is the largest request body, in bytes. Defaults to 1 MiB.
+	BodyLimit int
+	// HeaderLimit is the most bytes that a request's line and headers may take.
+	// Defaults to 32 KiB.
+	HeaderLimit int
+	// ReadTimeout is how long a client may take to send a request.
+	// Defaults to 10 s.
+	ReadTimeout time.Duration
+	// WriteTimeout is how long a client may take to read a response.
+	// Defaults to 30 s.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may lie idle. Defaults to 2 min.
+	IdleTimeout time.Duration
+	// DrainLimit is how long calls in flight may take once the gateway has been
+	// told to stop. Defaults to 20 s.
+	DrainLimit time.Duration
+	// MailboxLimit is how many requests may wait for one service before more
+	// are refused. Defaults to bus.DefaultMailboxLimit.
+	MailboxLimit int64
+	// AdmitLate sends also requests whose deadline, by the measured rate, cannot
+	// be met. Defaults to false: they are refused.
+	AdmitLate bool
+	// MinReplicas is how many replicas of Redis have to hold the outcome of an
+	// unsafe request before its caller gets it. Defaults to 0.
+	MinReplicas int
+	// HideWorker leaves out the headers Mailroom-Worker and Mailroom-Attempt.
+	// Defaults to false.
+	HideWorker bool
+	// Logger defaults to the bus connection's.
+	Logger *slog.Logger
+}
+
+func (c *Config) setDefaults() error {
+	orDefault := func(v *int, or int) {
+		if *v == 0 {
+			*v = or
+		}
+	}
+	durations := []struct {
+		name  string
+		value *time.Duration
+		or    time.Duration
+	}{
+		{"read timeout", &c.ReadTimeout, 10 * time.Second},
+		{"write timeout", &c.WriteTimeout, 30 * time.Second},
+		{"idle timeout", &c.IdleTimeout, 2 * time.Minute},
+		{"drain limit", &c.DrainLimit, 20 * time.Second},
+	}
+	var errs []error
+	for _, d := range durations {
+		if *d.value == 0 {
+			*d.value = d.or
+		}
+		if *d.value < 0 {
+			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, *d.value))
+		}
+	}
+	orDefault(&c.BodyLimit, 1<<20)
+	orDefault(&c.HeaderLimit, 32<<10)
+	if c.BodyLimit < 0 {
+		errs = append(errs, fmt.Errorf("body limit %d is negative", c.BodyLimit))
+	}
+	if c.HeaderLimit < 1<<10 {
+		errs = append(errs, fmt.Errorf("header limit %d is below 1024", c.HeaderLimit))
+	}
+	if c.MailboxLimit < 0 {
+		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
+	}
+	if c.MinReplicas < 0 {
+		errs = append(errs, fmt.Errorf("min replicas %d is negative", c.MinReplicas))
+	}
+	return errors.Join(errs...)
+}

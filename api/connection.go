@@ -1,0 +1,90 @@
+package api
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// connection is one that a client has open.
+type connection struct {
+	net.Conn
+	idle  atomic.Int64 // unix ns since when, between an answer and the first byte of the next request; else 0
+	read  deadline
+	write deadline
+}
+
+// deadline is set when it is first needed, and not again when it is much the
+// same: the HTTP library sets three for each request, and each would cost the
+// runtime a timer.
+type deadline struct {
+	wanted atomic.Int64 // unix ns; 0: none
+	set    atomic.Int64
+}
+
+// slack is how much earlier than wanted a deadline may pass at most; of a short
+// time it is a tenth.
+const slack = int64(time.Second)
+
+func (d *deadline) want(t time.Time) {
+	if t.IsZero() {
+		d.wanted.Store(0)
+		return
+	}
+	d.wanted.Store(t.UnixNano())
+}
+
+// need sets the deadline where what is set would not do.
+func (d *deadline) need(set func(time.Time) error) error {
+	wanted, now := d.wanted.Load(), d.set.Load()
+	switch {
+	case wanted == now:
+		return nil
+	case now != 0 && now < wanted && wanted-now < min(slack, (wanted-time.Now().UnixNano())/10):
+		return nil
+	case wanted == 0:
+		d.set.Store(0)
+		return set(time.Time{})
+	}
+	d.set.Store(wanted)
+	return set(time.Unix(0, wanted))
+}
+
+// SetReadDeadline is for the next Read.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	c.read.want(t)
+	return nil
+}
+
+// SetWriteDeadline is for the next Write.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	c.write.want(t)
+	return nil
+}
+
+// SetDeadline is both.
+func (c *connection) SetDeadline(t time.Time) error {
+	c.read.want(t)
+	c.write.want(t)
+	return nil
+}
+
+// Read ends the idle time before anybody else knows of it.
+func (c *connection) Read(p []byte) (int, error) {
+	if err := c.read.need(c.Conn.SetReadDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.idle.Store(0)
+	}
+	return n, err
+}
+
+// Write writes.
+func (c *connection) Write(p []byte) (int, error) {
+	if err := c.write.need(c.Conn.SetWriteDeadline); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}

@@ -1,0 +1,127 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/workers"
+)
+
+// odd serves GET /odd/:number on the bus itself, as a worker in any language
+// may: it says whatever it likes.
+func (s *stage) odd(outcomes []bus.Outcome) {
+	s.t.Helper()
+	consumer, err := bus.NewConsumer(s.connect(s.url), bus.ConsumerConfig{
+		Manifest: &bus.Manifest{Service: "odd", Version: "1", Protocol: 1, Actions: []bus.Action{
+			{Name: "GET_ODD", Safe: true, Routes: []string{"GET /odd/:number"}, Args: []bus.Argument{
+				{Name: "number", In: bus.InPath, Schema: json.RawMessage(`{"type":"integer"}`)},
+			}},
+			{Name: "LOST", Routes: []string{
+				"FETCH /odd/method", "GET /elsewhere", "GET /odd//empty", "GET /odd/:a/:b/:c", "odd", "",
+			}},
+			{Name: "AGAIN", Routes: []string{"GET /odd/:other"}, Args: []bus.Argument{{Name: "other", In: bus.InPath}}},
+			{Name: "BROKEN", Routes: []string{"GET /odd/broken/:x"}, Args: []bus.Argument{
+				{Name: "x", In: bus.InPath, Schema: json.RawMessage(`{"type":17}`)},
+			}},
+		}},
+		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+			var args []int
+			if err := json.Unmarshal([]byte(d.Request.Args), &args); err != nil || len(args) != 1 {
+				return bus.Outcome{Envelope: bus.Failure(bus.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
+			}
+			return outcomes[args[0]], true
+		},
+	})
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(s.ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- consumer.Run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		assert.NoError(s.t, <-ended)
+	})
+	s.awaitRoute("/odd/0")
+}
+
+func TestAnswersOfForeignWorkers(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "")
+	ok := bus.Success([]byte(`1`))
+	failed := func(status int) []byte {
+		return bus.Failure(bus.Error{Code: "ODD", Status: status, Message: "odd"})
+	}
+	cases := []struct {
+		outcome  bus.Outcome
+		status   int
+		location string
+	}{
+		{bus.Outcome{Envelope: ok}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
+		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 204}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 500}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
+		{bus.Outcome{Envelope: failed(404)}, 404, ""},
+		{bus.Outcome{Envelope: failed(404), Meta: bus.ReplyMeta{Status: 409}}, 409, ""},
+		{bus.Outcome{Envelope: failed(404), Meta: bus.ReplyMeta{Status: 200}}, 500, ""},
+		{bus.Outcome{Envelope: failed(200)}, 500, ""},
+		{bus.Outcome{Envelope: failed(0)}, 500, ""},
+		{bus.Outcome{Envelope: failed(1000)}, 500, ""},
+		{bus.Outcome{Envelope: []byte(`{ "result" : 1, "ok" : true }`)}, 200, ""},
+		{bus.Outcome{Envelope: []byte(`{"ok": true, "result": 1}`), Meta: bus.ReplyMeta{Status: 200}}, 200, ""},
+		{bus.Outcome{Envelope: []byte(`{"ok": false, "error": {"status": 409}}`), Meta: bus.ReplyMeta{Status: 200}}, 500, ""},
+	}
+	outcomes := make([]bus.Outcome, len(cases))
+	for i, c := range cases {
+		outcomes[i] = c.outcome
+	}
+	s.odd(outcomes)
+	for i, c := range cases {
+		a, err := s.send(s.request(http.MethodGet, "/odd/"+string(number(i)), ""))
+		require.NoError(t, err)
+		assert.Equal(t, c.status, a.status, "%d: %s", i, a.body)
+		assert.Equal(t, c.location, a.header.Get("Location"), i)
+		assert.Empty(t, a.header.Get("Set-Cookie"))
+		assert.Equal(t, string(c.outcome.Envelope), a.body, "it is passed on as it is")
+	}
+	for i, broken := range []string{`{}`, `17`, `{"ok":tru`, `hello world`} {
+		outcomes[i] = bus.Outcome{Envelope: []byte(broken)}
+	}
+	for i := range 4 {
+		s.refused(500, "INTERNAL", http.MethodGet, "/odd/"+string(number(i)), "")
+	}
+	// A route that cannot be served hides no other.
+	for _, lost := range []string{"FETCH /odd/method", "GET /elsewhere", "GET /odd//empty", "GET /odd/:a/:b/:c", "GET /odd/:other", "GET /odd/broken/:x"} {
+		assert.Contains(t, s.logs.Wait(t, `route="`+lost+`"`), "left out a route")
+	}
+	s.refused(404, "NOT_FOUND", http.MethodGet, "/elsewhere", "")
+}
+
+func number(i int) []byte {
+	text, _ := json.Marshal(i)
+	return text
+}
+
+func TestGivenUpRequestsSayWhereTheyLie(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.StartRedis(t).URL(), "")
+	doomed := workers.NewService("doomed")
+	workers.Handle0(doomed, "ALIVE", func(context.Context) (bool, error) { return true, nil }, workers.Route("GET /doomed"))
+	workers.Handle0(doomed, "NEVER", func(context.Context) (string, error) {
+		return "", workers.NoOutcome(errors.New("the database is away"))
+	}, workers.Route("POST /doomed"), workers.Timeout(patience))
+	s.work(doomed)
+	s.awaitRoute("/doomed")
+	a := s.refused(500, "INTERNAL", http.MethodPost, "/doomed", "")
+	assert.JSONEq(t, `{"state":"dead"}`, string(a.Error.Details))
+	assert.True(t, strings.HasPrefix(a.header.Get("Location"), "/requests/doomed."), a.header)
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"bytes"
+	"net/http"
+
+	"github.com/valyala/fasthttp"
+)
+
+// refuseHostile names what is wrong with a message that the HTTP library lets
+// pass although two parties could read it differently: the raw material of
+// request smuggling (RFC 9112, sections 3.2 and 6.1).
+func refuseHostile(ctx *fasthttp.RequestCtx) *failure {
+	h := &ctx.Request.Header
+	if f := ambiguous(h.RawHeaders()); f != nil {
+		return f
+	}
+	switch {
+	case !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0":
+		return hostile("neither HTTP/1.0 nor HTTP/1.1")
+	case len(h.Host()) == 0 && h.IsHTTP11():
+		return hostile("the header Host is missing")
+	}
+	switch string(h.Method()) {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return nil
+	case http.MethodConnect, http.MethodTrace:
+		f := fail(codeMethodNotAllowed, "CONNECT and TRACE are not served")
+		f.allow, f.closeAfter = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", true
+		return f
+	default:
+		f := fail(codeMethodNotAllowed, "no such method")
+		f.allow, f.closeAfter = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", true
+		return f
+	}
+}
+
+func hostile(message string) *failure {
+	f := fail(codeBadRequest, message)
+	f.closeAfter = true
+	return f
+}
+
+// ambiguous looks at the header lines as they came.
+func ambiguous(raw []byte) *failure {
+	length, encoding := false, false
+	for line := range bytes.Lines(raw) {
+		switch {
+		case line[0] == ' ' || line[0] == '\t':
+			return hostile("a header that goes on in the next line")
+		case begins(line, "content-length:"):
+			length = true
+		case begins(line, "transfer-encoding:"):
+			encoding = true
+		}
+	}
+	if length && encoding {
+		return hostile("Content-Length together with Transfer-Encoding")
+	}
+	return nil
+}
+
+func begins(line []byte, name string) bool {
+	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
+}

@@ -1,0 +1,53 @@
+package api
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// keyedStore is how long the outcome of a request with an Idempotency-Key is kept.
+const keyedStore = 24 * time.Hour
+
+const maxKey = 255
+
+// idempotencyKey reads the header Idempotency-Key
+// (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/):
+// 1 to 255 visible ASCII characters, in quotes or bare; "abc" and abc are one key.
+func idempotencyKey(header string) (string, *failure) {
+	key := header
+	if len(key) >= 2 && key[0] == '"' && key[len(key)-1] == '"' {
+		key = key[1 : len(key)-1]
+	}
+	if key == "" || len(key) > maxKey {
+		return "", badRequest(problem{Field: "Idempotency-Key", Problem: "want 1 to 255 characters"})
+	}
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return "", badRequest(problem{Field: "Idempotency-Key", Problem: "want visible ASCII characters, without spaces"})
+		}
+	}
+	return key, nil
+}
+
+// keyedID is the one ID of all calls with the same key, by the same caller, of
+// the same action: a UUIDv8 (https://www.rfc-editor.org/rfc/rfc9562#section-5.8)
+// of the HMAC-SHA-256 of them, each behind its length, under the secret of the
+// gateways: who knows a key, or guesses it, does not know the ticket by that.
+func keyedID(secret []byte, principal, service, action, key string) uuid.UUID {
+	h := hmac.New(sha256.New, secret)
+	var size [8]byte
+	for _, part := range [...]string{"idempotency", principal, service, action, key} {
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		_, _ = h.Write(size[:])
+		_, _ = h.Write([]byte(part))
+	}
+	var id uuid.UUID
+	copy(id[:], h.Sum(nil))
+	id[6] = id[6]&0x0f | 0x80
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}

@@ -1,0 +1,18 @@
+package api_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+func TestMain(m *testing.M) {
+	testsupport.Main(m,
+		// fasthttp starts one for the Date header of all servers, and never ends it.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// fasthttp's pool of connection workers looks every 10 s whether it has been stopped.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	)
+}

@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// ticket names a request that its callers may come back for.
+type ticket struct{ service, id string }
+
+// Methods of the paths of requests.
+const (
+	requestMethods = "GET, HEAD, DELETE, OPTIONS"
+	eventMethods   = ownMethods
+)
+
+// maxWatchers bounds how many callers may wait at one gateway for the ends of
+// requests, by long polling and by events.
+const maxWatchers = 20_000
+
+// request serves /requests/<service>.<id>, at any gateway: what became of an
+// unsafe request, its states as events, and its cancelling. Whoever knows its ID
+// may ask: nobody guesses it.
+func (s *Server) request(c *fiber.Ctx, in *call, name string) {
+	name, events := strings.CutSuffix(name, "/events")
+	get := in.method == fiber.MethodGet || in.method == fiber.MethodHead
+	switch {
+	case events && !get:
+		s.only(c, in, eventMethods)
+		return
+	case !get && in.method != fiber.MethodDelete:
+		s.only(c, in, requestMethods)
+		return
+	}
+	var t ticket
+	t.service, t.id, _ = strings.Cut(name, ".")
+	if bus.CheckServiceName(t.service) != nil || len(t.id) != 36 || uuid.Validate(t.id) != nil {
+		s.refuse(c, in, nil, unknownRequest())
+		return
+	}
+	t.id = strings.ToLower(t.id)
+	if !s.client.Ready() {
+		s.refuse(c, in, nil, unavailable("Redis is not reachable"))
+		return
+	}
+	var f *failure
+	switch {
+	case events:
+		f = s.events(c, in, t)
+	case in.method == fiber.MethodDelete:
+		f = s.cancel(c, in, t)
+	default:
+		f = s.tell(c, in, t)
+	}
+	if f != nil {
+		s.refuse(c, in, nil, f)
+	}
+}
+
+func unknownRequest() *failure {
+	return fail(codeNotFound, "nothing is known of this request: it never was, keeps nothing, or ended too long ago")
+}
+
+// mayKnow turns what a look at a record gave into an answer, unless the record
+// may be shown.
+func (s *Server) mayKnow(t ticket, record bus.Record, err error) *failure {
+	switch {
+	case errors.Is(err, bus.ErrNoRecord) || err == nil && record.Principal != "":
+		return unknownRequest()
+	case err != nil:
+		s.log.Warn("a request could not be looked up", "service", t.service, "request", t.id, "error", err)
+		return unavailable("Redis is not reachable")
+	}
+	return nil
+}
+
+// tell answers with the state of a request; with ?wait=SECONDS once it has ended.
+func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
+	wait, f := waitIn(in.query)
+	if f != nil {
+		return f
+	}
+	record, err := s.conn.Record(s.calls, t.service, t.id)
+	if f := s.mayKnow(t, record, err); f != nil {
+		return f
+	}
+	if wait > 0 && !record.Ended() {
+		if s.watchers.Add(1) > maxWatchers {
+			s.watchers.Add(-1)
+			return &failure{code: codeOverloaded, message: "too many callers wait here", retryAfter: wait}
+		}
+		record, err = s.awaitEnd(t, wait)
+		s.watchers.Add(-1)
+		if f := s.mayKnow(t, record, err); f != nil {
+			return f
+		}
+	}
+	if f := s.confirmed(t, record); f != nil {
+		return f
+	}
+	return s.writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+}
+
+// confirmed says whether an outcome may be told: where it has to be on replicas,
+// once it is.
+func (s *Server) confirmed(t ticket, record bus.Record) *failure {
+	if record.State != bus.StateDone {
+		return nil
+	}
+	if err := s.client.Confirm(s.calls, t.service); err != nil {
+		return &failure{code: codeTimeout, message: "the outcome is not safely stored yet", location: bus.Location(t.service, t.id)}
+	}
+	return nil
+}
+
+// awaitEnd waits for the end of a request, or of the time, or of the gateway.
+func (s *Server) awaitEnd(t ticket, most time.Duration) (bus.Record, error) {
+	watching, record, err := s.client.Watch(s.waits, t.service, t.id)
+	if watching != nil {
+		_, err = watching.Wait(s.waits, most)
+		watching.Close()
+	}
+	if watching == nil && err == nil || err != nil && s.waits.Err() == nil {
+		return record, err
+	}
+	return s.conn.Record(s.calls, t.service, t.id)
+}
+
+// waitIn reads how long a caller wants to wait.
+func waitIn(query string) (time.Duration, *failure) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return 0, badRequest(problem{Field: "query", Problem: "not valid percent-encoding"})
+	}
+	text := values.Get("wait")
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, badRequest(problem{Field: "wait", Problem: "not a number of seconds"})
+	}
+	return min(time.Duration(seconds)*time.Second, mostWait), nil
+}
+
+func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state bus.RequestState) *failure {
+	result, err := json.Marshal(state)
+	if err != nil {
+		return fail(codeInternal, "internal error")
+	}
+	writeEnvelope(c.Response(), status, string(bus.Success(result)), in.requestID)
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	if !(bus.Record{State: state.State}).Ended() {
+		c.Set(fiber.HeaderRetryAfter, "1")
+	}
+	return nil
+}
+
+// cancel ends a request that still waits.
+func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
+	record, err := s.conn.Record(s.calls, t.service, t.id)
+	if f := s.mayKnow(t, record, err); f != nil {
+		return f
+	}
+	record, err = s.conn.Cancel(s.calls, t.service, t.id)
+	if f := s.mayKnow(t, record, err); f != nil {
+		return f
+	}
+	switch record.State {
+	case bus.StateCancelled:
+		return s.writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+	case bus.StateRunning, bus.StateQueued:
+		return &failure{code: codeConflict, message: "the request runs already", details: map[string]string{"state": record.State}}
+	default:
+		return &failure{code: codeConflict, message: "the request has ended already", details: map[string]string{"state": record.State}}
+	}
+}
+
+// accept sends a request without waiting for its outcome.
+func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *bus.Ask, prefer preference) *failure {
+	if _, err := s.client.Send(s.calls, ask); err != nil {
+		return s.explain(in, r, err)
+	}
+	if in.keyed { // it may have been sent long before
+		return s.ticketInstead(c, in, r, prefer)
+	}
+	return s.writeTicket(c, in, r, prefer, bus.StateQueued)
+}
+
+// ticketInstead answers with the ticket of a request whose outcome was not there
+// in time.
+func (s *Server) ticketInstead(c *fiber.Ctx, in *call, r *route, prefer preference) *failure {
+	record, err := s.conn.Record(s.calls, r.service, in.id.String())
+	if err != nil {
+		if !errors.Is(err, bus.ErrNoRecord) && !errors.Is(err, context.Canceled) {
+			s.log.Warn("a request could not be looked up", "service", r.service, "request", in.id, "error", err)
+		}
+		return s.explain(in, r, bus.ErrTimeout) // whether it was accepted is not known
+	}
+	return s.writeTicket(c, in, r, prefer, record.State)
+}
+
+func (s *Server) writeTicket(c *fiber.Ctx, in *call, r *route, prefer preference, state string) *failure {
+	f := s.writeState(c, in, fiber.StatusAccepted, bus.RequestState{
+		ID: in.id.String(), Service: r.service, Action: r.action.Name, State: state,
+	})
+	c.Set(fiber.HeaderLocation, in.outcomeAt(r))
+	c.Set(fiber.HeaderRetryAfter, "1")
+	c.Set("Preference-Applied", prefer.applied)
+	return f
+}

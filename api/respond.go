@@ -1,0 +1,179 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// respond writes a service's answer: the envelope as it came.
+func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
+	meta, err := bus.ParseReplyMeta(reply.Meta)
+	if err != nil {
+		s.log.Warn("a reply's meta cannot be read", "request", in.id, "error", err)
+	}
+	res := c.Response()
+	status := statusFor(reply.Envelope, meta.Status)
+	if status == 0 {
+		s.log.Error("a service answered with no envelope", "service", r.service, "action", r.action.Name, "request", in.id)
+		s.refuse(c, in, r, fail(codeInternal, "the service's answer cannot be read"))
+		return
+	}
+	writeEnvelope(res, status, reply.Envelope, in.requestID)
+	if at := in.outcomeAt(r); status == http.StatusGatewayTimeout && at != "" {
+		// The worker gave up a moment before the gateway did.
+		res.Header.Set(fiber.HeaderLocation, at)
+	}
+	if reply.Replayed && in.keyed {
+		res.Header.Set("Idempotency-Replayed", "true")
+	}
+	if meta.Location != "" && plainText(meta.Location) {
+		res.Header.Set(fiber.HeaderLocation, meta.Location)
+	}
+	res.Header.SetBytesV("Server-Timing", serverTiming(meta, time.Since(in.began)))
+	if !s.cfg.HideWorker {
+		if meta.Worker != "" && plainText(meta.Worker) {
+			res.Header.Set("Mailroom-Worker", meta.Worker)
+		}
+		if meta.Attempt > 1 {
+			res.Header.Set("Mailroom-Attempt", strconv.Itoa(meta.Attempt))
+		}
+	}
+}
+
+// statusFor chooses the HTTP status of an envelope: what the service said,
+// within what fits. A service's mistake never makes an error look like a
+// success, nor the other way round. 0: this is no envelope.
+func statusFor(envelope string, said int) int {
+	var read struct {
+		OK    *bool `json:"ok"`
+		Error struct {
+			Status int `json:"status"`
+		} `json:"error"`
+	}
+	// What our own workers write need not be read to be known.
+	ok := strings.HasPrefix(envelope, `{"ok":true,`)
+	if !ok && (said == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
+		if json.Unmarshal([]byte(envelope), &read) != nil || read.OK == nil {
+			return 0
+		}
+		ok = *read.OK
+	}
+	if ok {
+		return statusWithin(said, http.StatusOK, http.StatusMultipleChoices-1, http.StatusOK)
+	}
+	if said == 0 {
+		said = read.Error.Status
+	}
+	return statusWithin(said, http.StatusBadRequest, 599, http.StatusInternalServerError)
+}
+
+// statusWithin is a status, or another where it is out of range or allows no
+// body.
+func statusWithin(said, lowest, highest, otherwise int) int {
+	if said < lowest || said > highest || said == http.StatusNoContent || said == http.StatusResetContent {
+		return otherwise
+	}
+	return said
+}
+
+// serverTiming says where the time went (https://www.w3.org/TR/server-timing/):
+// waiting for a worker, running, and all the rest on the way.
+func serverTiming(meta bus.ReplyMeta, total time.Duration) []byte {
+	dst := make([]byte, 0, 64)
+	dst = bus.AppendMillis(append(dst, "queue;dur="...), meta.Queue)
+	dst = bus.AppendMillis(append(dst, ", run;dur="...), meta.Run)
+	return bus.AppendMillis(append(dst, ", reply;dur="...), total-meta.Queue-meta.Run)
+}
+
+// plainText reports whether a value can stand in a header.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func writeEnvelope(res *fasthttp.Response, status int, envelope, requestID string) {
+	res.SetStatusCode(status)
+	res.Header.SetContentType("application/json")
+	res.Header.Set(headerRequestID, requestID)
+	res.SetBodyString(envelope)
+}
+
+// writeAllow answers OPTIONS.
+func writeAllow(res *fasthttp.Response, methods, requestID string) {
+	res.SetStatusCode(http.StatusNoContent)
+	res.Header.Set(fiber.HeaderAllow, methods)
+	res.Header.Set(headerRequestID, requestID)
+}
+
+// refuse writes the gateway's own answer.
+func (s *Server) refuse(c *fiber.Ctx, in *call, r *route, f *failure) {
+	e := bus.Error{RequestID: in.requestID}
+	if r != nil {
+		e.Service, e.Action = r.service, r.action.Name
+		if id := in.id.String(); id != in.requestID {
+			e.CorrelationID = id
+		}
+	}
+	writeFailure(c.Response(), f, e)
+}
+
+// writeFailure completes an error that says which call failed, and writes it.
+func writeFailure(res *fasthttp.Response, f *failure, e bus.Error) {
+	e.Code, e.Message, e.Status, e.Details = f.code, f.message, statusOf(f.code), f.details
+	writeEnvelope(res, e.Status, string(bus.Failure(e)), e.RequestID)
+	if f.retryAfter > 0 {
+		res.Header.Set(fiber.HeaderRetryAfter, seconds(f.retryAfter))
+	}
+	if f.allow != "" {
+		res.Header.Set(fiber.HeaderAllow, f.allow)
+	}
+	if f.location != "" {
+		res.Header.Set(fiber.HeaderLocation, f.location)
+	}
+	if f.closeAfter {
+		res.SetConnectionClose()
+	}
+}
+
+func (s *Server) tooLarge() *failure {
+	f := fail(codePayloadTooLarge, "the body is over "+strconv.Itoa(s.cfg.BodyLimit)+" bytes")
+	f.closeAfter = true
+	return f
+}
+
+// onError answers what the HTTP library refuses before there is a call.
+func (s *Server) onError(c *fiber.Ctx, err error) error {
+	f := fail(codeInternal, "internal error")
+	if refused, ok := errors.AsType[*fiber.Error](err); ok {
+		switch refused.Code {
+		case http.StatusRequestHeaderFieldsTooLarge:
+			f = fail(codeHeadersTooLarge, "the headers are over "+strconv.Itoa(s.cfg.HeaderLimit)+" bytes")
+		case http.StatusRequestEntityTooLarge:
+			f = s.tooLarge()
+		case http.StatusRequestTimeout, http.StatusBadGateway:
+			f = fail(codeRequestTimeout, "the request came too slowly")
+		case http.StatusMethodNotAllowed:
+			f = fail(codeMethodNotAllowed, "this method is not served")
+		case http.StatusBadRequest:
+			f = fail(codeBadRequest, "not a valid HTTP request")
+		}
+		f.closeAfter = true
+	} else {
+		s.log.Error("a call failed at the edge", "error", err)
+	}
+	writeFailure(c.Response(), f, bus.Error{RequestID: requestIDOf(&c.Request().Header)})
+	return nil
+}

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// Server is one gateway.
+type Server struct {
+	conn     *bus.Conn
+	cfg      Config
+	log      *slog.Logger
+	client   *bus.Client
+	registry *bus.Registry
+	app      *fiber.App
+	table    atomic.Pointer[table]
+	draining atomic.Bool
+	watchers atomic.Int64    // who waits for the end of a request that is under way
+	calls    context.Context //nolint:containedctx // ends with the last call; Fiber's handlers have no other way to see it
+	waits    context.Context //nolint:containedctx // ends as soon as the gateway has been told to stop
+}
+
+// New prepares a gateway on a connection to the bus.
+func New(conn *bus.Conn, cfg Config) (*Server, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	s := &Server{conn: conn, cfg: cfg, log: cfg.Logger}
+	if s.log == nil {
+		s.log = conn.Log()
+	}
+	s.table.Store(buildTable(bus.Snapshot{}, s.log))
+	s.registry = bus.NewRegistry(conn, func(services bus.Snapshot) {
+		s.table.Store(buildTable(services, s.log))
+	})
+	s.app = fiber.New(fiber.Config{
+		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
+		BodyLimit: cfg.BodyLimit, ReadBufferSize: cfg.HeaderLimit,
+		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
+		ErrorHandler: s.onError,
+	})
+	s.app.Use(s.handle)
+	server := s.app.Server()
+	server.CloseOnShutdown = true
+	server.NoDefaultServerHeader = true
+	server.ExpectHandler = s.expect
+	next := server.Handler
+	server.Handler = func(ctx *fasthttp.RequestCtx) {
+		defer s.recovered(ctx)
+		if f := refuseHostile(ctx); f != nil {
+			ctx.Response.SetConnectionClose()
+			writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+			return
+		}
+		next(ctx)
+		if s.draining.Load() {
+			ctx.Response.SetConnectionClose()
+		}
+	}
+	return s, nil
+}
+
+// recovered answers a call whose handling panicked: a fault of ours, which
+// costs nobody else anything.
+func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
+	if p := recover(); p != nil {
+		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		ctx.Response.Reset()
+		f := fail(codeInternal, "internal error")
+		f.closeAfter = true
+		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+	}
+}
+
+// expect answers a client that asks before it sends a body
+// (https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1).
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	h := &ctx.Request.Header
+	if h.ContentLength() <= s.cfg.BodyLimit {
+		return fasthttp.StatusContinue
+	}
+	f := s.tooLarge()
+	writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(h)})
+	return statusOf(f.code)
+}
+
+// Serve answers on the listener, which it closes, until the context ends; then
+// it drains: no more connections are taken, calls in flight are answered. An
+// error means that the listener failed, or that the drain limit passed.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCalls()
+	waits, stopWaits := context.WithCancel(calls)
+	defer stopWaits()
+	s.calls, s.waits = calls, waits
+	s.client = bus.NewClient(s.conn, bus.ClientConfig{ //nolint:contextcheck // it lives until it is closed
+		MailboxLimit: s.cfg.MailboxLimit, AdmitLate: s.cfg.AdmitLate, MinReplicas: s.cfg.MinReplicas,
+	})
+	defer s.client.Close()
+	var background sync.WaitGroup
+	defer background.Wait()
+	looking, stopLooking := context.WithCancel(calls)
+	defer stopLooking()
+	background.Go(func() { s.registry.Run(looking) })
+
+	open := &connections{open: make(map[*connection]struct{})}
+	s.app.Server().ConnState = open.changed
+	taking := &listener{Listener: ln, taken: open}
+	failed := make(chan error, 1)
+	background.Go(func() { failed <- s.app.Listener(taking) })
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	stopWaits()
+	// Closed here, and waited for, since a shutdown that comes before the HTTP
+	// library has begun to listen would find nothing to shut down.
+	taking.end()
+	listening := <-failed
+	limit := time.Now().Add(s.cfg.DrainLimit)
+	draining, stopDraining := context.WithDeadline(calls, limit)
+	defer stopDraining()
+	open.drain(draining)
+	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		err = nil
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("calls in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
+	}
+	return errors.Join(listening, err)
+}
+
+// Serves reports whether this gateway routes to all the named services, each
+// with a live worker.
+func (s *Server) Serves(names ...string) bool {
+	services := s.table.Load().services
+	for _, name := range names {
+		if service := services[name]; service == nil || !service.Live() {
+			return false
+		}
+	}
+	return true
+}
+
+// ready reports whether the gateway can serve: Redis is reachable, replies would
+// be heard, it has seen which services there are, and knows what the gateways share.
+func (s *Server) ready() bool {
+	return s.client.Ready() && s.client.Secret() != nil && s.registry.Looked() && !s.draining.Load()
+}

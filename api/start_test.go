@@ -1,0 +1,21 @@
+package api
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// A call that found nothing in the table of a gateway that had just started
+// must not hear 404 because the services were seen a moment later.
+func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing.T) {
+	t.Parallel()
+	s := &Server{}
+	matched := buildTable(bus.Snapshot{}, slog.New(slog.DiscardHandler))
+	s.table.Store(buildTable(bus.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
+	assert.True(t, s.tooEarly(matched))
+	assert.False(t, s.tooEarly(s.table.Load()), "it has seen services")
+}

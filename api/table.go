@@ -1,0 +1,149 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// table finds the action behind a method and a path. It is built anew whenever
+// the services change, and then only read.
+type table struct {
+	root     *node
+	services bus.Snapshot
+}
+
+// node is one segment of the paths. A literal child beats the parameter.
+type node struct {
+	literals  map[string]*node
+	parameter *node
+	methods   map[string]*route
+}
+
+// route is one method at one path.
+type route struct {
+	service   string
+	action    *bus.Action
+	arguments *arguments
+	object    string // bus.InBody or bus.InQuery: where the last argument is
+}
+
+// buildTable collects the routes of all services. A route that cannot be served
+// is logged and left out; it never hides the others.
+func buildTable(services bus.Snapshot, log *slog.Logger) *table {
+	t := &table{root: &node{}, services: services}
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		s := services[name]
+		if s.Manifest == nil {
+			continue
+		}
+		for i := range s.Manifest.Actions {
+			action := &s.Manifest.Actions[i]
+			for _, pattern := range action.Routes {
+				if err := t.add(name, action, pattern); err != nil {
+					log.Error("left out a route", "service", name, "action", action.Name, "route", pattern, "error", err)
+				}
+			}
+		}
+	}
+	return t
+}
+
+func (t *table) add(service string, action *bus.Action, pattern string) error {
+	method, path, _ := strings.Cut(pattern, " ")
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return fmt.Errorf("method %q is not one of GET, POST, PUT, PATCH, DELETE", method)
+	}
+	if path != "/"+service && !strings.HasPrefix(path, "/"+service+"/") {
+		return fmt.Errorf("path %q does not begin with /%s", path, service)
+	}
+	r := &route{service: service, action: action, object: bus.InBody}
+	if method == http.MethodGet || method == http.MethodDelete {
+		r.object = bus.InQuery
+	}
+	n := t.root
+	parameters := 0
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if strings.HasPrefix(segment, ":") {
+			parameters++
+			if n.parameter == nil {
+				n.parameter = &node{}
+			}
+			n = n.parameter
+			continue
+		}
+		if segment == "" {
+			return fmt.Errorf("path %q has an empty segment", path)
+		}
+		if n.literals == nil {
+			n.literals = make(map[string]*node)
+		}
+		if n.literals[segment] == nil {
+			n.literals[segment] = &node{}
+		}
+		n = n.literals[segment]
+	}
+	var err error
+	if r.arguments, err = newArguments(action, parameters); err != nil {
+		return err
+	}
+	if n.methods == nil {
+		n.methods = make(map[string]*route)
+	}
+	if other := n.methods[method]; other != nil {
+		return fmt.Errorf("%s has it already", other.action.Name)
+	}
+	n.methods[method] = r
+	return nil
+}
+
+// maxSegments is more than any route has; a longer path matches nothing.
+const maxSegments = 16
+
+// match finds the route of a method and a path's segments, and appends the
+// values of its parameters. Without a route it tells which methods the path
+// has; none: there is no such path.
+func (t *table) match(method string, segments, params []string) (*route, []string, []string) {
+	if len(segments) > maxSegments {
+		return nil, nil, nil
+	}
+	var allowed []string
+	r, params := t.root.match(method, segments, params, &allowed)
+	if r != nil {
+		return r, params, nil
+	}
+	slices.Sort(allowed)
+	return nil, nil, slices.Compact(allowed)
+}
+
+func (n *node) match(method string, segments, params []string, allowed *[]string) (*route, []string) {
+	if len(segments) == 0 {
+		if r := n.methods[method]; r != nil {
+			return r, params
+		}
+		for m := range n.methods {
+			*allowed = append(*allowed, m)
+		}
+		return nil, nil
+	}
+	if child := n.literals[segments[0]]; child != nil {
+		if r, p := child.match(method, segments[1:], params, allowed); r != nil {
+			return r, p
+		}
+		if len(*allowed) > 0 {
+			// The path is this literal one, also for other methods.
+			return nil, nil
+		}
+	}
+	if n.parameter != nil && segments[0] != "" {
+		return n.parameter.match(method, segments[1:], append(params, segments[0]), allowed)
+	}
+	return nil, nil
+}

@@ -1,0 +1,225 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// DefaultTimeout is how long one answer is waited for.
+const DefaultTimeout = 10 * time.Second
+
+// largestBody is the most that is read of one answer.
+const largestBody = 64 << 20
+
+// HTTPRequest is what a gateway is asked, again and again.
+type HTTPRequest struct {
+	// URL is http:// or https://, with host and path.
+	URL string
+	// Method defaults to GET, or to POST when there is a Body.
+	Method string
+	// Headers are "Name: value".
+	Headers []string
+	// Body goes as application/json unless a header says otherwise.
+	Body string
+	// Timeout is how long an answer may take. Defaults to DefaultTimeout.
+	Timeout time.Duration
+}
+
+// httpTarget has the request's bytes ready: they are the same each time, and
+// the load shall cost as little as it can.
+type httpTarget struct {
+	name    string
+	address string
+	tls     *tls.Config // nil: plain
+	request []byte
+	head    bool
+	timeout time.Duration
+}
+
+// NewHTTP prepares to ask over HTTP, each connection on a TCP connection of
+// its own. The error says which part of the request is wrong.
+func NewHTTP(r HTTPRequest) (Target, error) {
+	u, err := url.Parse(r.URL)
+	switch {
+	case err == nil && u.User != nil:
+		return nil, errors.New("URL: credentials belong into --header")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, fmt.Errorf("URL %q: want http://HOST:PORT/PATH", r.URL)
+	}
+	t := &httpTarget{timeout: r.Timeout}
+	if t.timeout == 0 {
+		t.timeout = DefaultTimeout
+	}
+	port := u.Port()
+	if u.Scheme == "https" {
+		t.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	t.address = net.JoinHostPort(u.Hostname(), port)
+	if r.Method == "" {
+		r.Method = http.MethodGet
+		if r.Body != "" {
+			r.Method = http.MethodPost
+		}
+	}
+	if !isToken(r.Method) {
+		return nil, fmt.Errorf("--method %q is not a method", r.Method)
+	}
+	t.head = r.Method == http.MethodHead
+	t.name = r.Method + " " + u.Redacted()
+	t.request, err = render(r)
+	return t, err
+}
+
+// render writes the request once and for all.
+func render(r HTTPRequest) ([]byte, error) {
+	request := fasthttp.AcquireRequest()
+	defer fasthttp.ReleaseRequest(request)
+	request.SetRequestURI(r.URL)
+	request.Header.SetMethod(r.Method)
+	request.Header.SetUserAgent("mailroom-bench")
+	if r.Body != "" {
+		request.Header.SetContentType("application/json")
+		request.SetBodyString(r.Body)
+	}
+	for _, header := range r.Headers {
+		name, value, ok := strings.Cut(header, ":")
+		value = strings.TrimSpace(value)
+		if !ok || !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, fmt.Errorf("--header %q: want Name: value", name) // not the value: it may be a secret
+		}
+		request.Header.Set(name, value)
+	}
+	var b bytes.Buffer
+	w := bufio.NewWriter(&b)
+	if err := request.Write(w); err != nil {
+		return nil, fmt.Errorf("write the request: %w", err)
+	}
+	if err := w.Flush(); err != nil {
+		return nil, fmt.Errorf("write the request: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// isToken reports whether a text can be a method or a header's name
+// (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i] | 0x20
+		if (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (t *httpTarget) String() string { return t.name }
+
+// Connect dials when the first request is asked.
+func (t *httpTarget) Connect() Connection {
+	c := &httpConnection{target: t}
+	c.response.SkipBody = t.head
+	return c
+}
+
+// httpConnection is one TCP connection, made when it is first needed and anew
+// after an error.
+type httpConnection struct {
+	target   *httpTarget
+	conn     net.Conn // nil: not connected
+	unwatch  func() bool
+	reader   *bufio.Reader
+	response fasthttp.Response
+}
+
+// Ask writes the request and reads its answer.
+func (c *httpConnection) Ask(ctx context.Context) Answer {
+	if err := c.dial(ctx); err != nil {
+		return Answer{Failure: "not connected", Detail: err.Error(), Unreached: true}
+	}
+	err := c.conn.SetDeadline(time.Now().Add(c.target.timeout))
+	if err == nil {
+		_, err = c.conn.Write(c.target.request)
+	}
+	if err == nil {
+		err = c.response.ReadLimitBody(c.reader, largestBody)
+	}
+	if err != nil {
+		c.Close()
+		if errors.Is(err, fasthttp.ErrTimeout) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return Answer{Failure: "timeout", Detail: fmt.Sprintf("no answer within %v", c.target.timeout)}
+		}
+		return Answer{Failure: "connection lost", Detail: err.Error()}
+	}
+	body := c.response.Body()
+	answer := Answer{Bytes: len(body)}
+	if status := c.response.StatusCode(); status >= http.StatusBadRequest {
+		answer.Failure = fmt.Sprintf("status %d", status)
+		answer.Detail = shorten(body)
+	}
+	if c.response.ConnectionClose() {
+		c.Close()
+	}
+	return answer
+}
+
+func (c *httpConnection) dial(ctx context.Context) error {
+	if c.conn != nil {
+		return nil
+	}
+	dialer := &net.Dialer{Timeout: c.target.timeout}
+	conn, err := dialer.DialContext(ctx, "tcp", c.target.address)
+	if err != nil {
+		return err
+	}
+	if c.target.tls != nil {
+		secured := tls.Client(conn, c.target.tls)
+		handshake, cancel := context.WithTimeout(ctx, c.target.timeout)
+		defer cancel()
+		if err := secured.HandshakeContext(handshake); err != nil {
+			_ = conn.Close()
+			return err
+		}
+		conn = secured
+	}
+	c.conn = conn
+	// A blocked read does not see the context end; a closed connection it does.
+	c.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	if c.reader == nil {
+		c.reader = bufio.NewReader(conn)
+	} else {
+		c.reader.Reset(conn)
+	}
+	return nil
+}
+
+// Close hangs up; the next Ask dials anew.
+func (c *httpConnection) Close() {
+	if c.conn == nil {
+		return
+	}
+	c.unwatch()
+	_ = c.conn.Close()
+	c.conn = nil
+}
+
+// shorten is the beginning of an answer, in one line.
+func shorten(body []byte) string {
+	const most = 200
+	text := strings.ToValidUTF8(string(body[:min(len(body), most)]), "?")
+	return strings.Join(strings.Fields(text), " ")
+}

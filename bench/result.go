@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Result is what a load measured. Latencies are in milliseconds and count all
+// requests, also those that failed; one that was not answered counts with the
+// time that it had waited.
+type Result struct {
+	// Target names what was asked.
+	Target string `json:"target"`
+	// Loop is "closed" or "open".
+	Loop        string `json:"loop"`
+	Connections int    `json:"connections"`
+	// RateWanted is that of the open loop, requests a second.
+	RateWanted float64 `json:"rate_wanted,omitempty"`
+	// Seconds is from the end of the warm-up to the last answer.
+	Seconds float64 `json:"seconds"`
+	// Interrupted says that it ended before its time.
+	Interrupted bool `json:"interrupted"`
+	// Requests are all that should have begun after the warm-up.
+	Requests int64 `json:"requests"`
+	// Rate is how many were answered well, a second.
+	Rate float64 `json:"rate"`
+	// Failed were answered badly, or not at all within their timeout.
+	Failed int64 `json:"failed"`
+	// Unanswered were under way or still due when the load ended.
+	Unanswered int64 `json:"unanswered"`
+	// Bytes is the size of all answers: bodies over HTTP, envelopes on the bus.
+	Bytes   int64   `json:"bytes"`
+	Latency Latency `json:"latency_ms"`
+	// Late is how late the load's own schedule was, in the open loop. It is
+	// part of the latencies: where it is not small beside them, the machine
+	// had no time for the load.
+	Late *Latency `json:"late_ms,omitempty"`
+	// Failures are by kind, the most frequent first.
+	Failures []Failure `json:"failures"`
+}
+
+// Failure is one kind of failures.
+type Failure struct {
+	Kind  string `json:"kind"`
+	Count int64  `json:"count"`
+	// First says more about the first of them.
+	First string `json:"first,omitempty"`
+}
+
+// Latency is a distribution, in milliseconds.
+type Latency struct {
+	Mean float64 `json:"mean"`
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p99_9"`
+	Max  float64 `json:"max"`
+}
+
+func newLatency(h *hdrhistogram.Histogram) *Latency {
+	ms := func(quantile float64) float64 { return float64(h.ValueAtQuantile(quantile)) / 1000 }
+	return &Latency{
+		Mean: math.Round(h.Mean()) / 1000, P50: ms(50), P90: ms(90), P99: ms(99), P999: ms(99.9), Max: float64(h.Max()) / 1000,
+	}
+}
+
+// Answered is how many requests were answered well.
+func (r *Result) Answered() int64 { return r.Requests - r.Failed - r.Unanswered }
+
+// Write prints the result as a table.
+func (r *Result) Write(w io.Writer) error {
+	var b strings.Builder
+	loop := "closed loop"
+	if r.Loop == "open" {
+		loop = fmt.Sprintf("open loop, %s/s wanted", count(int64(r.RateWanted)))
+	}
+	fmt.Fprintf(&b, "%s\n%s, %d connections, %.1f s", r.Target, loop, r.Connections, r.Seconds)
+	if r.Interrupted {
+		b.WriteString(", interrupted")
+	}
+	b.WriteString("\n\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "answered\t%s\t%s/s\t\n", count(r.Answered()), count(int64(r.Rate)))
+	fmt.Fprintf(table, "failed\t%s\t%s\t\n", count(r.Failed), share(r.Failed, r.Requests))
+	fmt.Fprintf(table, "unanswered\t%s\t%s\t\n", count(r.Unanswered), share(r.Unanswered, r.Requests))
+	perSecond := 0.0
+	if r.Seconds > 0 {
+		perSecond = float64(r.Bytes) / r.Seconds
+	}
+	fmt.Fprintf(table, "bytes\t%s\t%s/s\t\n", count(r.Bytes), count(int64(perSecond)))
+	_ = table.Flush() // into memory
+	table = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "\nms\tmean\tp50\tp90\tp99\tp99.9\tmax\t\n")
+	r.Latency.row(table, "latency")
+	if r.Late != nil {
+		r.Late.row(table, "schedule late by")
+	}
+	_ = table.Flush()
+	if len(r.Failures) > 0 {
+		b.WriteString("\nfailures, the first of each kind:\n")
+		table = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for _, f := range r.Failures {
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", count(f.Count), f.Kind, f.First)
+		}
+		_ = table.Flush()
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (l *Latency) row(w io.Writer, name string) {
+	fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", name, l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max)
+}
+
+// count writes a number with a comma between thousands.
+func count(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func share(n, of int64) string {
+	if of == 0 {
+		return "0 %"
+	}
+	return fmt.Sprintf("%.3g %%", 100*float64(n)/float64(of))
+}
+
+// Progress is what happened in the last second.
+type Progress struct {
+	// Elapsed is since the load began, its warm-up included.
+	Elapsed time.Duration
+	// Warmup says that nothing is counted yet; then there are no latencies.
+	Warmup bool
+	// Rate is good answers a second; during the warm-up, all answers.
+	Rate    float64
+	Latency Latency
+	Failed  int64
+	// Failure is a kind of failure that occurred; empty: none.
+	Failure string
+	// InFlight requests are under way, and Behind ones wait for a connection,
+	// though the open loop's schedule says that they should have begun.
+	InFlight int64
+	Behind   int64
+}
+
+// String is one line.
+func (p Progress) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%3.0f s  %9s/s", p.Elapsed.Seconds(), count(int64(p.Rate)))
+	if p.Warmup {
+		b.WriteString("  warming up")
+	} else {
+		fmt.Fprintf(&b, "  p50 %.3f ms  p99 %.3f ms  max %.3f ms", p.Latency.P50, p.Latency.P99, p.Latency.Max)
+	}
+	fmt.Fprintf(&b, "  in flight %d", p.InFlight)
+	if p.Behind > 0 {
+		fmt.Fprintf(&b, "  behind %s", count(p.Behind))
+	}
+	if p.Failed > 0 {
+		fmt.Fprintf(&b, "  failed %s (%s)", count(p.Failed), p.Failure)
+	}
+	return b.String()
+}

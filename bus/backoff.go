@@ -1,0 +1,76 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// backoff grows from a first to a largest wait by doubling.
+type backoff struct{ first, most, wait time.Duration }
+
+func newBackoff(first, most time.Duration) *backoff { return &backoff{first: first, most: most} }
+
+func (b *backoff) next() time.Duration {
+	b.wait = min(max(2*b.wait, b.first), b.most)
+	return b.wait
+}
+
+func (b *backoff) reset() { b.wait = 0 }
+
+// pause waits, or ends with the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// isRefused reports that Redis answered and does not let us in.
+func isRefused(err error) bool {
+	for _, code := range []string{"WRONGPASS", "NOAUTH", "NOPERM"} {
+		if redis.HasErrorPrefix(err, code) {
+			return true
+		}
+	}
+	return false
+}
+
+// neverSent reports that a command cannot have reached Redis: there was no
+// connection to write it to.
+func neverSent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
+}
+
+// isHopeless reports that Redis answered with an error that trying again does
+// not change, unlike one of a server that is full, loading or failing over.
+func isHopeless(err error) bool {
+	if !isServerError(err) {
+		return false
+	}
+	for _, code := range []string{"NOPERM", "WRONGTYPE", "ERR"} {
+		if redis.HasErrorPrefix(err, code) {
+			return true
+		}
+	}
+	return false
+}
+
+// isServerError reports that Redis answered with an error, so that nothing is
+// in doubt.
+func isServerError(err error) bool {
+	var answer redis.Error
+	return errors.As(err, &answer) && !errors.Is(err, redis.Nil) && !strings.HasPrefix(err.Error(), "redis: ")
+}

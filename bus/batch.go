@@ -1,0 +1,73 @@
+package bus
+
+import (
+	"context"
+	"runtime"
+	"sync"
+)
+
+// batcher collects items of many goroutines and hands them to one function in
+// batches: while a batch is under way the next one grows, so that the load
+// itself sets the size of the batches and a lone item never waits.
+type batcher[T any] struct {
+	flush func([]T)
+	limit int // items in one flush at most
+
+	mu    sync.Mutex
+	items []T
+	wake  chan struct{}
+}
+
+func newBatcher[T any](limit int, flush func([]T)) *batcher[T] {
+	return &batcher[T]{flush: flush, limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// add hands an item over. It never blocks.
+func (b *batcher[T]) add(item T) {
+	b.mu.Lock()
+	b.items = append(b.items, item)
+	first := len(b.items) == 1
+	b.mu.Unlock()
+	if first {
+		select {
+		case b.wake <- struct{}{}:
+		default: // it is awake already
+		}
+	}
+}
+
+// run flushes until the context ends, and then what is left.
+func (b *batcher[T]) run(ctx context.Context) {
+	var spare []T
+	for {
+		stop := false
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			stop = true
+		}
+		for {
+			// Who is about to add something does so first: the batch is larger,
+			// and nobody who is alone waits.
+			runtime.Gosched()
+			b.mu.Lock()
+			items := b.items
+			b.items = spare[:0]
+			b.mu.Unlock()
+			if len(items) == 0 {
+				spare = items
+				break
+			}
+			for rest := items; len(rest) > 0; {
+				n := min(len(rest), b.limit)
+				b.flush(rest[:n])
+				rest = rest[n:]
+			}
+			clear(items)
+			spare = items
+		}
+		if stop {
+			return
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package bustest
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+func safeLeavesNothing(s *stage) {
+	w := s.serve(echo)
+	ask := safe(`[1,"a"]`)
+	ask.ID = uuid.New()
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	require.Equal(s.t, `{"ok":true,"result":[1,"a"]}`, reply.Envelope)
+	meta, err := bus.ParseReplyMeta(reply.Meta)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, w.Worker(), meta.Worker)
+	assert.Equal(s.t, 1, meta.Attempt)
+	s.empty()
+	assert.Empty(s.t, s.record(ask.ID.String()))
+}
+
+func unsafeKeepsOutcome(s *stage) {
+	s.serve(echo)
+	ask := unsafe(`[2]`)
+	ask.ID, ask.Store = uuid.New(), time.Minute
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	require.Equal(s.t, `{"ok":true,"result":[2]}`, reply.Envelope)
+	s.empty()
+	record := s.record(ask.ID.String())
+	assert.Equal(s.t, bus.StateDone, record["state"])
+	assert.Equal(s.t, "DO", record["action"])
+	assert.True(s.t, strings.HasSuffix(record["outcome"], ` {"ok":true,"result":[2]}`), record["outcome"])
+	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
+	require.NoError(s.t, err)
+	assert.InDelta(s.t, time.Minute, ttl, float64(30*time.Second))
+}
+
+func everyCallerItsOwn(s *stage) {
+	s.serve(echo)
+	s.serve(echo)
+	c := s.client(bus.ClientConfig{})
+	var callers sync.WaitGroup
+	for i := range 500 {
+		callers.Go(func() {
+			ask := safe(number(i))
+			if i%2 == 1 {
+				ask = unsafe(number(i))
+			}
+			reply, err := c.Do(s.ctx, ask)
+			if assert.NoError(s.t, err) {
+				assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, reply.Envelope)
+			}
+		})
+	}
+	callers.Wait()
+	s.empty()
+}
+
+func errorIsAnswer(s *stage) {
+	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+		return bus.Outcome{Envelope: bus.Failure(bus.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
+	})
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[]`))
+	require.NoError(s.t, err)
+	e := open(s.t, reply)
+	assert.False(s.t, e.OK)
+	assert.Equal(s.t, "SOLD_OUT", e.Error.Code)
+}
+
+func waitsForWorker(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	answers := make(chan string, 2)
+	for _, ask := range []*bus.Ask{safe(`[1]`), unsafe(`[2]`)} {
+		go func() {
+			reply, err := c.Do(s.ctx, ask)
+			if err != nil {
+				reply.Envelope = err.Error()
+			}
+			answers <- reply.Envelope
+		}()
+	}
+	s.eventually("both requests lie in the mailbox", func() bool {
+		return s.rdb.XLen(s.ctx, s.conn.Keys.Requests("things")).Val() == 2
+	})
+	s.serve(echo)
+	assert.ElementsMatch(s.t, []string{`{"ok":true,"result":[1]}`, `{"ok":true,"result":[2]}`},
+		[]string{<-answers, <-answers})
+}
+
+func oneIDRunsOnce(s *stage) {
+	var runs counter
+	s.serve(func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		return success(number(runs.add(d.Request.ID))), true
+	})
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`["pay"]`)
+	ask.ID = uuid.New()
+	for range 3 {
+		reply, err := c.Do(s.ctx, ask)
+		require.NoError(s.t, err)
+		require.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
+	}
+	assert.Equal(s.t, 1, runs.total())
+}
+
+func oneIDSeveralGateways(s *stage) {
+	var runs counter
+	release := make(chan struct{})
+	s.serve(func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		<-release
+		return success(`"paid"`), true
+	})
+	ask := unsafe(`["pay"]`)
+	ask.ID = uuid.New()
+	const gateways = 3
+	answers := make(chan string, gateways)
+	for range gateways {
+		c := s.client(bus.ClientConfig{})
+		go func() {
+			reply, err := c.Do(s.ctx, ask)
+			if err != nil {
+				reply.Envelope = err.Error()
+			}
+			answers <- reply.Envelope
+		}()
+	}
+	s.eventually("all gateways wait for it", func() bool {
+		return len(strings.Fields(s.record(ask.ID.String())["channels"])) == gateways
+	})
+	close(release)
+	for range gateways {
+		assert.Equal(s.t, `{"ok":true,"result":"paid"}`, <-answers)
+	}
+	assert.Equal(s.t, 1, runs.total())
+}
+
+func otherRequestSameID(s *stage) {
+	s.serve(echo)
+	c := s.client(bus.ClientConfig{})
+	first, second := unsafe(`[1]`), unsafe(`[2]`)
+	first.ID = uuid.New()
+	second.ID = first.ID
+	_, err := c.Do(s.ctx, first)
+	require.NoError(s.t, err)
+	_, err = c.Do(s.ctx, second)
+	require.ErrorIs(s.t, err, bus.ErrKeyReused)
+}
+
+func timeoutKeepsOutcome(s *stage) {
+	release := make(chan struct{})
+	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+		<-release
+		return success(`"late"`), true
+	})
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[]`)
+	ask.ID, ask.Timeout = uuid.New(), 200*time.Millisecond
+	began := time.Now()
+	_, err := c.Do(s.ctx, ask)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	assert.Less(s.t, time.Since(began), 5*time.Second)
+	close(release)
+	s.eventually("the late outcome is stored", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDone })
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, `{"ok":true,"result":"late"}`, reply.Envelope)
+}
+
+func expiredDoesNotRun(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask, other := unsafe(`[]`), safe(`[]`)
+	ask.ID = uuid.New()
+	ask.Timeout, other.Timeout = time.Millisecond, time.Millisecond
+	_, err := c.Do(s.ctx, ask)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	_, err = c.Do(s.ctx, other)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	s.eventually("both requests lie in the mailbox", func() bool {
+		return s.rdb.XLen(s.ctx, s.conn.Keys.Requests("things")).Val() == 2
+	})
+	s.pass()
+	var runs counter
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		return echo(ctx, d)
+	})
+	s.empty()
+	assert.Equal(s.t, bus.StateExpired, s.record(ask.ID.String())["state"])
+	assert.Zero(s.t, runs.total())
+	assert.Empty(s.t, s.deadLetters(), "it never ran, so that it is no dead letter")
+}
+
+func expiredFreesID(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[]`)
+	ask.ID, ask.Timeout = uuid.New(), time.Millisecond
+	_, err := c.Do(s.ctx, ask)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	s.pass()
+	s.serve(echo)
+	s.eventually("it has expired", func() bool { return s.record(ask.ID.String())["state"] == bus.StateExpired })
+	ask.Timeout = patience
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, `{"ok":true,"result":[]}`, reply.Envelope)
+}
+
+func expiredSentAgain(s *stage) {
+	patient, hasty := unsafe(`[]`), unsafe(`[]`)
+	hasty.ID, hasty.Timeout = uuid.New(), time.Millisecond
+	patient.ID = hasty.ID
+	_, err := s.client(bus.ClientConfig{}).Do(s.ctx, hasty)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	answered := s.ask(s.client(bus.ClientConfig{}), patient)
+	s.eventually("both wait for one request", func() bool {
+		return len(strings.Fields(s.record(hasty.ID.String())["channels"])) == 2
+	})
+	s.pass()
+	s.serve(echo)
+	assert.Equal(s.t, `{"ok":true,"result":[]}`, <-answered)
+}
+
+func fullMailboxRefuses(s *stage) {
+	c := s.client(bus.ClientConfig{MailboxLimit: 3})
+	mailbox := s.conn.Keys.Requests("things")
+	for i := range 6 {
+		ask := unsafe(number(i))
+		if i == 0 {
+			ask = safe(number(i))
+		}
+		ask.Timeout = 50 * time.Millisecond
+		_, err := c.Do(s.ctx, ask)
+		if i < 3 {
+			require.ErrorIs(s.t, err, bus.ErrTimeout)
+			continue
+		}
+		require.ErrorIs(s.t, err, bus.ErrOverloaded)
+		require.EqualValues(s.t, 3, s.rdb.XLen(s.ctx, mailbox).Val())
+	}
+	_, err := c.Do(s.ctx, safe(`[]`))
+	require.ErrorIs(s.t, err, bus.ErrOverloaded)
+}
+
+func longReply(s *stage) {
+	long := `"` + strings.Repeat("x", bus.LargeReply) + `"`
+	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return success(long), true })
+	c := s.client(bus.ClientConfig{})
+	for _, ask := range []*bus.Ask{safe(`[]`), unsafe(`[]`)} {
+		ask.ID = uuid.New()
+		reply, err := c.Do(s.ctx, ask)
+		require.NoError(s.t, err)
+		require.Equal(s.t, `{"ok":true,"result":`+long+`}`, reply.Envelope)
+		ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
+		require.NoError(s.t, err)
+		assert.Positive(s.t, ttl)
+	}
+	s.empty()
+}
+
+func tooLongReply(s *stage) {
+	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+		return success(`"` + strings.Repeat("x", bus.MaxReply) + `"`), true
+	})
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[]`))
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	s.empty()
+}

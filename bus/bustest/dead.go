@@ -1,0 +1,118 @@
+package bustest
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// dies makes a dead letter of one unsafe request, and returns its ask and a
+// switch that heals its handler.
+func (s *stage) dies(c *bus.Client) (*bus.Ask, *atomic.Bool, *counter) {
+	s.t.Helper()
+	var healed atomic.Bool
+	runs := &counter{}
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		if !healed.Load() {
+			return bus.Outcome{}, false
+		}
+		return echo(ctx, d)
+	}, func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	require.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	require.Len(s.t, s.deadLetters(), 1)
+	return ask, &healed, runs
+}
+
+func replayed(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask, healed, runs := s.dies(c)
+	letter, err := s.conn.FindDeadLetter(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, "DO", letter.Fields["action"])
+	assert.Equal(s.t, 1, letter.Attempts)
+	assert.False(s.t, letter.DeadAt.IsZero())
+	assert.NotEmpty(s.t, letter.Error)
+
+	// Still sick: it dies again, under its ID.
+	became, err := s.conn.ReplayDeadLetter(s.ctx, "things", letter)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.LetterReplayed, became)
+	s.eventually("it is dead again", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDead && runs.total() == 2 })
+	_, err = s.conn.ReplayDeadLetter(s.ctx, "things", letter)
+	require.ErrorIs(s.t, err, bus.ErrNoDeadLetter, "that letter has gone")
+
+	healed.Store(true)
+	letter, err = s.conn.FindDeadLetter(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	_, err = s.conn.ReplayDeadLetter(s.ctx, "things", letter)
+	require.NoError(s.t, err)
+	s.eventually("it has an outcome", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDone })
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
+	assert.Equal(s.t, 3, runs.total())
+	assert.Empty(s.t, s.deadLetters())
+	s.empty()
+}
+
+func replayOfDone(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask, _, runs := s.dies(c)
+	// Somebody else found the outcome out.
+	key := s.conn.Keys.Record("things", ask.ID.String())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", bus.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
+	letters, err := s.conn.DeadLetters(s.ctx, "things", "", 10)
+	require.NoError(s.t, err)
+	became, err := s.conn.ReplayDeadLetter(s.ctx, "things", letters[0])
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.LetterDone, became)
+	assert.Empty(s.t, s.deadLetters())
+	s.empty()
+	assert.Equal(s.t, 1, runs.total(), "what has an outcome does not run again")
+}
+
+func dropped(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask, healed, _ := s.dies(c)
+	_, err := c.Do(s.ctx, ask)
+	require.ErrorIs(s.t, err, bus.ErrDead)
+	letter, err := s.conn.FindDeadLetter(s.ctx, "things", s.deadLetters()[0].ID)
+	require.NoError(s.t, err)
+	became, err := s.conn.DropDeadLetter(s.ctx, "things", letter)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.LetterDropped, became)
+	assert.Empty(s.t, s.deadLetters())
+	assert.Empty(s.t, s.record(ask.ID.String()))
+	healed.Store(true)
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err, "the ID is free")
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
+	_, err = s.conn.FindDeadLetter(s.ctx, "things", letter.Entry)
+	require.ErrorIs(s.t, err, bus.ErrNoDeadLetter)
+}
+
+// letterOfNobody is one without an ID: an entry that was no request.
+func letterOfNobody(s *stage) {
+	mailbox := s.conn.Keys.Requests("things")
+	require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: []string{"hello", "world"}}).Err())
+	s.serve(echo)
+	s.empty()
+	letters, err := s.conn.DeadLetters(s.ctx, "things", "", 10)
+	require.NoError(s.t, err)
+	require.Len(s.t, letters, 1)
+	assert.Equal(s.t, map[string]string{"hello": "world"}, letters[0].Fields)
+	_, err = s.conn.DropDeadLetter(s.ctx, "things", letters[0])
+	require.NoError(s.t, err)
+	assert.Empty(s.t, s.deadLetters())
+}

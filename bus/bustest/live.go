@@ -1,0 +1,126 @@
+package bustest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+func drainFinishes(s *stage) {
+	running, release := make(chan struct{}), make(chan struct{})
+	w := s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		close(running)
+		<-release
+		return echo(ctx, d)
+	})
+	c := s.client(bus.ClientConfig{})
+	answered := s.ask(c, unsafe(`[1]`))
+	<-running
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.stop() }()
+	registry := bus.NewRegistry(s.conn, nil)
+	s.eventually("the worker has signed off", func() bool {
+		_ = registry.Look(s.ctx)
+		found := registry.Snapshot()["things"]
+		return found == nil || !found.Live()
+	})
+	close(release)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
+	require.NoError(s.t, <-stopped)
+	s.empty()
+}
+
+func drainLimit(s *stage) {
+	running, causes := make(chan struct{}), make(chan error, 1)
+	w := s.serve(func(ctx context.Context, _ *bus.Delivery) (bus.Outcome, bool) {
+		close(running)
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return bus.Outcome{}, false
+	}, func(c *bus.ConsumerConfig) { c.DrainLimit = 10 * time.Millisecond })
+	answered := s.ask(s.client(bus.ClientConfig{}), unsafe(`[1]`))
+	<-running
+	require.NoError(s.t, w.stop())
+	require.ErrorIs(s.t, <-causes, bus.ErrDraining)
+	s.serve(echo)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered, "another worker took it over")
+}
+
+func signsOnAndOff(s *stage) {
+	changes := make(chan bus.Snapshot, 10)
+	registry := bus.NewRegistry(s.conn, func(found bus.Snapshot) { changes <- found })
+	ctx, stop := context.WithCancel(s.ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { registry.Run(ctx) })
+	defer watching.Wait()
+	defer stop()
+	began := time.Now()
+	w := s.serve(echo)
+	found := <-changes
+	require.Less(s.t, time.Since(began), 2*time.Second)
+	require.True(s.t, found["things"].Live())
+	assert.Equal(s.t, w.Worker(), found["things"].Workers[0].ID)
+	assert.Equal(s.t, "1.0.0", found["things"].Workers[0].Version)
+	require.NoError(s.t, w.stop())
+	found = <-changes
+	assert.False(s.t, found["things"].Live())
+	assert.NotNil(s.t, found["things"].Manifest, "what it served is still known")
+}
+
+func routesOfAll(s *stage) {
+	with := func(routes ...string) func(*bus.ConsumerConfig) {
+		return func(c *bus.ConsumerConfig) { c.Manifest = manifest("things", routes...) }
+	}
+	s.serve(echo, with("GET /things/:id", "GET /things/old"))
+	newer := s.serve(echo, with("GET /things/:id", "GET /things/new"))
+	registry := bus.NewRegistry(s.conn, nil)
+	routes := func(workers int) []string {
+		var routes []string
+		s.eventually("both workers are listed", func() bool {
+			_ = registry.Look(s.ctx)
+			found := registry.Snapshot()["things"]
+			if found == nil || len(found.Workers) != workers {
+				return false
+			}
+			routes = found.Manifest.Actions[0].Routes
+			return true
+		})
+		return routes
+	}
+	assert.Equal(s.t, []string{"GET /things/:id"}, routes(2))
+	require.NoError(s.t, newer.stop())
+	assert.Equal(s.t, []string{"GET /things/:id", "GET /things/old"}, routes(1))
+}
+
+func retired(s *stage) {
+	mailbox := s.conn.Keys.Requests("things")
+	consumers := func() int {
+		found, err := s.rdb.XInfoConsumers(s.ctx, mailbox, bus.Group).Result()
+		require.NoError(s.t, err)
+		return len(found)
+	}
+	w := s.serve(echo)
+	_, err := s.client(bus.ClientConfig{}).Do(s.ctx, safe(`[]`))
+	require.NoError(s.t, err)
+	require.Equal(s.t, 1, consumers())
+	require.NoError(s.t, w.stop())
+	assert.Zero(s.t, consumers())
+	// One that leaves something pending stays: it would be lost with it.
+	hanging := s.serve(func(ctx context.Context, _ *bus.Delivery) (bus.Outcome, bool) {
+		return bus.Outcome{}, errors.Is(ctx.Err(), context.Canceled)
+	}, func(c *bus.ConsumerConfig) { c.IdleLimit = time.Minute })
+	c := s.client(bus.ClientConfig{})
+	s.ask(c, unsafe(`[]`))
+	s.eventually("it is pending", func() bool {
+		stats, err := s.conn.Stats(s.ctx, "things")
+		return err == nil && stats.Pending == 1
+	})
+	require.NoError(s.t, hanging.stop())
+	assert.Equal(s.t, 1, consumers())
+}

@@ -1,0 +1,240 @@
+package bustest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 20 * time.Second
+
+// idleLimit is short, so that what waits for it is quick.
+const idleLimit = 300 * time.Millisecond
+
+// stage is one test's own Redis and its connection.
+type stage struct {
+	t    *testing.T
+	ctx  context.Context //nolint:containedctx // it lasts as long as the test
+	url  string
+	conn *bus.Conn
+	rdb  redis.UniversalClient
+	logs logged
+}
+
+// logged is what all connections of a stage have logged.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func newStage(t *testing.T, url string) *stage {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	t.Cleanup(cancel)
+	s := &stage{t: t, ctx: ctx, url: url}
+	s.conn = s.connect(nil)
+	s.rdb = s.conn.Redis()
+	return s
+}
+
+// connect opens one more connection, as another process would.
+func (s *stage) connect(hook bus.Hook) *bus.Conn {
+	s.t.Helper()
+	conn, err := bus.Connect(s.url, bus.Options{
+		Logger: slog.New(slog.NewTextHandler(io.MultiWriter(s.t.Output(), &s.logs), &slog.HandlerOptions{Level: slog.LevelInfo})), Hook: hook,
+	})
+	require.NoError(s.t, err)
+	require.NoError(s.t, conn.WaitReady(s.ctx))
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// client starts an asker, as a gateway has one.
+func (s *stage) client(cfg bus.ClientConfig) *bus.Client {
+	s.t.Helper()
+	c := bus.NewClient(s.connect(nil), cfg)
+	s.t.Cleanup(c.Close)
+	require.NoError(s.t, c.WaitReady(s.ctx))
+	return c
+}
+
+// handler runs one delivery.
+type handler func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
+
+// worker is one running consumer.
+type worker struct {
+	*bus.Consumer
+	stop func() error // drains it and gives what Run returned
+}
+
+// serve starts a worker of the service "things".
+func (s *stage) serve(run handler, change ...func(*bus.ConsumerConfig)) *worker {
+	s.t.Helper()
+	return s.serveHooked(nil, run, change...)
+}
+
+// serveHooked starts a worker that stops where the hook says.
+func (s *stage) serveHooked(hook bus.Hook, run handler, change ...func(*bus.ConsumerConfig)) *worker {
+	s.t.Helper()
+	cfg := bus.ConsumerConfig{Manifest: manifest("things"), IdleLimit: idleLimit, Run: run}
+	for _, c := range change {
+		c(&cfg)
+	}
+	consumer, err := bus.NewConsumer(s.connect(hook), cfg)
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(s.ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- consumer.Run(ctx) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	s.t.Cleanup(func() { _ = stop() })
+	return &worker{Consumer: consumer, stop: stop}
+}
+
+func manifest(service string, routes ...string) *bus.Manifest {
+	return &bus.Manifest{Service: service, Version: "1.0.0", Protocol: 1, Actions: []bus.Action{
+		{Name: "DO", Routes: routes, Args: []bus.Argument{}},
+	}}
+}
+
+// echo answers with the arguments.
+func echo(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	return success(d.Request.Args), true
+}
+
+func success(result string) bus.Outcome { return bus.Outcome{Envelope: bus.Success([]byte(result))} }
+
+// eventually waits until something holds.
+func (s *stage) eventually(what string, holds func() bool) {
+	s.t.Helper()
+	require.Eventually(s.t, holds, patience, 5*time.Millisecond, what)
+}
+
+// clockError is more than the clocks of an asker and a worker may differ by.
+const clockError = 300 * time.Millisecond
+
+// pass lets a deadline pass for everybody, whatever their clocks say.
+func (s *stage) pass() {
+	s.t.Helper()
+	select {
+	case <-time.After(clockError):
+	case <-s.ctx.Done():
+	}
+}
+
+// empty waits until the mailbox holds nothing, read or unread.
+func (s *stage) empty() {
+	s.t.Helper()
+	s.eventually("the mailbox is empty", func() bool {
+		stats, err := s.conn.Stats(s.ctx, "things")
+		return err == nil && stats.Backlog == 0 && stats.Pending == 0
+	})
+}
+
+func (s *stage) record(id string) map[string]string {
+	s.t.Helper()
+	r, err := s.rdb.HGetAll(s.ctx, s.conn.Keys.Record("things", id)).Result()
+	require.NoError(s.t, err)
+	return r
+}
+
+// channels are those on which a request's answer is awaited.
+func (s *stage) channels(id uuid.UUID) []string {
+	s.t.Helper()
+	return strings.Fields(s.record(id.String())["channels"])
+}
+
+func (s *stage) deadLetters() []redis.XMessage {
+	s.t.Helper()
+	letters, err := s.rdb.XRange(s.ctx, s.conn.Keys.Dead("things"), "-", "+").Result()
+	require.NoError(s.t, err)
+	return letters
+}
+
+// envelope is an answer read again.
+type envelope struct {
+	OK     bool            `json:"ok"`
+	Result json.RawMessage `json:"result"`
+	Error  struct {
+		Code    string          `json:"code"`
+		Status  int             `json:"status"`
+		Details json.RawMessage `json:"details"`
+	} `json:"error"`
+}
+
+func open(t *testing.T, r bus.Reply) envelope {
+	t.Helper()
+	var e envelope
+	require.NoError(t, json.Unmarshal([]byte(r.Envelope), &e), r.Envelope)
+	return e
+}
+
+func safe(args string) *bus.Ask {
+	return &bus.Ask{Service: "things", Action: "DO", Args: args, Safe: true, Timeout: patience}
+}
+
+func unsafe(args string) *bus.Ask {
+	return &bus.Ask{Service: "things", Action: "DO", Args: args, Timeout: patience}
+}
+
+// counter counts runs by request.
+type counter struct {
+	mu   sync.Mutex
+	runs map[string]int
+}
+
+func (c *counter) add(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.runs == nil {
+		c.runs = make(map[string]int)
+	}
+	c.runs[id]++
+	return c.runs[id]
+}
+
+func (c *counter) total() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, runs := range c.runs {
+		n += runs
+	}
+	return n
+}
+
+func number(i int) string { return fmt.Sprintf("[%d]", i) }
+
+// argument reads what number wrote; -1: it did not.
+func argument(d *bus.Delivery) int {
+	i := -1
+	_, _ = fmt.Sscanf(d.Request.Args, "[%d]", &i)
+	return i
+}

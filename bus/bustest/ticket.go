@@ -1,0 +1,237 @@
+package bustest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// sharedIDRunsOnce has many ask under one ID at once, within and across
+// gateways, some of them something else: all who ask the same get the one
+// outcome, the others an error and never that outcome.
+func sharedIDRunsOnce(s *stage) {
+	var runs counter
+	release := make(chan struct{})
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		<-release
+		return echo(ctx, d)
+	})
+	id := uuid.New()
+	shared := func(args string) *bus.Ask {
+		ask := unsafe(args)
+		ask.ID, ask.Shared = id, true
+		return ask
+	}
+	clients := []*bus.Client{s.client(bus.ClientConfig{}), s.client(bus.ClientConfig{})}
+	first := s.ask(clients[0], shared(`["pay"]`))
+	s.eventually("it runs", func() bool { return runs.total() == 1 })
+	var asking sync.WaitGroup
+	for i := range 40 {
+		c := clients[i%2]
+		if i%4 < 2 {
+			asking.Go(func() {
+				reply, err := c.Do(s.ctx, shared(`["pay"]`))
+				if assert.NoError(s.t, err) {
+					assert.Equal(s.t, `{"ok":true,"result":["pay"]}`, reply.Envelope)
+				}
+			})
+			continue
+		}
+		asking.Go(func() {
+			_, err := c.Do(s.ctx, shared(`["pay twice"]`))
+			assert.ErrorIs(s.t, err, bus.ErrKeyReused)
+		})
+	}
+	s.eventually("both gateways wait for it", func() bool { return len(s.channels(id)) == 2 })
+	close(release)
+	asking.Wait()
+	assert.Equal(s.t, `{"ok":true,"result":["pay"]}`, <-first)
+	reply, err := clients[1].Do(s.ctx, shared(`["pay"]`))
+	require.NoError(s.t, err)
+	assert.True(s.t, reply.Replayed)
+	assert.Equal(s.t, `{"ok":true,"result":["pay"]}`, reply.Envelope)
+	assert.Equal(s.t, 1, runs.total())
+	s.empty()
+}
+
+func sentIsAccepted(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	_, err := c.Send(s.ctx, safe(`[]`))
+	require.Error(s.t, err, "nothing would be kept of it")
+	ask := unsafe(`[1]`)
+	ask.Endless = true
+	id, err := c.Send(s.ctx, ask)
+	require.NoError(s.t, err)
+	entries, err := s.rdb.XRange(s.ctx, s.conn.Keys.Requests("things"), "-", "+").Result()
+	require.NoError(s.t, err)
+	require.Len(s.t, entries, 1)
+	assert.Empty(s.t, entries[0].Values["deadline"])
+	assert.Empty(s.t, entries[0].Values["reply"])
+	record, err := s.conn.Record(s.ctx, "things", id.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateQueued, record.State)
+
+	// Anybody who knows it may wait for its end, also several at once.
+	watchers := []*bus.Client{c, s.client(bus.ClientConfig{})}
+	watchers = append(watchers, watchers...)
+	watchings := make([]*bus.Watching, len(watchers))
+	for i, w := range watchers {
+		watchings[i], record, err = w.Watch(s.ctx, "things", id.String())
+		require.NoError(s.t, err)
+		require.Equal(s.t, bus.StateQueued, record.State)
+		ended, err := watchings[i].Wait(s.ctx, time.Millisecond)
+		require.NoError(s.t, err)
+		require.False(s.t, ended)
+	}
+	watchings[3].Close()
+	s.serve(echo)
+	for _, watching := range watchings[:3] {
+		ended, err := watching.Wait(s.ctx, patience)
+		require.NoError(s.t, err)
+		require.True(s.t, ended)
+		watching.Close()
+	}
+	record, err = s.conn.Record(s.ctx, "things", id.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateDone, record.State)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, record.Outcome)
+	watching, record, err := c.Watch(s.ctx, "things", id.String())
+	require.NoError(s.t, err)
+	assert.Nil(s.t, watching, "there is nothing to wait for")
+	assert.Equal(s.t, bus.StateDone, record.State)
+	_, _, err = c.Watch(s.ctx, "things", uuid.NewString())
+	require.ErrorIs(s.t, err, bus.ErrNoRecord)
+	s.empty()
+}
+
+// watcherFindsOut has the end of a request pass without a message.
+func watcherFindsOut(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	id, err := c.Send(s.ctx, unsafe(`[1]`))
+	require.NoError(s.t, err)
+	watching, _, err := c.Watch(s.ctx, "things", id.String())
+	require.NoError(s.t, err)
+	defer watching.Close()
+	require.NoError(s.t, s.rdb.HSet(s.ctx, s.conn.Keys.Record("things", id.String()), "state", bus.StateDone, "outcome", `- {"ok":true}`).Err())
+	ended, err := watching.Wait(s.ctx, patience)
+	require.NoError(s.t, err)
+	assert.True(s.t, ended)
+}
+
+func cancelled(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	answered := s.ask(c, ask)
+	s.eventually("it is accepted", func() bool { return s.record(ask.ID.String())["state"] == bus.StateQueued })
+	watching, _, err := c.Watch(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	for range 2 { // the second finds it done
+		record, err := s.conn.Cancel(s.ctx, "things", ask.ID.String())
+		require.NoError(s.t, err)
+		assert.Equal(s.t, bus.StateCancelled, record.State)
+	}
+	assert.Contains(s.t, <-answered, bus.CodeConflict)
+	ended, err := watching.Wait(s.ctx, patience)
+	require.NoError(s.t, err)
+	assert.True(s.t, ended)
+	watching.Close()
+	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
+	require.NoError(s.t, err)
+	assert.Positive(s.t, ttl)
+	_, err = s.conn.Cancel(s.ctx, "things", uuid.NewString())
+	require.ErrorIs(s.t, err, bus.ErrNoRecord)
+
+	// It never ran, so that its ID is free.
+	var runs counter
+	release := make(chan struct{})
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		<-release
+		return echo(ctx, d)
+	})
+	answered = s.ask(c, ask)
+	s.eventually("it runs", func() bool { return runs.total() == 1 })
+	record, err := s.conn.Cancel(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateRunning, record.State, "what runs goes on")
+	close(release)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
+	record, err = s.conn.Cancel(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateDone, record.State)
+	s.empty()
+}
+
+// joinedOutlivesItsDeadline sends an ID again that has a deadline, without one:
+// what was accepted so runs, whenever a worker comes.
+func joinedOutlivesItsDeadline(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[1]`)
+	ask.ID, ask.Shared, ask.Timeout = uuid.New(), true, 200*time.Millisecond
+	_, err := c.Do(s.ctx, ask)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	endless := *ask
+	endless.Endless = true
+	id, err := c.Send(s.ctx, &endless)
+	require.NoError(s.t, err)
+	require.Equal(s.t, ask.ID, id)
+	watching, _, err := s.client(bus.ClientConfig{}).Watch(s.ctx, "things", id.String())
+	require.NoError(s.t, err)
+	defer watching.Close()
+	s.pass()
+	s.serve(echo)
+	ended, err := watching.Wait(s.ctx, patience)
+	require.NoError(s.t, err)
+	require.True(s.t, ended)
+	record, err := s.conn.Record(s.ctx, "things", id.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateDone, record.State)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, record.Outcome)
+	s.empty()
+}
+
+// sentAnewKeepsWatchers: who watched a request that never ran watches it on when
+// somebody sends it again.
+func sentAnewKeepsWatchers(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	elsewhere := s.conn.Keys.Replies("api.elsewhere", "things")
+	key := s.conn.Keys.Record("things", ask.ID.String())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", bus.StateExpired, "channels", elsewhere).Err())
+	answered := s.ask(c, ask)
+	s.eventually("it is accepted anew", func() bool { return s.record(ask.ID.String())["state"] == bus.StateQueued })
+	assert.ElementsMatch(s.t, []string{s.conn.Keys.Replies(c.Asker(), "things"), elsewhere}, s.channels(ask.ID))
+	s.serve(echo)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
+}
+
+// replayedIsNotCancelled: a dead letter that is replayed may have had effects,
+// so that nobody may say that it never ran.
+func replayedIsNotCancelled(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	w := s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return bus.Outcome{}, false },
+		func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	_, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	require.NoError(s.t, w.stop())
+	letter, err := s.conn.FindDeadLetter(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	_, err = s.conn.ReplayDeadLetter(s.ctx, "things", letter)
+	require.NoError(s.t, err)
+	record, err := s.conn.Cancel(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateQueued, record.State)
+	s.serve(echo)
+	s.eventually("it runs", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDone })
+}

@@ -1,0 +1,327 @@
+package bustest
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// ask asks in the background and gives the answer, or the error, as text.
+func (s *stage) ask(c *bus.Client, a *bus.Ask) <-chan string {
+	answered := make(chan string, 1)
+	go func() {
+		reply, err := c.Do(s.ctx, a)
+		if err != nil {
+			reply.Envelope = err.Error()
+		}
+		answered <- reply.Envelope
+	}()
+	return answered
+}
+
+func notRequests(s *stage) {
+	mailbox := s.conn.Keys.Requests("things")
+	add := func(values ...string) {
+		require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: values}).Err())
+	}
+	id := func() string { return uuid.NewString() }
+	// Nobody can be told.
+	add("hello", "world")
+	add("v", "1", "id", "no-uuid", "action", "DO", "args", "[]")
+	add("v", "1", "id", id(), "action", "DO", "args", "[broken", "reply", "")
+	add("v", "1", "id", id(), "action", "DO", "args", "{}", "store", "60000")
+	add("v", "1", "id", id(), "action", "DO", "args", "[]", "deadline", "soon")
+	add("v", "2", "id", id(), "action", "DO", "args", "[]")
+	wide := []string{"v", "1"}
+	for range 3000 {
+		wide = append(wide, "x", "y")
+	}
+	add(wide...)
+	const unanswerable = 7
+	// The asker is known.
+	channel := s.conn.Keys.Replies("api.x", "things")
+	pubsub := s.rdb.Subscribe(s.ctx, channel)
+	defer func() { _ = pubsub.Close() }()
+	_, err := pubsub.Receive(s.ctx)
+	require.NoError(s.t, err)
+	add("v", "2", "id", id(), "action", "DO", "args", "[]", "reply", channel)
+	add("v", "1", "id", id(), "action", "DO", "args", "[broken", "reply", channel)
+	add("v", "1", "id", id(), "args", "[]", "reply", channel, "store", "60000")
+
+	s.serve(echo)
+	s.empty()
+	letters := s.deadLetters()
+	assert.Len(s.t, letters, unanswerable)
+	for _, letter := range letters {
+		assert.NotEmpty(s.t, letter.Values["error"])
+		assert.NotEmpty(s.t, letter.Values["dead_at"])
+		assert.Equal(s.t, "1", letter.Values["attempts"])
+	}
+	var told string
+	for countLines(told) < 3 {
+		message, err := pubsub.ReceiveMessage(s.ctx)
+		require.NoError(s.t, err)
+		told += message.Payload
+	}
+	assert.Contains(s.t, told, bus.CodeNotSupported)
+	assert.Contains(s.t, told, bus.CodeBadRequest)
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, safe(`[1]`))
+	require.NoError(s.t, err)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
+}
+
+func deadWorkersRequests(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	asked := []<-chan string{s.ask(c, safe(`[1]`)), s.ask(c, unsafe(`[2]`))}
+	s.take()
+	s.take()
+	attempts := make(chan int, 2)
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		attempts <- d.Attempt
+		return echo(ctx, d)
+	})
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-asked[0])
+	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-asked[1])
+	assert.Equal(s.t, 2, <-attempts)
+	assert.Equal(s.t, 2, <-attempts)
+	s.empty()
+}
+
+// manyOfADeadWorker leaves more than one page of pending entries behind.
+func manyOfADeadWorker(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	asked := make([]<-chan string, 250)
+	for i := range asked {
+		asked[i] = s.ask(c, unsafe(number(i)))
+	}
+	for range asked {
+		s.take()
+	}
+	s.serve(echo, func(c *bus.ConsumerConfig) { c.Concurrency = len(asked) })
+	for i := range asked {
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+	}
+	s.empty()
+	assert.NotContains(s.t, s.logs.String(), "reading the mailbox failed")
+}
+
+// settledTogether ends the first and the last of many requests in one batch,
+// while those between them go on.
+func settledTogether(s *stage) {
+	const many = 60
+	settling, settle := make(chan struct{}), make(chan struct{})
+	var plugged sync.Once
+	hook := func(step bus.Step, _ string) {
+		if step == bus.StepSettle {
+			plugged.Do(func() { close(settling); <-settle })
+		}
+	}
+	begun := make(chan struct{}, many)
+	var ends [many]chan struct{}
+	for i := range ends {
+		ends[i] = make(chan struct{})
+	}
+	ran := make(chan struct{}, many)
+	s.serveHooked(hook, func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		begun <- struct{}{}
+		<-ends[argument(d)]
+		defer func() { ran <- struct{}{} }()
+		return echo(ctx, d)
+	})
+	c := s.client(bus.ClientConfig{})
+	asked := make([]<-chan string, many)
+	for i := range asked { // one after the other, so that their entries are in order
+		asked[i] = s.ask(c, unsafe(number(i)))
+		<-begun
+	}
+	close(ends[1]) // holds the settler up
+	<-settling
+	for _, i := range []int{0, many - 1} {
+		close(ends[i])
+	}
+	for range 3 {
+		<-ran
+	}
+	close(settle)
+	for _, i := range []int{0, 1, many - 1} {
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+	}
+	for i := 2; i < many-1; i++ {
+		close(ends[i])
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+	}
+	s.empty()
+}
+
+func noOutcomeAgain(s *stage) {
+	var runs counter
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		if runs.add(d.Request.ID) < 3 {
+			return bus.Outcome{}, false
+		}
+		return echo(ctx, d)
+	})
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[1]`))
+	require.NoError(s.t, err)
+	meta, err := bus.ParseReplyMeta(reply.Meta)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, 3, meta.Attempt)
+	assert.Equal(s.t, 3, runs.total())
+	s.empty()
+}
+
+func tooOften(s *stage) {
+	var runs counter
+	s.serve(func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		return bus.Outcome{}, false
+	}, func(c *bus.ConsumerConfig) { c.MaxAttempts = 2 })
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	e := open(s.t, reply)
+	assert.Equal(s.t, bus.CodeInternal, e.Error.Code)
+	assert.JSONEq(s.t, `{"state":"dead"}`, string(e.Error.Details))
+	meta, err := bus.ParseReplyMeta(reply.Meta)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, "/requests/things."+ask.ID.String(), meta.Location)
+	assert.Equal(s.t, 2, runs.total())
+	s.empty()
+	letters := s.deadLetters()
+	require.Len(s.t, letters, 1)
+	assert.Equal(s.t, ask.ID.String(), letters[0].Values["id"])
+	assert.Equal(s.t, `[1]`, letters[0].Values["args"])
+	assert.Equal(s.t, "2", letters[0].Values["attempts"])
+	assert.Equal(s.t, "delivered 2 times without an outcome", letters[0].Values["error"])
+	assert.Equal(s.t, bus.StateDead, s.record(ask.ID.String())["state"])
+	_, err = c.Do(s.ctx, ask)
+	require.ErrorIs(s.t, err, bus.ErrDead, "who asks again learns what became of it")
+}
+
+func safeTooOften(s *stage) {
+	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return bus.Outcome{}, false },
+		func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	ask := safe(`[1]`)
+	ask.ID = uuid.New()
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	s.empty()
+	assert.Len(s.t, s.deadLetters(), 1)
+	assert.Empty(s.t, s.record(ask.ID.String()))
+}
+
+func longWork(s *stage) {
+	var runs counter
+	work := func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		select {
+		case <-time.After(5 * idleLimit):
+		case <-ctx.Done():
+		}
+		return echo(ctx, d)
+	}
+	s.serve(work)
+	s.serve(work)
+	c := s.client(bus.ClientConfig{})
+	safely, unsafely := s.ask(c, safe(`[1]`)), s.ask(c, unsafe(`[2]`))
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-safely)
+	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-unsafely)
+	assert.Equal(s.t, 2, runs.total())
+	s.empty()
+}
+
+func burst(s *stage) {
+	var runs counter
+	work := func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		select {
+		case <-time.After(idleLimit / 5):
+		case <-ctx.Done():
+		}
+		return echo(ctx, d)
+	}
+	oneSlot := func(c *bus.ConsumerConfig) { c.Concurrency = 1 }
+	s.serve(work, oneSlot)
+	s.serve(work, oneSlot)
+	c := s.client(bus.ClientConfig{})
+	const requests = 30 // together far longer than the idle limit
+	asked := make([]<-chan string, requests)
+	for i := range asked {
+		asked[i] = s.ask(c, unsafe(number(i)))
+	}
+	for i := range asked {
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+	}
+	assert.Equal(s.t, requests, runs.total())
+}
+
+func lostOwnership(s *stage) {
+	running, causes := make(chan string, 1), make(chan error, 1)
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		running <- d.Entry
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return success(`"too late"`), true
+	})
+	c := s.client(bus.ClientConfig{})
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	answered := s.ask(c, ask)
+	entry := <-running
+	mailbox := s.conn.Keys.Requests("things")
+	// Another worker takes it; its own heartbeats keep it from being taken back.
+	keep := func() error {
+		return s.rdb.XClaim(s.ctx, &redis.XClaimArgs{Stream: mailbox, Group: bus.Group, Consumer: "other", Messages: []string{entry}}).Err()
+	}
+	require.NoError(s.t, keep())
+	require.ErrorIs(s.t, <-causes, bus.ErrOwnershipLost)
+	require.NoError(s.t, keep())
+	assert.Equal(s.t, "queued", s.record(ask.ID.String())["state"])
+	pending, err := s.rdb.XPendingExt(s.ctx, &redis.XPendingExtArgs{Stream: mailbox, Group: bus.Group, Start: entry, End: entry, Count: 1}).Result()
+	require.NoError(s.t, err)
+	require.Len(s.t, pending, 1)
+	assert.Equal(s.t, "other", pending[0].Consumer)
+	select {
+	case reply := <-answered:
+		require.Fail(s.t, "answered by a worker that had lost the request", reply)
+	default:
+	}
+}
+
+func slotsBound(s *stage) {
+	const slots = 4
+	var now, most atomic.Int64
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			continue
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		now.Add(-1)
+		return echo(ctx, d)
+	}, func(c *bus.ConsumerConfig) { c.Concurrency = slots })
+	c := s.client(bus.ClientConfig{})
+	var callers sync.WaitGroup
+	for i := range 40 {
+		callers.Go(func() {
+			_, err := c.Do(s.ctx, safe(number(i)))
+			assert.NoError(s.t, err)
+		})
+	}
+	callers.Wait()
+	assert.EqualValues(s.t, slots, most.Load())
+}

@@ -1,0 +1,155 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Options of a connection. The zero value is ready to use.
+type Options struct {
+	// Namespace is the prefix of all keys and channels.
+	// Defaults to DefaultNamespace.
+	Namespace string
+	// Logger takes what operators need to know. Defaults to slog.Default().
+	Logger *slog.Logger
+	// Timeout bounds dialing, writing to and reading from Redis.
+	// Defaults to 3 s.
+	Timeout time.Duration
+	// Now is the clock of this process. Defaults to time.Now.
+	Now func() time.Time
+	// Hook stops requests between their steps, in tests. Defaults to none.
+	Hook Hook
+}
+
+// Conn is a connection to Redis, for asking and for answering. It is safe for
+// concurrent use.
+type Conn struct {
+	Keys  Keys
+	Clock *Clock
+
+	log     *slog.Logger
+	hook    Hook
+	target  target
+	timeout time.Duration
+	rdb     redis.UniversalClient
+	scripts scripts
+}
+
+// Connect prepares a connection by URL: redis://, rediss:// (a single server),
+// redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. It dials
+// nothing yet: see WaitReady. The error names what is wrong with the URL, and
+// never its password.
+func Connect(url string, opts Options) (*Conn, error) {
+	t, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Namespace == "" {
+		opts.Namespace = DefaultNamespace
+	}
+	keys, err := NewKeys(opts.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = 3 * time.Second
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	c := &Conn{
+		Keys: keys, Clock: &Clock{now: opts.Now}, log: opts.Logger, hook: opts.Hook,
+		target: t, timeout: opts.Timeout, scripts: loadScripts(),
+	}
+	quietLibrary(opts.Logger)
+	c.rdb = c.newClient(0)
+	return c, nil
+}
+
+// newClient opens a client of its own: blocking reads and subscriptions must
+// not take the connections that writes need. A pool of 0 is the library's
+// default size.
+func (c *Conn) newClient(pool int) redis.UniversalClient {
+	o := c.target.options
+	o.PoolSize = pool
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.timeout, c.timeout, c.timeout
+	o.ContextTimeoutEnabled = true
+	// Every loop of the bus tries again by itself, and knows what may be repeated.
+	o.MaxRetries = -1
+	o.DialerRetries = 1
+	o.Protocol = 2
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewUniversalClient(&o)
+}
+
+// Redis is the client of this connection, for stores that live on the same
+// Redis.
+func (c *Conn) Redis() redis.UniversalClient { return c.rdb }
+
+// Log is the logger of this connection.
+func (c *Conn) Log() *slog.Logger { return c.log }
+
+// Address says where the connection leads, without credentials.
+func (c *Conn) Address() string { return c.target.String() }
+
+// Ping reaches Redis once and corrects the clock.
+func (c *Conn) Ping(ctx context.Context) error {
+	if err := c.Clock.measure(ctx, c.rdb); err != nil {
+		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
+	}
+	return nil
+}
+
+// ErrEviction says that Redis may delete what the bus keeps.
+var ErrEviction = errors.New("Redis may evict requests: set maxmemory-policy to noeviction")
+
+// checkEviction refuses a Redis that deletes keys when its memory is full: a
+// mailbox or a stored outcome would vanish without a trace. Servers that do
+// not tell their policy pass.
+func (c *Conn) checkEviction(ctx context.Context) error {
+	info, err := c.rdb.Info(ctx, "memory").Result()
+	if isServerError(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
+	}
+	if policy := memoryOf(info).policy; policy != "" && policy != "noeviction" {
+		return fmt.Errorf("%w; at %s it is %s", ErrEviction, c.Address(), policy)
+	}
+	return nil
+}
+
+// WaitReady tries until Redis answers, with a log line for each failure. It
+// returns an error when the context ends, or at once when trying again would
+// not help: Redis refuses the credentials, or may evict requests.
+func (c *Conn) WaitReady(ctx context.Context) error {
+	backoff := newBackoff(100*time.Millisecond, 2*time.Second)
+	for {
+		err := c.Ping(ctx)
+		if err == nil {
+			err = c.checkEviction(ctx)
+		}
+		if err == nil || isRefused(err) || errors.Is(err, ErrEviction) {
+			return err
+		}
+		wait := backoff.next()
+		c.log.WarnContext(ctx, "Redis is away, trying again", "redis", c.Address(), "error", errors.Unwrap(err), "retry_in", wait)
+		if pause(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
+// Close ends all connections. What is still under way fails.
+func (c *Conn) Close() error { return c.rdb.Close() }

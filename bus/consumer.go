@@ -1,0 +1,340 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Defaults of a consumer.
+const (
+	DefaultConcurrency = 64
+	DefaultIdleLimit   = 3 * time.Second
+	DefaultHeartbeat   = time.Second
+	DefaultExpiry      = 3 * time.Second
+	DefaultMaxAttempts = 5
+	DefaultDrainLimit  = 20 * time.Second
+)
+
+// MinIdleLimit is the shortest idle limit: heartbeats come three times as often.
+const MinIdleLimit = 100 * time.Millisecond
+
+// ConsumerConfig of a Consumer. Manifest and Run are required.
+type ConsumerConfig struct {
+	// Manifest names the service and what it does.
+	Manifest *Manifest
+	// Concurrency is how many requests are under way at once.
+	// Defaults to DefaultConcurrency.
+	Concurrency int
+	// IdleLimit is how long a request may be without a sign of life from its
+	// worker before another one takes it. Defaults to DefaultIdleLimit; at
+	// least MinIdleLimit, the same for all workers of a service.
+	IdleLimit time.Duration
+	// Heartbeat is how often the worker says that it lives, at most a third of
+	// Expiry. Defaults to DefaultHeartbeat.
+	Heartbeat time.Duration
+	// Expiry is how long it counts as alive after that. Defaults to DefaultExpiry.
+	Expiry time.Duration
+	// MaxAttempts is how often a request is delivered before it is given up.
+	// Defaults to DefaultMaxAttempts.
+	MaxAttempts int
+	// DrainLimit is how long running requests may take once the consumer has
+	// been told to stop, before their contexts end. Defaults to
+	// DefaultDrainLimit.
+	DrainLimit time.Duration
+	// Run runs one request. It is called on a goroutine of its own. When it
+	// reports false there is no outcome: the request will be delivered again.
+	Run func(context.Context, *Delivery) (Outcome, bool)
+}
+
+func (c *ConsumerConfig) setDefaults() error {
+	var errs []error
+	orDefault := func(d *time.Duration, or time.Duration) {
+		if *d == 0 {
+			*d = or
+		}
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = DefaultMaxAttempts
+	}
+	orDefault(&c.IdleLimit, DefaultIdleLimit)
+	orDefault(&c.Heartbeat, DefaultHeartbeat)
+	orDefault(&c.Expiry, DefaultExpiry)
+	orDefault(&c.DrainLimit, DefaultDrainLimit)
+	if c.Concurrency < 1 || c.Concurrency > 10_000 {
+		errs = append(errs, fmt.Errorf("concurrency %d is not between 1 and 10000", c.Concurrency))
+	}
+	if c.MaxAttempts < 1 {
+		errs = append(errs, fmt.Errorf("max attempts %d is not at least 1", c.MaxAttempts))
+	}
+	if c.IdleLimit < MinIdleLimit {
+		errs = append(errs, fmt.Errorf("idle limit %v is shorter than %v", c.IdleLimit, MinIdleLimit))
+	}
+	if c.Heartbeat < 0 || c.Heartbeat > c.Expiry/3 {
+		errs = append(errs, fmt.Errorf("heartbeat %v is longer than a third of the expiry %v", c.Heartbeat, c.Expiry))
+	}
+	return errors.Join(errs...)
+}
+
+// Delivery is a request that a worker has been given.
+type Delivery struct {
+	Request Request
+	// Entry is the ID of its stream entry.
+	Entry string
+	// Attempt counts the deliveries, from 1.
+	Attempt int
+	// Queued is how long the request waited until it was delivered.
+	Queued time.Duration
+
+	ctx     context.Context //nolint:containedctx // it is handed from the reader to the goroutine that runs it
+	by      *Consumer       // who runs it
+	invalid error           // what is wrong with the entry
+	fresh   bool            // it has certainly not begun before
+	owned   time.Time       // it was certainly this worker's up to the idle limit after this
+}
+
+// Consumer reads the mailbox of a service as one worker of it.
+type Consumer struct {
+	conn    *Conn
+	cfg     ConsumerConfig
+	service string
+	worker  string
+	mailbox string
+	slots   *slots
+	pool    *pool
+	settler *settler
+	reads   redis.UniversalClient // for blocking reads alone
+
+	mu      sync.Mutex
+	running map[string]*run // by entry
+	left    map[string]bool // pending entries that have begun here, without an outcome
+
+	presence sync.Mutex // around signing on and off
+	leaving  bool       // signed off: no more heartbeats
+}
+
+// run is one delivery under way.
+type run struct {
+	cancel context.CancelCauseFunc
+	until  int64 // unix ms up to which it is kept, 0: for ever
+}
+
+// ErrOwnershipLost is the cause of a handler's ended context when another
+// worker has taken its request.
+var ErrOwnershipLost = errors.New("another worker has taken the request")
+
+// ErrDraining is the cause of a handler's ended context when its worker stops
+// and the handler took longer than the drain limit.
+var ErrDraining = errors.New("the worker is stopping")
+
+// NewConsumer prepares a worker with a new identifier.
+func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
+	if err := CheckServiceName(cfg.Manifest.Service); err != nil {
+		return nil, err
+	}
+	if err := cfg.setDefaults(); err != nil {
+		return nil, fmt.Errorf("consumer of %s: %w", cfg.Manifest.Service, err)
+	}
+	service := cfg.Manifest.Service
+	c := &Consumer{
+		conn: conn, cfg: cfg, service: service, worker: service + "." + randomName(),
+		mailbox: conn.Keys.Requests(service), slots: newSlots(cfg.Concurrency),
+		running: make(map[string]*run), left: make(map[string]bool),
+	}
+	c.pool = newPool(cfg.Concurrency, c.deliver)
+	c.settler = newSettler(c)
+	return c, nil
+}
+
+// Worker is this worker's identifier.
+func (c *Consumer) Worker() string { return c.worker }
+
+// Run serves the mailbox until the context ends, and then drains: it reads no
+// more, lets running requests finish up to the drain limit, and settles their
+// outcomes. It returns early with an error when Redis refuses the worker.
+func (c *Consumer) Run(ctx context.Context) error {
+	fetching, stopFetching := context.WithCancel(ctx)
+	defer stopFetching()
+	// Running requests and their outcomes outlive the end of fetching.
+	working, stopWorking := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWorking(nil)
+
+	c.reads = c.conn.newClient(1)
+	defer func() { _ = c.reads.Close() }()
+	if err := c.join(fetching); err != nil {
+		return err
+	}
+	settling, stopSettling := context.WithCancel(context.WithoutCancel(ctx))
+	var settler, background sync.WaitGroup
+	settler.Go(func() { c.settler.run(settling) })
+	background.Go(func() { c.heartbeats(settling) })
+	background.Go(func() { // at once, while the last read may still be waiting
+		<-fetching.Done()
+		c.leave(context.WithoutCancel(ctx))
+	})
+	err := c.fetch(fetching, working)
+	stopFetching()
+	c.drain(stopWorking)
+	stopSettling()
+	settler.Wait()
+	background.Wait()
+	c.retire(context.WithoutCancel(ctx), c.worker, 0)
+	return err
+}
+
+// drainGrace is what a handler has left to return once its context has ended.
+const drainGrace = time.Second
+
+// drain waits until nothing runs any more: up to the drain limit, then the
+// contexts of what still runs end, and a moment later it is left behind. Other
+// workers take it over.
+func (c *Consumer) drain(stopWorking context.CancelCauseFunc) {
+	ended := c.pool.close()
+	limit := time.NewTimer(c.cfg.DrainLimit)
+	defer limit.Stop()
+	select {
+	case <-ended:
+		return
+	case <-limit.C:
+	}
+	stopWorking(ErrDraining)
+	grace := time.NewTimer(drainGrace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+		c.conn.log.Error("handlers ignore that their contexts have ended; leaving their requests to other workers",
+			"service", c.service, "worker", c.worker)
+	}
+}
+
+// recoverEvery is how often a worker looks at its own pending entries without
+// an error as the reason.
+const recoverEvery = time.Minute
+
+// fetch reads into free slots until the context ends.
+func (c *Consumer) fetch(ctx, working context.Context) error {
+	backoff := newBackoff(50*time.Millisecond, time.Second)
+	// A read waits no longer than a reclaim may be late, nor than the socket may.
+	every := min(c.cfg.IdleLimit/3, time.Second, c.conn.timeout/2)
+	nextReclaim := time.Now().Add(every)
+	nextRecover := time.Now().Add(recoverEvery)
+	recover := false
+	for {
+		free, err := c.slots.await(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // the context's end is how it is told to stop
+		}
+		switch now := time.Now(); {
+		case recover || now.After(nextRecover):
+			nextRecover = now.Add(recoverEvery)
+			err = c.recoverOwn(ctx, working, free)
+			recover = err != nil
+		case now.After(nextReclaim):
+			nextReclaim = now.Add(every)
+			err = c.reclaim(ctx, working, free)
+		default:
+			if err = c.read(ctx, working, free, every); err == nil {
+				backoff.reset()
+			}
+			recover = err != nil
+		}
+		if err == nil || errors.Is(err, errMoreOwn) {
+			continue
+		}
+		if isRefused(err) {
+			return fmt.Errorf("worker %s: %w", c.worker, err)
+		}
+		if err := c.afterError(ctx, err, backoff); err != nil {
+			return err
+		}
+	}
+}
+
+// afterError mends what can be mended, and waits before the next attempt.
+func (c *Consumer) afterError(ctx context.Context, err error, backoff *backoff) error {
+	switch {
+	case ctx.Err() != nil: // it was told to stop
+	case isNoGroup(err):
+		c.conn.log.WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
+		return c.join(ctx)
+	default:
+		wait := backoff.next()
+		c.conn.log.WarnContext(ctx, "reading the mailbox failed, trying again",
+			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
+		_ = pause(ctx, wait) // the loop looks at the context
+	}
+	return nil //nolint:nilerr // the loop tries again
+}
+
+// join creates the consumer group where it is missing, at 0: what was sent
+// before the first worker came is read too. It tries until Redis answers.
+func (c *Consumer) join(ctx context.Context) error {
+	backoff := newBackoff(100*time.Millisecond, 2*time.Second)
+	for {
+		err := c.conn.rdb.XGroupCreateMkStream(ctx, c.mailbox, Group, "0").Err()
+		if err == nil || isBusyGroup(err) || ctx.Err() != nil {
+			return nil //nolint:nilerr // the group is there, or it was told to stop
+		}
+		if isRefused(err) {
+			return fmt.Errorf("worker %s: %w", c.worker, err)
+		}
+		wait := backoff.next()
+		c.conn.log.WarnContext(ctx, "cannot open the mailbox, trying again",
+			"service", c.service, "redis", c.conn.Address(), "error", err, "retry_in", wait)
+		_ = pause(ctx, wait) // the loop looks at the context
+	}
+}
+
+// read takes what is new (XREADGROUP with >), or waits for it.
+func (c *Consumer) read(ctx, working context.Context, free int, block time.Duration) error {
+	asked := time.Now()
+	reply, err := readRaw(ctx, c.reads, c.mailbox, "xreadgroup", "group", Group, c.worker, "count", free,
+		"block", max(block.Milliseconds(), 1), "streams", c.mailbox, ">")
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	batch, err := streamEntries(reply)
+	if err != nil {
+		return err
+	}
+	for _, d := range batch {
+		d.Attempt, d.fresh, d.owned = 1, true, asked
+	}
+	c.start(working, batch)
+	return nil
+}
+
+// newDelivery reads the fields of an entry: name, value, name, value.
+func newDelivery(entry string, fields []string) *Delivery {
+	d := &Delivery{Entry: entry}
+	d.Request, d.invalid = parseRequest(fields)
+	return d
+}
+
+// start puts deliveries into slots.
+func (c *Consumer) start(working context.Context, batch []*Delivery) {
+	now := c.conn.Clock.Millis()
+	c.slots.take(len(batch))
+	c.mu.Lock()
+	for _, d := range batch {
+		d.Queued = max(0, time.Duration(now-entryTime(d.Entry))*time.Millisecond)
+		r := &run{}
+		d.by = c
+		d.ctx, r.cancel = context.WithCancelCause(working) //nolint:fatcontext // one for each delivery, none within another
+		delete(c.left, d.Entry)
+		c.running[d.Entry] = r
+	}
+	c.mu.Unlock()
+	c.pool.add(batch)
+}

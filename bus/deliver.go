@@ -1,0 +1,226 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Outcome is how a request ended.
+type Outcome struct {
+	Meta     ReplyMeta
+	Envelope []byte
+	// Expired says, where there is no outcome, that the request's time was up
+	// before its handler was called.
+	Expired bool
+}
+
+// ending is an outcome on its way to be settled.
+type ending struct {
+	delivery *Delivery
+	state    string
+	meta     []byte
+	envelope []byte
+	reason   string // of a dead letter
+}
+
+// deliver runs a request, or ends it where it must not run, and hands the
+// outcome to be settled. Its slot stays taken until then.
+func (c *Consumer) deliver(d *Delivery) {
+	handed := false
+	defer func() {
+		if !handed { // there is no outcome, or the handler ended its goroutine
+			c.leaveUnsettled(d.Entry)
+		}
+	}()
+	step := StepClaimed
+	if d.fresh {
+		step = StepDelivered
+	}
+	c.conn.hook.at(step, d.Request.ID)
+	e, ok := c.judge(d)
+	if !ok {
+		e, ok = c.runRequest(d.ctx, d)
+	}
+	if ok {
+		handed = true
+		c.settler.add(e)
+	}
+}
+
+// ended frees the slots of what has been settled.
+func (c *Consumer) ended(endings []*ending) {
+	freed := 0
+	c.mu.Lock()
+	for _, e := range endings {
+		if r := c.running[e.delivery.Entry]; r != nil {
+			r.cancel(nil)
+			delete(c.running, e.delivery.Entry)
+			freed++
+		}
+	}
+	c.mu.Unlock()
+	c.slots.give(freed)
+}
+
+// leaveUnsettled stops keeping an entry, and frees its slot: when it has been
+// idle for the idle limit, some worker tries again.
+func (c *Consumer) leaveUnsettled(entry string) {
+	c.mu.Lock()
+	r := c.running[entry]
+	delete(c.running, entry)
+	c.left[entry] = true
+	c.mu.Unlock()
+	if r != nil {
+		r.cancel(nil)
+		c.slots.give(1)
+	}
+}
+
+// judge ends a delivery that must not run: no valid request, past its
+// deadline, or delivered too often.
+func (c *Consumer) judge(d *Delivery) (*ending, bool) {
+	r := &d.Request
+	switch {
+	case d.invalid != nil:
+		return c.refuseInvalid(d), true
+	case r.Expired(c.conn.Clock.Millis()):
+		if d.fresh {
+			return c.expire(d), true
+		}
+		return c.bury(d, "the deadline passed; it may have begun before"), true
+	case d.Attempt > c.cfg.MaxAttempts:
+		d.Attempt-- // this delivery does not run it
+		return c.bury(d, fmt.Sprintf("delivered %d times without an outcome", d.Attempt)), true
+	}
+	return nil, false
+}
+
+// expire ends a request that never ran. Nobody is told: see settle.lua.
+func (c *Consumer) expire(d *Delivery) *ending {
+	c.conn.log.Info("a request expired before it ran", "service", c.service, "action", d.Request.Action, "request", d.Request.ID)
+	return &ending{delivery: d, state: StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
+}
+
+// refuseInvalid answers an entry that is no valid request where its asker is
+// known, and buries it otherwise.
+func (c *Consumer) refuseInvalid(d *Delivery) *ending {
+	r := &d.Request
+	c.conn.log.Warn("the mailbox holds an entry that is no valid request",
+		"service", c.service, "entry", d.Entry, "error", d.invalid)
+	answerable := len(r.ID) == 36 && c.conn.Keys.mayReply(c.service, r.Reply)
+	switch {
+	case !answerable:
+		e := c.bury(d, d.invalid.Error())
+		if len(r.ID) != 36 {
+			r.ID, r.Store = "", 0
+		}
+		return e
+	case errors.Is(d.invalid, errForeignVersion):
+		return c.fail(d, StateDone, Error{Code: CodeNotSupported, Status: 501, Message: d.invalid.Error()}, "")
+	default:
+		return c.fail(d, StateDone, Error{Code: CodeBadRequest, Status: 400, Message: d.invalid.Error()}, "")
+	}
+}
+
+// bury makes a dead letter of a delivery.
+func (c *Consumer) bury(d *Delivery, reason string) *ending {
+	r := &d.Request
+	c.conn.log.Error("a request became a dead letter", "service", c.service,
+		"action", r.Action, "request", r.ID, "attempts", d.Attempt, "reason", reason)
+	return c.fail(d, StateDead, Error{
+		Code: CodeInternal, Status: 500, Message: "the request was given up",
+		Details: map[string]string{"state": StateDead},
+	}, reason)
+}
+
+func (c *Consumer) fail(d *Delivery, state string, e Error, reason string) *ending {
+	e.Service, e.Action = c.service, d.Request.Action
+	e.Stamp(&d.Request)
+	meta := ReplyMeta{Worker: c.worker, Attempt: d.Attempt, Status: e.Status}
+	if state == StateDead && !d.Request.Safe() {
+		meta.Location = Location(c.service, d.Request.ID)
+	}
+	return &ending{delivery: d, state: state, meta: meta.Append(nil), envelope: Failure(e), reason: reason}
+}
+
+// runRequest runs a request that may run.
+func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) {
+	c.keepUntil(d)
+	if !c.mayBegin(ctx, d) {
+		return nil, false
+	}
+	c.conn.hook.at(StepBegin, d.Request.ID)
+	o, ok := c.cfg.Run(ctx, d)
+	c.conn.hook.at(StepRan, d.Request.ID)
+	if !ok {
+		if o.Expired && d.fresh {
+			return c.expire(d), true
+		}
+		return nil, false
+	}
+	if len(o.Envelope) > MaxReply {
+		c.conn.log.ErrorContext(ctx, "a reply is too large", "service", c.service, "action", d.Request.Action,
+			"request", d.Request.ID, "bytes", len(o.Envelope), "limit", MaxReply)
+		return c.fail(d, StateDone, Error{Code: CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
+	}
+	o.Meta.Worker, o.Meta.Attempt, o.Meta.Queue = c.worker, d.Attempt, d.Queued
+	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope}, true
+}
+
+// mayBegin asks whether an unsafe request is still this worker's, when so much
+// time has passed since it was read that another may have taken and ended it:
+// this process was frozen, or its machine was. Where Redis does not answer it
+// is left to another delivery.
+func (c *Consumer) mayBegin(ctx context.Context, d *Delivery) bool {
+	if d.Request.Safe() || time.Since(d.owned) < c.cfg.IdleLimit {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	defer cancel()
+	lost, err := c.conn.scripts.keep.run(ctx, c.conn.rdb, []string{c.mailbox}, c.worker, d.Entry)
+	if entries, _ := lost.([]any); err == nil && len(entries) == 0 {
+		return true
+	}
+	c.conn.log.WarnContext(ctx, "a request was not begun: so late it may be another worker's", "service", c.service,
+		"worker", c.worker, "request", d.Request.ID, "error", err)
+	return false
+}
+
+// keepUntil bounds how long a request is kept alive: one whose handler hangs
+// past its time is left to others, who bury it.
+func (c *Consumer) keepUntil(d *Delivery) {
+	end := d.Request.Deadline
+	if end == 0 {
+		end = c.conn.Clock.Millis() + c.timeout(d.Request.Action).Milliseconds()
+	}
+	c.keepPast(d, end)
+}
+
+func (c *Consumer) keepPast(d *Delivery, end int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.running[d.Entry]; r != nil {
+		r.until = max(r.until, end+max(c.cfg.IdleLimit, c.cfg.DrainLimit).Milliseconds())
+	}
+}
+
+// Extend keeps a request that is running for so long from now, where that is
+// past its deadline: its outcome counts then too. It takes nothing from the
+// time that the request has.
+func (d *Delivery) Extend(by time.Duration) {
+	if c := d.by; c != nil {
+		c.keepPast(d, c.conn.Clock.Now().Add(by).UnixMilli())
+	}
+}
+
+// timeout is what the manifest gives an action.
+func (c *Consumer) timeout(action string) time.Duration {
+	for i := range c.cfg.Manifest.Actions {
+		if a := &c.cfg.Manifest.Actions[i]; a.Name == action {
+			return a.Timeout()
+		}
+	}
+	return DefaultTimeout
+}

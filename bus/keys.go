@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+)
+
+// Group is the consumer group through which the workers of a service read its
+// mailbox.
+const Group = "workers"
+
+// DefaultNamespace is the prefix of every key and channel unless configured.
+const DefaultNamespace = "mailroom"
+
+// ReservedService is the mailbox of compositions, which gateways consume; no
+// service may have this name.
+const ReservedService = "compositions"
+
+const maxNameLength = 64
+
+// reservedNames are the mailbox of compositions, and the first segments of the
+// gateway's own paths: a service's routes begin with its name.
+func reservedNames() []string {
+	return []string{ReservedService, "requests", "healthz", "readyz", "metrics", "docs", "console", "ws", "events"}
+}
+
+// Keys names the keys and channels of one namespace. Every key of a service
+// carries the service's hash tag, so that one service lives on one cluster
+// slot.
+type Keys struct{ namespace string }
+
+// NewKeys returns the names of a namespace: 1 to 64 letters, digits, dots,
+// underscores or hyphens.
+func NewKeys(namespace string) (Keys, error) {
+	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString(namespace) {
+		return Keys{}, fmt.Errorf("namespace %q: want 1 to 64 letters, digits, dots, underscores or hyphens", namespace)
+	}
+	return Keys{namespace: namespace}, nil
+}
+
+// CheckServiceName says what is wrong with the name of a service, or nil.
+func CheckServiceName(name string) error {
+	switch {
+	case len(name) > maxNameLength || !regexp.MustCompile(`^[a-z][a-z0-9-]*$`).MatchString(name):
+		return fmt.Errorf("service name %q: want a lower-case letter, then lower-case letters, digits or hyphens, at most %d", name, maxNameLength)
+	case slices.Contains(reservedNames(), name) || regexp.MustCompile(`^v[0-9]+$`).MatchString(name):
+		return fmt.Errorf("service name %q is reserved", name)
+	}
+	return nil
+}
+
+func (k Keys) tagged(service, rest string) string {
+	return k.namespace + ":{" + service + "}:" + rest
+}
+
+// Requests is the mailbox of a service: a stream.
+func (k Keys) Requests(service string) string { return k.tagged(service, "requests") }
+
+// Dead is the stream of a service's dead letters.
+func (k Keys) Dead(service string) string { return k.tagged(service, "dead") }
+
+// Workers is the sorted set of a service's workers by heartbeat expiry.
+func (k Keys) Workers(service string) string { return k.tagged(service, "workers") }
+
+// Record is the hash that keeps the outcome of one request.
+func (k Keys) Record(service, id string) string { return k.tagged(service, "req:"+id) }
+
+// Manifest is the string that holds one build's manifest.
+func (k Keys) Manifest(service, digest string) string { return k.tagged(service, "manifest:"+digest) }
+
+// Services is the set of the known services' names.
+func (k Keys) Services() string { return k.namespace + ":services" }
+
+// Secret is the string that only gateways know.
+func (k Keys) Secret() string { return k.namespace + ":secret" }
+
+// Registry is the channel that hints at a changed service.
+func (k Keys) Registry() string { return k.namespace + ":registry" }
+
+// Replies is the channel of one service's replies to one asker.
+func (k Keys) Replies(asker, service string) string {
+	return k.namespace + ":replies:" + asker + ":{" + service + "}"
+}
+
+// Beat is the channel on which an asker hears itself. No service may publish
+// on it: its name has no hash tag.
+func (k Keys) Beat(asker string) string { return k.namespace + ":replies:" + asker + ":beat" }
+
+// mayReply reports whether a service may publish a reply on the channel.
+func (k Keys) mayReply(service, channel string) bool {
+	prefix, suffix := k.namespace+":replies:", ":{"+service+"}"
+	return len(channel) > len(prefix)+len(suffix) &&
+		channel[:len(prefix)] == prefix && channel[len(channel)-len(suffix):] == suffix
+}

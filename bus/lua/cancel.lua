@@ -1,0 +1,26 @@
+-- Cancels a request that no worker has read: removes its entry, so that it never
+-- runs, and tells who waits.
+--
+-- KEYS[1]   the mailbox      KEYS[2]  the record
+-- ARGV[1]   the reply line for those who wait, without the line break
+-- ARGV[2]   how long the record is kept, in ms
+-- Returns the state: cancelled; queued where a worker has it; or any other that
+-- it had; "" when there is no record.
+local mailbox, record = KEYS[1], KEYS[2]
+local state, entry, channels, begun = unpack(redis.call('HMGET', record, 'state', 'entry', 'channels', 'begun'))
+if not state then return '' end
+if state ~= 'queued' or begun then return state end -- a replayed dead letter has begun before
+local found, groups = pcall(redis.call, 'XPENDING', mailbox, 'workers', entry, entry, 1)
+if found and #groups > 0 then return state end
+redis.call('XDEL', mailbox, entry)
+redis.call('HSET', record, 'state', 'cancelled')
+redis.call('PEXPIRE', record, ARGV[2])
+local ns, service = mailbox:match('^(.*):({[^}]*}):requests$')
+local line = ARGV[1]:gsub('^(%S+ %S+) ', '%1,entry=' .. entry .. ' ', 1) -- which run was cancelled
+local prefix, suffix = ns .. ':replies:', ':' .. service
+for channel in (channels or ''):gmatch('%S+') do
+  if channel:sub(1, #prefix) == prefix and channel:sub(-#suffix) == suffix then
+    redis.pcall('PUBLISH', channel, line .. '\n')
+  end
+end
+return 'cancelled'

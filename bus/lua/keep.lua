@@ -1,0 +1,18 @@
+-- Keeps long work: resets the idle time of entries that the worker still owns,
+-- without counting a delivery.
+--
+-- KEYS[1]   the mailbox
+-- ARGV[1]   the worker       ARGV[2..]  the entries that it is running
+-- Returns the entries that it no longer owns.
+local mailbox, me = KEYS[1], ARGV[1]
+local lost = {}
+for i = 2, #ARGV do
+  local entry = ARGV[i]
+  local row = redis.call('XPENDING', mailbox, 'workers', entry, entry, 1, me)[1]
+  if row then
+    redis.call('XCLAIM', mailbox, 'workers', me, 0, entry, 'RETRYCOUNT', row[4], 'JUSTID')
+  else
+    lost[#lost + 1] = entry
+  end
+end
+return lost

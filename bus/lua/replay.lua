@@ -1,0 +1,44 @@
+-- Puts a dead letter back into the mailbox, or drops it.
+--
+-- KEYS[1]  the mailbox   KEYS[2]  the dead letters   KEYS[3]  the record of its request
+-- ARGV[1]  replay or drop
+-- ARGV[2]  the letter's entry among the dead
+-- ARGV[3]  the request's id, as its asker read it; "" when it has none
+-- Returns replayed <entry> | done "" (it has an outcome: not run again, and
+-- the letter is removed) | dropped "" | gone "" (no such letter)
+local mailbox, dead, record = KEYS[1], KEYS[2], KEYS[3]
+local what, letter, id = ARGV[1], ARGV[2], ARGV[3]
+
+local found = redis.call('XRANGE', dead, letter, letter)
+if #found == 0 then return {'gone', ''} end
+local fields, stored, read = {}, '', ''
+for f = 1, #found[1][2], 2 do
+  local name, value = found[1][2][f], found[1][2][f + 1]
+  if name == 'store' then stored = value end
+  if name == 'id' then read = value end
+  if name == 'deadline' then value = '' end -- it has passed; whoever replays wants it run
+  if name ~= 'error' and name ~= 'attempts' and name ~= 'dead_at' then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+end
+if read ~= id then return {'gone', ''} end -- the record is another request's
+
+local state = redis.call('HGET', record, 'state')
+if what == 'drop' then
+  redis.call('XDEL', dead, letter)
+  -- the id is free again; an outcome that there is stays
+  if state == 'dead' then redis.call('DEL', record) end
+  return {'dropped', ''}
+end
+if state == 'done' then
+  redis.call('XDEL', dead, letter)
+  return {'done', ''}
+end
+local entry = redis.call('XADD', mailbox, '*', unpack(fields))
+if stored ~= '' and state then
+  redis.call('HSET', record, 'state', 'queued', 'entry', entry, 'begun', '1') -- it may have had effects: see cancel.lua
+  redis.call('PERSIST', record)
+end
+redis.call('XDEL', dead, letter)
+return {'replayed', entry}

@@ -1,0 +1,146 @@
+-- Ends requests: stores the outcome, removes the entry and tells who waits, in
+-- one step. Only for entries that the worker still owns; of any other nothing
+-- is changed.
+--
+-- KEYS[1]   the mailbox      KEYS[2]  the dead letters
+-- KEYS[3..] the record of each request
+-- ARGV[1]   the worker
+-- ARGV[2..] eight for each request: entry id state meta envelope store error
+--           attempts, where state is done, expired or dead, store is in ms
+--           ("" keeps nothing), error and attempts are for dead letters
+-- Returns 1 for each request that it ended, 0 for each that it did not own.
+local mailbox, dead, me = KEYS[1], KEYS[2], ARGV[1]
+local large, call = 65536, redis.call
+local ns, service = mailbox:match('^(.*):({[^}]*}):requests$')
+local prefix, suffix = ns .. ':replies:', ':' .. service
+
+-- which of the entries are mine: other deliveries of mine may lie in between.
+-- The range goes by the milliseconds of the entries.
+local first, last, wanted, missing = nil, nil, {}, 0
+for i = 3, #KEYS do
+  local entry = ARGV[2 + (i - 3) * 8]
+  if not wanted[entry] then
+    wanted[entry] = true
+    missing = missing + 1
+    local ms = entry:match('^%d+')
+    if not first or #ms < #first or (#ms == #first and ms < first) then first = ms end
+    if not last or #ms > #last or (#ms == #last and ms > last) then last = ms end
+  end
+end
+local mine, from, page = {}, first, missing + 16
+while missing > 0 do
+  local rows = call('XPENDING', mailbox, 'workers', from, last, page, me)
+  for _, row in ipairs(rows) do
+    if wanted[row[1]] and not mine[row[1]] then
+      mine[row[1]] = true
+      missing = missing - 1
+    end
+  end
+  if #rows < page then break end
+  from = rows[#rows][1] -- and once more: not every server knows ranges without their ends
+end
+
+local lines, order, ended, answer, known = {}, {}, {}, {}, {}
+
+-- the replies of all those channels, as lists of lines
+local function listeners(channels)
+  local found = {}
+  for channel in channels:gmatch('%S+') do
+    if channel:sub(1, #prefix) == prefix and channel:sub(-#suffix) == suffix then
+      if not lines[channel] then
+        lines[channel] = {}
+        order[#order + 1] = channel
+      end
+      found[#found + 1] = lines[channel]
+    end
+  end
+  known[channels] = found
+  return found
+end
+
+local function tell(channels, line)
+  for _, to in ipairs(known[channels] or listeners(channels)) do to[#to + 1] = line end
+end
+
+local function bury(fields, why, attempts)
+  local now = call('TIME')
+  local at = now[1] .. string.format('%03d', math.floor(tonumber(now[2]) / 1000))
+  local letter = {}
+  for f = 1, math.min(#fields, 400) do letter[f] = fields[f] end -- more is no request, and unpack has a limit
+  for _, f in ipairs({'error', why, 'attempts', attempts, 'dead_at', at}) do letter[#letter + 1] = f end
+  call('XADD', dead, '*', unpack(letter))
+end
+
+-- puts a request that expired back, for somebody who joined it and waits longer
+local function again(record, entry)
+  local deadline = call('HGET', record, 'until')
+  if not deadline then return false end
+  local now = call('TIME')
+  if deadline ~= '' and tonumber(deadline) <= tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) then return false end
+  local found = call('XRANGE', mailbox, entry, entry)
+  if not found[1] then return false end
+  local fields = found[1][2]
+  if #fields > 400 then return false end -- no request of ours, and unpack has a limit
+  for f = 1, #fields, 2 do
+    if fields[f] == 'deadline' then fields[f + 1] = deadline end
+  end
+  call('HSET', record, 'entry', call('XADD', mailbox, '*', unpack(fields)))
+  call('HDEL', record, 'until')
+  return true
+end
+
+for i = 3, #KEYS do
+  local record, a = KEYS[i], 2 + (i - 3) * 8
+  local entry, id, state, meta, envelope, store = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
+  if mine[entry] then
+    mine[entry] = nil
+    local channels = call('HGET', record, 'channels')
+    local fields
+    if not channels or state == 'dead' then
+      local found = call('XRANGE', mailbox, entry, entry)
+      fields = found[1] and found[1][2] or {}
+      if not channels then
+        channels = ''
+        for f = 1, #fields, 2 do
+          if fields[f] == 'reply' then channels = fields[f + 1] end
+        end
+      end
+    end
+    if state == 'dead' then bury(fields, ARGV[a + 6], ARGV[a + 7]) end
+    local about, body = meta == '-' and '' or meta .. ',', envelope
+    if store ~= '' then
+      if state == 'done' then
+        call('HSET', record, 'state', 'done', 'outcome', meta .. ' ' .. envelope)
+        call('PEXPIRE', record, store)
+        if #envelope > large then about, body = about .. 'stored=1,', '-' end
+      elseif state == 'expired' then
+        if not again(record, entry) then
+          call('HSET', record, 'state', 'expired')
+          call('PEXPIRE', record, store)
+        end
+      else
+        call('HSET', record, 'state', 'dead')
+        call('PERSIST', record)
+      end
+    end
+    -- nobody is told of an expiry: who asked has given up, and who asks again
+    -- under this id has not been answered. The entry says which run a reply is
+    -- of: an id that never ran may be used anew.
+    if id ~= '' and state ~= 'expired' then
+      tell(channels, id .. ' ' .. about .. 'entry=' .. entry .. ' ' .. body .. '\n')
+    end
+    ended[#ended + 1] = entry
+    answer[#answer + 1] = 1
+  else
+    answer[#answer + 1] = 0
+  end
+end
+
+if #ended > 0 then
+  call('XACK', mailbox, 'workers', unpack(ended))
+  call('XDEL', mailbox, unpack(ended))
+end
+for _, channel in ipairs(order) do
+  redis.pcall('PUBLISH', channel, table.concat(lines[channel]))
+end
+return answer

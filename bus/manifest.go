@@ -1,0 +1,115 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Manifest is what a service says about itself: one for each build.
+type Manifest struct {
+	Service  string   `json:"service"`
+	Version  string   `json:"version"`
+	Protocol int      `json:"protocol"`
+	Actions  []Action `json:"actions"`
+}
+
+// Action is one thing that a service does.
+type Action struct {
+	Name    string `json:"name"`
+	Summary string `json:"summary,omitempty"`
+	// Routes are "METHOD /path/:parameter".
+	Routes []string `json:"routes,omitempty"`
+	// Safe says that it may run twice.
+	Safe bool `json:"safe"`
+	// TimeoutMillis is how long it may take.
+	TimeoutMillis int64      `json:"timeout_ms"`
+	Args          []Argument `json:"args"`
+	// Result is the JSON schema of the result.
+	Result     json.RawMessage `json:"result,omitempty"`
+	Deprecated bool            `json:"deprecated,omitempty"`
+}
+
+// Timeout is how long the action may take; DefaultTimeout unless declared.
+func (a *Action) Timeout() time.Duration {
+	if a.TimeoutMillis <= 0 {
+		return DefaultTimeout
+	}
+	return time.Duration(a.TimeoutMillis) * time.Millisecond
+}
+
+// Where an argument comes from in a REST call.
+const (
+	InPath  = "path"
+	InQuery = "query"
+	InBody  = "body"
+)
+
+// Argument is one positional argument of an action.
+type Argument struct {
+	Name string `json:"name"`
+	// In is InPath, InQuery or InBody; empty: not reachable by REST.
+	In string `json:"in,omitempty"`
+	// Schema is the JSON schema of the value.
+	Schema json.RawMessage `json:"schema,omitempty"`
+}
+
+// Encode returns the canonical JSON of the manifest and its digest, the
+// SHA-256 in hexadecimal. Canonical is: fields in the order of the protocol,
+// schemas with sorted keys, no spaces.
+func (m *Manifest) Encode() (canonical []byte, digest string, err error) {
+	c := *m
+	c.Actions = make([]Action, len(m.Actions))
+	for i, a := range m.Actions {
+		args := make([]Argument, len(a.Args))
+		for j, arg := range a.Args {
+			if arg.Schema, err = sortKeys(arg.Schema); err != nil {
+				return nil, "", fmt.Errorf("manifest of %s, %s, argument %s: %w", m.Service, a.Name, arg.Name, err)
+			}
+			args[j] = arg
+		}
+		a.Args = args
+		if a.Result, err = sortKeys(a.Result); err != nil {
+			return nil, "", fmt.Errorf("manifest of %s, %s, result: %w", m.Service, a.Name, err)
+		}
+		c.Actions[i] = a
+	}
+	if canonical, err = json.Marshal(c); err != nil {
+		return nil, "", fmt.Errorf("manifest of %s: %w", m.Service, err)
+	}
+	sum := sha256.Sum256(canonical)
+	return canonical, hex.EncodeToString(sum[:]), nil
+}
+
+func sortKeys(schema json.RawMessage) (json.RawMessage, error) {
+	if len(schema) == 0 {
+		return nil, nil
+	}
+	var v any
+	if err := json.Unmarshal(schema, &v); err != nil {
+		return nil, err
+	}
+	return json.Marshal(v) // maps are written with sorted keys
+}
+
+// ParseManifest reads and checks a manifest.
+func ParseManifest(data []byte) (*Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if err := CheckServiceName(m.Service); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if m.Protocol != 1 {
+		return nil, fmt.Errorf("manifest of %s: protocol %d is not %s", m.Service, m.Protocol, ProtocolVersion)
+	}
+	for i := range m.Actions {
+		if m.Actions[i].Name == "" {
+			return nil, fmt.Errorf("manifest of %s: action %d has no name", m.Service, i)
+		}
+	}
+	return &m, nil
+}

@@ -1,0 +1,167 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// States of a request that keeps its outcome. StateRunning is derived: the
+// entry is pending for some worker.
+const (
+	StateQueued    = "queued"
+	StateRunning   = "running"
+	StateDone      = "done"
+	StateExpired   = "expired"
+	StateDead      = "dead"
+	StateCancelled = "cancelled"
+)
+
+// Location is the path under which a gateway tells what became of a request.
+func Location(service, id string) string { return "/requests/" + service + "." + id }
+
+// Record is what is kept of an unsafe request until some time after its end.
+type Record struct {
+	State  string
+	Action string
+	// Principal is who asked; empty: anybody.
+	Principal string
+	// Outcome is the envelope of the answer; empty unless the state is StateDone.
+	Outcome string
+}
+
+// RequestState is what callers are told of a request: the result of
+// GET /requests/<service>.<id>.
+type RequestState struct {
+	ID      string `json:"id"`
+	Service string `json:"service"`
+	Action  string `json:"action"`
+	State   string `json:"state"`
+	// Outcome is the envelope of the answer; empty unless the state is StateDone.
+	Outcome json.RawMessage `json:"outcome,omitempty"`
+}
+
+// Tell is the record of a request as its callers may see it.
+func (r Record) Tell(service, id string) RequestState {
+	state := RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
+	if json.Valid([]byte(r.Outcome)) {
+		state.Outcome = json.RawMessage(r.Outcome)
+	}
+	return state
+}
+
+// Ended reports that nothing further will happen to the request by itself.
+func (r Record) Ended() bool { return record{state: r.State}.ended() }
+
+// ErrNoRecord says that nothing is known of a request: it never was, was safe, or ended
+// longer ago than its outcome is kept.
+var ErrNoRecord = errors.New("no such request")
+
+// Record tells what became of an unsafe request (HMGET, XPENDING).
+func (c *Conn) Record(ctx context.Context, service, id string) (Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	r, entry, err := c.readRecord(ctx, service, id)
+	if err != nil || r.State != StateQueued {
+		return r, err
+	}
+	pending, err := c.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
+		Stream: c.Keys.Requests(service), Group: Group, Start: entry, End: entry, Count: 1,
+	}).Result()
+	switch {
+	case isNoGroup(err): // no worker has ever been there
+		return r, nil
+	case err != nil:
+		return Record{}, fmt.Errorf("look up request %s of %s: %w", id, service, err)
+	case len(pending) > 0:
+		r.State = StateRunning
+		return r, nil
+	}
+	// Nobody has it: it waits, or has ended between the two looks.
+	r, _, err = c.readRecord(ctx, service, id)
+	return r, err
+}
+
+func (c *Conn) readRecord(ctx context.Context, service, id string) (r Record, entry string, err error) {
+	values, err := c.rdb.HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry").Result()
+	if err != nil {
+		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
+	}
+	text := func(i int) string {
+		s, _ := values[i].(string)
+		return s
+	}
+	r = Record{State: text(0), Action: text(1), Principal: text(2)}
+	if r.State == "" { // as of a safe request whose long reply is stored
+		return Record{}, "", ErrNoRecord
+	}
+	if r.State == StateDone {
+		_, r.Outcome, _ = strings.Cut(text(3), " ")
+	}
+	return r, text(4), nil
+}
+
+// record is what a waiter needs of it; all empty when there is none.
+type record struct {
+	state, outcome string
+	other          bool // it is of another request under the same ID
+}
+
+// errUnfinished: the request has no outcome yet.
+var errUnfinished = errors.New("not finished")
+
+// recordFields are what newRecord reads.
+func recordFields() []string { return []string{"state", "outcome", "fingerprint"} }
+
+// lookUp reads the record of a request (HMGET).
+func (c *Conn) lookUp(ctx context.Context, service string, request *Request) (record, error) {
+	values, err := c.rdb.HMGet(ctx, c.Keys.Record(service, request.ID), recordFields()...).Result()
+	if err != nil {
+		return record{}, fmt.Errorf("look up request %s of %s: %w", request.ID, service, err)
+	}
+	return newRecord(values, request), nil
+}
+
+func newRecord(values []any, request *Request) record {
+	var r record
+	if len(values) == len(recordFields()) {
+		r.state, _ = values[0].(string)
+		r.outcome, _ = values[1].(string)
+		fingerprint, _ := values[2].(string)
+		// The stored reply of a safe request has none; who only watches asks nothing.
+		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.fingerprint()
+	}
+	return r
+}
+
+// ended reports that nothing further will happen to the request by itself.
+func (r record) ended() bool {
+	return r.state == StateDone || r.state == StateDead || r.neverRan()
+}
+
+// neverRan reports that the request ended without having begun: sent again, it
+// is accepted anew.
+func (r record) neverRan() bool { return r.state == StateExpired || r.state == StateCancelled }
+
+// answer is what a waiter gets for a record: its outcome, the error that its
+// state means, or errUnfinished.
+func (r record) answer() (Reply, error) {
+	switch {
+	case r.other && !r.neverRan():
+		return Reply{}, ErrKeyReused
+	case r.state == StateDone:
+		return parseOutcome(r.outcome)
+	case r.state == StateExpired:
+		return Reply{}, ErrExpired
+	case r.state == StateCancelled:
+		return Reply{}, ErrCancelled
+	case r.state == StateDead:
+		return Reply{}, ErrDead
+	default:
+		return Reply{}, errUnfinished
+	}
+}

@@ -1,0 +1,282 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// lookEvery is how often the registry is read without a hint.
+const lookEvery = time.Second
+
+// Service is a service as its workers declare it.
+type Service struct {
+	Name string
+	// Manifest holds the actions that all live workers declare; of a service
+	// without live workers, what was known last; nil when nothing is known.
+	Manifest *Manifest
+	// Workers are those alive, by identifier.
+	Workers []WorkerInfo
+
+	digests string // of the manifests behind Manifest
+}
+
+// Live reports whether a worker serves it.
+func (s *Service) Live() bool { return len(s.Workers) > 0 }
+
+// WorkerInfo is one worker of a service.
+type WorkerInfo struct {
+	ID string
+	// Digest names its manifest, and Version is what that says.
+	Digest  string
+	Version string
+	// Expires is when it counts as dead unless it says otherwise, Redis time.
+	Expires time.Time
+}
+
+// Snapshot is the services known at one moment, by name. It does not change.
+type Snapshot map[string]*Service
+
+// Registry follows who serves what.
+type Registry struct {
+	conn     *Conn
+	onChange func(Snapshot)
+	current  atomic.Pointer[Snapshot]
+	looked   atomic.Bool
+	parsed   map[string]*Manifest // by service and digest; those in use
+}
+
+// NewRegistry prepares a registry. onChange, which may be nil, is called on
+// one goroutine whenever a service came, went or declares something else.
+func NewRegistry(conn *Conn, onChange func(Snapshot)) *Registry {
+	r := &Registry{conn: conn, onChange: onChange, parsed: make(map[string]*Manifest)}
+	r.current.Store(&Snapshot{})
+	return r
+}
+
+// Snapshot is what was found last.
+func (r *Registry) Snapshot() Snapshot { return *r.current.Load() }
+
+// Looked reports whether the registry has been read at least once.
+func (r *Registry) Looked() bool { return r.looked.Load() }
+
+// Run looks each second, and at once when a worker hints at a change, until
+// the context ends. While Redis is away, what was found last stays.
+func (r *Registry) Run(ctx context.Context) {
+	hints := make(chan struct{}, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.listen(ctx, hints)
+	}()
+	defer func() { <-done }()
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
+			r.conn.log.DebugContext(ctx, "could not look at the registry", "error", err)
+		}
+		select {
+		case <-hints:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// listen passes hints on. They are only hints: what is missed is found by the
+// next look.
+func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
+	rdb := r.conn.newClient(0)
+	defer func() { _ = rdb.Close() }()
+	for ctx.Err() == nil {
+		pubsub := rdb.Subscribe(ctx, r.conn.Keys.Registry())
+		unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
+		for {
+			message, err := pubsub.Receive(ctx)
+			if err != nil {
+				break
+			}
+			if _, ok := message.(*redis.Message); ok {
+				select {
+				case hints <- struct{}{}:
+				default: // one is waiting already
+				}
+			}
+		}
+		unwatch()
+		_ = pubsub.Close()
+		_ = pause(ctx, lookEvery) // the loop looks at the context
+	}
+}
+
+// Look reads the registry once.
+func (r *Registry) Look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.conn.timeout)
+	defer cancel()
+	names, err := r.conn.rdb.SMembers(ctx, r.conn.Keys.Services()).Result()
+	if err != nil {
+		return fmt.Errorf("read the known services: %w", err)
+	}
+	// What was known stays known: a Redis that lost its data is told anew by the
+	// workers' next heartbeats, and until then has no workers, not no services.
+	for name := range r.Snapshot() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	now := r.conn.Clock.Millis()
+	members := make([]*redis.ZSliceCmd, len(names))
+	pipe := r.conn.rdb.Pipeline()
+	for i, name := range names {
+		members[i] = pipe.ZRangeByScoreWithScores(ctx, r.conn.Keys.Workers(name), &redis.ZRangeBy{Min: "-inf", Max: "+inf"})
+	}
+	if len(names) > 0 {
+		if _, err := pipe.Exec(ctx); err != nil && !isServerError(err) {
+			return fmt.Errorf("read the workers: %w", err)
+		}
+	}
+	next := make(Snapshot, len(names))
+	used := make(map[string]*Manifest, len(r.parsed))
+	for i, name := range names {
+		if CheckServiceName(name) != nil {
+			continue
+		}
+		s, err := r.service(ctx, name, members[i], now, used)
+		switch {
+		case isServerError(err): // somebody's keys are in the way of this one; the others go on
+			r.conn.log.ErrorContext(ctx, "ignored a service", "service", name, "error", err)
+		case err != nil:
+			return err
+		default:
+			next[name] = s
+		}
+	}
+	r.parsed = used
+	r.publish(next)
+	r.looked.Store(true)
+	return nil
+}
+
+// service builds the state of one service from its workers.
+func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSliceCmd, now int64, used map[string]*Manifest) (*Service, error) {
+	members, err := workers.Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the workers of %s: %w", name, err)
+	}
+	s := &Service{Name: name}
+	live := make(map[string]*Manifest)
+	known := make(map[string]*Manifest)
+	for _, z := range members {
+		member, _ := z.Member.(string)
+		id, digest, ok := strings.Cut(member, " ")
+		if !ok {
+			continue
+		}
+		m, err := r.manifest(ctx, name, digest, used)
+		if err != nil {
+			return nil, err
+		}
+		if m == nil {
+			continue
+		}
+		known[digest] = m
+		if int64(z.Score) > now {
+			live[digest] = m
+			s.Workers = append(s.Workers, WorkerInfo{
+				ID: id, Digest: digest, Version: m.Version, Expires: time.UnixMilli(int64(z.Score)),
+			})
+		}
+	}
+	slices.SortFunc(s.Workers, func(a, b WorkerInfo) int { return strings.Compare(a.ID, b.ID) })
+	if len(live) == 0 {
+		live = known
+	}
+	if len(live) == 0 {
+		if before := r.Snapshot()[name]; before != nil {
+			s.Manifest, s.digests = before.Manifest, before.digests
+		}
+		return s, nil
+	}
+	digests := slices.Sorted(maps.Keys(live))
+	s.digests = strings.Join(digests, " ")
+	s.Manifest = intersect(digests, live)
+	return s, nil
+}
+
+// manifest reads a manifest, or takes it from the last look: its digest says
+// that it is the same. One that cannot be read counts as not there.
+func (r *Registry) manifest(ctx context.Context, service, digest string, used map[string]*Manifest) (*Manifest, error) {
+	key := r.conn.Keys.Manifest(service, digest)
+	if m, ok := r.parsed[key]; ok {
+		used[key] = m
+		return m, nil
+	}
+	text, err := r.conn.rdb.Get(ctx, key).Result()
+	if err == redis.Nil { //nolint:errorlint // the library returns exactly this
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest %s: %w", key, err)
+	}
+	m, err := ParseManifest([]byte(text))
+	if err == nil && m.Service != service {
+		err = fmt.Errorf("it is of the service %q", m.Service)
+	}
+	if err != nil {
+		r.conn.log.ErrorContext(ctx, "ignored a manifest", "service", service, "digest", digest, "error", err)
+		m = nil
+	}
+	used[key] = m // also a bad one: it is the same at the next look
+	return m, nil
+}
+
+// intersect keeps the actions that all manifests declare, and of each the
+// routes that all declare: any worker may get the request. Where manifests
+// say different things about an action, the first by digest counts.
+func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
+	first := manifests[digests[0]]
+	if len(digests) == 1 {
+		return first
+	}
+	common := *first
+	common.Actions = nil
+	for _, action := range first.Actions {
+		declared := true
+		for _, digest := range digests[1:] {
+			i := slices.IndexFunc(manifests[digest].Actions, func(a Action) bool { return a.Name == action.Name })
+			if i < 0 {
+				declared = false
+				break
+			}
+			other := manifests[digest].Actions[i]
+			action.Routes = slices.DeleteFunc(slices.Clone(action.Routes), func(route string) bool {
+				return !slices.Contains(other.Routes, route)
+			})
+			action.Safe = action.Safe && other.Safe
+		}
+		if declared {
+			common.Actions = append(common.Actions, action)
+		}
+	}
+	return &common
+}
+
+// publish makes a snapshot the current one, and tells of a change.
+func (r *Registry) publish(next Snapshot) {
+	before := r.Snapshot()
+	r.current.Store(&next)
+	same := maps.EqualFunc(before, next, func(a, b *Service) bool {
+		return a.digests == b.digests && a.Live() == b.Live()
+	})
+	if !same && r.onChange != nil {
+		r.onChange(next)
+	}
+}

@@ -1,0 +1,300 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+)
+
+// missedBeats in a row mean that the subscription is deaf, whatever the
+// connection says about itself.
+const missedBeats = 3
+
+// replies is the one subscription of a process: it hears the replies of every
+// service that was ever asked, and itself each beat.
+type replies struct {
+	conn    *Conn
+	asker   string
+	every   time.Duration
+	waiters *waiters
+	secret  *secret
+	sweep   chan struct{} // capacity 1: answers may have been lost
+	beatNow chan struct{} // capacity 1: do not wait for the time of the next beat
+
+	mu       sync.Mutex
+	services map[string]string                 // channel → service, of what is wanted
+	pubsub   *redis.PubSub                     // the present session's; nil between two
+	changed  chan struct{}                     // closed and renewed when heard or ready changes
+	heard    atomic.Pointer[map[string]string] // service → channel, of what is confirmed
+	ready    atomic.Bool
+	doubtful atomic.Bool  // Redis did not answer; until the next beat is heard
+	since    atomic.Int64 // when that was, unix ns
+	full     atomic.Bool  // Redis' memory is nearly full
+}
+
+func newReplies(conn *Conn, asker string, every time.Duration, w *waiters) *replies {
+	r := &replies{
+		conn: conn, asker: asker, every: every, waiters: w, secret: newSecret(), sweep: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
+		services: make(map[string]string), changed: make(chan struct{}),
+	}
+	r.heard.Store(&map[string]string{})
+	return r
+}
+
+func (r *replies) isReady() bool { return r.ready.Load() && !r.doubtful.Load() }
+
+// doubt stops requests until the next beat has come through: Redis takes what
+// is sent, and does not answer.
+func (r *replies) doubt() {
+	if r.doubtful.CompareAndSwap(false, true) {
+		r.since.Store(time.Now().UnixNano())
+	}
+	select {
+	case r.beatNow <- struct{}{}:
+	default: // one is wanted already
+	}
+}
+
+// awaitCertain waits for the end of a doubt, for so long since it began: where
+// one connection was lost and no more, the next beat ends it at once.
+func (r *replies) awaitCertain(most time.Duration) bool {
+	certain := func() bool { return !r.doubtful.Load() }
+	if certain() {
+		return true
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), time.Unix(0, r.since.Load()).Add(most))
+	defer cancel()
+	return r.await(ctx, certain) == nil
+}
+
+// channel is where replies of the service would arrive now; empty: nowhere.
+func (r *replies) channel(service string) string {
+	if !r.isReady() {
+		return ""
+	}
+	return (*r.heard.Load())[service]
+}
+
+// listen subscribes to the replies of a service and waits for Redis to confirm.
+func (r *replies) listen(ctx context.Context, service string) error {
+	channel := r.conn.Keys.Replies(r.asker, service)
+	r.mu.Lock()
+	_, known := r.services[channel]
+	r.services[channel] = service
+	pubsub := r.pubsub
+	r.mu.Unlock()
+	if !known && pubsub != nil {
+		// It may hang where Redis does. An error shows in the session's next
+		// read, which starts it anew.
+		go func() { _ = pubsub.Subscribe(context.WithoutCancel(ctx), channel) }()
+	}
+	return r.await(ctx, func() bool { return r.channel(service) != "" })
+}
+
+func (r *replies) waitReady(ctx context.Context) error { return r.await(ctx, r.isReady) }
+
+func (r *replies) await(ctx context.Context, ok func() bool) error {
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		if ok() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("not subscribed to replies at %s: %w", r.conn.Address(), ctx.Err())
+		}
+	}
+}
+
+// announce publishes a change of what is heard to those who await it.
+func (r *replies) announce(ready bool, heard map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard.Store(&heard)
+	r.ready.Store(ready)
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// certain ends a doubt: a beat has come through.
+func (r *replies) certain() {
+	if r.doubtful.CompareAndSwap(true, false) {
+		r.wantSweep()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}
+}
+
+// run keeps a session going until the context ends.
+func (r *replies) run(ctx context.Context) {
+	backoff := newBackoff(50*time.Millisecond, time.Second)
+	rdb := r.conn.newClient(0)
+	defer func() { _ = rdb.Close() }()
+	for ctx.Err() == nil {
+		err := r.session(ctx, rdb, backoff)
+		r.announce(false, map[string]string{})
+		if ctx.Err() != nil {
+			return
+		}
+		wait := backoff.next()
+		r.conn.log.WarnContext(ctx, "subscription to replies lost, subscribing anew",
+			"asker", r.asker, "error", err, "retry_in", wait)
+		_ = pause(ctx, wait) // the loop looks at the context
+	}
+}
+
+// session subscribes and dispatches until something is wrong.
+func (r *replies) session(ctx context.Context, rdb redis.UniversalClient, backoff *backoff) error {
+	beatChannel := r.conn.Keys.Beat(r.asker)
+	r.mu.Lock()
+	channels := []string{beatChannel}
+	for channel := range r.services {
+		channels = append(channels, channel)
+	}
+	pubsub := rdb.Subscribe(ctx) // which does not talk to Redis yet
+	r.pubsub = pubsub
+	r.mu.Unlock()
+	// A blocked read does not see the context end; a closed connection it does.
+	unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
+	defer func() {
+		unwatch()
+		r.mu.Lock()
+		r.pubsub = nil
+		r.mu.Unlock()
+		_ = pubsub.Close()
+	}()
+
+	if err := pubsub.Subscribe(ctx, channels...); err != nil {
+		return err
+	}
+	awaited := len(channels)
+	heard := make(map[string]string)
+	for {
+		message, err := pubsub.ReceiveTimeout(ctx, missedBeats*r.every)
+		if err != nil {
+			return err
+		}
+		switch m := message.(type) {
+		case *redis.Subscription:
+			if m.Kind != "subscribe" {
+				return fmt.Errorf("unasked %s of %s", m.Kind, m.Channel)
+			}
+			awaited--
+			heard = r.confirmed(m.Channel, heard, awaited <= 0)
+			if awaited == 0 {
+				backoff.reset()
+				r.wantSweep()
+			}
+		case *redis.Message:
+			if m.Channel == beatChannel {
+				r.certain()
+				continue
+			}
+			r.dispatch(m.Channel, m.Payload)
+		}
+	}
+}
+
+// confirmed notes one confirmed channel. The map that was published before is
+// not changed: others read it.
+func (r *replies) confirmed(channel string, heard map[string]string, all bool) map[string]string {
+	next := make(map[string]string, len(heard)+1)
+	maps.Copy(next, heard)
+	r.mu.Lock()
+	if service, ok := r.services[channel]; ok {
+		next[service] = channel
+	}
+	r.mu.Unlock()
+	if all {
+		r.announce(true, next)
+	}
+	return next
+}
+
+func (r *replies) wantSweep() {
+	select {
+	case r.sweep <- struct{}{}:
+	default: // one is wanted already
+	}
+}
+
+// dispatch wakes the waiters of the lines of one message. It never blocks:
+// whoever waits has room for its one result.
+func (r *replies) dispatch(channel, payload string) {
+	r.mu.Lock()
+	service, ok := r.services[channel]
+	r.mu.Unlock()
+	if !ok {
+		return
+	}
+	for line := range strings.SplitSeq(payload, "\n") {
+		if line == "" {
+			continue
+		}
+		name, reply, err := parseReplyLine(line)
+		var id uuid.UUID
+		if err == nil {
+			id, err = uuid.Parse(name)
+		}
+		if err != nil {
+			r.conn.log.Warn("dropped a reply that cannot be read", "service", service, "error", err)
+			continue
+		}
+		r.conn.hook.at(StepReply, name)
+		r.waiters.wake(id, service, reply)
+	}
+}
+
+// beat publishes to the own channel, so that a deaf subscription shows, and
+// keeps the clock right.
+func (r *replies) beat(ctx context.Context) {
+	ticker := time.NewTicker(r.every)
+	defer ticker.Stop()
+	channel := r.conn.Keys.Beat(r.asker)
+	for {
+		if err := r.beatOnce(ctx, channel); err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) {
+			r.conn.log.DebugContext(ctx, "beat failed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-r.beatNow:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *replies) beatOnce(ctx context.Context, channel string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.every)
+	defer cancel()
+	sent := r.conn.Clock.now()
+	pipe := r.conn.rdb.Pipeline()
+	pipe.Publish(ctx, channel, "beat")
+	clock := pipe.Time(ctx)
+	info := pipe.Info(ctx, "memory") // not every server has it, nor every user the right to it
+	shared := r.secret.ask(ctx, pipe, r.conn.Keys.Secret())
+	if _, err := pipe.Exec(ctx); err != nil && !isServerError(err) {
+		return err
+	}
+	r.secret.learn(shared)
+	if clock.Err() == nil {
+		r.conn.Clock.adjust(sent, r.conn.Clock.now(), clock.Val())
+	}
+	if full := memoryOf(info.Val()).nearlyFull(); full != r.full.Swap(full) {
+		r.conn.log.WarnContext(ctx, "Redis' memory is nearly full: new requests are refused, or are no longer", "refused", full)
+	}
+	return nil
+}

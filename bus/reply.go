@@ -1,0 +1,202 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Sizes of an outcome's envelope, in bytes. What is larger than LargeReply is
+// not published: the reply line says that it is stored. What is larger than
+// MaxReply is no reply at all.
+const (
+	LargeReply = 64 << 10
+	MaxReply   = 4 << 20
+)
+
+// LargeReplyTTL is how long the stored reply of a safe request is kept.
+const LargeReplyTTL = time.Minute
+
+// Reply is one answer: its metadata and the envelope, both as they came.
+type Reply struct {
+	// Meta is the second word of the reply line, unread. See ParseReplyMeta.
+	Meta string
+	// Envelope is the JSON of the answer, {"ok":true,"result":…} or
+	// {"ok":false,"error":{…}}, passed on as it is.
+	Envelope string
+	// Replayed says that the outcome was stored before this was asked: another
+	// ask under the same ID got it first.
+	Replayed bool
+}
+
+// ReplyMeta is what a worker says about a reply.
+type ReplyMeta struct {
+	// Worker is the identifier of the worker that answered.
+	Worker string
+	// Attempt counts the deliveries of the request, from 1; 0: not said.
+	Attempt int
+	// Queue is the time between enqueueing and running.
+	Queue time.Duration
+	// Run is the time that the handler took.
+	Run time.Duration
+	// Status is the HTTP status of the answer; 0: the gateway's default.
+	Status int
+	// Location is where a created resource, or a request's outcome, is found.
+	Location string
+	// Tags are what the handler invalidated.
+	Tags []string
+	// Stored says that the envelope is too long to publish: read the record.
+	Stored bool
+}
+
+// Append adds the metadata in wire form: "-" when there is none, else
+// name=value pairs with commas between them, values percent-encoded.
+func (m ReplyMeta) Append(dst []byte) []byte {
+	start := len(dst)
+	pair := func(name string) {
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, name...)
+		dst = append(dst, '=')
+	}
+	if m.Worker != "" {
+		pair("worker")
+		dst = append(dst, escape(m.Worker)...)
+	}
+	if m.Attempt > 0 {
+		pair("attempt")
+		dst = strconv.AppendInt(dst, int64(m.Attempt), 10)
+	}
+	if m.Queue > 0 {
+		pair("queue")
+		dst = AppendMillis(dst, m.Queue)
+	}
+	if m.Run > 0 {
+		pair("run")
+		dst = AppendMillis(dst, m.Run)
+	}
+	if m.Status != 0 {
+		pair("status")
+		dst = strconv.AppendInt(dst, int64(m.Status), 10)
+	}
+	if m.Location != "" {
+		pair("location")
+		dst = append(dst, escape(m.Location)...)
+	}
+	if len(m.Tags) > 0 {
+		pair("tags")
+		dst = append(dst, escape(strings.Join(m.Tags, " "))...)
+	}
+	if m.Stored {
+		pair("stored")
+		dst = append(dst, '1')
+	}
+	if len(dst) == start {
+		dst = append(dst, '-')
+	}
+	return dst
+}
+
+// escape percent-encodes everything but letters, digits and "-_.~", a space
+// as %20: one form, so that the bytes of a reply are predictable.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+// AppendMillis writes a duration in milliseconds, with up to three decimals.
+// Negative ones count as none.
+func AppendMillis(dst []byte, d time.Duration) []byte {
+	us := max(0, d.Microseconds())
+	dst = strconv.AppendInt(dst, us/1000, 10)
+	if us %= 1000; us == 0 {
+		return dst
+	}
+	dst = append(dst, '.', byte('0'+us/100), byte('0'+us/10%10), byte('0'+us%10))
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
+}
+
+// ParseReplyMeta reads the metadata of a reply line. Unknown names are ignored.
+func ParseReplyMeta(s string) (ReplyMeta, error) {
+	var m ReplyMeta
+	if s == "-" || s == "" {
+		return m, nil
+	}
+	for pair := range strings.SplitSeq(s, ",") {
+		name, value, _ := strings.Cut(pair, "=")
+		if err := m.set(name, value); err != nil {
+			return ReplyMeta{}, fmt.Errorf("reply meta %s: %w", name, err)
+		}
+	}
+	return m, nil
+}
+
+func (m *ReplyMeta) set(name, value string) (err error) {
+	switch name {
+	case "worker":
+		m.Worker, err = url.PathUnescape(value)
+	case "attempt":
+		m.Attempt, err = strconv.Atoi(value)
+	case "queue":
+		m.Queue, err = parseDuration(value)
+	case "run":
+		m.Run, err = parseDuration(value)
+	case "status":
+		m.Status, err = strconv.Atoi(value)
+	case "location":
+		m.Location, err = url.PathUnescape(value)
+	case "tags":
+		value, err = url.PathUnescape(value)
+		m.Tags = strings.Fields(value)
+	case "stored":
+		m.Stored = value == "1"
+	}
+	return err
+}
+
+func parseDuration(ms string) (time.Duration, error) {
+	f, err := strconv.ParseFloat(ms, 64)
+	if err != nil || !(f >= 0 && f <= 1e12) { // NaN is neither
+		return 0, fmt.Errorf("%.20q is not a number of milliseconds", ms)
+	}
+	return time.Duration(f * float64(time.Millisecond)), nil
+}
+
+var errReplyLine = errors.New("not a reply line: want <id> <meta> <envelope>")
+
+// parseReplyLine cuts a line (without its line break) into identifier and reply.
+func parseReplyLine(line string) (id string, r Reply, err error) {
+	id, rest, ok := strings.Cut(line, " ")
+	if !ok {
+		return "", Reply{}, errReplyLine
+	}
+	r, err = parseOutcome(rest)
+	return id, r, err
+}
+
+// parseOutcome reads an outcome as a record keeps it: a reply line without
+// the identifier.
+func parseOutcome(s string) (Reply, error) {
+	meta, envelope, ok := strings.Cut(s, " ")
+	if !ok || meta == "" || envelope == "" {
+		return Reply{}, errReplyLine
+	}
+	return Reply{Meta: meta, Envelope: envelope}, nil
+}
+
+// entry is which run of its ID a reply is of; empty: it does not say.
+func (r Reply) entry() string {
+	for pair := range strings.SplitSeq(r.Meta, ",") {
+		if entry, found := strings.CutPrefix(pair, "entry="); found {
+			return entry
+		}
+	}
+	return ""
+}
+
+// stored reports whether the envelope has to be read from the record.
+func (r Reply) stored() bool { return r.Envelope == "-" }

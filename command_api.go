@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/bus"
+)
+
+// gatewayFlags are those of a gateway.
+type gatewayFlags struct {
+	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
+	Auth         string        `default:"none" enum:"none" help:"How clients prove who they are: not at all; there is no other way yet."`
+	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
+	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
+	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
+	MinReplicas  int           `default:"0" help:"Replicas of Redis that have to hold the outcome of an unsafe request before it is answered."`
+	ExposeWorker bool          `default:"true" negatable:"" help:"Say in a header which worker answered."`
+	Drain        time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
+}
+
+func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, error) {
+	server, err := api.New(conn, api.Config{
+		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
+		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+	})
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	return server, nil
+}
+
+func (f *gatewayFlags) listen(ctx context.Context) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", f.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", f.Listen, err)
+	}
+	return ln, nil
+}
+
+type apiCommand struct {
+	commonFlags
+	redisFlags
+	gatewayFlags
+}
+
+// Run serves until the context ends.
+func (c *apiCommand) Run(ctx context.Context, p *program) error {
+	log := c.logger(p)
+	conn, err := c.connect(c.Redis, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	server, err := c.server(conn, log)
+	if err != nil {
+		return err
+	}
+	ln, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", c.Auth)
+	// It serves /healthz while Redis is still away. A Redis that refuses it ends it.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx, ln) })
+	group.Go(func() error {
+		switch err := conn.WaitReady(ctx); {
+		case err == nil:
+			log.InfoContext(ctx, "Redis is reachable", "redis", conn.Address())
+			return nil
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // told to stop meanwhile
+		default:
+			return err
+		}
+	})
+	return group.Wait()
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// deadCommand is the dead letters of a service.
+type deadCommand struct {
+	List   deadListCommand   `cmd:"" help:"List the dead letters, oldest first."`
+	Show   deadShowCommand   `cmd:"" help:"Show dead letters whole."`
+	Replay deadReplayCommand `cmd:"" help:"Send dead letters again under their IDs, without a deadline. One that has an outcome does not run again."`
+	Drop   deadDropCommand   `cmd:"" help:"Remove dead letters for good; their IDs are free again."`
+}
+
+// deadFlags are those of all its commands.
+type deadFlags struct {
+	commonFlags
+	redisFlags
+	Service string `arg:"" help:"The service."`
+}
+
+// chosenFlags pick letters.
+type chosenFlags struct {
+	ID  []string `arg:"" optional:"" help:"Entries of the letters, or IDs of their requests."`
+	All bool     `help:"All that there are when the command begins."`
+}
+
+type deadListCommand struct {
+	deadFlags
+	JSON bool `name:"json" help:"Print JSON, a letter a line."`
+}
+
+type deadShowCommand struct {
+	deadFlags
+	chosenFlags
+}
+
+type deadReplayCommand struct {
+	deadFlags
+	chosenFlags
+}
+
+type deadDropCommand struct {
+	deadFlags
+	chosenFlags
+}
+
+// letterPage is how many letters are read at once.
+const letterPage = 500
+
+// open connects, and checks that Redis answers.
+func (f *deadFlags) open(ctx context.Context, p *program) (*bus.Conn, error) {
+	if err := bus.CheckServiceName(f.Service); err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	conn, err := f.connect(f.Redis, f.logger(p))
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Ping(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &exitError{code: exitUndelivered, err: err}
+	}
+	return conn, nil
+}
+
+// Run lists the letters.
+func (c *deadListCommand) Run(ctx context.Context, p *program) error {
+	conn, err := c.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	if !c.JSON {
+		_, _ = fmt.Fprintln(t, "ENTRY\tREQUEST\tACTION\tATTEMPTS\tDEAD SINCE\tREASON")
+	}
+	err = eachLetter(ctx, conn, c.Service, func(l bus.DeadLetter) error {
+		if c.JSON {
+			return printLine(p.stdout, l)
+		}
+		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Entry, orDash(l.RequestID()), orDash(l.Fields["action"]),
+			l.Attempts, l.DeadAt.Format(time.RFC3339), l.Error)
+		return err
+	})
+	return errors.Join(err, t.Flush())
+}
+
+// Run prints the letters whole.
+func (c *deadShowCommand) Run(ctx context.Context, p *program) error {
+	return c.each(ctx, p, &c.deadFlags, func(_ *bus.Conn, l bus.DeadLetter) error { return printJSON(p.stdout, l) })
+}
+
+// Run sends the letters again.
+func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
+	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
+		became, err := conn.ReplayDeadLetter(ctx, c.Service, l)
+		return tellLetter(p, l, became, err)
+	})
+}
+
+// Run removes the letters.
+func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
+	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
+		became, err := conn.DropDeadLetter(ctx, c.Service, l)
+		return tellLetter(p, l, became, err)
+	})
+}
+
+func tellLetter(p *program, l bus.DeadLetter, became string, err error) error {
+	if err == nil {
+		p.printf("%s %s %s\n", l.Entry, orDash(l.RequestID()), became)
+	}
+	return err
+}
+
+// each does something with every chosen letter. One that fails does not keep
+// the others from it.
+func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do func(*bus.Conn, bus.DeadLetter) error) error {
+	if c.All == (len(c.ID) > 0) {
+		return &exitError{code: exitUsage, err: errors.New("name letters by their IDs, or give --all")}
+	}
+	conn, err := f.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if c.All {
+		// Those that come back while this goes on are not taken again.
+		var letters []bus.DeadLetter
+		err := eachLetter(ctx, conn, f.Service, func(l bus.DeadLetter) error {
+			letters = append(letters, l)
+			return nil
+		})
+		for _, l := range letters {
+			err = errors.Join(err, do(conn, l))
+		}
+		return err
+	}
+	var failed error
+	for _, id := range slices.Compact(slices.Clone(c.ID)) {
+		l, err := conn.FindDeadLetter(ctx, f.Service, id)
+		if err == nil {
+			err = do(conn, l)
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// eachLetter goes through all letters of a service, a page at a time.
+func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(bus.DeadLetter) error) error {
+	after := ""
+	for {
+		letters, err := conn.DeadLetters(ctx, service, after, letterPage)
+		if err != nil {
+			return err
+		}
+		for _, l := range letters {
+			if err := do(l); err != nil {
+				return err
+			}
+			after = l.Entry
+		}
+		if len(letters) < letterPage {
+			return nil
+		}
+	}
+}
+
+func printLine(w io.Writer, l bus.DeadLetter) error {
+	return json.NewEncoder(w).Encode(l)
+}

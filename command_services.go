@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+type servicesCommand struct {
+	commonFlags
+	redisFlags
+	Name string `arg:"" optional:"" help:"One service, with its actions and workers. All unless named."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// serviceView is what is printed of a service.
+type serviceView struct {
+	Name     string       `json:"name"`
+	Versions []string     `json:"versions"`
+	Workers  []workerView `json:"workers"`
+	bus.Stats
+	Actions []actionView `json:"actions"`
+}
+
+type workerView struct {
+	ID      string    `json:"id"`
+	Version string    `json:"version"`
+	Expires time.Time `json:"expires"`
+}
+
+type actionView struct {
+	Name    string   `json:"name"`
+	Summary string   `json:"summary,omitempty"`
+	Routes  []string `json:"routes"`
+	Safe    bool     `json:"safe"`
+	Timeout int64    `json:"timeout_ms"`
+}
+
+// Run prints what the registry and the mailboxes say.
+func (c *servicesCommand) Run(ctx context.Context, p *program) error {
+	conn, err := c.connect(c.Redis, c.logger(p))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Ping(ctx); err != nil {
+		return &exitError{code: exitUndelivered, err: err}
+	}
+	views, err := c.views(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(p.stdout, views)
+	}
+	printServices(p.stdout, views)
+	if c.Name != "" {
+		printDetails(p.stdout, &views[0])
+	}
+	return nil
+}
+
+func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceView, error) {
+	registry := bus.NewRegistry(conn, nil)
+	if err := registry.Look(ctx); err != nil {
+		return nil, err
+	}
+	found := registry.Snapshot()
+	views := []serviceView{}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if c.Name != "" && name != c.Name {
+			continue
+		}
+		stats, err := conn.Stats(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, viewOf(found[name], stats))
+	}
+	if c.Name != "" && len(views) == 0 {
+		return nil, fmt.Errorf("unknown service %q", c.Name)
+	}
+	return views, nil
+}
+
+func viewOf(s *bus.Service, stats bus.Stats) serviceView {
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Stats: stats}
+	for _, w := range s.Workers {
+		v.Workers = append(v.Workers, workerView{ID: w.ID, Version: w.Version, Expires: w.Expires.UTC()})
+		if !slices.Contains(v.Versions, w.Version) {
+			v.Versions = append(v.Versions, w.Version)
+		}
+	}
+	slices.Sort(v.Versions)
+	if s.Manifest != nil {
+		for _, a := range s.Manifest.Actions {
+			routes := a.Routes
+			if routes == nil {
+				routes = []string{}
+			}
+			v.Actions = append(v.Actions, actionView{
+				Name: a.Name, Summary: a.Summary, Routes: routes, Safe: a.Safe, Timeout: a.Timeout().Milliseconds(),
+			})
+		}
+	}
+	return v
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+func printServices(w io.Writer, views []serviceView) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPENDING\tDEAD")
+	for _, v := range views {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
+			len(v.Workers), len(v.Actions), v.Backlog, v.Pending, v.Dead)
+	}
+	_ = t.Flush()
+}
+
+func printDetails(w io.Writer, v *serviceView) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "\nACTION\tROUTES\tKIND\tTIMEOUT\tSUMMARY")
+	for _, a := range v.Actions {
+		kind := "unsafe"
+		if a.Safe {
+			kind = "safe"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%s\n", a.Name, orDash(strings.Join(a.Routes, ", ")), kind,
+			time.Duration(a.Timeout)*time.Millisecond, a.Summary)
+	}
+	_, _ = fmt.Fprintln(t, "\nWORKER\tVERSION")
+	for _, worker := range v.Workers {
+		_, _ = fmt.Fprintf(t, "%s\t%s\n", worker.ID, worker.Version)
+	}
+	_ = t.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/examples/echo"
+	"github.com/oskadev/mailroom/examples/shop"
+	"github.com/oskadev/mailroom/workers"
+)
+
+type workerCommand struct {
+	commonFlags
+	redisFlags
+	Name        []string      `arg:"" optional:"" help:"Services to run: users, items, vouchers, payments, echo. All unless named."`
+	Concurrency int           `default:"64" help:"Requests that run at once, for each service."`
+	IdleLimit   time.Duration `default:"3s" help:"How long a request may be without a sign of life from its worker before another takes it."`
+	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
+	Drain       time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
+}
+
+// Run serves until the context ends.
+func (c *workerCommand) Run(ctx context.Context, p *program) error {
+	log := c.logger(p)
+	conn, err := c.connect(c.Redis, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	examples := newExamples(conn, c.Namespace, echo.WithExit())
+	services, err := examples.named(c.Name)
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	if err := conn.WaitReady(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before there was anything to do
+		}
+		return err
+	}
+	if err := examples.seed(ctx, services); err != nil {
+		return err
+	}
+	return workers.RunConfig(ctx, workers.Config{
+		Conn: conn, Logger: log, Concurrency: c.Concurrency, IdleLimit: c.IdleLimit,
+		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
+	}, services...)
+}
+
+// examples are the services that come with this binary.
+type examples struct {
+	shop *shop.Shop
+	all  []*workers.Service
+}
+
+func newExamples(conn *bus.Conn, namespace string, options ...echo.Option) *examples {
+	e := &examples{shop: shop.New(conn.Redis(), namespace)}
+	e.all = append(e.shop.Services(), echo.Service(options...))
+	return e
+}
+
+// named picks services; none named means all.
+func (e *examples) named(names []string) ([]*workers.Service, error) {
+	if len(names) == 0 {
+		return e.all, nil
+	}
+	var known []string
+	picked := make([]*workers.Service, 0, len(names))
+	for _, s := range e.all {
+		known = append(known, s.Name())
+		if slices.Contains(names, s.Name()) {
+			picked = append(picked, s)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("unknown service %q; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return picked, nil
+}
+
+// seed writes the first records of the shop's services, where there are none.
+func (e *examples) seed(ctx context.Context, services []*workers.Service) error {
+	var names []string
+	for _, s := range services {
+		if s.Name() != "echo" {
+			names = append(names, s.Name())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return e.shop.Seed(ctx, names...)
+}

@@ -1,0 +1,78 @@
+package shop
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/workers"
+)
+
+//go:embed lua/reserve.lua
+var reserveLua string
+
+// itemStore keeps the items, and their ids in the sorted set "ids".
+type itemStore struct {
+	records
+	reserveScript *redis.Script
+}
+
+func newItemStore(rdb redis.UniversalClient, namespace string) itemStore {
+	return itemStore{
+		records:       newRecords(rdb, namespace, "items"),
+		reserveScript: redis.NewScript(reserveLua),
+	}
+}
+
+func (s itemStore) seed(ctx context.Context) error {
+	return s.seedOnce(ctx, func(p redis.Pipeliner) {
+		for _, item := range []Item{
+			{ID: 1, Name: "Desk lamp", Stock: 1000},
+			{ID: 2, Name: "Signed first edition", Stock: 0},
+		} {
+			p.HSet(ctx, s.record(item.ID), item)
+			p.ZAdd(ctx, s.key("ids"), redis.Z{Score: float64(item.ID), Member: item.ID})
+		}
+	})
+}
+
+func (s itemStore) get(ctx context.Context, id int64) (Item, error) {
+	return retry(ctx, func() (Item, error) {
+		return read[Item](ctx, s.rdb, s.record(id), errNoItem(id))
+	})
+}
+
+func (s itemStore) list(ctx context.Context) (ItemList, error) {
+	return retry(ctx, func() (ItemList, error) {
+		ids, err := s.rdb.ZRange(ctx, s.key("ids"), 0, -1).Result()
+		if err != nil {
+			return ItemList{}, err
+		}
+		items, err := readAll[Item](ctx, s.records, ids)
+		return ItemList{Items: items}, err
+	})
+}
+
+// reserve takes quantity from the stock of an item, which never falls below zero.
+func (s itemStore) reserve(ctx context.Context, id, quantity int64) (Reservation, error) {
+	return retry(ctx, func() (Reservation, error) {
+		keys := []string{s.record(id), s.memory(ctx)}
+		left, err := s.reserveScript.Run(ctx, s.rdb, keys, quantity, rememberSeconds).Int64()
+		switch {
+		case errors.Is(err, redis.Nil):
+			return Reservation{}, errNoItem(id)
+		case err != nil:
+			return Reservation{}, err
+		case left < 0:
+			return Reservation{}, errUnavailable(id)
+		}
+		return Reservation{ID: id, Reserved: quantity, Stock: left}, nil
+	})
+}
+
+func errNoItem(id int64) error {
+	return workers.NotFound(fmt.Sprintf("item %d does not exist", id))
+}

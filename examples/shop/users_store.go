@@ -1,0 +1,117 @@
+package shop
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/workers"
+)
+
+//go:embed lua/change.lua
+var changeLua string
+
+//go:embed lua/delete.lua
+var deleteLua string
+
+// userStore keeps the users, and their ids in the sorted set "ids".
+type userStore struct {
+	records
+	changeScript, deleteScript *redis.Script
+}
+
+func newUserStore(rdb redis.UniversalClient, namespace string) userStore {
+	return userStore{
+		records:      newRecords(rdb, namespace, "users"),
+		changeScript: redis.NewScript(changeLua),
+		deleteScript: redis.NewScript(deleteLua),
+	}
+}
+
+func (s userStore) seed(ctx context.Context) error {
+	return s.seedOnce(ctx, func(p redis.Pipeliner) {
+		for _, user := range []User{
+			{ID: 1, Name: "Oska", Email: "oska@example.com", Status: statusActive},
+			{ID: 2, Name: "Robin", Email: "robin@example.com", Status: statusSuspended},
+		} {
+			p.HSet(ctx, s.record(user.ID), user)
+			p.ZAdd(ctx, s.key("ids"), redis.Z{Score: float64(user.ID), Member: user.ID})
+			p.Set(ctx, s.key("last_id"), user.ID, 0)
+		}
+	})
+}
+
+func (s userStore) get(ctx context.Context, id int64) (User, error) {
+	return retry(ctx, func() (User, error) {
+		return read[User](ctx, s.rdb, s.record(id), errNoUser(id))
+	})
+}
+
+// list returns up to limit users whose ids are greater than after.
+func (s userStore) list(ctx context.Context, after int64, limit int) (UserPage, error) {
+	return retry(ctx, func() (UserPage, error) {
+		ids, err := s.rdb.ZRangeArgs(ctx, redis.ZRangeArgs{
+			Key: s.key("ids"), ByScore: true, Start: fmt.Sprintf("(%d", after), Stop: "+inf",
+			Count: int64(limit) + 1, // one more than wanted, to know whether there is a next page
+		}).Result()
+		if err != nil {
+			return UserPage{}, err
+		}
+		var page UserPage
+		if len(ids) > limit {
+			ids = ids[:limit]
+			page.NextCursor = ids[limit-1]
+		}
+		page.Users, err = readAll[User](ctx, s.records, ids)
+		return page, err
+	})
+}
+
+func (s userStore) count(ctx context.Context) (UserCount, error) {
+	return retry(ctx, func() (UserCount, error) {
+		n, err := s.rdb.ZCard(ctx, s.key("ids")).Result()
+		return UserCount{Count: n}, err
+	})
+}
+
+// create gives user an id and keeps it.
+func (s userStore) create(ctx context.Context, user User) (User, error) {
+	return retry(ctx, func() (User, error) {
+		id, err := s.insert(ctx, "ids", "name", user.Name, "email", user.Email, "status", user.Status)
+		user.ID = id
+		return user, err
+	})
+}
+
+// change sets fields, names and values in turn, and returns the user as it was just after.
+func (s userStore) change(ctx context.Context, id int64, fields ...any) (User, error) {
+	return retry(ctx, func() (User, error) {
+		keys := []string{s.record(id), s.memory(ctx)}
+		args := append([]any{rememberSeconds}, fields...)
+		if err := s.changeScript.Run(ctx, s.rdb, keys, args...).Err(); err != nil {
+			return User{}, err
+		}
+		return read[User](ctx, s.rdb, s.memory(ctx), errNoUser(id))
+	})
+}
+
+func (s userStore) suspend(ctx context.Context, id int64) (User, error) {
+	return s.change(ctx, id, "status", statusSuspended)
+}
+
+func (s userStore) delete(ctx context.Context, id int64) (Deleted, error) {
+	return retry(ctx, func() (Deleted, error) {
+		keys := []string{s.record(id), s.key("ids"), s.memory(ctx)}
+		deleted, err := s.deleteScript.Run(ctx, s.rdb, keys, id, rememberSeconds).Bool()
+		if err == nil && !deleted {
+			err = errNoUser(id)
+		}
+		return Deleted{ID: id, Deleted: deleted}, err
+	})
+}
+
+func errNoUser(id int64) error {
+	return workers.NotFound(fmt.Sprintf("user %d does not exist", id))
+}

@@ -1,0 +1,147 @@
+package faults
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 30 * time.Second
+
+// process is a worker or a gateway.
+type process struct {
+	t       *testing.T
+	role    string
+	cmd     *exec.Cmd
+	printed output
+	gone    chan struct{}
+	err     error // how it ended, once it is gone
+}
+
+// output is written by the process and read by the test.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (o *output) has(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Contains(o.b.Bytes(), []byte(text))
+}
+
+// start runs this test binary as something else until the test ends.
+func start(t *testing.T, role string, env ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{t: t, role: role, gone: make(chan struct{})}
+	p.cmd = exec.CommandContext(t.Context(), self)
+	p.cmd.Env = append(append(os.Environ(), envRole+"="+role), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.printed, &p.printed
+	p.cmd.SysProcAttr = diesWithParent()
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		defer close(p.gone)
+		p.err = p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		printed := p.printed.String()
+		assert.NotContains(t, printed, "DATA RACE")
+		assert.NotContains(t, printed, "\npanic: ")
+		if t.Failed() {
+			t.Logf("%s %d ended with %v and printed:\n%s", role, p.pid(), p.err, tail(printed))
+		}
+	})
+	return p
+}
+
+func tail(text string) string {
+	const most = 12_000
+	if len(text) <= most {
+		return text
+	}
+	return "…" + text[len(text)-most:]
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// kill ends the process as a crash would.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	<-p.gone
+}
+
+func (p *process) freeze() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
+}
+
+func (p *process) thaw() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// terminate tells the process to end, and waits until it has, as it should.
+func (p *process) terminate() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.ended()
+	require.NoError(p.t, p.err, tail(p.printed.String()))
+}
+
+// ended waits until the process is gone.
+func (p *process) ended() {
+	p.t.Helper()
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	select {
+	case <-p.gone:
+	case <-end.C:
+		require.Fail(p.t, "a process did not end", "%s %d", p.role, p.pid())
+	}
+}
+
+// works waits until a worker has begun.
+func (p *process) works() {
+	p.t.Helper()
+	const text = "worker started"
+	testsupport.Eventually(p.t, patience, p.role+" prints "+text, func() bool {
+		select {
+		case <-p.gone:
+			return true
+		default:
+			return p.printed.has(text)
+		}
+	})
+	if !p.printed.has(text) {
+		require.Fail(p.t, "a process ended", "%s: %v\n%s", p.role, p.err, strings.TrimSpace(p.printed.String()))
+	}
+}
+
+// countOf is how often the process has printed something.
+func countOf(p *process, text string) int { return strings.Count(p.printed.String(), text) }

@@ -1,0 +1,141 @@
+package faults
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+func TestRedisKilled(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{})
+	stop := s.load(8, usual)
+	for range times(3, 50) {
+		s.works(20)
+		s.pass(s.between(0, 50*time.Millisecond))
+		s.redis.Kill()
+		s.pass(s.between(0, 200*time.Millisecond))
+		s.redis.Restart()
+		s.fault()
+		s.works(20)
+	}
+	stop()
+	n := s.check("redis-kill", false)
+	assert.Zero(t, n.dead)
+	assert.Less(t, n.recovered, 5*time.Second)
+}
+
+func TestRedisFrozen(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{})
+	stop := s.load(6, usual)
+	s.works(20)
+	s.redis.Freeze()
+	frozen := time.Now()
+	s.eventually("the gateway notices", func() bool { return s.status(http.MethodGet, 0, "/readyz") == http.StatusServiceUnavailable })
+	assert.Less(t, time.Since(frozen), 5*time.Second)
+	for end := frozen.Add(time.Duration(times(5, 10)) * time.Second); time.Now().Before(end); {
+		c := s.call(0, s.rng.IntN(2) == 0, work{})
+		assert.Equal(t, refused, c.fate, c.said)
+		assert.Less(t, c.ended.Sub(c.began), 2*time.Second)
+	}
+	s.redis.Thaw()
+	s.fault()
+	s.works(20)
+	stop()
+	n := s.check("redis-freeze", false)
+	assert.Zero(t, n.unknown, "what was sent before is answered after all")
+	assert.Zero(t, n.dead)
+	assert.Less(t, n.recovered, 5*time.Second)
+}
+
+func TestScriptsFlushed(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{idle: calmIdleLimit})
+	stop := s.load(6, usual)
+	for range times(50, 2000) {
+		s.works(1)
+		s.redis.Do("SCRIPT", "FLUSH")
+	}
+	s.works(20)
+	stop()
+	n := s.check("noscript", false)
+	assert.Zero(t, n.unknown+n.refused+n.dead+n.duplicates)
+}
+
+// Redis loses everything. What callers wait for is asked again; what nobody
+// waits for is gone, which is the one case in which an accepted request is lost.
+func TestEverythingFlushed(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{})
+	stop := s.load(8, usual)
+	for range times(3, 50) {
+		s.works(20)
+		s.redis.Do("FLUSHALL")
+		s.fault()
+		s.works(20)
+	}
+	stop()
+	n := s.check("flush", true)
+	assert.Zero(t, n.unknown, "callers who wait are answered after all")
+	assert.Zero(t, n.dead)
+	assert.Less(t, n.recovered, 5*time.Second)
+	for _, w := range s.workers {
+		assert.Positive(t, countOf(w, "the mailbox is gone, making it anew"))
+	}
+}
+
+func TestMemoryFull(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{idle: calmIdleLimit})
+	s.works0(5)
+	running := make(chan *call, 4)
+	for range cap(running) {
+		n := s.number()
+		go func() { running <- s.callAs(n, 0, n%2 == 0, work{MS: 500}) }()
+		s.running(n)
+	}
+	s.redis.Do("CONFIG", "SET", "maxmemory", "1")
+	for range 10 {
+		c := s.call(0, s.rng.IntN(2) == 0, work{})
+		assert.Equal(t, refused, c.fate, c.said)
+		assert.Less(t, c.ended.Sub(c.began), time.Second)
+	}
+	s.pass(2 * s.set.idle) // nobody may take over what cannot be settled
+	s.redis.Do("CONFIG", "SET", "maxmemory", "0")
+	s.fault()
+	s.eventually("there is room again", func() bool { return s.call(0, true, work{}).fate == answered })
+	for range cap(running) {
+		c := <-running
+		assert.Equal(t, answered, c.fate, c.said)
+	}
+	s.works0(5)
+	n := s.check("oom", false)
+	assert.Zero(t, n.duplicates)
+}
+
+// works0 asks so often and expects answers.
+func (s *stage) works0(times int) {
+	s.t.Helper()
+	for i := range times {
+		c := s.call(0, i%2 == 0, work{})
+		assert.Equal(s.t, answered, c.fate, c.said)
+	}
+}
+
+func TestEvictingRedisIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{})
+	s.redis.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	s.listen = append(s.listen, testsupport.FreeAddr(t))
+	for _, p := range []*process{s.worker(), s.gateway(1)} {
+		p.ended()
+		require.Error(t, p.err)
+		assert.True(t, p.printed.has("maxmemory-policy"), p.printed.String())
+	}
+}

@@ -1,0 +1,201 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/workers"
+)
+
+// What a process is told by its environment.
+const (
+	envRole        = "MAILROOM_FAULTS_ROLE" // worker or gateway
+	envRedis       = "MAILROOM_FAULTS_REDIS"
+	envLedger      = "MAILROOM_FAULTS_LEDGER"
+	envListen      = "MAILROOM_FAULTS_LISTEN"
+	envIdle        = "MAILROOM_FAULTS_IDLE"
+	envAttempts    = "MAILROOM_FAULTS_ATTEMPTS"
+	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
+	envHook        = "MAILROOM_FAULTS_HOOK" // step:kill:n or step:freeze:n, at the nth time
+)
+
+const service = "things"
+
+// work says what a run does, by query or body.
+type work struct {
+	MS  int    `json:"ms,omitempty"`  // how long it takes
+	Pad int    `json:"pad,omitempty"` // how long its result is
+	Do  string `json:"do,omitempty"`  // die: kill the process; stubborn: do not look at the context
+}
+
+// done is the result of a run: which call, and which run of it.
+type done struct {
+	N   string `json:"n"`
+	Run string `json:"run"`
+	Pad string `json:"pad,omitempty"`
+}
+
+// player is what a process of the suite does.
+type player struct {
+	ledger *os.File
+	log    *slog.Logger
+	conn   *bus.Conn
+	step   string
+	what   string
+	left   atomic.Int64 // until the hook strikes
+}
+
+// play is the main function of a worker or gateway process.
+func play(role string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	p := &player{log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	var err error
+	if p.ledger, err = os.OpenFile(os.Getenv(envLedger), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	if hook := strings.Split(os.Getenv(envHook), ":"); len(hook) == 3 {
+		n, err := strconv.ParseInt(hook[2], 10, 64)
+		if err != nil {
+			return err
+		}
+		p.step, p.what = hook[0], hook[1]
+		p.left.Store(n)
+	}
+	if p.conn, err = bus.Connect(os.Getenv(envRedis), bus.Options{Logger: p.log, Hook: p.hook}); err != nil {
+		return err
+	}
+	defer func() { _ = p.conn.Close() }()
+	go p.stats(ctx, role)
+	if role == "worker" {
+		return p.work(ctx)
+	}
+	return p.serve(ctx)
+}
+
+// note writes one line with one write, which no other process can cut in two.
+func (p *player) note(what, n, id string, attempt int) {
+	_, _ = fmt.Fprintf(p.ledger, "%d %s %s %s %d %d\n", time.Now().UnixNano(), what, n, id, attempt, os.Getpid())
+}
+
+// stats tells once a second what the process holds.
+func (p *player) stats(ctx context.Context, role string) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.note("stat", role, strconv.Itoa(residentKB()), runtime.NumGoroutine())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// residentKB is the resident memory of this process; 0 where /proc does not tell.
+func residentKB() int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int
+	_, _ = fmt.Sscan(string(text), &size, &resident)
+	return resident * os.Getpagesize() / 1024
+}
+
+// hook notes what has been settled, and strikes where it was told to.
+func (p *player) hook(step bus.Step, id string) {
+	switch step {
+	case bus.StepBegin:
+		p.note("begin", "-", id, 0)
+	case bus.StepSettled:
+		p.note("settled", "-", id, 0)
+	default:
+	}
+	if string(step) != p.step || p.left.Add(-1) != 0 {
+		return
+	}
+	p.note("hook", "-", id, 0)
+	if p.what == "kill" {
+		die()
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	// The signal may take a moment, and the process must not go on meanwhile.
+	<-time.After(50 * time.Millisecond)
+}
+
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+func (p *player) work(ctx context.Context) error {
+	s := workers.NewService(service)
+	workers.Handle2(s, "RUN", p.handle, workers.Route("POST /things/run/:n"), workers.Timeout(15*time.Second))
+	workers.Handle2(s, "READ", p.handle, workers.Route("GET /things/read/:n"), workers.Timeout(15*time.Second))
+	return workers.RunConfig(ctx, workers.Config{
+		Conn: p.conn, Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
+		MaxAttempts: number(envAttempts), Concurrency: number(envConcurrency),
+	}, s)
+}
+
+func number(env string) int {
+	n, _ := strconv.Atoi(os.Getenv(env)) // 0 is everybody's default
+	return n
+}
+
+func (p *player) handle(ctx context.Context, n string, w work) (done, error) {
+	id, attempt := workers.RequestID(ctx), workers.Attempt(ctx)
+	p.note("run", n, id, attempt)
+	if w.Do == "die" {
+		die()
+	}
+	lost := ctx.Done()
+	if w.Do == "stubborn" {
+		lost = nil
+	}
+	timer := time.NewTimer(time.Duration(w.MS) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-lost:
+		return done{}, context.Cause(ctx)
+	}
+	p.note("end", n, id, attempt)
+	return done{N: n, Run: fmt.Sprintf("%d.%d", os.Getpid(), attempt), Pad: strings.Repeat("x", w.Pad)}, nil
+}
+
+func (p *player) serve(ctx context.Context) error {
+	server, err := api.New(p.conn, api.Config{Logger: p.log})
+	if err != nil {
+		return err
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", os.Getenv(envListen))
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx, ln) })
+	group.Go(func() error {
+		if err := p.conn.WaitReady(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	})
+	return group.Wait()
+}

@@ -1,0 +1,216 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// idleLimit is that of the workers, short so that what waits for it is quick.
+const idleLimit = 500 * time.Millisecond
+
+// calmIdleLimit is for tests in which nothing may be taken over: on a busy
+// machine a disk alone can hold up a sign of life for half a second.
+const calmIdleLimit = 2 * time.Second
+
+// stage is one test's own Redis with workers and gateways before it.
+type stage struct {
+	t      *testing.T
+	redis  *testsupport.RedisServer
+	conn   *bus.Conn // the test's own look at Redis
+	rng    *rand.Rand
+	client *http.Client
+	set    setting
+
+	workers  []*process
+	gateways []*process
+	listen   []string       // the gateways' addresses, which stay
+	out      []*atomic.Bool // which of them a load balancer would not ask
+
+	ledger ledger
+	mu     sync.Mutex
+	calls  []*call
+	next   int
+	faults []time.Time
+}
+
+// setting is what a stage has. The zero value: one gateway, two workers, a
+// Redis that loses nothing.
+type setting struct {
+	redis       []string // further arguments of the server
+	gateways    int
+	workers     int
+	attempts    int
+	concurrency int
+	idle        time.Duration
+	gatewayURL  func(*testsupport.RedisServer) string // defaults to the server's
+	workerURL   func(*testsupport.RedisServer) string
+}
+
+func newStage(t *testing.T, set setting) *stage {
+	t.Helper()
+	args := append([]string{"--appendonly", "yes", "--appendfsync", "always"}, set.redis...)
+	s := &stage{t: t, set: set, redis: testsupport.StartRedis(t, args...), rng: random(t)}
+	s.ledger.path = filepath.Join(t.TempDir(), "ledger")
+	if s.set.idle == 0 {
+		s.set.idle = idleLimit
+	}
+	var err error
+	s.conn, err = bus.Connect(s.redis.URL(), bus.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.conn.Close() })
+	transport := &http.Transport{MaxIdleConnsPerHost: 512}
+	s.client = &http.Client{Transport: transport, Timeout: patience}
+	t.Cleanup(transport.CloseIdleConnections)
+	for range max(1, set.gateways) {
+		s.listen = append(s.listen, testsupport.FreeAddr(t))
+		s.gateways = append(s.gateways, nil)
+		s.out = append(s.out, new(atomic.Bool))
+	}
+	for range orDefault(set.workers, 2) {
+		s.workers = append(s.workers, s.worker())
+	}
+	for i := range s.gateways {
+		s.gateways[i] = s.gateway(i)
+	}
+	s.ready()
+	return s
+}
+
+func orDefault(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return max(n, 0)
+}
+
+// worker starts one more, which the caller keeps.
+func (s *stage) worker(env ...string) *process {
+	s.t.Helper()
+	url := s.redis.URL()
+	if s.set.workerURL != nil {
+		url = s.set.workerURL(s.redis)
+	}
+	return start(s.t, "worker", append([]string{
+		envRedis + "=" + url, envLedger + "=" + s.ledger.path,
+		envIdle + "=" + strconv.FormatInt(s.set.idle.Milliseconds(), 10),
+		envAttempts + "=" + strconv.Itoa(s.set.attempts), envConcurrency + "=" + strconv.Itoa(s.set.concurrency),
+	}, env...)...)
+}
+
+// gateway starts the one with this number, at its address.
+func (s *stage) gateway(i int, env ...string) *process {
+	s.t.Helper()
+	url := s.redis.URL()
+	if s.set.gatewayURL != nil {
+		url = s.set.gatewayURL(s.redis)
+	}
+	return start(s.t, "gateway", append([]string{
+		envRedis + "=" + url, envLedger + "=" + s.ledger.path, envListen + "=" + s.listen[i],
+	}, env...)...)
+}
+
+// ready waits until every gateway knows the routes. It sends no request to a
+// service: a hook may wait for the first one.
+func (s *stage) ready() {
+	s.t.Helper()
+	for i := range s.listen {
+		s.serves(i)
+	}
+	for _, w := range s.workers {
+		w.works()
+	}
+}
+
+func (s *stage) serves(gateway int) {
+	s.t.Helper()
+	testsupport.Eventually(s.t, patience, "a gateway is ready", func() bool {
+		return s.status(http.MethodGet, gateway, "/readyz") == http.StatusOK &&
+			s.status(http.MethodOptions, gateway, "/things/run/0") == http.StatusNoContent
+	})
+}
+
+// status asks a gateway for something that is no call of a service; 0: no answer.
+func (s *stage) status(method string, gateway int, path string) int {
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.listen[gateway]+path, http.NoBody)
+	if err != nil {
+		return 0
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		return 0
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// fault marks the moment from which the time to recover counts.
+func (s *stage) fault() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, time.Now())
+}
+
+// pass lets time pass, for what only time can show.
+func (s *stage) pass(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-s.t.Context().Done():
+	}
+}
+
+// between is a random duration.
+func (s *stage) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(s.rng.Int64N(int64(most-least)+1))
+}
+
+// eventually waits until something holds.
+func (s *stage) eventually(what string, holds func() bool) {
+	s.t.Helper()
+	testsupport.Eventually(s.t, patience, what, holds)
+}
+
+// running waits until a run of that call has begun, and gives its process.
+func (s *stage) running(n int) *process {
+	s.t.Helper()
+	var found *process
+	s.eventually(fmt.Sprintf("call %d runs", n), func() bool {
+		for _, e := range s.ledger.read(s.t) {
+			if e.what != "run" || e.n != strconv.Itoa(n) {
+				continue
+			}
+			for _, w := range s.workers {
+				if w.pid() == e.pid {
+					found = w
+					return true
+				}
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// quiet waits until the mailbox is empty and nothing is pending.
+func (s *stage) quiet() {
+	s.t.Helper()
+	s.eventually("the mailbox is empty and nothing is pending", func() bool {
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+		defer cancel()
+		stats, err := s.conn.Stats(ctx, service)
+		return err == nil && stats.Backlog == 0 && stats.Pending == 0
+	})
+}

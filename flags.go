@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// commonFlags are those of every command that talks to the bus.
+type commonFlags struct {
+	Config    string `help:"A YAML file with settings, its keys named like the flags." placeholder:"FILE"`
+	Namespace string `default:"mailroom" help:"Prefix of all keys and channels in Redis."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"What is logged: ${enum}."`
+	LogFormat string `default:"text" enum:"text,json" help:"How it is logged: ${enum}."`
+}
+
+// redisFlags are those of every command against a real Redis.
+type redisFlags struct {
+	Redis string `default:"redis://127.0.0.1:6379" help:"Where Redis is: redis://, rediss://, redis+cluster:// or redis+sentinel://."`
+}
+
+// logger writes to stderr, and first of all what is odd about the environment.
+func (f *commonFlags) logger(p *program) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // one of the enum
+	options := &slog.HandlerOptions{Level: level}
+	handler := slog.Handler(slog.NewTextHandler(p.stderr, options))
+	if f.LogFormat == "json" {
+		handler = slog.NewJSONHandler(p.stderr, options)
+	}
+	log := slog.New(handler)
+	if unknown := p.unknownVariables(); unknown != "" {
+		log.Warn("unknown environment variables are ignored", "names", unknown)
+	}
+	return log
+}
+
+// connect prepares a connection by the flags.
+func (f *commonFlags) connect(url string, log *slog.Logger) (*bus.Conn, error) {
+	conn, err := bus.Connect(url, bus.Options{Namespace: f.Namespace, Logger: log})
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	return conn, nil
+}
+
+// quiet leaves out the lines about each worker's start: in dev mode they would
+// bury the greeting.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler(), slog.LevelWarn}) }
+
+// atLeast is a handler with a level of its own.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+// Enabled asks the handler and the level.
+func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= h.level && h.Handler.Enabled(ctx, level)
+}
+
+// waitShort is the pause between two looks, or the context's error.
+func waitShort(ctx context.Context) error {
+	t := time.NewTimer(20 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,34 @@
+package testsupport
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// rawPing is PING as a client writes it.
+const rawPing = "*1\r\n$4\r\nPING\r\n"
+
+// dialRaw opens a bare connection for the length of the test; reads and writes on it are bounded.
+func dialRaw(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() }) // the proxy may have closed it already
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	return conn
+}
+
+// pingRaw sends a PING and waits that long for any answer.
+func pingRaw(conn net.Conn, within time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte(rawPing)); err != nil {
+		return err
+	}
+	_, err := conn.Read(make([]byte, 100))
+	return err
+}

@@ -1,0 +1,213 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/schema"
+)
+
+// action is one declared action.
+type action struct {
+	name        string
+	summary     string
+	routes      []string
+	timeout     time.Duration
+	concurrency int
+	safe        *bool
+	deprecated  bool
+
+	args   []parameter
+	names  []string // of the arguments
+	in     []string // where a REST call takes them from
+	result json.RawMessage
+	call   func(ctx context.Context, args []json.RawMessage) (any, error)
+	slots  chan struct{} // nil: no bound of its own
+	faults []error
+}
+
+// parameter is one positional argument of a handler.
+type parameter struct {
+	schema   json.RawMessage
+	resolved *jsonschema.Resolved
+	shape    *schema.Shape // nil: only the library knows
+}
+
+// Handle0 declares an action without arguments.
+func Handle0[R any](s *Service, name string, fn func(context.Context) (R, error), opts ...ActionOption) {
+	a := newAction[R](name, opts)
+	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
+		if err := a.decode(args); err != nil {
+			return nil, err
+		}
+		return fn(ctx)
+	}
+	s.add(a)
+}
+
+// Handle1 declares an action with one argument.
+func Handle1[A, R any](s *Service, name string, fn func(context.Context, A) (R, error), opts ...ActionOption) {
+	a := newAction[R](name, opts, reflect.TypeFor[A]())
+	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
+		var v1 A
+		if err := a.decode(args, &v1); err != nil {
+			return nil, err
+		}
+		return fn(ctx, v1)
+	}
+	s.add(a)
+}
+
+// Handle2 declares an action with two arguments.
+func Handle2[A, B, R any](s *Service, name string, fn func(context.Context, A, B) (R, error), opts ...ActionOption) {
+	a := newAction[R](name, opts, reflect.TypeFor[A](), reflect.TypeFor[B]())
+	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
+		var v1 A
+		var v2 B
+		if err := a.decode(args, &v1, &v2); err != nil {
+			return nil, err
+		}
+		return fn(ctx, v1, v2)
+	}
+	s.add(a)
+}
+
+// Handle3 declares an action with three arguments.
+func Handle3[A, B, C, R any](s *Service, name string, fn func(context.Context, A, B, C) (R, error), opts ...ActionOption) {
+	a := newAction[R](name, opts, reflect.TypeFor[A](), reflect.TypeFor[B](), reflect.TypeFor[C]())
+	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
+		var v1 A
+		var v2 B
+		var v3 C
+		if err := a.decode(args, &v1, &v2, &v3); err != nil {
+			return nil, err
+		}
+		return fn(ctx, v1, v2, v3)
+	}
+	s.add(a)
+}
+
+func newAction[R any](name string, opts []ActionOption, params ...reflect.Type) *action {
+	a := &action{name: name, timeout: bus.DefaultTimeout}
+	for _, opt := range opts {
+		opt(a)
+	}
+	for i, t := range params {
+		p, err := newParameter(t)
+		if err != nil {
+			a.faults = append(a.faults, fmt.Errorf("action %s: argument %d: %w", name, i, err))
+		}
+		a.args = append(a.args, p)
+	}
+	result, err := newParameter(reflect.TypeFor[R]())
+	if err != nil {
+		a.faults = append(a.faults, fmt.Errorf("action %s: result: %w", name, err))
+	}
+	a.result = result.schema
+	a.names, a.in = a.argumentNames()
+	if a.concurrency > 0 {
+		a.slots = make(chan struct{}, a.concurrency)
+	}
+	return a
+}
+
+// newParameter derives the JSON schema of a type.
+func newParameter(t reflect.Type) (parameter, error) {
+	declared, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
+		reflect.TypeFor[json.RawMessage](): {},
+	}})
+	if err != nil {
+		return parameter{}, err
+	}
+	text, err := json.Marshal(declared)
+	if err != nil {
+		return parameter{}, err
+	}
+	resolved, err := declared.Resolve(nil)
+	return parameter{schema: text, resolved: resolved, shape: schema.Of(declared)}, err
+}
+
+func (a *action) isSafe() bool {
+	if a.safe != nil {
+		return *a.safe
+	}
+	for _, route := range a.routes {
+		if !strings.HasPrefix(route, "GET ") {
+			return false
+		}
+	}
+	return len(a.routes) > 0
+}
+
+func (a *action) manifest() bus.Action {
+	m := bus.Action{
+		Name: a.name, Summary: a.summary, Routes: a.routes, Safe: a.isSafe(),
+		TimeoutMillis: a.timeout.Milliseconds(), Args: []bus.Argument{}, Result: a.result, Deprecated: a.deprecated,
+	}
+	for i, p := range a.args {
+		m.Args = append(m.Args, bus.Argument{Name: a.names[i], In: a.in[i], Schema: p.schema})
+	}
+	return m
+}
+
+// decode reads the positional arguments into the handler's parameters. An
+// argument that was left out counts as an empty object. What does not fit the
+// schema is the caller's fault; the gateway has told it so already, but not
+// every caller is the gateway.
+func (a *action) decode(args []json.RawMessage, into ...any) error {
+	if len(args) > len(into) {
+		return BadRequest(FieldError{Field: "args", Problem: fmt.Sprintf("%d arguments where %s takes %d", len(args), a.name, len(into))})
+	}
+	for i := range into {
+		raw := json.RawMessage(`{}`)
+		if i < len(args) {
+			raw = args[i]
+		}
+		if err := a.args[i].decode(raw, into[i]); err != nil {
+			return BadRequest(FieldError{Field: a.names[i], Problem: err.Error()})
+		}
+	}
+	return nil
+}
+
+func (p *parameter) decode(raw json.RawMessage, into any) error {
+	switch v := into.(type) {
+	// The types of path parameters: reading them says all that a schema would.
+	case *int64:
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err != nil {
+			return errors.New("want an integer")
+		}
+		*v = n
+		return nil
+	case *string:
+		if raw[0] != '"' || json.Unmarshal(raw, v) != nil {
+			return errors.New("want a string")
+		}
+		return nil
+	}
+	if !p.shape.OnlyObject() || raw[0] != '{' {
+		var instance any
+		if err := json.Unmarshal(raw, &instance); err != nil {
+			return errors.New("not JSON")
+		}
+		if !p.shape.Fits(instance) {
+			if err := p.resolved.Validate(instance); err != nil {
+				return err
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return errors.New("does not fit its type")
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package workers
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+func BenchmarkSplitArray(b *testing.B) {
+	for _, array := range []struct{ name, text string }{
+		{"one number", `[1]`},
+		{"number and object", `[1,{"name":"Oska","email":"oska@example.com","tags":["a","b, c"]}]`},
+	} {
+		b.Run(array.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(splitArray(array.text)) == 0 {
+					b.Fatal("no elements")
+				}
+			}
+		})
+	}
+}
+
+type benchUser struct {
+	ID    int64  `json:"id"`
+	Name  string `json:"name"`
+	Email string `json:"email"`
+}
+
+type benchPatch struct {
+	Name  string `json:"name,omitempty"`
+	Email string `json:"email,omitempty"`
+}
+
+// BenchmarkExecute runs a handler as a delivery does: arguments, deadline,
+// handler, result, envelope.
+func BenchmarkExecute(b *testing.B) {
+	s := NewService("users")
+	Handle1(s, "GET_USER", func(_ context.Context, id int64) (benchUser, error) {
+		return benchUser{ID: id, Name: "Oska", Email: "oska@example.com"}, nil
+	}, Route("GET /users/:id"))
+	Handle2(s, "UPDATE_USER", func(_ context.Context, id int64, in benchPatch) (benchUser, error) {
+		return benchUser{ID: id, Name: in.Name, Email: "oska@example.com"}, nil
+	}, Route("PUT /users/:id"))
+	if _, err := s.Manifest(); err != nil {
+		b.Fatal(err)
+	}
+	e := newExecutor(s, slog.New(slog.DiscardHandler), time.Now)
+	for _, action := range []struct{ name, args string }{
+		{"GET_USER", `[1]`},
+		{"UPDATE_USER", `[1,{"name":"Oska"}]`},
+	} {
+		b.Run(action.name, func(b *testing.B) {
+			d := &bus.Delivery{Attempt: 1, Request: bus.Request{
+				ID: "0190a5b4-7c3e-7d52-9f3e-0123456789ab", Action: action.name, Args: action.args,
+				Deadline: time.Now().Add(time.Hour).UnixMilli(),
+			}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if o, ok := e.run(b.Context(), d); !ok || o.Meta.Status != 0 {
+					b.Fatal(string(o.Envelope))
+				}
+			}
+		})
+	}
+}

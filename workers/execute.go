@@ -1,0 +1,182 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// Handler runs one request of an action; args are its positional arguments.
+// What it returns is written as JSON.
+type Handler func(ctx context.Context, args []json.RawMessage) (any, error)
+
+// Middleware wraps a handler. InfoFrom(ctx) tells which action it is.
+type Middleware func(next Handler) Handler
+
+// executor runs the requests of one service.
+type executor struct {
+	service  *Service
+	log      *slog.Logger
+	now      func() time.Time // of Redis: deadlines are in it
+	handlers map[string]Handler
+}
+
+func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
+	e := &executor{service: s, log: log, now: now, handlers: make(map[string]Handler, len(s.actions))}
+	for _, a := range s.actions {
+		handler := Handler(a.call)
+		for _, wrap := range slices.Backward(s.middleware) {
+			handler = wrap(handler)
+		}
+		e.handlers[a.name] = handler
+	}
+	return e
+}
+
+// run turns a delivery into an outcome; false means that there is none.
+func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	r := &d.Request
+	a := e.service.byName[r.Action]
+	if a == nil {
+		return e.failure(r, Fail(bus.CodeNotSupported, http.StatusNotImplemented,
+			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action))), true
+	}
+	args := splitArray(r.Args)
+	timeout := a.timeout
+	if r.Deadline != 0 {
+		timeout = time.UnixMilli(r.Deadline).Sub(e.now())
+	}
+	began := time.Now()
+	h := &handling{Context: ctx, deadline: began.Add(timeout), state: state{
+		delivery: d, working: ctx, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
+	}}
+	defer h.end()
+	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
+		return bus.Outcome{Expired: errors.Is(h.Err(), context.DeadlineExceeded)}, false
+	}
+	body, err := e.call(h, a, args) //nolint:contextcheck // h is made of ctx
+	ran := time.Since(began)
+	a.release()
+	if err != nil {
+		o, ok := e.failed(ctx, r, err)
+		o.Meta.Run = ran
+		return o, ok
+	}
+	meta := h.state.replyMeta()
+	meta.Run = ran
+	return bus.Outcome{Meta: meta, Envelope: bus.Success(body)}, true
+}
+
+// call runs the handler and writes its result as JSON. A panic of either
+// becomes an error, logged with its stack.
+func (e *executor) call(ctx context.Context, a *action, args []json.RawMessage) (body []byte, err error) {
+	defer e.recovered(ctx, a.name, &err)
+	result, err := e.handlers[a.name](ctx, args)
+	if err != nil {
+		return nil, withDetails(err)
+	}
+	if body, err = json.Marshal(result); err != nil {
+		return nil, fmt.Errorf("write the result as JSON: %w", err)
+	}
+	return body, nil
+}
+
+// withDetails writes the details of a service's own error, so that what goes
+// wrong there goes wrong where it is recovered from.
+func withDetails(err error) error {
+	own, ok := errors.AsType[*Error](err)
+	if !ok || own.Details == nil {
+		return err
+	}
+	details, failed := json.Marshal(own.Details)
+	if failed != nil {
+		return own.WithDetails(nil).WithCause(fmt.Errorf("write the details as JSON: %w", failed))
+	}
+	return own.WithDetails(json.RawMessage(details))
+}
+
+func (e *executor) recovered(ctx context.Context, action string, err *error) {
+	if p := recover(); p != nil {
+		e.log.ErrorContext(ctx, "handler panicked", "service", e.service.name, "action", action,
+			"request", RequestID(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		*err = errPanicked
+	}
+}
+
+var errPanicked = errors.New("handler panicked")
+
+// failed turns a handler's error into an outcome, unless it is none: the
+// handler said so, or was cut short because its worker stops or has lost the
+// request.
+func (e *executor) failed(ctx context.Context, r *bus.Request, err error) (bus.Outcome, bool) {
+	var none *noOutcomeError
+	var own *Error
+	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
+	switch {
+	case errors.As(err, &none):
+		log.WarnContext(ctx, "a request has no outcome yet, it will be delivered again", "error", none.cause)
+		return bus.Outcome{}, false
+	case errors.As(err, &own):
+		if own.cause != nil {
+			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
+		}
+		return e.failure(r, own), true
+	case ctx.Err() != nil:
+		log.WarnContext(ctx, "a handler was cut short", "cause", context.Cause(ctx), "error", err)
+		return bus.Outcome{}, false
+	case errors.Is(err, context.DeadlineExceeded):
+		log.WarnContext(ctx, "a handler did not end in time", "error", err)
+		o := e.failure(r, Fail(bus.CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
+		if !r.Safe() {
+			o.Meta.Location = bus.Location(e.service.name, r.ID)
+		}
+		return o, true
+	default:
+		if !errors.Is(err, errPanicked) {
+			log.ErrorContext(ctx, "a request failed", "error", err)
+		}
+		return e.failure(r, Fail(bus.CodeInternal, http.StatusInternalServerError, "internal error")), true
+	}
+}
+
+// failure is the outcome of an error.
+func (e *executor) failure(r *bus.Request, err *Error) bus.Outcome {
+	status := err.Status
+	if status < http.StatusBadRequest || status > 599 {
+		status = http.StatusInternalServerError
+	}
+	body := bus.Error{
+		Code: err.Code, Message: err.Message, Status: status, Details: err.Details,
+		Service: e.service.name, Action: r.Action,
+	}
+	body.Stamp(r)
+	return bus.Outcome{Meta: bus.ReplyMeta{Status: status}, Envelope: bus.Failure(body)}
+}
+
+// acquire takes one of the action's own slots, where it has a bound. It reports
+// false when the context ends first.
+func (a *action) acquire(ctx context.Context) bool {
+	if a.slots == nil {
+		return true
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (a *action) release() {
+	if a.slots != nil {
+		<-a.slots
+	}
+}

@@ -1,0 +1,48 @@
+package workers
+
+import "time"
+
+// ActionOption sets something of one action.
+type ActionOption func(*action)
+
+// Route makes the action reachable by REST, as "METHOD /path/:parameter". Give
+// several to have several. The parameters become the first arguments.
+func Route(patterns ...string) ActionOption {
+	return func(a *action) { a.routes = append(a.routes, patterns...) }
+}
+
+// Timeout is how long an answer is waited for, and what a handler's context
+// allows. Defaults to bus.DefaultTimeout.
+func Timeout(d time.Duration) ActionOption {
+	return func(a *action) { a.timeout = d }
+}
+
+// Concurrency bounds how many requests of this action one worker runs at once,
+// within the service's own bound. Defaults to that.
+func Concurrency(n int) ActionOption {
+	return func(a *action) { a.concurrency = n }
+}
+
+// Safe declares that the action may run twice without harm. Defaults to true
+// for an action all of whose routes are GET.
+func Safe() ActionOption {
+	safe := true
+	return func(a *action) { a.safe = &safe }
+}
+
+// Unsafe declares that the action has effects: its outcome is kept, and once
+// there is one it never runs again. Defaults to true unless Safe says otherwise.
+func Unsafe() ActionOption {
+	safe := false
+	return func(a *action) { a.safe = &safe }
+}
+
+// Summary is one line for the API's documentation.
+func Summary(text string) ActionOption {
+	return func(a *action) { a.summary = text }
+}
+
+// Deprecated marks an action that callers should leave.
+func Deprecated() ActionOption {
+	return func(a *action) { a.deprecated = true }
+}

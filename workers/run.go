@@ -1,0 +1,120 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// Config of a worker process. The zero value of each field is its default.
+type Config struct {
+	// RedisURL says where the bus is; see bus.Connect. Required unless Conn is set.
+	RedisURL string
+	// Conn is a connection to use instead; it is not closed.
+	Conn *bus.Conn
+	// Namespace is the prefix of all keys. Defaults to bus.DefaultNamespace.
+	Namespace string
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// Concurrency is how many requests run at once for each service that does
+	// not say so itself. Defaults to bus.DefaultConcurrency.
+	Concurrency int
+	// IdleLimit is how long a request may be without a sign of life from its
+	// worker before another takes it, from 100 ms on. It has to be the same for
+	// all workers of a service. Defaults to bus.DefaultIdleLimit.
+	IdleLimit time.Duration
+	// MaxAttempts is how often a request is delivered before it becomes a dead
+	// letter. Defaults to bus.DefaultMaxAttempts.
+	MaxAttempts int
+	// DrainLimit is how long running requests may take after the context has
+	// ended, before their own contexts end. Defaults to bus.DefaultDrainLimit.
+	DrainLimit time.Duration
+	// OnReady, when set, is called once Redis has been reached.
+	OnReady func()
+}
+
+// Run serves the services until the context ends, and then drains: no more
+// requests are read, running ones finish, outcomes are settled. It waits for a
+// Redis that is away, and returns an error when Redis refuses the credentials,
+// or a service is declared wrongly.
+func Run(ctx context.Context, redisURL string, services ...*Service) error {
+	return RunConfig(ctx, Config{RedisURL: redisURL}, services...)
+}
+
+// RunConfig is Run with more to set.
+func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
+	manifests, err := manifestsOf(services)
+	if err != nil {
+		return err
+	}
+	conn := cfg.Conn
+	if conn == nil {
+		if conn, err = bus.Connect(cfg.RedisURL, bus.Options{Namespace: cfg.Namespace, Logger: cfg.Logger}); err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = conn.Log()
+	}
+	consumers := make([]*bus.Consumer, len(services))
+	for i, s := range services {
+		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i]); err != nil {
+			return err
+		}
+	}
+	if err := conn.WaitReady(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before there was anything to do
+		}
+		return err
+	}
+	if cfg.OnReady != nil {
+		cfg.OnReady()
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i, consumer := range consumers {
+		cfg.Logger.InfoContext(ctx, "worker started", "service", services[i].name, "worker", consumer.Worker())
+		group.Go(func() error { return consumer.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
+	if len(services) == 0 {
+		return nil, errors.New("no service to run")
+	}
+	var faults []error
+	manifests := make([]*bus.Manifest, len(services))
+	names := make(map[string]bool)
+	for i, s := range services {
+		if names[s.name] {
+			faults = append(faults, fmt.Errorf("service %s is given twice", s.name))
+		}
+		names[s.name] = true
+		m, err := s.Manifest()
+		if err != nil {
+			faults = append(faults, err)
+		}
+		manifests[i] = m
+	}
+	return manifests, errors.Join(faults...)
+}
+
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *bus.Manifest) (*bus.Consumer, error) {
+	concurrency := s.concurrency
+	if concurrency == 0 {
+		concurrency = cfg.Concurrency
+	}
+	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
+	return bus.NewConsumer(conn, bus.ConsumerConfig{
+		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
+		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,
+	})
+}
