@@ -9,6 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/redismemory"
 )
 
 // Options of a connection. The zero value is ready to use.
@@ -124,7 +127,7 @@ func (c *Conn) checkEviction(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
 	}
-	if policy := memoryOf(info).policy; policy != "" && policy != "noeviction" {
+	if policy := redismemory.Of(info).Policy; policy != "" && policy != "noeviction" {
 		return fmt.Errorf("%w; at %s it is %s", ErrEviction, c.Address(), policy)
 	}
 	return nil
@@ -134,7 +137,7 @@ func (c *Conn) checkEviction(ctx context.Context) error {
 // returns an error when the context ends, or at once when trying again would
 // not help: Redis refuses the credentials, or may evict requests.
 func (c *Conn) WaitReady(ctx context.Context) error {
-	backoff := newBackoff(100*time.Millisecond, 2*time.Second)
+	waits := backoff.New(100*time.Millisecond, 2*time.Second)
 	for {
 		err := c.Ping(ctx)
 		if err == nil {
@@ -143,9 +146,9 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		if err == nil || isRefused(err) || errors.Is(err, ErrEviction) {
 			return err
 		}
-		wait := backoff.next()
+		wait := waits.Next()
 		c.log.WarnContext(ctx, "Redis is away, trying again", "redis", c.Address(), "error", errors.Unwrap(err), "retry_in", wait)
-		if pause(ctx, wait) != nil {
+		if backoff.Pause(ctx, wait) != nil {
 			return err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/backoff"
 )
 
 // Defaults of a consumer.
@@ -221,7 +223,7 @@ const recoverEvery = time.Minute
 
 // fetch reads into free slots until the context ends.
 func (c *Consumer) fetch(ctx, working context.Context) error {
-	backoff := newBackoff(50*time.Millisecond, time.Second)
+	waits := backoff.New(50*time.Millisecond, time.Second)
 	// A read waits no longer than a reclaim may be late, nor than the socket may.
 	every := min(c.cfg.IdleLimit/3, time.Second, c.conn.timeout/2)
 	nextReclaim := time.Now().Add(every)
@@ -242,7 +244,7 @@ func (c *Consumer) fetch(ctx, working context.Context) error {
 			err = c.reclaim(ctx, working, free)
 		default:
 			if err = c.read(ctx, working, free, every); err == nil {
-				backoff.reset()
+				waits.Reset()
 			}
 			recover = err != nil
 		}
@@ -252,24 +254,24 @@ func (c *Consumer) fetch(ctx, working context.Context) error {
 		if isRefused(err) {
 			return fmt.Errorf("worker %s: %w", c.worker, err)
 		}
-		if err := c.afterError(ctx, err, backoff); err != nil {
+		if err := c.afterError(ctx, err, waits); err != nil {
 			return err
 		}
 	}
 }
 
 // afterError mends what can be mended, and waits before the next attempt.
-func (c *Consumer) afterError(ctx context.Context, err error, backoff *backoff) error {
+func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Backoff) error {
 	switch {
 	case ctx.Err() != nil: // it was told to stop
 	case isNoGroup(err):
 		c.conn.log.WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
 		return c.join(ctx)
 	default:
-		wait := backoff.next()
+		wait := waits.Next()
 		c.conn.log.WarnContext(ctx, "reading the mailbox failed, trying again",
 			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
-		_ = pause(ctx, wait) // the loop looks at the context
+		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
 	return nil //nolint:nilerr // the loop tries again
 }
@@ -277,7 +279,7 @@ func (c *Consumer) afterError(ctx context.Context, err error, backoff *backoff) 
 // join creates the consumer group where it is missing, at 0: what was sent
 // before the first worker came is read too. It tries until Redis answers.
 func (c *Consumer) join(ctx context.Context) error {
-	backoff := newBackoff(100*time.Millisecond, 2*time.Second)
+	waits := backoff.New(100*time.Millisecond, 2*time.Second)
 	for {
 		err := c.conn.rdb.XGroupCreateMkStream(ctx, c.mailbox, Group, "0").Err()
 		if err == nil || isBusyGroup(err) || ctx.Err() != nil {
@@ -286,10 +288,10 @@ func (c *Consumer) join(ctx context.Context) error {
 		if isRefused(err) {
 			return fmt.Errorf("worker %s: %w", c.worker, err)
 		}
-		wait := backoff.next()
+		wait := waits.Next()
 		c.conn.log.WarnContext(ctx, "cannot open the mailbox, trying again",
 			"service", c.service, "redis", c.conn.Address(), "error", err, "retry_in", wait)
-		_ = pause(ctx, wait) // the loop looks at the context
+		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
 }
 

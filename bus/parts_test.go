@@ -2,9 +2,6 @@ package bus
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -59,36 +56,6 @@ func TestClockFollowsRedis(t *testing.T) {
 	assert.Equal(t, 2*time.Hour-500*time.Millisecond, c.Offset(), "unless it cannot be so")
 	c.adjust(local, local, local.Add(-time.Minute))
 	assert.Equal(t, -time.Minute, c.Offset())
-}
-
-func TestBatcherKeepsOrderAndLosesNothing(t *testing.T) {
-	t.Parallel()
-	const producers, each = 8, 500
-	var got []string
-	largest := 0
-	b := newBatcher(16, func(items []string) {
-		got = append(got, items...)
-		largest = max(largest, len(items))
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	var running, producing sync.WaitGroup
-	running.Go(func() { b.run(ctx) })
-	for p := range producers {
-		producing.Go(func() {
-			for i := range each {
-				b.add(fmt.Sprintf("%d %03d", p, i))
-			}
-		})
-	}
-	producing.Wait()
-	cancel()
-	running.Wait()
-	require.Len(t, got, producers*each)
-	assert.LessOrEqual(t, largest, 16)
-	for p := range producers {
-		own := slices.DeleteFunc(slices.Clone(got), func(s string) bool { return s[0] != byte('0'+p) })
-		assert.True(t, slices.IsSorted(own), "what one caller adds stays in order")
-	}
 }
 
 func TestWaiterIsWokenOnceAndByItsServiceOnly(t *testing.T) {
@@ -198,18 +165,6 @@ func TestAppendMillis(t *testing.T) {
 	} {
 		assert.Equal(t, want, string(AppendMillis(nil, d)))
 	}
-}
-
-func TestBackoffDoubles(t *testing.T) {
-	t.Parallel()
-	b := newBackoff(10*time.Millisecond, 35*time.Millisecond)
-	var waits []time.Duration
-	for range 4 {
-		waits = append(waits, b.next())
-	}
-	assert.Equal(t, []time.Duration{10e6, 20e6, 35e6, 35e6}, waits)
-	b.reset()
-	assert.Equal(t, 10*time.Millisecond, b.next())
 }
 
 func TestConsumerConfigNamesEveryFault(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/backoff"
 )
 
 // lookEvery is how often the registry is read without a hint.
@@ -113,7 +115,7 @@ func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 		}
 		unwatch()
 		_ = pubsub.Close()
-		_ = pause(ctx, lookEvery) // the loop looks at the context
+		_ = backoff.Pause(ctx, lookEvery) // the loop looks at the context
 	}
 }
 

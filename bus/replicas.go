@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/batch"
 )
 
 // ErrNotReplicated says that fewer replicas than asked for have confirmed an
@@ -19,7 +21,7 @@ type replication struct {
 	conn    *Conn
 	least   int
 	most    time.Duration // that replicas may take
-	batches *batcher[confirmation]
+	batches *batch.Batcher[confirmation]
 	closed  <-chan struct{}
 }
 
@@ -31,11 +33,11 @@ type confirmation struct {
 
 func newReplication(ctx context.Context, conn *Conn, least int, most time.Duration) *replication {
 	r := &replication{conn: conn, least: least, most: most, closed: ctx.Done()}
-	r.batches = newBatcher(writeBatch, r.flush)
+	r.batches = batch.New(writeBatch, r.flush)
 	return r
 }
 
-func (r *replication) run(ctx context.Context) { r.batches.run(ctx) }
+func (r *replication) run(ctx context.Context) { r.batches.Run(ctx) }
 
 // confirm waits until all that Redis did for a service before now is on enough
 // replicas. With none asked for it returns at once.
@@ -44,7 +46,7 @@ func (r *replication) confirm(ctx context.Context, service string) error {
 		return nil
 	}
 	c := confirmation{service: service, done: make(chan error, 1)}
-	r.batches.add(c)
+	r.batches.Add(c)
 	select {
 	case err := <-c.done:
 		return err

@@ -12,11 +12,18 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/redismemory"
 )
 
 // missedBeats in a row mean that the subscription is deaf, whatever the
 // connection says about itself.
 const missedBeats = 3
+
+// memoryShare is how much of its memory Redis may use before nothing new is
+// admitted: what has been admitted still has to be ended, and that writes too.
+const memoryShare = 0.8
 
 // replies is the one subscription of a process: it hears the replies of every
 // service that was ever asked, and itself each beat.
@@ -140,24 +147,24 @@ func (r *replies) certain() {
 
 // run keeps a session going until the context ends.
 func (r *replies) run(ctx context.Context) {
-	backoff := newBackoff(50*time.Millisecond, time.Second)
+	waits := backoff.New(50*time.Millisecond, time.Second)
 	rdb := r.conn.newClient(0)
 	defer func() { _ = rdb.Close() }()
 	for ctx.Err() == nil {
-		err := r.session(ctx, rdb, backoff)
+		err := r.session(ctx, rdb, waits)
 		r.announce(false, map[string]string{})
 		if ctx.Err() != nil {
 			return
 		}
-		wait := backoff.next()
+		wait := waits.Next()
 		r.conn.log.WarnContext(ctx, "subscription to replies lost, subscribing anew",
 			"asker", r.asker, "error", err, "retry_in", wait)
-		_ = pause(ctx, wait) // the loop looks at the context
+		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
 }
 
 // session subscribes and dispatches until something is wrong.
-func (r *replies) session(ctx context.Context, rdb redis.UniversalClient, backoff *backoff) error {
+func (r *replies) session(ctx context.Context, rdb redis.UniversalClient, waits *backoff.Backoff) error {
 	beatChannel := r.conn.Keys.Beat(r.asker)
 	r.mu.Lock()
 	channels := []string{beatChannel}
@@ -195,7 +202,7 @@ func (r *replies) session(ctx context.Context, rdb redis.UniversalClient, backof
 			awaited--
 			heard = r.confirmed(m.Channel, heard, awaited <= 0)
 			if awaited == 0 {
-				backoff.reset()
+				waits.Reset()
 				r.wantSweep()
 			}
 		case *redis.Message:
@@ -293,7 +300,7 @@ func (r *replies) beatOnce(ctx context.Context, channel string) error {
 	if clock.Err() == nil {
 		r.conn.Clock.adjust(sent, r.conn.Clock.now(), clock.Val())
 	}
-	if full := memoryOf(info.Val()).nearlyFull(); full != r.full.Swap(full) {
+	if full := redismemory.Of(info.Val()).Over(memoryShare); full != r.full.Swap(full) {
 		r.conn.log.WarnContext(ctx, "Redis' memory is nearly full: new requests are refused, or are no longer", "refused", full)
 	}
 	return nil

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/batch"
 )
 
 // settlePatience is how long outcomes are tried to be settled once the worker
@@ -18,17 +21,17 @@ const settlePatience = 5 * time.Second
 // a pipeline, those that keep something by settle.lua in the same pipeline.
 type settler struct {
 	c       *Consumer
-	batches *batcher[*ending]
+	batches *batch.Batcher[*ending]
 	stop    <-chan struct{}
 }
 
 func newSettler(c *Consumer) *settler {
 	s := &settler{c: c}
-	s.batches = newBatcher(writeBatch, s.flush)
+	s.batches = batch.New(writeBatch, s.flush)
 	return s
 }
 
-func (s *settler) add(e *ending) { s.batches.add(e) }
+func (s *settler) add(e *ending) { s.batches.Add(e) }
 
 // settlers is how many batches are under way at once.
 const settlers = 2
@@ -37,7 +40,7 @@ func (s *settler) run(ctx context.Context) {
 	s.stop = ctx.Done()
 	var running sync.WaitGroup
 	for range settlers {
-		running.Go(func() { s.batches.run(ctx) })
+		running.Go(func() { s.batches.Run(ctx) })
 	}
 	running.Wait()
 }
@@ -71,7 +74,7 @@ func (s *settler) flush(items []*ending) {
 // loading or failing over costs an outcome; meanwhile its slot stays taken. Only
 // what Redis will never take is given up, each ending on its own.
 func (s *settler) settle(b *settlement) {
-	backoff := newBackoff(20*time.Millisecond, time.Second)
+	waits := backoff.New(20*time.Millisecond, time.Second)
 	var patience <-chan time.Time
 	stop := s.stop
 	for {
@@ -92,7 +95,7 @@ func (s *settler) settle(b *settlement) {
 			}
 			return
 		}
-		wait := backoff.next()
+		wait := waits.Next()
 		s.c.conn.log.Warn("settling outcomes failed, trying again", "service", s.c.service,
 			"requests", len(b.safe)+len(b.fenced), "error", err, "retry_in", wait)
 		timer := time.NewTimer(wait)

@@ -30,11 +30,7 @@ func TestSafeRequestIsAskedAgainOnlyAtTheSecondLook(t *testing.T) {
 	w.begin("things", request)
 	waiting.add(id, w)
 	waiting.written(id, request, "1-1") // which is not in the mailbox
-	asked := func() int {
-		c.writer.batches.mu.Lock()
-		defer c.writer.batches.mu.Unlock()
-		return len(c.writer.batches.items)
-	}
+	asked := c.writer.batches.Len
 	look := func(at time.Time) {
 		require.NoError(t, c.lookFor(t.Context(), waiting.overdue(at, false)))
 	}

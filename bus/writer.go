@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/batch"
 )
 
 // writeBatch is how many requests one pipeline carries at most. A script call
@@ -33,20 +35,20 @@ type writer struct {
 	doubt   func()      // Redis did not answer a batch
 	certain func() bool // waits a moment for Redis to be out of doubt
 	admits  *admission
-	batches *batcher[outgoing]
+	batches *batch.Batcher[outgoing]
 }
 
 func newWriter(conn *Conn, w *waiters, r *replies, admits *admission, readyWait time.Duration) *writer {
 	wr := &writer{
 		conn: conn, waiters: w, doubt: r.doubt, certain: func() bool { return r.awaitCertain(readyWait) }, admits: admits,
 	}
-	wr.batches = newBatcher(writeBatch, wr.flush)
+	wr.batches = batch.New(writeBatch, wr.flush)
 	return wr
 }
 
-func (w *writer) run(ctx context.Context) { w.batches.run(ctx) }
+func (w *writer) run(ctx context.Context) { w.batches.Run(ctx) }
 
-func (w *writer) add(o outgoing) { w.batches.add(o) }
+func (w *writer) add(o outgoing) { w.batches.Add(o) }
 
 // mail is what one batch brings to one service.
 type mail struct {

@@ -1,38 +1,12 @@
 package bus
 
 import (
-	"context"
 	"errors"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
-
-// backoff grows from a first to a largest wait by doubling.
-type backoff struct{ first, most, wait time.Duration }
-
-func newBackoff(first, most time.Duration) *backoff { return &backoff{first: first, most: most} }
-
-func (b *backoff) next() time.Duration {
-	b.wait = min(max(2*b.wait, b.first), b.most)
-	return b.wait
-}
-
-func (b *backoff) reset() { b.wait = 0 }
-
-// pause waits, or ends with the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // isRefused reports that Redis answered and does not let us in.
 func isRefused(err error) bool {

@@ -1,4 +1,5 @@
-package bus
+// Package batch collects what many goroutines want done into few round trips.
+package batch
 
 import (
 	"context"
@@ -6,10 +7,10 @@ import (
 	"sync"
 )
 
-// batcher collects items of many goroutines and hands them to one function in
+// Batcher collects items of many goroutines and hands them to one function in
 // batches: while a batch is under way the next one grows, so that the load
 // itself sets the size of the batches and a lone item never waits.
-type batcher[T any] struct {
+type Batcher[T any] struct {
 	flush func([]T)
 	limit int // items in one flush at most
 
@@ -18,12 +19,13 @@ type batcher[T any] struct {
 	wake  chan struct{}
 }
 
-func newBatcher[T any](limit int, flush func([]T)) *batcher[T] {
-	return &batcher[T]{flush: flush, limit: limit, wake: make(chan struct{}, 1)}
+// New makes a Batcher that hands at most limit items at once to flush. Run flushes.
+func New[T any](limit int, flush func([]T)) *Batcher[T] {
+	return &Batcher[T]{flush: flush, limit: limit, wake: make(chan struct{}, 1)}
 }
 
-// add hands an item over. It never blocks.
-func (b *batcher[T]) add(item T) {
+// Add hands an item over. It never blocks.
+func (b *Batcher[T]) Add(item T) {
 	b.mu.Lock()
 	b.items = append(b.items, item)
 	first := len(b.items) == 1
@@ -36,8 +38,15 @@ func (b *batcher[T]) add(item T) {
 	}
 }
 
-// run flushes until the context ends, and then what is left.
-func (b *batcher[T]) run(ctx context.Context) {
+// Len is how many items wait.
+func (b *Batcher[T]) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items)
+}
+
+// Run flushes until the context ends, and then what is left.
+func (b *Batcher[T]) Run(ctx context.Context) {
 	var spare []T
 	for {
 		stop := false
