@@ -1,0 +1,327 @@
+package cache
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+func TestCopiesAreShared(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	a, b, near := s.cache(), s.cache(), s.cache(withNear)
+	q := question("7")
+	s.gets(a, q, "1", Led)
+	s.filled(a, 1)
+	hit := s.gets(b, q, "1", Shared)
+	assert.Greater(t, hit.Left, 50*time.Second)
+	assert.Less(t, hit.Age, 10*time.Second)
+	s.gets(near, q, "1", Shared)
+	hit = s.gets(near, q, "1", Near)
+	assert.Greater(t, hit.Left, 50*time.Second)
+	s.gets(a, question("8"), "2", Led)
+	other := question("7")
+	other.Space = "others"
+	s.gets(a, other, "3", Led)
+	assert.Positive(t, near.Stats().NearBytes)
+	assert.EqualValues(t, 1, near.Stats().Answers[Near])
+}
+
+func TestALeaderKeepsANearCopy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache(withNear)
+	q := question("7")
+	s.gets(c, q, "1", Led)
+	testsupport.Eventually(t, patience, "the near copy is there", func() bool {
+		_, ok := c.Near(q.Space, q.Identity)
+		return ok
+	})
+	c.Drop("others", q.Tags...)
+	s.gets(c, q, "1", Near)
+	c.Drop(q.Space, q.Tags...)
+	s.gets(c, q, "1", Shared)
+}
+
+func TestIdenticalQuestionsShareARun(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{"miniredis": testsupport.Miniredis(t), "redis": testsupport.StartRedis(t).URL()} {
+		for _, length := range []int{10, longMessage + 1} {
+			t.Run(name+" "+strconv.Itoa(length), func(t *testing.T) {
+				t.Parallel()
+				s := newStage(t, url)
+				a, b := s.cache(), s.cache()
+				q := question(strconv.Itoa(length))
+				run := newStalled()
+				first := s.ask(a, q, run.run)
+				<-run.begun
+				var all []<-chan asked
+				for range 20 {
+					all = append(all, s.ask(a, q, run.run), s.ask(b, q, run.run))
+				}
+				s.waiting(a, 21)
+				s.waiting(b, 20)
+				value := strings.Repeat("x", length)
+				run.end <- Outcome{Value: value, Store: true}
+				got := <-first
+				require.NoError(t, got.err)
+				assert.Equal(t, Led, got.answer.Source)
+				for _, answered := range all {
+					got := <-answered
+					require.NoError(t, got.err)
+					assert.Equal(t, Joined, got.answer.Source)
+					assert.Equal(t, value, got.answer.Value)
+				}
+				assert.Empty(t, run.begun, "nobody else ran")
+			})
+		}
+	}
+}
+
+func TestFailuresAreSharedAndNotStored(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	a, b := s.cache(), s.cache()
+	q := question("7")
+	run := newStalled()
+	first := s.ask(a, q, run.run)
+	<-run.begun
+	second := s.ask(b, q, run.run)
+	s.waiting(b, 1)
+	run.end <- Outcome{Value: "failed", Broken: true}
+	assert.Equal(t, "failed", (<-first).answer.Value)
+	assert.Equal(t, "failed", (<-second).answer.Value)
+	s.released()
+	s.gets(a, q, "1", Led)
+}
+
+func TestCollapseOnly(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	a, b := s.cache(withNear), s.cache(withNear)
+	q := &Query{Space: "things", Identity: "7"}
+	run := newStalled()
+	first := s.ask(a, q, run.run)
+	<-run.begun
+	second := s.ask(b, q, run.run)
+	s.waiting(b, 1)
+	run.end <- Outcome{Value: "x", Store: true}
+	assert.Equal(t, Led, (<-first).answer.Source)
+	assert.Equal(t, Joined, (<-second).answer.Source)
+	s.released()
+	s.gets(a, q, "1", Led)
+	s.released()
+	s.gets(b, q, "2", Led)
+}
+
+func TestACallerThatLeavesEndsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache()
+	q := question("7")
+	run := newStalled()
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, err := c.Do(ctx, q, run.run)
+		gone <- err
+	}()
+	<-run.begun
+	stays := s.ask(c, q, run.run)
+	s.waiting(c, 2)
+	leave()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	run.end <- Outcome{Value: "x", Store: true}
+	assert.Equal(t, "x", (<-stays).answer.Value)
+}
+
+func TestADeadLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{"miniredis": testsupport.Miniredis(t), "redis": testsupport.StartRedis(t).URL()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, url)
+			dead := s.cache(func(c *Config) { c.Lease = 200 * time.Millisecond })
+			alive := s.cache(func(c *Config) { c.Lease = 200 * time.Millisecond })
+			q := question("7")
+			run := newStalled()
+			lost := s.ask(dead, q, run.run)
+			<-run.begun
+			answered := s.ask(alive, q, s.counted)
+			s.waiting(alive, 1)
+			// It keeps its lease as long as it lives: six times over nobody takes it.
+			extended := 0
+			testsupport.Eventually(t, patience, "the lease is kept", func() bool {
+				left := s.rdb.PTTL(t.Context(), s.leaseKey()).Val()
+				if left > 0 {
+					extended++
+				}
+				return extended > 100
+			})
+			assert.Zero(t, s.runs.Load())
+			dead.mu.Lock() // as a process that was killed: no sign of life, no outcome
+			dead.closed = true
+			dead.mu.Unlock()
+			got := <-answered
+			require.NoError(t, got.err)
+			assert.Equal(t, "1", got.answer.Value)
+			s.filled(alive, 1)
+			run.end <- Outcome{Value: "late", Store: true}
+			<-lost
+			s.gets(alive, q, "1", Shared)
+		})
+	}
+}
+
+// released waits until nobody holds a lease.
+func (s *stage) released() {
+	s.t.Helper()
+	testsupport.Eventually(s.t, patience, "the lease is given back", func() bool { return s.leaseKey() == "none" })
+}
+
+func (s *stage) leaseKey() string {
+	found, err := s.rdb.Keys(s.t.Context(), "*:lease:*").Result()
+	if err != nil || len(found) == 0 {
+		return "none"
+	}
+	return found[0]
+}
+
+func TestPanicsAreEverybodysErrors(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache()
+	_, err := c.Do(t.Context(), question("7"), func(context.Context) Outcome {
+		panic("oh") //nolint:forbidigo // that is what is tested
+	})
+	require.ErrorIs(t, err, errPanicked)
+}
+
+func TestWaitingIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache(func(c *Config) { c.MaxWaiting = 2 })
+	q := question("7")
+	run := newStalled()
+	first := s.ask(c, q, run.run)
+	<-run.begun
+	second := s.ask(c, q, run.run)
+	s.waiting(c, 2)
+	_, err := c.Do(t.Context(), q, run.run)
+	require.ErrorIs(t, err, ErrCrowded)
+	run.end <- Outcome{Value: "x"}
+	<-first
+	<-second
+}
+
+func TestRefreshAndOnlyStored(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache()
+	q := question("7")
+	only := *q
+	only.OnlyStored = true
+	_, err := c.Do(t.Context(), &only, s.counted)
+	require.ErrorIs(t, err, ErrNotStored)
+	s.gets(c, q, "1", Led)
+	s.filled(c, 1)
+	s.gets(c, &only, "1", Shared)
+	fresh := *q
+	fresh.Refresh = true
+	s.gets(c, &fresh, "2", Led)
+	s.filled(c, 2)
+	s.gets(c, q, "2", Shared)
+}
+
+func TestAnOlderLookDoesNotReplaceANewerCopy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache()
+	q := question("7")
+	slow := newStalled()
+	first := s.ask(c, q, slow.run)
+	<-slow.begun
+	fresh := *q
+	fresh.Refresh = true
+	s.gets(c, &fresh, "1", Led)
+	s.filled(c, 1)
+	slow.end <- Outcome{Value: "older", Store: true}
+	<-first
+	s.gets(c, q, "1", Shared)
+}
+
+func TestStaleWhileRevalidate(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache()
+	q := question("7")
+	q.Policy = Policy{TTL: 20 * time.Millisecond, StaleWhileRevalidate: time.Minute}
+	s.gets(c, q, "1", Led)
+	s.filled(c, 1)
+	run := newStalled()
+	var got Answer
+	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+		var err error
+		got, err = c.Do(t.Context(), q, run.run)
+		require.NoError(t, err)
+		return got.Source == Revalidating
+	})
+	assert.Equal(t, "1", got.Value)
+	assert.Negative(t, got.Left)
+	assert.Positive(t, got.Age)
+	<-run.begun // in the background
+	s.gets(c, q, "1", Revalidating)
+	run.end <- Outcome{Value: "2", Store: true}
+	s.filled(c, 2)
+	require.NoError(t, s.inv.Invalidate(t.Context(), q.Space, q.Tags...))
+	s.runs.Store(2)
+	s.gets(c, q, "3", Led) // what was invalidated is not even stale
+}
+
+func TestStaleIfError(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache()
+	q := question("7")
+	q.Policy = Policy{TTL: 20 * time.Millisecond, StaleIfError: time.Minute}
+	s.gets(c, q, "1", Led)
+	s.filled(c, 1)
+	broken := func(context.Context) Outcome { return Outcome{Value: "broken", Broken: true} }
+	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+		got, err := c.Do(t.Context(), q, broken)
+		require.NoError(t, err)
+		require.Equal(t, "1", got.Value)
+		return got.Source == Stale
+	})
+	failed := func(context.Context) Outcome { return Outcome{Value: "no such thing"} }
+	got, err := c.Do(t.Context(), q, failed)
+	require.NoError(t, err)
+	assert.Equal(t, "no such thing", got.Value)
+	assert.True(t, got.Expired)
+	require.NoError(t, s.inv.Invalidate(t.Context(), q.Space, q.Tags...))
+	got, err = c.Do(t.Context(), q, broken)
+	require.NoError(t, err)
+	assert.Equal(t, "broken", got.Value)
+}
+
+func TestLongValuesAreNotStored(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	c := s.cache(func(c *Config) { c.MaxValue = 3 })
+	q := question("7")
+	for range 2 {
+		_, err := c.Do(t.Context(), q, func(context.Context) Outcome { return Outcome{Value: "long", Store: true} })
+		require.NoError(t, err)
+	}
+	other := question("8")
+	s.gets(c, other, "1", Led)
+	s.filled(c, 1)
+	assert.EqualValues(t, 1, c.Stats().Stored, "the short one")
+}
