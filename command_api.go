@@ -21,12 +21,18 @@ type gatewayFlags struct {
 	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
 	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
 	MinReplicas  int           `default:"0" help:"Replicas of Redis that have to hold the outcome of an unsafe request before it is answered."`
+	CacheRedis   string        `help:"Where the shared cache is, if not on the same Redis."`
+	NearBytes    int64         `default:"67108864" help:"Memory for this process's own copies of cached answers; 0: none are kept."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Say in a header which worker answered."`
 	Drain        time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
 }
 
 func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, error) {
+	if f.NearBytes == 0 {
+		f.NearBytes = -1
+	}
 	server, err := api.New(conn, api.Config{
+		CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	})

@@ -81,7 +81,7 @@ func TestBenchOnTheBus(t *testing.T) {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	service := echo.Service()
+	service := echo.Service(conn.Redis(), "mailroom")
 	go func() { ended <- workers.RunConfig(ctx, workers.Config{Conn: conn}, service) }()
 	t.Cleanup(func() {
 		stop()

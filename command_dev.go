@@ -49,7 +49,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return server.Serve(serving, ln)
 	})
 	group.Go(func() error {
-		return workers.RunConfig(working, workers.Config{Conn: conn, DrainLimit: c.Drain, Logger: quiet(log)}, examples.all...)
+		return workers.RunConfig(working, workers.Config{Conn: conn, DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis}, examples.all...)
 	})
 	if waitServed(serving, server, examples.all) == nil {
 		c.greet(p, ln.Addr().String(), redis.URL())

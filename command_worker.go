@@ -20,6 +20,7 @@ type workerCommand struct {
 	Concurrency int           `default:"64" help:"Requests that run at once, for each service."`
 	IdleLimit   time.Duration `default:"3s" help:"How long a request may be without a sign of life from its worker before another takes it."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
+	CacheRedis  string        `help:"Where the shared cache is, if not on the same Redis."`
 	Drain       time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
 }
 
@@ -47,7 +48,7 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	}
 	return workers.RunConfig(ctx, workers.Config{
 		Conn: conn, Logger: log, Concurrency: c.Concurrency, IdleLimit: c.IdleLimit,
-		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
+		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain, CacheRedisURL: c.CacheRedis,
 	}, services...)
 }
 
@@ -59,7 +60,7 @@ type examples struct {
 
 func newExamples(conn *bus.Conn, namespace string, options ...echo.Option) *examples {
 	e := &examples{shop: shop.New(conn.Redis(), namespace)}
-	e.all = append(e.shop.Services(), echo.Service(options...))
+	e.all = append(e.shop.Services(), echo.Service(conn.Redis(), namespace, options...))
 	return e
 }
 

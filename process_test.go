@@ -144,16 +144,16 @@ func TestFleet(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2)
 	workers := []*process{f.worker(t, "users"), f.worker(t, "users"), f.worker(t, "users")}
-	f.serves(t, 15*time.Second, "/users/1")
+	f.serves(t, 15*time.Second, "/users/count")
 	testsupport.Eventually(t, 15*time.Second, "all three workers answer", func() bool {
-		return len(f.workersSeen(t, "/users/1", 80)) == 3
+		return len(f.workersSeen(t, "/users/count", 80)) == 3
 	})
 
 	// One dies under load: what it had taken is answered by the others.
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		f.workersSeen(t, "/users/1", 4000) // it asserts, and requires nothing
+		f.workersSeen(t, "/users/count", 4000) // it asserts, and requires nothing
 	}()
 	workers[0].kill()
 	<-loaded
@@ -161,7 +161,7 @@ func TestFleet(t *testing.T) {
 	// A fourth joins, and a service that was not there: no restart anywhere.
 	f.worker(t, "users")
 	testsupport.Eventually(t, 15*time.Second, "the fourth worker answers too", func() bool {
-		return len(f.workersSeen(t, "/users/1", 80)) == 3
+		return len(f.workersSeen(t, "/users/count", 80)) == 3
 	})
 	status, _, _ := ask(t, f.client, http.MethodGet, f.gateways[0]+"/items/1", "")
 	require.Equal(t, http.StatusNotFound, status)
@@ -231,7 +231,7 @@ func TestCallAndServices(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)
 	f.worker(t)
-	f.serves(t, 15*time.Second, "/users/1")
+	f.serves(t, 15*time.Second, "/users/count")
 	f.serves(t, 15*time.Second, "/echo/1")
 	mailroom := func(args ...string) (string, int) {
 		var out, errs bytes.Buffer

@@ -30,6 +30,7 @@ type call struct {
 	ownID     bool      // the caller gave that name, it is not the correlation ID
 	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
 	trace     string
+	principal string // who calls; empty: nobody has to say
 	began     time.Time
 }
 
@@ -237,6 +238,9 @@ func checkObject(body string, o *object) (string, []problem, *failure) {
 
 // serve asks the service and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
+	if r.caching != nil && !noStore(c) {
+		return s.cached(c, in, r, args)
+	}
 	ask := bus.Ask{Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe}
 	var prefer preference
 	if !ask.Safe {
@@ -246,8 +250,8 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		}
 	}
 	ask.ID, ask.Meta = in.id, in.meta()
-	if service := s.table.Load().services[r.service]; (service == nil || !service.Live()) && !prefer.given() && !s.known(in, r) {
-		return unavailable("no worker of " + r.service + " is running")
+	if !s.live(r) && !prefer.given() && !s.known(in, r) {
+		return noWorker(r)
 	}
 	if prefer.given() && prefer.wait == 0 {
 		return s.accept(c, in, r, &ask, prefer)
@@ -262,6 +266,26 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	}
 	s.respond(c, in, r, reply)
 	return nil
+}
+
+// live reports whether a service has a worker.
+func (s *Server) live(r *route) bool {
+	service := s.table.Load().services[r.service]
+	return service != nil && service.Live()
+}
+
+func noWorker(r *route) *failure { return unavailable("no worker of " + r.service + " is running") }
+
+// askService asks a safe action, once there is who can answer.
+func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.Ask) (bus.Reply, *failure) {
+	if !s.live(r) {
+		return bus.Reply{}, noWorker(r)
+	}
+	reply, err := s.client.Do(ctx, ask)
+	if err != nil {
+		return bus.Reply{}, s.explain(in, r, err)
+	}
+	return reply, nil
 }
 
 // known reports whether a call's key has been used: then it gets the outcome that

@@ -34,6 +34,11 @@ type Config struct {
 	// MinReplicas is how many replicas of Redis have to hold the outcome of an
 	// unsafe request before its caller gets it. Defaults to 0.
 	MinReplicas int
+	// CacheRedisURL says where the shared cache is, if not on the bus' Redis.
+	CacheRedisURL string
+	// NearBytes bounds the copies of cached answers in this process; negative: none
+	// are kept. Defaults to 64 MiB.
+	NearBytes int64
 	// HideWorker leaves out the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool

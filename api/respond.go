@@ -23,8 +23,7 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
 	res := c.Response()
 	status := statusFor(reply.Envelope, meta.Status)
 	if status == 0 {
-		s.log.Error("a service answered with no envelope", "service", r.service, "action", r.action.Name, "request", in.id)
-		s.refuse(c, in, r, fail(codeInternal, "the service's answer cannot be read"))
+		s.refuse(c, in, r, s.noEnvelope(in, r))
 		return
 	}
 	writeEnvelope(res, status, reply.Envelope, in.requestID)
@@ -35,8 +34,25 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
 	if reply.Replayed && in.keyed {
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
+	// Before the caller hears of a change, this gateway has forgotten what was before.
+	s.cache.Drop(r.service, meta.Tags...)
+	s.writeMeta(res, in, meta, true)
+}
+
+// noEnvelope is the answer where a service gave none that can be read.
+func (s *Server) noEnvelope(in *call, r *route) *failure {
+	s.log.Error("a service answered with no envelope", "service", r.service, "action", r.action.Name, "request", in.id)
+	return fail(codeInternal, "the service's answer cannot be read")
+}
+
+// writeMeta writes what a worker said about its reply; how it was made is only
+// told to whom it was made for.
+func (s *Server) writeMeta(res *fasthttp.Response, in *call, meta bus.ReplyMeta, own bool) {
 	if meta.Location != "" && plainText(meta.Location) {
 		res.Header.Set(fiber.HeaderLocation, meta.Location)
+	}
+	if !own {
+		return
 	}
 	res.Header.SetBytesV("Server-Timing", serverTiming(meta, time.Since(in.began)))
 	if !s.cfg.HideWorker {

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/cache"
 )
 
 // Server is one gateway.
@@ -23,6 +24,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	client   *bus.Client
+	cache    *cache.Cache
 	registry *bus.Registry
 	app      *fiber.App
 	table    atomic.Pointer[table]
@@ -109,6 +111,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		MailboxLimit: s.cfg.MailboxLimit, AdmitLate: s.cfg.AdmitLate, MinReplicas: s.cfg.MinReplicas,
 	})
 	defer s.client.Close()
+	closeCache, err := s.openCache()
+	if err != nil {
+		return err
+	}
+	defer closeCache()
 	var background sync.WaitGroup
 	defer background.Wait()
 	looking, stopLooking := context.WithCancel(calls)
@@ -135,7 +142,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	draining, stopDraining := context.WithDeadline(calls, limit)
 	defer stopDraining()
 	open.drain(draining)
-	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
+	err = s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		err = nil
@@ -143,6 +150,26 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		err = fmt.Errorf("calls in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
 	}
 	return errors.Join(listening, err)
+}
+
+// openCache joins the cache of all gateways.
+func (s *Server) openCache() (closeCache func(), err error) {
+	conn, namespace := s.conn, s.conn.Keys.Namespace()
+	if s.cfg.CacheRedisURL != "" {
+		if conn, err = bus.Connect(s.cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: s.log}); err != nil {
+			return nil, fmt.Errorf("the cache: %w", err)
+		}
+	}
+	s.cache, err = cache.New(conn.Redis(), cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Logger: s.log})
+	if err != nil {
+		return nil, fmt.Errorf("the cache: %w", err)
+	}
+	return func() {
+		s.cache.Close()
+		if conn != s.conn {
+			_ = conn.Close()
+		}
+	}, nil
 }
 
 // Serves reports whether this gateway routes to all the named services, each

@@ -286,3 +286,14 @@ func (s *stage) untouched() {
 	})
 	require.Zero(s.t, s.runs.Load(), "a handler ran")
 }
+
+// askBus asks a service past the gateway.
+func (s *stage) askBus(service, action, args string) string {
+	s.t.Helper()
+	client := bus.NewClient(s.conn, bus.ClientConfig{})
+	defer client.Close()
+	require.NoError(s.t, client.WaitReady(s.ctx))
+	reply, err := client.Do(s.ctx, &bus.Ask{Service: service, Action: action, Args: args})
+	require.NoError(s.t, err)
+	return reply.Envelope
+}

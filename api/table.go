@@ -30,7 +30,8 @@ type route struct {
 	service   string
 	action    *bus.Action
 	arguments *arguments
-	object    string // bus.InBody or bus.InQuery: where the last argument is
+	object    string   // bus.InBody or bus.InQuery: where the last argument is
+	caching   *caching // nil: each call runs
 }
 
 // buildTable collects the routes of all services. A route that cannot be served
@@ -64,7 +65,7 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 	if path != "/"+service && !strings.HasPrefix(path, "/"+service+"/") {
 		return fmt.Errorf("path %q does not begin with /%s", path, service)
 	}
-	r := &route{service: service, action: action, object: bus.InBody}
+	r := &route{service: service, action: action, object: bus.InBody, caching: newCaching(action)}
 	if method == http.MethodGet || method == http.MethodDelete {
 		r.object = bus.InQuery
 	}

@@ -31,7 +31,7 @@ func newStage(t *testing.T) *stage {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	during(t, func(ctx context.Context) error {
-		return workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, echo.Service())
+		return workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, echo.Service(conn.Redis(), "mailroom"))
 	})
 	client := bus.NewClient(conn, bus.ClientConfig{})
 	t.Cleanup(client.Close)

@@ -39,6 +39,9 @@ func NewKeys(namespace string) (Keys, error) {
 	return Keys{namespace: namespace}, nil
 }
 
+// Namespace is the prefix of all of them.
+func (k Keys) Namespace() string { return k.namespace }
+
 // CheckServiceName says what is wrong with the name of a service, or nil.
 func CheckServiceName(name string) error {
 	switch {

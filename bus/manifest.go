@@ -28,8 +28,28 @@ type Action struct {
 	TimeoutMillis int64      `json:"timeout_ms"`
 	Args          []Argument `json:"args"`
 	// Result is the JSON schema of the result.
-	Result     json.RawMessage `json:"result,omitempty"`
-	Deprecated bool            `json:"deprecated,omitempty"`
+	Result json.RawMessage `json:"result,omitempty"`
+	// Cache says how answers are shared; nil: they are not.
+	Cache *Caching `json:"cache,omitempty"`
+	// Invalidates are the tags of what the action makes stale; {0} is its first
+	// argument.
+	Invalidates []string `json:"invalidates,omitempty"`
+	Deprecated  bool     `json:"deprecated,omitempty"`
+}
+
+// Caching says how the answers of a safe action are shared.
+type Caching struct {
+	// TTLMillis is how long an answer is fresh; 0: it is not stored, identical
+	// requests only share a run.
+	TTLMillis int64 `json:"ttl_ms"`
+	// Tags name what an answer is made of; {0} is the first argument.
+	Tags []string `json:"tags,omitempty"`
+	// Public says that everybody gets the same answer.
+	Public bool `json:"public,omitempty"`
+	// StaleWhileRevalidateMillis is for how long a stale answer is given while a new
+	// one is made; StaleIfErrorMillis, for how long when none can be made.
+	StaleWhileRevalidateMillis int64 `json:"stale_while_revalidate_ms,omitempty"`
+	StaleIfErrorMillis         int64 `json:"stale_if_error_ms,omitempty"`
 }
 
 // Timeout is how long the action may take; DefaultTimeout unless declared.

@@ -42,9 +42,9 @@ func newNear(cfg *Config) (*near, error) {
 	n := &near{ttl: cfg.NearTTL, born: time.Now(), dropped: make(map[string]time.Time)}
 	var err error
 	n.copies, err = otter.New(&otter.Options[string, *nearCopy]{
-		MaximumWeight: uint64(cfg.NearBytes), //nolint:gosec // not negative
+		MaximumWeight: uint64(cfg.NearBytes),
 		Weigher: func(key string, c *nearCopy) uint32 {
-			return uint32(min(len(key)+len(c.value)+256, 1<<31)) //nolint:gosec // bounded
+			return uint32(min(len(key)+len(c.value)+256, 1<<31))
 		},
 		ExpiryCalculator: otter.ExpiryWriting[string, *nearCopy](cfg.NearTTL),
 	})

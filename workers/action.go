@@ -25,6 +25,8 @@ type action struct {
 	concurrency int
 	safe        *bool
 	deprecated  bool
+	cache       *bus.Caching
+	invalidates []string
 
 	args   []parameter
 	names  []string // of the arguments
@@ -152,6 +154,7 @@ func (a *action) manifest() bus.Action {
 	m := bus.Action{
 		Name: a.name, Summary: a.summary, Routes: a.routes, Safe: a.isSafe(),
 		TimeoutMillis: a.timeout.Milliseconds(), Args: []bus.Argument{}, Result: a.result, Deprecated: a.deprecated,
+		Cache: a.cache, Invalidates: a.invalidates,
 	}
 	for i, p := range a.args {
 		m.Args = append(m.Args, bus.Argument{Name: a.names[i], In: a.in[i], Schema: p.schema})

@@ -33,6 +33,7 @@ type state struct {
 	mu       sync.Mutex
 	status   int
 	location string
+	tags     []string // to invalidate
 }
 
 // NewContext returns a context as a handler gets it, for tests of handlers.
@@ -107,6 +108,8 @@ type Recorded struct {
 	Status int
 	// Location is what SetLocation set.
 	Location string
+	// Tags are what Invalidate was given.
+	Tags []string
 }
 
 // RecordedIn tells what a handler that ran with this context set for its
@@ -118,7 +121,7 @@ func RecordedIn(ctx context.Context) Recorded {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Recorded{Status: s.status, Location: s.location}
+	return Recorded{Status: s.status, Location: s.location, Tags: s.tags}
 }
 
 // SetStatus sets the HTTP status of a successful answer, 200 to 299 but for

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/cache"
 )
 
 // Handler runs one request of an action; args are its positional arguments.
@@ -23,10 +24,11 @@ type Middleware func(next Handler) Handler
 
 // executor runs the requests of one service.
 type executor struct {
-	service  *Service
-	log      *slog.Logger
-	now      func() time.Time // of Redis: deadlines are in it
-	handlers map[string]Handler
+	service     *Service
+	log         *slog.Logger
+	now         func() time.Time // of Redis: deadlines are in it
+	handlers    map[string]Handler
+	invalidator *cache.Invalidator // nil: nothing is cached
 }
 
 func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
@@ -65,13 +67,14 @@ func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	body, err := e.call(h, a, args) //nolint:contextcheck // h is made of ctx
 	ran := time.Since(began)
 	a.release()
+	tags := e.invalidate(ctx, a, r, &h.state)
 	if err != nil {
 		o, ok := e.failed(ctx, r, err)
-		o.Meta.Run = ran
+		o.Meta.Run, o.Meta.Tags = ran, tags
 		return o, ok
 	}
 	meta := h.state.replyMeta()
-	meta.Run = ran
+	meta.Run, meta.Tags = ran, tags
 	return bus.Outcome{Meta: meta, Envelope: bus.Success(body)}, true
 }
 

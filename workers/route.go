@@ -18,6 +18,7 @@ func (a *action) check(service string) []error {
 	fault := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("action %s: "+format, append([]any{a.name}, args...)...))
 	}
+	faults = append(faults, a.checkCaching()...)
 	if a.timeout <= 0 {
 		fault("timeout %v is not positive", a.timeout)
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/cache"
 )
 
 // Config of a worker process. The zero value of each field is its default.
@@ -35,6 +36,12 @@ type Config struct {
 	// DrainLimit is how long running requests may take after the context has
 	// ended, before their own contexts end. Defaults to bus.DefaultDrainLimit.
 	DrainLimit time.Duration
+	// CacheRedisURL says where the cache is, if not on the bus' Redis.
+	CacheRedisURL string
+	// OnCacheBehind, when set, is called with the number of tags that could not be
+	// invalidated yet, since the cache's Redis is away, whenever it changes: a gauge.
+	// Until it is 0 again, older answers may be shown until their TTL.
+	OnCacheBehind func(tags int)
 	// OnReady, when set, is called once Redis has been reached.
 	OnReady func()
 }
@@ -63,9 +70,14 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	if cfg.Logger == nil {
 		cfg.Logger = conn.Log()
 	}
+	invalidator, closeCache, err := connectCache(conn, cfg) //nolint:contextcheck // it lives until it is closed
+	if err != nil {
+		return err
+	}
+	defer closeCache()
 	consumers := make([]*bus.Consumer, len(services))
 	for i, s := range services {
-		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i]); err != nil {
+		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], invalidator); err != nil {
 			return err
 		}
 	}
@@ -84,6 +96,24 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 		group.Go(func() error { return consumer.Run(ctx) })
 	}
 	return group.Wait()
+}
+
+// connectCache lets the services invalidate what is cached.
+func connectCache(conn *bus.Conn, cfg Config) (invalidator *cache.Invalidator, closeCache func(), err error) {
+	own := conn
+	if cfg.CacheRedisURL != "" {
+		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger})
+		if err != nil {
+			return nil, nil, fmt.Errorf("the cache: %w", err)
+		}
+	}
+	invalidator = cache.NewInvalidator(own.Redis(), cache.Config{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger}, cfg.OnCacheBehind)
+	return invalidator, func() {
+		invalidator.Close()
+		if own != conn {
+			_ = own.Close()
+		}
+	}, nil
 }
 
 func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
@@ -107,12 +137,13 @@ func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *bus.Manifest) (*bus.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *bus.Manifest, invalidator *cache.Invalidator) (*bus.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
+	e.invalidator = invalidator
 	return bus.NewConsumer(conn, bus.ConsumerConfig{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
 		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,

@@ -69,6 +69,7 @@ func (s *Service) add(a *action) {
 // Manifest is what the service tells gateways about itself.
 // The error holds every fault of the declaration.
 func (s *Service) Manifest() (*bus.Manifest, error) {
+	s.addInvalidate()
 	if len(s.faults) > 0 {
 		return nil, fmt.Errorf("service %s: %w", s.name, errors.Join(s.faults...))
 	}

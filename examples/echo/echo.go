@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -20,9 +22,9 @@ func withExit(exit func(code int)) Option {
 	return func(h *handlers) { h.exit = exit }
 }
 
-// Service makes the service "echo".
-func Service(opts ...Option) *workers.Service {
-	var h handlers
+// Service makes the service "echo". It counts in Redis, below a namespace.
+func Service(rdb redis.UniversalClient, namespace string, opts ...Option) *workers.Service {
+	h := handlers{runs: runs{rdb, namespace + ":{echo}:runs:"}}
 	for _, opt := range opts {
 		opt(&h)
 	}
@@ -34,6 +36,10 @@ func Service(opts ...Option) *workers.Service {
 		workers.Route("POST /echo"), workers.Summary("Its argument back"))
 	workers.Handle1(echo, "SLEEP", h.sleep,
 		workers.Route("POST /echo/sleep"), workers.Summary("Answers late"))
+	workers.Handle2(echo, "CACHED", h.runs.cached,
+		workers.Route("GET /echo/:id/cached"), workers.Cache(30*time.Second, "echo:{0}"), workers.Summary("How often it ran; cached"))
+	workers.Handle1(echo, "TOUCH", h.runs.touch,
+		workers.Route("POST /echo/:id/touch"), workers.Invalidates("echo:{0}"), workers.Summary("Makes what CACHED answered stale"))
 	workers.Handle1(echo, "FAIL", h.fail,
 		workers.Route("POST /echo/fail"), workers.Summary("Fails as it is told"))
 	workers.Handle0(echo, "PANIC", h.fallOver,
@@ -47,6 +53,7 @@ func Service(opts ...Option) *workers.Service {
 
 // handlers are the actions of the service.
 type handlers struct {
+	runs runs
 	exit func(code int) // nil: there is no action EXIT
 }
 
@@ -82,15 +89,20 @@ type Slept struct {
 const longestNap = 600_000
 
 func (handlers) sleep(ctx context.Context, nap Nap) (Slept, error) {
-	if nap.MS < 0 || nap.MS > longestNap {
-		return Slept{}, workers.BadRequest(workers.FieldError{Field: "ms", Problem: "must be from 0 to 600000"})
+	return Slept{Slept: nap.MS}, wait(ctx, nap.MS)
+}
+
+// wait waits so many milliseconds.
+func wait(ctx context.Context, ms int64) error {
+	if ms < 0 || ms > longestNap {
+		return workers.BadRequest(workers.FieldError{Field: "ms", Problem: "must be from 0 to 600000"})
 	}
-	timer := time.NewTimer(time.Duration(nap.MS) * time.Millisecond)
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return Slept{}, ctx.Err()
+		return ctx.Err()
 	case <-timer.C:
-		return Slept{Slept: nap.MS}, nil
+		return nil
 	}
 }

@@ -31,15 +31,18 @@ func routes(t *testing.T, service *workers.Service) map[string][]string {
 func TestActionsAndRoutes(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
-		"GET_ECHO": {"GET /echo/:id"},
-		"ECHO":     {"POST /echo"},
-		"SLEEP":    {"POST /echo/sleep"},
-		"FAIL":     {"POST /echo/fail"},
-		"PANIC":    {"POST /echo/panic"},
+		"GET_ECHO":   {"GET /echo/:id"},
+		"ECHO":       {"POST /echo"},
+		"SLEEP":      {"POST /echo/sleep"},
+		"CACHED":     {"GET /echo/:id/cached"},
+		"TOUCH":      {"POST /echo/:id/touch"},
+		"INVALIDATE": nil,
+		"FAIL":       {"POST /echo/fail"},
+		"PANIC":      {"POST /echo/panic"},
 	}
-	require.Equal(t, want, routes(t, Service()))
+	require.Equal(t, want, routes(t, Service(nil, "test")))
 	want["EXIT"] = []string{"POST /echo/exit"}
-	require.Equal(t, want, routes(t, Service(WithExit())))
+	require.Equal(t, want, routes(t, Service(nil, "test", WithExit())))
 }
 
 func TestGetEchoInExactlyTheseBytes(t *testing.T) {
@@ -70,7 +73,7 @@ func TestEchoKeepsWhatItWasGiven(t *testing.T) {
 
 func TestEchoTakesAnyObjectAndNothingElse(t *testing.T) {
 	t.Parallel()
-	manifest, err := Service().Manifest()
+	manifest, err := Service(nil, "test").Manifest()
 	require.NoError(t, err)
 	for _, action := range manifest.Actions {
 		if action.Name == "ECHO" {

@@ -13,6 +13,7 @@ func TestActionsAndRoutes(t *testing.T) {
 	want := map[string][]string{
 		"users GET_USER":          {"GET /users/:id"},
 		"users LIST_USERS":        {"GET /users"},
+		"users INVALIDATE":        nil,
 		"users COUNT_USERS":       {"GET /users/count"},
 		"users CREATE_USER":       {"POST /users"},
 		"users UPDATE_USER":       {"PUT /users/:id", "PATCH /users/:id"},

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/cache"
+)
+
+// cacheControl is what clients may do with an answer
+// (https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2, RFC 5861).
+func cacheControl(r *caching) string {
+	if r.policy.TTL == 0 {
+		return ""
+	}
+	parts := []string{"private"}
+	if r.public {
+		parts[0] = "public"
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"max-age", r.policy.TTL},
+		{"stale-while-revalidate", r.policy.StaleWhileRevalidate},
+		{"stale-if-error", r.policy.StaleIfError},
+	} {
+		if d.value > 0 {
+			parts = append(parts, d.name+"="+strconv.FormatInt(int64(d.value/time.Second), 10))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// wants is what a caller says of copies (RFC 9111, section 5.2.1).
+type wants struct {
+	fresh      bool          // no-cache, max-age=0, Pragma: no-cache: none
+	onlyStored bool          // only-if-cached: nothing else
+	bounded    bool          // no older one than maxAge
+	maxAge     time.Duration //
+}
+
+func wantsOf(c *fiber.Ctx) wants {
+	var w wants
+	header := c.Get(fiber.HeaderCacheControl)
+	if header == "" {
+		w.fresh = c.Get(fiber.HeaderPragma) == "no-cache"
+		return w
+	}
+	for directive := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+		switch name {
+		case "no-cache":
+			w.fresh = true
+		case "only-if-cached":
+			w.onlyStored = true
+		case "max-age":
+			seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+			if err != nil {
+				continue // what cannot be read counts as not there
+			}
+			w.bounded, w.maxAge = true, time.Duration(seconds)*time.Second
+			w.fresh = w.fresh || seconds == 0
+		}
+	}
+	if w.onlyStored {
+		w.fresh = false
+	}
+	return w
+}
+
+// noStore reports that nothing of a call may be kept: it goes past the cache.
+func noStore(c *fiber.Ctx) bool {
+	header := c.Request().Header.Peek(fiber.HeaderCacheControl)
+	return len(header) > 0 && strings.Contains(strings.ToLower(string(header)), "no-store")
+}
+
+// older reports that an answer is a copy which is older than the caller wants.
+func (w *wants) older(a *cache.Answer) bool {
+	return w.bounded && !w.onlyStored && a.Age > w.maxAge
+}
+
+// cacheStatus tells what the cache did (https://www.rfc-editor.org/rfc/rfc9211).
+func cacheStatus(a *cache.Answer, w wants) []byte {
+	dst := append(make([]byte, 0, 64), "mailroom; "...)
+	hit := func(detail string) []byte {
+		dst = append(dst, "hit; ttl="...)
+		left := int64(a.Left / time.Second)
+		if a.Left < 0 && left == 0 {
+			left = -1
+		}
+		dst = strconv.AppendInt(dst, left, 10)
+		return append(append(dst, "; detail="...), detail...)
+	}
+	switch a.Source {
+	case cache.Near:
+		return hit("near")
+	case cache.Shared:
+		return hit("shared")
+	case cache.Revalidating:
+		return hit("revalidating")
+	case cache.Stale:
+		return append(dst, "fwd=stale; detail=error"...)
+	case cache.Joined:
+		return append(dst, "fwd=miss; collapsed"...)
+	case cache.Led:
+		switch {
+		case w.fresh:
+			return append(dst, "fwd=request"...)
+		case a.Expired:
+			return append(dst, "fwd=stale"...)
+		}
+		return append(dst, "fwd=miss"...)
+	default:
+		return append(dst, "fwd=bypass"...)
+	}
+}
+
+// namesETag reports whether If-None-Match names an ETag (RFC 9110, section
+// 13.1.2): weak comparison, since an answer is the same or it is not.
+func namesETag(header, etag string) bool {
+	if header == "" {
+		return false
+	}
+	for candidate := range strings.SplitSeq(header, ",") {
+		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
+		if candidate == etag || candidate == "*" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,217 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/cache"
+)
+
+// caching is how the answers of a route are shared.
+type caching struct {
+	policy  cache.Policy
+	tags    []string // templates
+	public  bool
+	control string // the header Cache-Control; empty: nothing is stored
+}
+
+func newCaching(action *bus.Action) *caching {
+	said := action.Cache
+	if said == nil || !action.Safe {
+		return nil
+	}
+	millis := func(n int64) time.Duration { return time.Duration(max(n, 0)) * time.Millisecond }
+	r := &caching{tags: said.Tags, public: said.Public, policy: cache.Policy{
+		TTL: millis(said.TTLMillis), StaleWhileRevalidate: millis(said.StaleWhileRevalidateMillis), StaleIfError: millis(said.StaleIfErrorMillis),
+	}}
+	r.control = cacheControl(r)
+	return r
+}
+
+// identity is everything that makes the answer to a call another one. Whatever
+// is not public belongs to who asks.
+func (in *call) identity(r *route, args string) string {
+	if r.caching.public {
+		return cache.Identity("public", r.action.Name, args)
+	}
+	return cache.Identity("of", in.principal, r.action.Name, args)
+}
+
+// cached answers a call of a route whose answers are shared.
+func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string) *failure {
+	wants := wantsOf(c)
+	q := cache.Query{Space: r.service, Identity: in.identity(r, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored}
+	answer, found := cache.Answer{}, false
+	if !wants.fresh {
+		answer, found = s.cache.Near(q.Space, q.Identity)
+	}
+	if !found || wants.older(&answer) {
+		for _, template := range r.caching.tags {
+			tag, err := cache.Tag(template, args)
+			if err != nil { // it was left out, and the tag is that of no argument
+				tag = template
+			}
+			q.Tags = append(q.Tags, tag)
+		}
+		var f *failure
+		if answer, f = s.askOnce(in, r, args, &q, wants); f != nil {
+			return f
+		}
+	}
+	s.writeCached(c, in, r, &answer, wants)
+	return nil
+}
+
+// askOnce asks the cache, and with it all gateways.
+func (s *Server) askOnce(in *call, r *route, args string, q *cache.Query, wants wants) (cache.Answer, *failure) {
+	asked := *in // who asks may be gone when it runs
+	run := func(ctx context.Context) cache.Outcome { return s.outcome(ctx, &asked, r, args) }
+	// The run keeps its own time. This is for one that was begun anew, elsewhere.
+	ctx, cancel := context.WithTimeout(s.calls, r.action.Timeout()+2*time.Second)
+	defer cancel()
+	answer, err := s.cache.Do(ctx, q, run)
+	if err == nil && !q.Refresh && wants.older(&answer) {
+		q.Refresh = true
+		answer, err = s.cache.Do(ctx, q, run)
+	}
+	switch {
+	case err == nil:
+		return answer, nil
+	case errors.Is(err, cache.ErrNotStored):
+		return answer, fail(codeTimeout, "there is no stored answer, and only-if-cached was asked for")
+	case errors.Is(err, cache.ErrCrowded):
+		return answer, &failure{code: codeOverloaded, message: "too many callers wait for this answer", retryAfter: time.Second}
+	case errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
+		return answer, s.explain(in, r, bus.ErrClosed)
+	case errors.Is(err, context.DeadlineExceeded):
+		return answer, s.explain(in, r, bus.ErrTimeout)
+	default:
+		return answer, s.explain(in, r, err)
+	}
+}
+
+// outcome runs a call for all who ask the same.
+func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
+	ask := bus.Ask{
+		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: true,
+		ID: in.id, Meta: in.meta(),
+	}
+	reply, f := s.askService(ctx, in, r, &ask)
+	if f == nil {
+		meta, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
+		status := statusFor(reply.Envelope, meta.Status)
+		if status != 0 {
+			return shared(status, reply.Meta, reply.Envelope)
+		}
+		f = s.noEnvelope(in, r)
+	}
+	status := statusOf(f.code)
+	e := bus.Error{
+		Code: f.code, Message: f.message, Status: status, Details: f.details,
+		Service: r.service, Action: r.action.Name,
+	}
+	meta := "-"
+	if f.retryAfter > 0 {
+		meta = retryName + seconds(f.retryAfter)
+	}
+	return shared(status, meta, string(bus.Failure(e)))
+}
+
+// retryName is what tells Retry-After in the place of a reply's meta.
+const retryName = "retry="
+
+// shared is an answer as it is shared: ETag, status, meta and envelope.
+func shared(status int, meta, envelope string) cache.Outcome {
+	sum := sha256.Sum256([]byte(envelope))
+	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	if meta == "" {
+		meta = "-"
+	}
+	return cache.Outcome{
+		Value:  etag + " " + strconv.Itoa(status) + " " + meta + " " + envelope,
+		Store:  status < http.StatusMultipleChoices,
+		Broken: status >= http.StatusInternalServerError,
+	}
+}
+
+// writeCached writes a shared answer.
+func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Answer, wants wants) {
+	etag, rest, _ := strings.Cut(answer.Value, " ")
+	code, rest, _ := strings.Cut(rest, " ")
+	meta, envelope, _ := strings.Cut(rest, " ")
+	status, err := strconv.Atoi(code)
+	if err != nil {
+		s.refuse(c, in, r, s.noEnvelope(in, r))
+		return
+	}
+	res := c.Response()
+	stored := answer.Source == cache.Near || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
+	res.Header.SetBytesV("Cache-Status", cacheStatus(answer, wants))
+	if status >= http.StatusMultipleChoices {
+		writeEnvelope(res, status, stamped(envelope, in, r), in.requestID)
+		if after, found := strings.CutPrefix(meta, retryName); found {
+			res.Header.Set(fiber.HeaderRetryAfter, after)
+		}
+	} else {
+		res.Header.Set(fiber.HeaderETag, etag)
+		if r.caching.control != "" {
+			res.Header.Set(fiber.HeaderCacheControl, r.caching.control)
+			res.Header.SetBytesV("Age", strconv.AppendInt(make([]byte, 0, 8), int64(answer.Age/time.Second), 10))
+		}
+		if namesETag(c.Get(fiber.HeaderIfNoneMatch), etag) {
+			res.SetStatusCode(http.StatusNotModified)
+			res.Header.Set(headerRequestID, in.requestID)
+			return
+		}
+		writeEnvelope(res, status, envelope, in.requestID)
+	}
+	if !stored || strings.Contains(meta, "location=") {
+		said, _ := bus.ParseReplyMeta(meta) // what cannot be read is left out
+		if stored {
+			said = bus.ReplyMeta{Location: said.Location} // the rest is of another request
+		}
+		s.writeMeta(res, in, said, !stored)
+	}
+}
+
+// stamped says in a shared error which request it answers.
+func stamped(envelope string, in *call, r *route) string {
+	var read struct {
+		Error struct {
+			bus.Error
+			Details json.RawMessage `json:"details"`
+		} `json:"error"`
+	}
+	if json.Unmarshal([]byte(envelope), &read) != nil {
+		return envelope
+	}
+	e := read.Error.Error
+	if read.Error.Details != nil {
+		e.Details = read.Error.Details
+	}
+	if e.Service == "" {
+		e.Service, e.Action = r.service, r.action.Name
+	}
+	ran := e.CorrelationID
+	if ran == "" {
+		ran = e.RequestID // the run's own, unless its caller gave it one
+	}
+	if ran == "" {
+		ran = in.id.String()
+	}
+	e.RequestID, e.CorrelationID = in.requestID, ""
+	if ran != in.requestID {
+		e.CorrelationID = ran
+	}
+	return string(bus.Failure(e))
+}

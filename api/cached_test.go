@@ -1,0 +1,222 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/workers"
+)
+
+// library is a service whose answers are cached; it tells how often it ran.
+func (s *stage) library() *workers.Service {
+	library := workers.NewService("library")
+	library.Use(s.count)
+	runs := func(context.Context, int64) (int64, error) { return s.runs.Load(), nil }
+	workers.Handle1(library, "GET_BOOK", runs, workers.Route("GET /library/:id"), workers.Cache(time.Minute, "book:{0}", "books"))
+	workers.Handle1(library, "GET_PUBLIC", runs, workers.Route("GET /library/:id/public"), workers.Public(),
+		workers.Cache(time.Minute), workers.StaleWhileRevalidate(time.Hour), workers.StaleIfError(2*time.Hour))
+	workers.Handle1(library, "GET_BRIEF", runs, workers.Route("GET /library/:id/brief"),
+		workers.Cache(20*time.Millisecond), workers.StaleIfError(time.Hour))
+	workers.Handle1(library, "GET_MISSING", func(context.Context, int64) (int64, error) {
+		return 0, workers.NotFound("no such book").WithDetails(map[string]int64{"big": 9007199254740993})
+	}, workers.Route("GET /library/:id/missing"), workers.Cache(time.Minute))
+	workers.Handle1(library, "GET_ONCE", func(ctx context.Context, id int64) (int64, error) {
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		return runs(ctx, id)
+	}, workers.Route("GET /library/:id/once"), workers.CollapseOnly())
+	workers.Handle1(library, "LEND", func(context.Context, int64) (string, error) { return "lent", nil },
+		workers.Route("POST /library/:id/lend"), workers.Invalidates("book:{0}"))
+	workers.Handle1(library, "BURN", func(ctx context.Context, _ int64) (string, error) {
+		workers.Invalidate(ctx, "books")
+		return "", workers.Conflict("it does not burn")
+	}, workers.Route("POST /library/:id/burn"))
+	return library
+}
+
+func newLibrary(t *testing.T, change ...func(*api.Config)) *stage {
+	t.Helper()
+	s := startGateway(t, testsupport.Miniredis(t), "", change...)
+	s.work(s.library())
+	s.awaitRoute("/library/0/public")
+	return s
+}
+
+// cacheStatus is the part of the header that does not change with time.
+func cacheStatus(a *answer) string {
+	status := strings.TrimPrefix(a.header.Get("Cache-Status"), "mailroom; ")
+	before, after, timed := strings.Cut(status, "; ttl=")
+	if timed {
+		_, detail, _ := strings.Cut(after, "; ")
+		return before + "; " + detail
+	}
+	return status
+}
+
+func TestCachedAnswers(t *testing.T) {
+	t.Parallel()
+	s := newLibrary(t)
+	a := s.got(`1`, http.MethodGet, "/library/7", "")
+	assert.Equal(t, "fwd=miss", cacheStatus(a))
+	assert.Equal(t, "private, max-age=60", a.header.Get("Cache-Control"))
+	assert.NotEmpty(t, a.header.Get("Server-Timing"))
+	etag := a.header.Get("ETag")
+	assert.Regexp(t, `^"[^"]+"$`, etag)
+
+	testsupport.Eventually(t, patience, "it is stored", func() bool {
+		return cacheStatus(s.got(`1`, http.MethodGet, "/library/7/", "")) == "hit; detail=near"
+	})
+	a = s.got(`1`, http.MethodGet, "/library/7", "")
+	assert.Equal(t, etag, a.header.Get("ETag"))
+	assert.Regexp(t, `^\d+$`, a.header.Get("Age"))
+	assert.Empty(t, a.header.Get("Server-Timing"), "that was another request")
+	assert.Empty(t, a.header.Get("Mailroom-Worker"))
+	head := s.do(http.MethodHead, "/library/7", "")
+	assert.Equal(t, "hit; detail=near", cacheStatus(head))
+	assert.Equal(t, etag, head.header.Get("ETag"))
+
+	for _, header := range []string{etag, "W/" + etag, `"x", ` + etag, "*"} {
+		response, err := s.client.Do(s.request(http.MethodGet, "/library/7", "", "If-None-Match: "+header))
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, http.StatusNotModified, response.StatusCode)
+		assert.Equal(t, etag, response.Header.Get("ETag"))
+		assert.NotEmpty(t, response.Header.Get("Cache-Control"))
+		assert.NotEmpty(t, response.Header.Get("X-Request-Id"))
+	}
+	s.got(`1`, http.MethodGet, "/library/7", "", `If-None-Match: "other"`)
+	s.got(`2`, http.MethodGet, "/library/8", "")
+	public := s.got(`3`, http.MethodGet, "/library/7/public", "")
+	assert.Equal(t, "public, max-age=60, stale-while-revalidate=3600, stale-if-error=7200", public.header.Get("Cache-Control"))
+}
+
+func TestWhatCallersSayOfCopies(t *testing.T) {
+	t.Parallel()
+	s := newLibrary(t)
+	s.refused(504, "TIMEOUT", http.MethodGet, "/library/7", "", "Cache-Control: only-if-cached")
+	assert.Zero(t, s.runs.Load())
+	s.got(`1`, http.MethodGet, "/library/7", "")
+	testsupport.Eventually(t, patience, "it is stored", func() bool {
+		return cacheStatus(s.do(http.MethodGet, "/library/7", "", "Cache-Control: only-if-cached")) == "hit; detail=near"
+	})
+	for i, header := range []string{"Cache-Control: no-cache", "Cache-Control: Max-Age=0", "Pragma: no-cache"} {
+		a := s.got([]string{`2`, `3`, `4`}[i], http.MethodGet, "/library/7", "", header)
+		assert.Equal(t, "fwd=request", cacheStatus(a))
+	}
+	testsupport.Eventually(t, patience, "the copy is the newest", func() bool {
+		return string(s.do(http.MethodGet, "/library/7", "").Result) == `4`
+	})
+	a := s.got(`5`, http.MethodGet, "/library/7", "", "Cache-Control: no-store")
+	assert.Empty(t, a.header.Get("Cache-Status"))
+	s.got(`4`, http.MethodGet, "/library/7", "", "Cache-Control: max-age=60")
+}
+
+func TestWritesMakeCopiesStaleBeforeTheyAreAnswered(t *testing.T) {
+	t.Parallel()
+	s := newLibrary(t)
+	other := startGateway(t, s.url, "")
+	other.awaitRoute("/library/0/public")
+	s.runs.Store(0)
+	for round := range 20 {
+		before := string(s.do(http.MethodGet, "/library/7", "").Result)
+		s.got(`"lent"`, http.MethodPost, "/library/7/lend", "")
+		after := s.do(http.MethodGet, "/library/7", "")
+		assert.NotEqual(t, before, string(after.Result), "round %d: %s", round, after.header.Get("Cache-Status"))
+		s.refused(409, "CONFLICT", http.MethodPost, "/library/7/burn", "")
+		assert.NotEqual(t, string(after.Result), string(s.do(http.MethodGet, "/library/7", "").Result), "a failed write may have changed something")
+	}
+	// The other gateway's near copy goes by message, or after a second.
+	old := string(other.do(http.MethodGet, "/library/7", "").Result)
+	s.got(`"lent"`, http.MethodPost, "/library/7/lend", "")
+	began := time.Now()
+	testsupport.Eventually(t, patience, "the other gateway shows it", func() bool {
+		return string(other.do(http.MethodGet, "/library/7", "").Result) != old
+	})
+	assert.Less(t, time.Since(began), 5*time.Second)
+}
+
+func TestSharedErrorsSayWhichCallTheyAnswer(t *testing.T) {
+	t.Parallel()
+	s := newLibrary(t)
+	var asking sync.WaitGroup
+	for range 20 {
+		asking.Go(func() {
+			a, err := s.send(s.request(http.MethodGet, "/library/7/missing", "", "X-Request-Id: mine"))
+			if !assert.NoError(t, err) {
+				return
+			}
+			assert.Equal(t, http.StatusNotFound, a.status)
+			assert.Equal(t, "mine", a.Error.RequestID)
+			assert.JSONEq(t, `{"big":9007199254740993}`, string(a.Error.Details))
+			assert.NotEmpty(t, a.Error.CorrelationID)
+			assert.Equal(t, "GET_MISSING", a.Error.Action)
+			assert.Empty(t, a.header.Get("Cache-Control"))
+		})
+	}
+	asking.Wait()
+	a := s.refused(404, "NOT_FOUND", http.MethodGet, "/library/7/missing", "")
+	assert.Empty(t, a.Error.CorrelationID)
+}
+
+func TestIdenticalCallsRunOnceOverGateways(t *testing.T) {
+	t.Parallel()
+	s := newLibrary(t)
+	other := startGateway(t, s.url, "")
+	other.awaitRoute("/library/0/public")
+	s.runs.Store(0)
+	var asking sync.WaitGroup
+	for range 50 {
+		for _, gateway := range []*stage{s, other} {
+			asking.Go(func() {
+				a, err := gateway.send(gateway.request(http.MethodGet, "/library/7/once", ""))
+				if assert.NoError(t, err) {
+					assert.Equal(t, http.StatusOK, a.status, a.body)
+					assert.Contains(t, []string{"fwd=miss", "fwd=miss; collapsed"}, cacheStatus(a))
+				}
+			})
+		}
+	}
+	asking.Wait()
+	assert.Less(t, s.runs.Load(), int64(4), "one, unless the machine took a third of a second to send all")
+}
+
+func TestStaleAnswersWhenNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "")
+	stop := s.work(s.library())
+	s.awaitRoute("/library/0/public")
+	s.got(`1`, http.MethodGet, "/library/7/brief", "")
+	stop()
+	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+		a := s.do(http.MethodGet, "/library/7/brief", "")
+		require.Equal(t, http.StatusOK, a.status, a.body)
+		return cacheStatus(a) == "fwd=stale; detail=error"
+	})
+	a := s.refused(503, "UNAVAILABLE", http.MethodGet, "/library/8/brief", "")
+	assert.Equal(t, "fwd=miss", cacheStatus(a))
+}
+
+func TestInvalidateByCall(t *testing.T) {
+	t.Parallel()
+	s := newLibrary(t)
+	s.got(`1`, http.MethodGet, "/library/7", "")
+	reply := s.askBus("library", "INVALIDATE", `["books"]`)
+	assert.Equal(t, `{"ok":true,"result":{"invalidated":["books"]}}`, reply)
+	testsupport.Eventually(t, patience, "it is read anew", func() bool {
+		return string(s.do(http.MethodGet, "/library/7", "").Result) != `1`
+	})
+	for _, args := range []string{`[]`, `[7]`, `["two words"]`, `[""]`} {
+		assert.Contains(t, s.askBus("library", "INVALIDATE", args), `"code":"BAD_REQUEST"`)
+	}
+}
