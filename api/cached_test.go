@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -20,7 +19,7 @@ import (
 func (s *stage) library() *workers.Service {
 	library := workers.NewService("library")
 	library.Use(s.count)
-	runs := func(context.Context, int64) (int64, error) { return s.runs.Load(), nil }
+	runs := func(ctx context.Context, _ int64) (int64, error) { return s.runs.Load(), ctx.Err() }
 	workers.Handle1(library, "GET_BOOK", runs, workers.Route("GET /library/:id"), workers.Cache(time.Minute, "book:{0}", "books"))
 	workers.Handle1(library, "GET_PUBLIC", runs, workers.Route("GET /library/:id/public"), workers.Public(),
 		workers.Cache(time.Minute), workers.StaleWhileRevalidate(time.Hour), workers.StaleIfError(2*time.Hour))
@@ -45,9 +44,9 @@ func (s *stage) library() *workers.Service {
 	return library
 }
 
-func newLibrary(t *testing.T, change ...func(*api.Config)) *stage {
+func newLibrary(t *testing.T) *stage {
 	t.Helper()
-	s := startGateway(t, testsupport.Miniredis(t), "", change...)
+	s := startGateway(t, testsupport.Miniredis(t), "")
 	s.work(s.library())
 	s.awaitRoute("/library/0/public")
 	return s

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
@@ -40,7 +41,7 @@ const service = "things"
 type work struct {
 	MS  int    `json:"ms,omitempty"`  // how long it takes
 	Pad int    `json:"pad,omitempty"` // how long its result is
-	Do  string `json:"do,omitempty"`  // die: kill the process; stubborn: do not look at the context
+	Do  string `json:"do,omitempty"`  // die: kill the process; stubborn: do not look at the context; fail: an error
 }
 
 // done is the result of a run: which call, and which run of it.
@@ -148,6 +149,8 @@ func (p *player) work(ctx context.Context) error {
 	s := workers.NewService(service)
 	workers.Handle2(s, "RUN", p.handle, workers.Route("POST /things/run/:n"), workers.Timeout(15*time.Second))
 	workers.Handle2(s, "READ", p.handle, workers.Route("GET /things/read/:n"), workers.Timeout(15*time.Second))
+	workers.Handle2(s, "SHARE", p.handle, workers.Route("GET /things/share/:n"), workers.Timeout(15*time.Second),
+		workers.Cache(30*time.Second, "thing:{0}"))
 	return workers.RunConfig(ctx, workers.Config{
 		Conn: p.conn, Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
 		MaxAttempts: number(envAttempts), Concurrency: number(envConcurrency),
@@ -177,6 +180,9 @@ func (p *player) handle(ctx context.Context, n string, w work) (done, error) {
 		return done{}, context.Cause(ctx)
 	}
 	p.note("end", n, id, attempt)
+	if w.Do == "fail" {
+		return done{}, workers.Fail("ASKED_TO_FAIL", http.StatusTeapot, "as asked")
+	}
 	return done{N: n, Run: fmt.Sprintf("%d.%d", os.Getpid(), attempt), Pad: strings.Repeat("x", w.Pad)}, nil
 }
 

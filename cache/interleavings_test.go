@@ -1,0 +1,206 @@
+package cache
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// access is what somebody does to a thing.
+type access struct {
+	kind  string // read, store (in the service's database) or invalidate
+	value int64
+}
+
+// visible is which values a read may give: what the database holds, and what it
+// held since the last invalidation that has ended. A read that is made while
+// somebody writes may give either.
+type visible struct {
+	current int64
+	values  string // ",1,2,"
+}
+
+func listed(value int64) string { return "," + strconv.FormatInt(value, 10) + "," }
+
+func model() porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return visible{values: listed(0)} },
+		Step: func(state, input, output any) (bool, any) {
+			v, a := state.(visible), input.(access)
+			switch a.kind {
+			case "store":
+				return true, visible{a.value, v.values + listed(a.value)}
+			case "invalidate":
+				return true, visible{v.current, listed(v.current)}
+			default:
+				return strings.Contains(v.values, listed(output.(int64))), v
+			}
+		},
+	}
+}
+
+// tale is one thing, read and written at the same time through several gateways.
+type tale struct {
+	s       *stage
+	query   *Query
+	value   atomic.Int64 // in the service's database
+	began   time.Time
+	mu      sync.Mutex
+	history []porcupine.Operation
+}
+
+// dawdle gives others a chance to come between.
+func dawdle(r *rand.Rand) {
+	switch r.IntN(4) {
+	case 0:
+		runtime.Gosched()
+	case 1:
+		<-time.After(time.Duration(r.IntN(300)) * time.Microsecond)
+	case 2:
+		<-time.After(time.Duration(r.IntN(1500)) * time.Microsecond)
+	}
+}
+
+// must fails the test, also from other goroutines than its own.
+func (x *tale) must(err error) bool {
+	if err != nil {
+		x.s.t.Error(err)
+	}
+	return err == nil
+}
+
+func (x *tale) note(client int, in access, do func() int64) {
+	call := time.Since(x.began)
+	out := do()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.history = append(x.history, porcupine.Operation{
+		ClientId: client, Input: in, Call: int64(call), Output: out, Return: int64(time.Since(x.began)),
+	})
+}
+
+func (x *tale) read(client int, r *rand.Rand, c *Cache) {
+	delays := rand.New(rand.NewPCG(r.Uint64(), 1))
+	x.note(client, access{kind: "read"}, func() int64 {
+		a, err := c.Do(x.s.t.Context(), x.query, func(context.Context) Outcome {
+			dawdle(delays)
+			value := x.value.Load()
+			dawdle(delays)
+			return Outcome{Value: strconv.FormatInt(value, 10), Store: true}
+		})
+		x.must(err)
+		n, err := strconv.ParseInt(a.Value, 10, 64)
+		x.must(err)
+		return n
+	})
+}
+
+// write changes the thing as a worker does, and answers through a gateway.
+func (x *tale) write(client int, r *rand.Rand, c *Cache, value int64) {
+	x.note(client, access{"store", value}, func() int64 {
+		x.value.Store(value)
+		return 0
+	})
+	dawdle(r)
+	x.note(client, access{"invalidate", value}, func() int64 {
+		x.must(x.s.inv.Invalidate(x.s.t.Context(), x.query.Space, x.query.Tags...))
+		dawdle(r)
+		c.Drop(x.query.Space, x.query.Tags...)
+		return 0
+	})
+}
+
+// mortal takes the lead and dies, or was only frozen and comes back too late.
+func (x *tale) mortal(r *rand.Rand, c *Cache) {
+	ctx, digest := x.s.t.Context(), x.query.digest()
+	token := randomToken()
+	found, err := c.line.look.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, 30, "nobody", 0, 60_000, modeLook).Slice()
+	if !x.must(err) || found[0] != "lead" {
+		return
+	}
+	value := x.value.Load()
+	if r.IntN(2) == 0 {
+		return
+	}
+	<-time.After(time.Duration(r.IntN(60)) * time.Millisecond)
+	err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, found[1], found[2], 60_000,
+		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+token+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage).Err()
+	x.must(err)
+}
+
+// run tells one tale: the seed decides who does what, and how slowly.
+func (x *tale) run(seed uint64, gateways []*Cache) bool {
+	r := rand.New(rand.NewPCG(seed, 0))
+	var acting sync.WaitGroup
+	for client := range 2 + r.IntN(3) {
+		mine := rand.New(rand.NewPCG(seed, uint64(client)+1))
+		acting.Go(func() {
+			for n := range 1 + mine.IntN(4) {
+				dawdle(mine)
+				switch kind := mine.IntN(20); {
+				case kind == 0:
+					x.mortal(mine, gateways[1])
+				case kind < 7: // the first gateway keeps near copies: it is the writers'
+					x.write(client, mine, gateways[0], int64(client+1)*1000+int64(n))
+				default:
+					x.read(client, mine, gateways[mine.IntN(len(gateways))])
+				}
+			}
+		})
+	}
+	acting.Wait()
+	return porcupine.CheckOperations(model(), x.history)
+}
+
+// TestNoStaleAnswers lets reads, writes, delays and deaths of leaders interleave at
+// random: no history may hold an answer that was stale when it was asked for. MAILROOM_INTERLEAVINGS
+// says how many; MAILROOM_SEED, where they begin.
+func TestNoStaleAnswers(t *testing.T) {
+	t.Parallel()
+	number := func(name string, or uint64) uint64 {
+		n, err := strconv.ParseUint(os.Getenv(name), 10, 64)
+		if err != nil {
+			return or
+		}
+		return n
+	}
+	many, seed := number("MAILROOM_INTERLEAVINGS", 1000), number("MAILROOM_SEED", uint64(time.Now().UnixNano()))
+	s := newStage(t, testsupport.StartRedis(t).URL())
+	quick := func(c *Config) { c.Lease = 30 * time.Millisecond }
+	gateways := []*Cache{s.cache(quick, withNear), s.cache(quick), s.cache(quick)}
+	var next atomic.Uint64
+	var telling sync.WaitGroup
+	for range 32 {
+		telling.Go(func() {
+			for {
+				n := next.Add(1)
+				if n > many || t.Failed() {
+					return
+				}
+				x := &tale{s: s, query: question(strconv.FormatUint(n, 10)), began: time.Now()}
+				if !x.run(seed+n, gateways) {
+					t.Errorf("seed %d: a stale answer: %+v", seed+n, x.history)
+				}
+			}
+		})
+	}
+	telling.Wait()
+	var answers uint64
+	for source, n := range gateways[0].Stats().Answers {
+		answers += n
+		t.Log(source, n)
+	}
+	require.Positive(t, answers)
+}
