@@ -14,23 +14,19 @@ const (
 )
 
 // fill stores the outcome of a run and hands it to the processes that wait.
-func (c *Cache) fill(l *look, token string, o Outcome) {
+func (c *Cache) fill(l *look, o Outcome) {
 	life := time.Duration(0)
 	if o.Store && len(o.Value) <= c.cfg.MaxValue && !c.full.Load() {
 		life = l.query.Policy.life()
 	}
-	if life == 0 && token == "" {
-		return
-	}
 	if len(o.Value) > mostHanded {
-		o.Value = "" // those who wait look again when the lease has ended
-		token = ""
+		return // those who wait look again when the lease has ended
 	}
 	c.cfg.at(StepFill, l.query.Identity)
 	var left time.Time
 	c.line.batches.Add(&command{
 		script: c.line.fill, keys: c.keys.look(l.query, l.digest),
-		args:   []any{token, l.nonces, l.began, life.Milliseconds(), o.Value, l.head(o), longMessage},
+		args:   []any{l.token, l.nonces, life.Milliseconds(), o.Value, l.head(o), longMessage},
 		leaves: func() { left = time.Now() },
 		done: func(answer any, err error) {
 			if stored, _ := answer.(int64); err == nil && stored == 1 {

@@ -56,21 +56,18 @@ func (f *flight) end(o Outcome, joined bool, err error) {
 }
 
 // lead runs the question. What comes of it nobody who leaves can stop.
-func (f *flight) lead(l *look, token string) {
+func (f *flight) lead(l *look) {
 	c := f.cache
 	c.mu.Lock()
 	f.leading = true
 	c.mu.Unlock()
 	begun := c.running(func() {
-		stop := func() {}
-		if token != "" {
-			stop = c.keepLease(l)
-		}
+		stop := c.keepLease(l)
 		outcome, err := c.runGuarded(l.query, l.run)
 		f.end(outcome, false, err)
 		stop()
 		if err == nil && c.ctx.Err() == nil { // cut short, it is no outcome for others
-			c.fill(l, token, outcome)
+			c.fill(l, outcome)
 		}
 	})
 	if !begun {

@@ -135,7 +135,7 @@ func (x *tale) mortal(r *rand.Rand, c *Cache) {
 		return
 	}
 	<-time.After(time.Duration(r.IntN(60)) * time.Millisecond)
-	err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, found[1], found[2], 60_000,
+	err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, found[1], 60_000,
 		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+token+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage).Err()
 	x.must(err)
 }

@@ -3,8 +3,9 @@ package cache
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"fmt"
+	"errors"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,7 +31,6 @@ type look struct {
 	flight *flight // under way; nil: there is a copy, or none and none is made
 	found  copied
 	nonces string
-	began  string
 }
 
 // copied is a copy as it was found.
@@ -75,8 +75,8 @@ func (c *Cache) ask(q *Query, mode string, run Run) (*look, bool, error) {
 	if !alone {
 		c.looks[digest+mode] = l
 	}
-	// A nonce outlives the copies that have it by far; should it not, they are stale.
-	nonceLife := q.Policy.life() + time.Minute
+	// A nonce outlives some generations of copies. With it, those that are left end.
+	nonceLife := 4*q.Policy.life() + time.Minute
 	c.line.batches.Add(&command{
 		script: c.line.look, keys: c.keys.look(q, digest),
 		args: []any{
@@ -103,33 +103,51 @@ func (c *Cache) looked(l *look, answer any, err error) {
 		l.err = err
 		return
 	}
-	fields, _ := answer.([]any)
-	if len(fields) != 7 {
-		l.err = fmt.Errorf("look: %d fields instead of 7", len(fields))
+	what, wait, err := l.read(answer)
+	if err != nil {
+		l.err = err
 		return
 	}
-	what, _ := fields[0].(string)
-	l.nonces, _ = fields[1].(string)
-	l.began, _ = fields[2].(string)
-	wait, _ := fields[3].(int64)
-	left, _ := fields[4].(int64)
-	life, _ := fields[5].(int64)
-	l.found = copied{left: time.Duration(left) * time.Millisecond, life: time.Duration(life) * time.Millisecond, at: l.at}
-	l.found.value, _ = fields[6].(string)
 	l.led = what == "lead"
 	switch {
 	case what == "hit":
 		c.near.put(l.query, l.found)
 	case what == "lead" && l.mode == modeFresh:
 		l.flight = newFlight(c, l)
-		l.flight.lead(l, "")
+		l.flight.lead(l)
 	case what == "lead":
 		l.flight = c.flightOf(l)
-		l.flight.lead(l, l.token)
+		l.flight.lead(l)
 	case what == "wait":
 		l.flight = c.flightOf(l)
-		l.flight.follow(l, time.Duration(wait)*time.Millisecond)
+		l.flight.follow(l, wait)
 	}
+}
+
+var errLook = errors.New("look: not what was expected")
+
+// read takes the answer of look.lua apart.
+func (l *look) read(answer any) (what string, wait time.Duration, err error) {
+	fields, _ := answer.([]any)
+	if len(fields) < 4 {
+		return "", 0, errLook
+	}
+	what, _ = fields[0].(string)
+	l.nonces, _ = fields[1].(string)
+	lease, _ := fields[2].(int64)
+	if len(fields) < 5 {
+		return what, time.Duration(lease) * time.Millisecond, nil
+	}
+	left, _ := fields[3].(int64)
+	copied, _ := fields[4].(string)
+	life, value, found := strings.Cut(copied, " ")
+	ms, err := strconv.ParseInt(life, 10, 64)
+	if err != nil || !found {
+		return "", 0, errLook
+	}
+	l.found.value, l.found.at = value, l.at
+	l.found.left, l.found.life = time.Duration(left)*time.Millisecond, time.Duration(ms)*time.Millisecond
+	return what, time.Duration(lease) * time.Millisecond, nil
 }
 
 // head is what the message about an outcome begins with.

@@ -8,44 +8,50 @@
 -- ARGV[3]   the channel of the process that looks
 -- ARGV[4]   how much of a copy's life is stale, ms
 -- ARGV[5]   how long a new nonce lasts, ms
--- ARGV[6]   look: as said above; fresh: no copy, no lease, run in any case;
---           peek: a copy and nothing else
--- Returns {what, nonces, began, wait, left, life, value}: hit, lead, wait or
--- none; the time of the look in us; how long the lease lasts, ms; how long the
--- copy stays fresh (below 0: it is stale) and how long it lives in all, ms; the
--- copy. Life is 0 where there is none.
-local call, mode = redis.call, ARGV[6]
+-- ARGV[6]   look: as said above; fresh: no copy, run in any case, and nobody who
+--           has begun may store any more; peek: a copy and nothing else
+-- A copy is its nonces, its life in ms and its value, with a space behind each of
+-- the first two. A lease is its token and the channels of those who wait, with a
+-- space before each.
+-- Returns {what, nonces, wait, left, copy}: hit, lead, wait or none; how long the
+-- lease lasts, ms; how long the copy stays fresh, ms (below 0: it is stale); the
+-- copy, without its nonces. Nothing stands for what there is not.
+local call, mode, token = redis.call, ARGV[6], ARGV[1]
 
-local nonces = {}
-for i = 4, #KEYS do
-  local nonce = call('GET', KEYS[i])
-  if not nonce then
-    if mode == 'peek' then return {'none', '', '0', 0, 0, 0, ''} end
-    nonce = ARGV[1]
-    call('SET', KEYS[i], nonce, 'PX', ARGV[5])
-  end
-  nonces[#nonces + 1] = nonce
+local seen = '-'
+if #KEYS == 4 then
+  seen = call('GET', KEYS[4])
+elseif #KEYS > 4 then
+  local nonces = call('MGET', unpack(KEYS, 4))
+  seen = true
+  for _, nonce in ipairs(nonces) do seen = seen and nonce end
+  seen = seen and table.concat(nonces, ',')
 end
-local seen = #nonces > 0 and table.concat(nonces, ',') or '-'
+if not seen then
+  if mode == 'peek' then return {'none', '', 0, 0} end
+  local nonces = {}
+  for i = 4, #KEYS do
+    nonces[#nonces + 1] = call('SET', KEYS[i], token, 'NX', 'PX', ARGV[5], 'GET') or token
+  end
+  seen = table.concat(nonces, ',')
+end
 
-local left, life, value = 0, 0, ''
+local left, copy = 0, nil
 if mode ~= 'fresh' then
-  local copy = call('HMGET', KEYS[1], 'nonces', 'life', 'value')
-  if copy[1] == seen then
-    left, life, value = call('PTTL', KEYS[1]) - tonumber(ARGV[4]), tonumber(copy[2]), copy[3]
-    if left > 0 then return {'hit', seen, '0', 0, left, life, value} end
+  local found = call('GET', KEYS[1])
+  if found and found:sub(1, #seen + 1) == seen .. ' ' then
+    left, copy = call('PTTL', KEYS[1]) - tonumber(ARGV[4]), found:sub(#seen + 2)
+    if left > 0 then return {'hit', seen, 0, left, copy} end
   end
-  if mode == 'peek' then return {'none', seen, '0', 0, 0, 0, ''} end
+  if mode == 'peek' then return {'none', seen, 0, 0} end
 end
-
-local now = call('TIME')
-local began = now[1] .. string.format('%06d', tonumber(now[2]))
-if mode == 'fresh' then return {'lead', seen, began, 0, 0, 0, ''} end
 
 local lease = KEYS[2] .. ':' .. seen
-if call('HSETNX', lease, 'token', ARGV[1]) == 1 then
-  call('PEXPIRE', lease, ARGV[2])
-  return {'lead', seen, began, 0, left, life, value}
+if mode == 'fresh' then
+  call('SET', lease, token, 'PX', ARGV[2])
+  return {'lead', seen, 0, 0}
 end
-if call('HLEN', lease) < 1000 then call('HSET', lease, ARGV[3], 1) end
-return {'wait', seen, began, call('PTTL', lease), left, life, value}
+local held = call('SET', lease, token, 'NX', 'PX', ARGV[2], 'GET')
+if not held then return {'lead', seen, 0, left, copy} end
+if #held < 65536 and not held:find(' ' .. ARGV[3], 1, true) then call('APPEND', lease, ' ' .. ARGV[3]) end
+return {'wait', seen, call('PTTL', lease), left, copy}

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# bench/cache.sh: what the shared cache gives and costs, beside Fiber alone (the peer direct, which answers at once) and
+# Mailroom without it, in turn: requests/s of near copies, of shared copies (no near ones), and the median latency that
+# a miss adds. Everything on loopback. By environment: PEERS (../shared/peers), ROUNDS (3), SECS (4), CONNECTIONS (64),
+# PORT, REDIS_PORT.
+export PORT=${PORT:-7620} REDIS_PORT=${REDIS_PORT:-7692}
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+: "${PEERS:=../shared/peers}" "${ROUNDS:=3}" "${SECS:=4}" "${CONNECTIONS:=64}"
+number ROUNDS
+number SECS
+number CONNECTIONS
+need redis-server redis-cli wrk curl go
+copy_peers direct
+build
+rows=$TMP/cache
+: >"$rows"
+# a new path for each request: each is a miss
+cat >"$TMP/miss.lua" <<'END'
+local threads = 0
+function setup(thread) thread:set("thread", threads); threads = threads + 1 end
+local n = 0
+function request() n = n + 1; return wrk.format("GET", "/echo/" .. thread * 100000000 + n + OFFSET .. "/cached") end
+function init(args) OFFSET = tonumber(args[1]); if args[2] ~= "" then wrk.headers["Cache-Control"] = args[2] end end
+function done(s, latency) print(("RESULT %d"):format(latency:percentile(50))) end
+END
+
+# rate NAME PATH: requests/s of near or shared copies.
+rate() {
+  ROUTE=$2 load "$CONNECTIONS" 1 2 "$PORT" >/dev/null
+  ROUTE=$2 load "$CONNECTIONS" "$SECS" 2 "$PORT" | awk -v n="$1" '{print n, $1}' >>"$rows"
+}
+
+# median_of NAME CONNECTIONS CACHE-CONTROL: microseconds of requests of which no two are the same.
+median_of() {
+  wrk -t1 "-c$2" "-d${SECS}s" -s "$TMP/miss.lua" "http://127.0.0.1:$PORT" -- "$RANDOM$RANDOM" "$3" |
+    awk -v n="$1" '/^RESULT/ {print n, $2}' >>"$rows"
+}
+
+answers() { [ "$(curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:$PORT/users/1")" = 200 ]; }
+
+mailroom() {
+  start_redis
+  start_worker 0
+  start_gateway 0 "$@"
+  within 15 "the gateway serves /echo/1" served "$PORT"
+}
+
+for ((round = 1; round <= ROUNDS; round++)); do
+  start direct env PORT="$PORT" "$copy/bin/peers" direct
+  within 10 "direct answers" answers
+  rate direct /users/1
+  stop_all
+  mailroom
+  rate near /echo/1/cached
+  for connections in 1 "$CONNECTIONS"; do
+    for name in uncached miss uncached miss; do
+      case $name in uncached) header=no-store ;; *) header= ;; esac
+      median_of "$name-$connections" "$connections" "$header"
+    done
+  done
+  stop_all
+  mailroom --near-bytes 0
+  rate shared /echo/1/cached
+  stop_all
+done
+
+of() { awk -v n="$1" '$1 == n {print $2}' "$rows" | median; }
+echo "# $CONNECTIONS connections, $SECS s each, medians of $ROUNDS rounds, $(nproc) CPUs"
+awk -v d="$(of direct)" -v n="$(of near)" -v s="$(of shared)" -v u1="$(of uncached-1)" -v m1="$(of miss-1)" \
+  -v c="$CONNECTIONS" -v u="$(of "uncached-$CONNECTIONS")" -v m="$(of "miss-$CONNECTIONS")" 'BEGIN {
+  printf "near copies against Fiber alone, requests/s: %.2f (reach: at least 0.8)\n", n / d
+  printf "shared copies against Fiber alone, requests/s: %.2f (reach: at least 0.45)\n", s / d
+  printf "a miss against an uncached request, p50 at 1 connection: %.2f (reach: at most 1.40)\n", m1 / u1
+  printf "a miss against an uncached request, p50 at %d connections: %.2f (reach: at most 1.15)\n", c, m / u}'
