@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -50,6 +51,21 @@ type Caching struct {
 	// one is made; StaleIfErrorMillis, for how long when none can be made.
 	StaleWhileRevalidateMillis int64 `json:"stale_while_revalidate_ms,omitempty"`
 	StaleIfErrorMillis         int64 `json:"stale_if_error_ms,omitempty"`
+}
+
+// common is how answers are shared while two builds of a service answer: only
+// if both say so, and then as carefully as both want.
+func (c *Caching) common(other *Caching) *Caching {
+	if c == nil || other == nil {
+		return nil
+	}
+	tags := slices.Concat(c.Tags, other.Tags)
+	slices.Sort(tags)
+	return &Caching{
+		TTLMillis: min(c.TTLMillis, other.TTLMillis), Tags: slices.Compact(tags), Public: c.Public && other.Public,
+		StaleWhileRevalidateMillis: min(c.StaleWhileRevalidateMillis, other.StaleWhileRevalidateMillis),
+		StaleIfErrorMillis:         min(c.StaleIfErrorMillis, other.StaleIfErrorMillis),
+	}
 }
 
 // Timeout is how long the action may take; DefaultTimeout unless declared.

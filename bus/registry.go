@@ -263,6 +263,7 @@ func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
 				return !slices.Contains(other.Routes, route)
 			})
 			action.Safe = action.Safe && other.Safe
+			action.Cache = action.Cache.common(other.Cache)
 		}
 		if declared {
 			common.Actions = append(common.Actions, action)

@@ -1,0 +1,23 @@
+package bus
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestBuildsShareAnswersOnlyAsBothWant(t *testing.T) {
+	t.Parallel()
+	one := &Caching{TTLMillis: 30, Tags: []string{"b", "a"}, Public: true, StaleIfErrorMillis: 5}
+	other := &Caching{TTLMillis: 20, Tags: []string{"c", "a"}, StaleIfErrorMillis: 7, StaleWhileRevalidateMillis: 1}
+	manifest := func(c *Caching) *Manifest {
+		return &Manifest{Service: "things", Actions: []Action{{Name: "GET", Safe: true, Cache: c}}}
+	}
+	both := func(a, b *Caching) *Caching {
+		return intersect([]string{"1", "2"}, map[string]*Manifest{"1": manifest(a), "2": manifest(b)}).Actions[0].Cache
+	}
+	assert.Equal(t, &Caching{TTLMillis: 20, Tags: []string{"a", "b", "c"}, StaleIfErrorMillis: 5}, both(one, other))
+	assert.Equal(t, []string{"b", "a"}, one.Tags, "it is others' too")
+	assert.Nil(t, both(one, nil))
+	assert.Nil(t, both(nil, one))
+}
