@@ -26,6 +26,7 @@ type Cache struct {
 	mu      sync.Mutex
 	looks   map[string]*look   // that have not left, by question and mode
 	flights map[string]*flight // by question and nonces
+	likely  map[string]bool    // questions that had a copy when they were looked for
 	closed  bool
 
 	ctx  context.Context //nolint:containedctx // of runs, which belong to nobody who asks
@@ -44,7 +45,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
 	}
 	c := &Cache{
 		cfg: cfg, log: cfg.Logger, keys: keys{cfg.Namespace}, near: kept,
-		looks: make(map[string]*look), flights: make(map[string]*flight),
+		looks: make(map[string]*look), flights: make(map[string]*flight), likely: make(map[string]bool),
 	}
 	c.channel = c.keys.flights(randomToken())
 	c.line = newLine(rdb, &c.cfg)

@@ -38,9 +38,10 @@ type line struct {
 	look, fill, extend *redis.Script
 }
 
-// command is one script on its way.
+// command is one script on its way, or the plain reading of a copy.
 type command struct {
-	script *redis.Script
+	script *redis.Script // nil: MGET of the keys, and PTTL of the first
+	ttl    *redis.Cmd    // the answer to PTTL
 	keys   []string
 	args   []any
 	leaves func()           // before it is sent; may be nil
@@ -92,7 +93,15 @@ func (l *line) send(ctx context.Context, batch []*command, eval evaluate) []*red
 	pipe := l.rdb.Pipeline()
 	answers := make([]*redis.Cmd, len(batch))
 	for i, c := range batch {
-		answers[i] = eval(c.script, ctx, pipe, c.keys, c.args...)
+		if c.script != nil {
+			answers[i] = eval(c.script, ctx, pipe, c.keys, c.args...)
+			continue
+		}
+		answers[i] = redis.NewCmd(ctx, c.args...)
+		answers[i].SetFirstKeyPos(1)
+		_ = pipe.Process(ctx, answers[i]) // a pipeline only collects
+		c.ttl = redis.NewCmd(ctx, "pttl", c.args[1])
+		_ = pipe.Process(ctx, c.ttl)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	return answers

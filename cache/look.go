@@ -75,25 +75,108 @@ func (c *Cache) ask(q *Query, mode string, run Run) (*look, bool, error) {
 	if !alone {
 		c.looks[digest+mode] = l
 	}
+	if mode == modeLook && c.likely[digest] {
+		c.line.batches.Add(c.reading(l))
+	} else {
+		c.line.batches.Add(c.looking(l))
+	}
+	return l, true, nil
+}
+
+// leaves marks a look as gone: nobody may join it any more.
+func (c *Cache) leaves(l *look) {
+	c.cfg.at(StepLook, l.query.Identity)
+	c.mu.Lock()
+	if c.looks[l.digest+l.mode] == l {
+		delete(c.looks, l.digest+l.mode)
+	}
+	c.mu.Unlock()
+	l.at = time.Now()
+}
+
+// reading is the way to look where a copy is likely: it costs Redis a fraction
+// of the script, which is run after it where there is none.
+func (c *Cache) reading(l *look) *command {
+	q := l.query
+	args := make([]any, 2, 2+len(q.Tags))
+	args[0], args[1] = "mget", c.keys.of(q.Space, "cached", l.digest)
+	for _, tag := range q.Tags {
+		args = append(args, c.keys.tag(q.Space, tag))
+	}
+	read := &command{args: args, leaves: func() { c.leaves(l) }}
+	read.done = func(answer any, err error) {
+		values, _ := answer.([]any)
+		left, ttlErr := read.ttl.Int64()
+		if left -= q.Policy.stale().Milliseconds(); err != nil || ttlErr != nil || left <= 0 || len(values) != 1+len(q.Tags) {
+			c.lookInstead(l, err)
+			return
+		}
+		nonces := make([]string, len(q.Tags))
+		for i, value := range values[1:] {
+			nonces[i], _ = value.(string)
+			if nonces[i] == "" {
+				c.lookInstead(l, nil)
+				return
+			}
+		}
+		seen := "-"
+		if len(nonces) > 0 {
+			seen = strings.Join(nonces, ",")
+		}
+		copied, _ := values[0].(string)
+		copied, same := strings.CutPrefix(copied, seen+" ")
+		if !same {
+			c.lookInstead(l, nil)
+			return
+		}
+		c.looked(l, []any{"hit", seen, int64(0), left, copied}, nil)
+	}
+	return read
+}
+
+// lookInstead looks by the script after all.
+func (c *Cache) lookInstead(l *look, err error) {
+	c.mu.Lock()
+	delete(c.likely, l.digest)
+	c.mu.Unlock()
+	if err != nil {
+		c.looked(l, nil, err)
+		return
+	}
+	c.line.batches.Add(c.looking(l))
+}
+
+// mostLikely is how many questions are known to be likely to have a copy.
+const mostLikely = 100_000
+
+// isLikely notes that there is a copy.
+func (c *Cache) isLikely(digest string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.likely) >= mostLikely {
+		clear(c.likely)
+	}
+	c.likely[digest] = true
+}
+
+// looking is the way to look by the script.
+func (c *Cache) looking(l *look) *command {
+	q := l.query
 	// A nonce outlives some generations of copies. With it, those that are left end.
 	nonceLife := 4*q.Policy.life() + time.Minute
-	c.line.batches.Add(&command{
-		script: c.line.look, keys: c.keys.look(q, digest),
+	return &command{
+		script: c.line.look, keys: c.keys.look(q, l.digest),
 		args: []any{
-			l.token, c.cfg.Lease.Milliseconds(), c.channel, q.Policy.stale().Milliseconds(), nonceLife.Milliseconds(), mode,
+			l.token, c.cfg.Lease.Milliseconds(), c.channel, q.Policy.stale().Milliseconds(), nonceLife.Milliseconds(), l.mode,
 		},
-		leaves: func() {
-			c.cfg.at(StepLook, q.Identity)
-			c.mu.Lock()
-			if c.looks[digest+mode] == l {
-				delete(c.looks, digest+mode)
+		leaves: func() { c.leaves(l) },
+		done: func(answer any, err error) {
+			c.looked(l, answer, err)
+			if l.err == nil && l.found.left > 0 {
+				c.isLikely(l.digest)
 			}
-			c.mu.Unlock()
-			l.at = time.Now()
 		},
-		done: func(answer any, err error) { c.looked(l, answer, err) },
-	})
-	return l, true, nil
+	}
 }
 
 // looked takes the answer of Redis, and begins or joins what it says.
