@@ -39,6 +39,7 @@ func cacheControl(r *caching) string {
 type wants struct {
 	fresh      bool          // no-cache, max-age=0, Pragma: no-cache: none
 	onlyStored bool          // only-if-cached: nothing else
+	noStore    bool          // keep nothing of it: past the cache
 	bounded    bool          // no older one than maxAge
 	maxAge     time.Duration //
 }
@@ -55,6 +56,8 @@ func wantsOf(c *fiber.Ctx) wants {
 		switch name {
 		case "no-cache":
 			w.fresh = true
+		case "no-store":
+			w.noStore = true
 		case "only-if-cached":
 			w.onlyStored = true
 		case "max-age":
@@ -70,12 +73,6 @@ func wantsOf(c *fiber.Ctx) wants {
 		w.fresh = false
 	}
 	return w
-}
-
-// noStore reports that nothing of a call may be kept: it goes past the cache.
-func noStore(c *fiber.Ctx) bool {
-	header := c.Request().Header.Peek(fiber.HeaderCacheControl)
-	return len(header) > 0 && strings.Contains(strings.ToLower(string(header)), "no-store")
 }
 
 // older reports that an answer is a copy which is older than the caller wants.

@@ -48,8 +48,7 @@ func (in *call) identity(r *route, args string) string {
 }
 
 // cached answers a call of a route whose answers are shared.
-func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	wants := wantsOf(c)
+func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string, wants wants) *failure {
 	q := cache.Query{Space: r.service, Identity: in.identity(r, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored}
 	answer, found := cache.Answer{}, false
 	if !wants.fresh {
@@ -156,17 +155,17 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 	}
 	res := c.Response()
 	stored := answer.Source == cache.Near || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
-	res.Header.SetBytesV("Cache-Status", cacheStatus(answer, wants))
+	res.Header.SetCanonical([]byte("Cache-Status"), cacheStatus(answer, wants))
 	if status >= http.StatusMultipleChoices {
 		writeEnvelope(res, status, stamped(envelope, in, r), in.requestID)
 		if after, found := strings.CutPrefix(meta, retryName); found {
 			res.Header.Set(fiber.HeaderRetryAfter, after)
 		}
 	} else {
-		res.Header.Set(fiber.HeaderETag, etag)
+		setHeader(res, "Etag", etag)
 		if r.caching.control != "" {
-			res.Header.Set(fiber.HeaderCacheControl, r.caching.control)
-			res.Header.SetBytesV("Age", strconv.AppendInt(make([]byte, 0, 8), int64(answer.Age/time.Second), 10))
+			setHeader(res, fiber.HeaderCacheControl, r.caching.control)
+			res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Age/time.Second), 10))
 		}
 		if namesETag(c.Get(fiber.HeaderIfNoneMatch), etag) {
 			res.SetStatusCode(http.StatusNotModified)

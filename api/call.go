@@ -238,8 +238,10 @@ func checkObject(body string, o *object) (string, []problem, *failure) {
 
 // serve asks the service and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	if r.caching != nil && !noStore(c) {
-		return s.cached(c, in, r, args)
+	if r.caching != nil {
+		if wants := wantsOf(c); !wants.noStore {
+			return s.cached(c, in, r, args, wants)
+		}
 	}
 	ask := bus.Ask{Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe}
 	var prefer preference

@@ -123,8 +123,14 @@ func plainText(s string) bool {
 func writeEnvelope(res *fasthttp.Response, status int, envelope, requestID string) {
 	res.SetStatusCode(status)
 	res.Header.SetContentType("application/json")
-	res.Header.Set(headerRequestID, requestID)
+	setHeader(res, headerRequestID, requestID)
 	res.SetBodyString(envelope)
+}
+
+// setHeader sets a header whose name is in canonical form already, as fasthttp
+// writes it: its own Set makes sure of that each time.
+func setHeader(res *fasthttp.Response, name, value string) {
+	res.Header.SetCanonical([]byte(name), []byte(value))
 }
 
 // writeAllow answers OPTIONS.
