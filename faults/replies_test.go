@@ -78,7 +78,14 @@ func TestSlowSubscriber(t *testing.T) {
 		},
 		redis: []string{"--client-output-buffer-limit", "pubsub", "16mb", "1mb", "1"},
 	})
+	subscribers := func() int {
+		list, _ := s.redis.Do("CLIENT", "LIST", "TYPE", "pubsub").(string)
+		return strings.Count(list, "\n")
+	}
+	const each = 3 // for replies, for the registry, for the cache
+	before := each * len(s.gateways)
 	for range times(1, 5) {
+		s.eventually("all have subscribed", func() bool { return subscribers() == before })
 		const calls = 280
 		var asking sync.WaitGroup
 		for i := range calls {
@@ -91,10 +98,7 @@ func TestSlowSubscriber(t *testing.T) {
 		s.gateways[0].freeze()
 		line.HoldReplies(true)
 		s.quiet()
-		s.eventually("Redis cuts it off", func() bool {
-			list, _ := s.redis.Do("CLIENT", "LIST", "TYPE", "pubsub").(string)
-			return strings.Count(list, "\n") < 2*len(s.gateways) // each has one for replies and one for the registry
-		})
+		s.eventually("Redis cuts it off", func() bool { return subscribers() < before })
 		c := s.call(1, false, work{})
 		assert.Equal(t, answered, c.fate, "the other gateway serves on: %s", c.said)
 		line.HoldReplies(false)
