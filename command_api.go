@@ -15,19 +15,22 @@ import (
 
 // gatewayFlags are those of a gateway.
 type gatewayFlags struct {
+	cacheFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
 	Auth         string        `default:"none" enum:"none" help:"How clients prove who they are: not at all; there is no other way yet."`
 	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
 	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
 	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
 	MinReplicas  int           `default:"0" help:"Replicas of Redis that have to hold the outcome of an unsafe request before it is answered."`
-	CacheRedis   string        `help:"Where the shared cache is, if not on the same Redis."`
 	NearBytes    int64         `default:"67108864" help:"Memory for this process's own copies of cached answers; 0: none are kept."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Say in a header which worker answered."`
 	Drain        time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
 }
 
 func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	if f.NearBytes == 0 {
 		f.NearBytes = -1
 	}

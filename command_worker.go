@@ -16,17 +16,20 @@ import (
 type workerCommand struct {
 	commonFlags
 	redisFlags
+	cacheFlags
 	Name        []string      `arg:"" optional:"" help:"Services to run: users, items, vouchers, payments, echo. All unless named."`
 	Concurrency int           `default:"64" help:"Requests that run at once, for each service."`
 	IdleLimit   time.Duration `default:"3s" help:"How long a request may be without a sign of life from its worker before another takes it."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
-	CacheRedis  string        `help:"Where the shared cache is, if not on the same Redis."`
 	Drain       time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
 }
 
 // Run serves until the context ends.
 func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	log := c.logger(p)
+	if err := c.check(); err != nil {
+		return err
+	}
 	conn, err := c.connect(c.Redis, log)
 	if err != nil {
 		return err

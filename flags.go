@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -44,6 +45,23 @@ func (f *commonFlags) connect(url string, log *slog.Logger) (*bus.Conn, error) {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
 	return conn, nil
+}
+
+// cacheFlags are those of every command that takes part in the shared cache.
+type cacheFlags struct {
+	CacheRedis string `help:"Where the shared cache is, if not on the same Redis."`
+}
+
+// check refuses a URL that cannot be one, before anything is begun.
+func (f *cacheFlags) check() error {
+	if f.CacheRedis == "" {
+		return nil
+	}
+	conn, err := bus.Connect(f.CacheRedis, bus.Options{}) // which dials nothing yet
+	if err != nil {
+		return &exitError{code: exitUsage, err: fmt.Errorf("--cache-redis: %w", err)}
+	}
+	return conn.Close()
 }
 
 // quiet leaves out the lines about each worker's start: in dev mode they would

@@ -110,6 +110,8 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"file", []string{"api", "--config", "/does/not/exist.yaml"}, nil, "/does/not/exist.yaml"},
 		{"YAML", []string{"api", "--config", config(t, "listen: [\n")}, nil, "mailroom.yaml"},
 		{"Redis URL", []string{"api", "--redis", "http://u:secret@h"}, nil, "unknown scheme"},
+		{"gateway's cache URL", []string{"api", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
+		{"worker's cache URL", []string{"worker", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
 		{"service", []string{"worker", "nobody"}, nil, `"nobody"`},
 		{"idle limit", []string{"worker", "--idle-limit", "soon"}, nil, "--idle-limit"},
 		{"auth", []string{"api", "--auth", "maybe"}, nil, "--auth"},

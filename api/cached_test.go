@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -219,4 +221,30 @@ func TestInvalidateByCall(t *testing.T) {
 	for _, args := range []string{`[]`, `[7]`, `["two words"]`, `[""]`} {
 		assert.Contains(t, s.askBus("library", "INVALIDATE", args), `"code":"BAD_REQUEST"`)
 	}
+}
+
+func TestACacheOfItsOwnMayGoAway(t *testing.T) {
+	t.Parallel()
+	own := testsupport.StartRedis(t)
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.CacheRedisURL, c.NearBytes = own.URL(), -1 })
+	var behind atomic.Int64
+	s.workWith(workers.Config{CacheRedisURL: own.URL(), OnCacheBehind: func(n int) { behind.Store(int64(n)) }}, s.library())
+	s.awaitRoute("/library/0/public")
+	s.got(`1`, http.MethodGet, "/library/7", "")
+	testsupport.Eventually(t, patience, "it is stored there", func() bool {
+		return cacheStatus(s.do(http.MethodGet, "/library/7", "")) == "hit; detail=shared"
+	})
+	s.got(`"lent"`, http.MethodPost, "/library/7/lend", "")
+	s.got(`3`, http.MethodGet, "/library/7", "")
+	own.Kill()
+	for range 3 {
+		assert.Equal(t, "fwd=bypass", cacheStatus(s.do(http.MethodGet, "/library/7", "")))
+		s.got(`"lent"`, http.MethodPost, "/library/7/lend", "")
+	}
+	assert.EqualValues(t, 1, behind.Load(), "book:7")
+	own.Restart()
+	testsupport.Eventually(t, patience, "it is used again", func() bool {
+		return cacheStatus(s.do(http.MethodGet, "/library/7", "")) == "hit; detail=shared"
+	})
+	testsupport.Eventually(t, patience, "the worker has caught up", func() bool { return behind.Load() == 0 })
 }

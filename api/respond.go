@@ -35,7 +35,9 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
 	// Before the caller hears of a change, this gateway has forgotten what was before.
-	s.cache.Drop(r.service, meta.Tags...)
+	if len(meta.Tags) > 0 {
+		s.cache.Drop(r.service, meta.Tags...)
+	}
 	s.writeMeta(res, in, meta, true)
 }
 

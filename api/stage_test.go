@@ -108,12 +108,16 @@ func (s *stage) connect(url string) *bus.Conn {
 // work starts a worker of the services; the function that it returns drains it.
 func (s *stage) work(services ...*workers.Service) (stop func()) {
 	s.t.Helper()
+	return s.workWith(workers.Config{}, services...)
+}
+
+func (s *stage) workWith(cfg workers.Config, services ...*workers.Service) (stop func()) {
+	s.t.Helper()
 	conn := s.connect(s.url)
 	ctx, cancel := context.WithCancel(s.ctx)
 	ended := make(chan error, 1)
-	go func() {
-		ended <- workers.RunConfig(ctx, workers.Config{Conn: conn, IdleLimit: 100 * time.Millisecond}, services...)
-	}()
+	cfg.Conn, cfg.IdleLimit = conn, 100*time.Millisecond
+	go func() { ended <- workers.RunConfig(ctx, cfg, services...) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
