@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -212,4 +214,26 @@ func TestNothingIsStoredInAFullRedis(t *testing.T) {
 	s.gets(c, q, "3", Led)
 	s.filled(c, 1)
 	s.gets(c, q, "3", Shared)
+}
+
+// A drop that has to wait for another one does not take that one back.
+func TestDropsNeverGoBack(t *testing.T) {
+	t.Parallel()
+	n, err := newNear(&Config{NearBytes: 1 << 20, NearTTL: time.Minute})
+	require.NoError(t, err)
+	t.Cleanup(n.close)
+	q := question("7")
+	var dropping sync.WaitGroup
+	for range 200 {
+		n.mu.Lock()
+		dropping.Go(func() { n.drop(q.Space, q.Tags) }) // waits
+		runtime.Gosched()
+		at := time.Now() // of a look that reads what the next drop is about
+		n.mu.Unlock()
+		n.drop(q.Space, q.Tags)
+		dropping.Wait()
+		n.put(q, copied{value: "x", left: time.Minute, life: time.Minute, at: at})
+		_, ok := n.get(q.Space, q.Identity)
+		require.False(t, ok)
+	}
 }

@@ -113,9 +113,9 @@ func (n *near) drop(space string, tags []string) {
 	if n == nil || len(tags) == 0 {
 		return
 	}
-	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := time.Now() // in here: a drop that waits must not take back a later one
 	if now.Sub(n.purged) > n.ttl {
 		n.purged = now
 		for tag, at := range n.dropped { // copies that old have ended by themselves
@@ -139,7 +139,9 @@ func (n *near) clear() {
 	if n == nil {
 		return
 	}
+	n.mu.Lock()
 	n.floor.Store(int64(time.Since(n.born)))
+	n.mu.Unlock()
 	n.copies.InvalidateAll()
 }
 
