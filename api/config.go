@@ -36,6 +36,9 @@ type Config struct {
 	MinReplicas int
 	// CacheRedisURL says where the shared cache is, if not on the bus' Redis.
 	CacheRedisURL string
+	// CacheTimeout is how long the cache may take to answer; then a call does
+	// without. Defaults to 250 ms.
+	CacheTimeout time.Duration
 	// NearBytes bounds the copies of cached answers in this process; negative: none
 	// are kept. Defaults to 64 MiB.
 	NearBytes int64
@@ -60,6 +63,7 @@ func (c *Config) setDefaults() error {
 		{"read timeout", &c.ReadTimeout, 10 * time.Second},
 		{"write timeout", &c.WriteTimeout, 30 * time.Second},
 		{"idle timeout", &c.IdleTimeout, 2 * time.Minute},
+		{"cache timeout", &c.CacheTimeout, 250 * time.Millisecond},
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error

@@ -160,7 +160,7 @@ func (s *Server) openCache() (closeCache func(), err error) {
 			return nil, fmt.Errorf("the cache: %w", err)
 		}
 	}
-	s.cache, err = cache.New(conn.Redis(), cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Logger: s.log})
+	s.cache, err = cache.New(conn.Redis(), cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Timeout: s.cfg.CacheTimeout, Logger: s.log})
 	if err != nil {
 		return nil, fmt.Errorf("the cache: %w", err)
 	}

@@ -148,7 +148,7 @@ func TestACacheThatIsAwayCostsNoAnswer(t *testing.T) {
 	s := newStage(t, server.URL())
 	proxy := testsupport.StartProxy(t, server.Addr())
 	log, logs := testsupport.Logger(t)
-	cfg := Config{Logger: log, Timeout: 100 * time.Millisecond, Away: 10 * time.Millisecond}
+	cfg := Config{Logger: log, Timeout: 500 * time.Millisecond, Away: 10 * time.Millisecond}
 	rdb := s.client(proxy.URL())
 	c, err := New(rdb, cfg)
 	require.NoError(t, err)
@@ -158,8 +158,11 @@ func TestACacheThatIsAwayCostsNoAnswer(t *testing.T) {
 	t.Cleanup(inv.Close)
 
 	q := question("7")
-	s.gets(c, q, "1", Led)
-	s.filled(c, 1)
+	testsupport.Eventually(t, patience, "it is stored", func() bool {
+		_, err := c.Do(t.Context(), q, s.counted)
+		require.NoError(t, err)
+		return c.Stats().Stored > 0
+	})
 	for _, broken := range []func(bool){proxy.Refuse, proxy.Blackhole} {
 		broken(true)
 		proxy.Cut()

@@ -187,7 +187,7 @@ func (p *player) handle(ctx context.Context, n string, w work) (done, error) {
 }
 
 func (p *player) serve(ctx context.Context) error {
-	server, err := api.New(p.conn, api.Config{Logger: p.log})
+	server, err := api.New(p.conn, api.Config{Logger: p.log, CacheTimeout: 5 * time.Second})
 	if err != nil {
 		return err
 	}
