@@ -160,12 +160,14 @@ func (s *Server) openCache() (closeCache func(), err error) {
 			return nil, fmt.Errorf("the cache: %w", err)
 		}
 	}
-	s.cache, err = cache.New(conn.Redis(), cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Timeout: s.cfg.CacheTimeout, Logger: s.log})
+	rdb := conn.NewClient() // a slow cache takes no connection from the bus
+	s.cache, err = cache.New(rdb, cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Timeout: s.cfg.CacheTimeout, Logger: s.log})
 	if err != nil {
 		return nil, fmt.Errorf("the cache: %w", err)
 	}
 	return func() {
 		s.cache.Close()
+		_ = rdb.Close()
 		if conn != s.conn {
 			_ = conn.Close()
 		}

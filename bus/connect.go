@@ -99,6 +99,10 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 // Redis.
 func (c *Conn) Redis() redis.UniversalClient { return c.rdb }
 
+// NewClient opens another client to the same Redis, for what must not wait for
+// the bus' connections, nor the bus for its. Close it.
+func (c *Conn) NewClient() redis.UniversalClient { return c.newClient(0) }
+
 // Log is the logger of this connection.
 func (c *Conn) Log() *slog.Logger { return c.log }
 

@@ -107,9 +107,11 @@ func connectCache(conn *bus.Conn, cfg Config) (invalidator *cache.Invalidator, c
 			return nil, nil, fmt.Errorf("the cache: %w", err)
 		}
 	}
-	invalidator = cache.NewInvalidator(own.Redis(), cache.Config{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger}, cfg.OnCacheBehind)
+	rdb := own.NewClient() // a slow cache takes no connection from the bus
+	invalidator = cache.NewInvalidator(rdb, cache.Config{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger}, cfg.OnCacheBehind)
 	return invalidator, func() {
 		invalidator.Close()
+		_ = rdb.Close()
 		if own != conn {
 			_ = own.Close()
 		}
