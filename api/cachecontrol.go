@@ -37,11 +37,11 @@ func cacheControl(r *caching) string {
 
 // wants is what a caller says of copies (RFC 9111, section 5.2.1).
 type wants struct {
-	fresh      bool          // no-cache, max-age=0, Pragma: no-cache: none
-	onlyStored bool          // only-if-cached: nothing else
-	noStore    bool          // keep nothing of it: past the cache
-	bounded    bool          // no older one than maxAge
-	maxAge     time.Duration //
+	fresh      bool // no-cache, max-age=0, Pragma: no-cache: none
+	onlyStored bool // only-if-cached: nothing else
+	noStore    bool // keep nothing of it: past the cache
+	bounded    bool // no older one than maxAge
+	maxAge     time.Duration
 }
 
 func wantsOf(c *fiber.Ctx) wants {
