@@ -49,6 +49,8 @@ type Meta struct {
 	TraceParent string `json:"traceparent,omitempty"`
 	// Caller is the asker's identifier.
 	Caller string `json:"caller,omitempty"`
+	// Principal is who called the API; nil: nobody had to say.
+	Principal *Principal `json:"principal,omitempty"`
 }
 
 // ParseMeta reads the meta field; what it cannot read it leaves empty, since
