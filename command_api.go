@@ -16,6 +16,7 @@ import (
 // gatewayFlags are those of a gateway.
 type gatewayFlags struct {
 	cacheFlags
+	edgeFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
 	Auth         string        `default:"none" enum:"none" help:"How clients prove who they are: not at all; there is no other way yet."`
 	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
@@ -34,11 +35,15 @@ func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, er
 	if f.NearBytes == 0 {
 		f.NearBytes = -1
 	}
-	server, err := api.New(conn, api.Config{
+	cfg := api.Config{
 		CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
-	})
+	}
+	if err := f.apply(&cfg); err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	server, err := api.New(conn, cfg)
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}

@@ -104,7 +104,12 @@ func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		return nil, nil
 	case string, bool:
 		return value, nil
-	case map[string]any, []any:
+	case []any:
+		if flag.IsSlice() {
+			return value, nil
+		}
+		return nil, fmt.Errorf("config file %s: key %q wants one value", s.fileName, flag.Name)
+	case map[string]any:
 		return nil, fmt.Errorf("config file %s: key %q wants one value", s.fileName, flag.Name)
 	default:
 		return fmt.Sprint(value), nil

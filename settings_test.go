@@ -92,6 +92,26 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	assert.Contains(t, listens(t, nil, []string{"MAILROOM_CONFIG=" + file}), "256.0.0.1:3")
 }
 
+func TestListsOfSettings(t *testing.T) {
+	t.Parallel()
+	bad := func(args, env []string) string {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"dev", "--listen", "127.0.0.1:0"}, args...), env, &out, &out)
+		require.Error(t, err)
+		assert.Equal(t, exitUsage, exitCode(err))
+		return err.Error()
+	}
+	for name, told := range map[string]string{
+		"file":        bad([]string{"--config", config(t, "limit:\n  - 1/s per one\n  - 2/s per other\n")}, nil),
+		"environment": bad(nil, []string{"MAILROOM_LIMIT=1/s per one; 2/s per other"}),
+		"flags":       bad([]string{"--limit", "1/s per one", "--limit", "2/s per other"}, nil),
+	} {
+		assert.Contains(t, told, `"one"`, name)
+		assert.Contains(t, told, `"other"`, name+": all faults are told")
+	}
+	assert.Contains(t, bad([]string{"--config", config(t, "in-flight: [1, 2]\n")}, nil), "in-flight")
+}
+
 func TestBadSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -114,6 +134,13 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"worker's cache URL", []string{"worker", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
 		{"service", []string{"worker", "nobody"}, nil, `"nobody"`},
 		{"idle limit", []string{"worker", "--idle-limit", "soon"}, nil, "--idle-limit"},
+		{"limit", []string{"api", "--limit", "5/s per person"}, nil, "person"},
+		{"size limit", []string{"api", "--size-limit", "POST /a request=x"}, nil, "--size-limit"},
+		{"trusted proxy", []string{"api", "--trusted-proxy", "10.0.0/8"}, nil, "--trusted-proxy"},
+		{"origin", []string{"api", "--cors-origin", "app.example.com"}, nil, "app.example.com"},
+		{"half a certificate", []string{"api", "--tls-cert", "cert.pem"}, nil, "TLS"},
+		{"certificate", []string{"api", "--tls-cert", "/no/cert.pem", "--tls-key", "/no/key.pem"}, nil, "/no/cert.pem"},
+		{"in flight", []string{"api", "--in-flight", "0"}, nil, "--in-flight"},
 		{"auth", []string{"api", "--auth", "maybe"}, nil, "--auth"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

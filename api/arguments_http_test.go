@@ -94,7 +94,7 @@ func TestBodiesReachTheHandlerAsTheyAre(t *testing.T) {
 	assert.JSONEq(t, `{"name":"n","size":9007199254740993,"tags":["a"]}`, string(a.Result))
 	for _, body := range []string{
 		`{"n":9007199254740993,"f":1.0,"e":1e2,"big":123456789012345678901234567890}`,
-		`{"same":1,"same":2}`, `"text"`, `[1,2]`, `null`, `17`, `{"a":"\u0000\ud83c\udf89"}`,
+		`"text"`, `[1,2]`, `null`, `17`, `{"a":"\u0000\ud83c\udf89"}`,
 	} {
 		s.got(`{"id":5,"body":`+body+`}`, http.MethodPut, "/things/5", body)
 	}

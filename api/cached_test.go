@@ -166,7 +166,7 @@ func TestSharedErrorsSayWhichCallTheyAnswer(t *testing.T) {
 			assert.JSONEq(t, `{"big":9007199254740993}`, string(a.Error.Details))
 			assert.NotEmpty(t, a.Error.CorrelationID)
 			assert.Equal(t, "GET_MISSING", a.Error.Action)
-			assert.Empty(t, a.header.Get("Cache-Control"))
+			assert.Equal(t, "no-store", a.header.Get("Cache-Control"))
 		})
 	}
 	asking.Wait()

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -51,14 +50,26 @@ func (s *Server) handle(c *fiber.Ctx) error {
 		s.unrouted(c, &in, t, segments, allowed)
 		return nil
 	}
-	args, f := s.arguments(c, &in, r, params)
-	if f == nil {
-		f = s.serve(c, &in, r, args)
-	}
-	if f != nil {
+	if f := s.admitted(c, &in, r, params); f != nil {
 		s.refuse(c, &in, r, f)
 	}
 	return nil
+}
+
+// admitted lets a call through that is within its limits, and serves it.
+func (s *Server) admitted(c *fiber.Ctx, in *call, r *route, params []string) *failure {
+	if f := s.limited(c, in, r); f != nil {
+		return f
+	}
+	args, f := s.arguments(c, in, r, params)
+	if f != nil {
+		return f
+	}
+	if !s.bulkhead.enter(r.service) {
+		return crowded(r.service)
+	}
+	defer s.bulkhead.leave(r.service)
+	return s.serve(c, in, r, args)
 }
 
 func copyCall(c *fiber.Ctx) call {
@@ -210,13 +221,9 @@ func checkObject(body string, o *object) (string, []problem, *failure) {
 	if !utf8.ValidString(body) {
 		return "", []problem{{Field: "body", Problem: "not UTF-8"}}, nil
 	}
-	var value any
-	if err := json.Unmarshal([]byte(body), &value); err != nil {
-		what := "malformed JSON: " + err.Error()
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			what = "out of range: " + wrong.Value // a number that no float64 can hold
-		}
-		return "", []problem{{Field: "body", Problem: what}}, nil
+	value, wrong := readJSON(body)
+	if wrong != nil {
+		return "", []problem{*wrong}, nil
 	}
 	if o != nil {
 		problems := o.checkBody(value)
@@ -259,6 +266,9 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		return s.accept(c, in, r, &ask, prefer)
 	}
 	reply, err := s.client.Do(s.calls, &ask)
+	if err == nil {
+		err = s.fits(in, r, &reply)
+	}
 	if err != nil {
 		late := errors.Is(err, bus.ErrTimeout) && !errors.Is(err, bus.ErrNotReplicated) || errors.Is(err, bus.ErrExpired)
 		if prefer.given() && late {
@@ -284,6 +294,9 @@ func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.As
 		return bus.Reply{}, noWorker(r)
 	}
 	reply, err := s.client.Do(ctx, ask)
+	if err == nil {
+		err = s.fits(in, r, &reply)
+	}
 	if err != nil {
 		return bus.Reply{}, s.explain(in, r, err)
 	}
@@ -345,46 +358,4 @@ func (in *call) outcomeAt(r *route) string {
 		return ""
 	}
 	return bus.Location(r.service, in.id.String())
-}
-
-// explain turns an error of the bus into the gateway's answer.
-func (s *Server) explain(in *call, r *route, err error) *failure {
-	location := in.outcomeAt(r)
-	var full *bus.OverloadedError
-	switch {
-	case errors.As(err, &full):
-		message := "too many requests wait for " + r.service
-		switch {
-		case full.Waiting == 0:
-			message = "there is no room for more requests"
-		case full.Late:
-			message = "so many requests wait for " + r.service + " that this one could not be answered in time"
-		}
-		return &failure{code: codeOverloaded, message: message, retryAfter: full.RetryAfter}
-	case errors.Is(err, bus.ErrNotReplicated):
-		return &failure{code: codeTimeout, message: "the outcome is not safely stored yet", location: location}
-	case errors.Is(err, bus.ErrTimeout), errors.Is(err, bus.ErrExpired):
-		return &failure{code: codeTimeout, message: r.service + " did not answer in time", location: location}
-	case errors.Is(err, bus.ErrUnavailable):
-		// The loss of Redis has been logged where it was noticed.
-		s.log.Debug("a request could not be sent", "service", r.service, "request", in.id, "error", err)
-		return unavailable("Redis is not reachable")
-	case errors.Is(err, bus.ErrDead):
-		return &failure{
-			code: codeInternal, message: "the request was given up", location: location,
-			details: map[string]string{"state": bus.StateDead},
-		}
-	case errors.Is(err, bus.ErrCancelled):
-		return &failure{
-			code: codeConflict, message: "the request was cancelled", location: location,
-			details: map[string]string{"state": bus.StateCancelled},
-		}
-	case errors.Is(err, bus.ErrKeyReused):
-		return fail(codeKeyReused, "another request was sent with this Idempotency-Key")
-	case errors.Is(err, context.Canceled), errors.Is(err, bus.ErrClosed):
-		return &failure{code: codeUnavailable, message: "the gateway is stopping", retryAfter: time.Second, location: location}
-	default:
-		s.log.Error("a call failed", "service", r.service, "action", r.action.Name, "request", in.id, "error", err)
-		return fail(codeInternal, "internal error")
-	}
 }

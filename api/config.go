@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -42,6 +43,21 @@ type Config struct {
 	// NearBytes bounds the copies of cached answers in this process; negative: none
 	// are kept. Defaults to 64 MiB.
 	NearBytes int64
+	// InFlight is how many calls of one service may be in flight at this gateway before
+	// more are refused. Defaults to 4096.
+	InFlight int64
+	// Limits say how often calls may come. Defaults to none.
+	Limits []LimitRule
+	// Sizes bound what goes through single routes. Defaults to none.
+	Sizes []SizeRule
+	// CORS lets pages of other origins call. Defaults to none.
+	CORS CORS
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
+	// Defaults to none.
+	TrustedProxies []netip.Prefix
+	// TLSCert and TLSKey are PEM files; with them the gateway serves HTTPS. They are
+	// read again when they change.
+	TLSCert, TLSKey string
 	// HideWorker leaves out the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool
@@ -85,6 +101,19 @@ func (c *Config) setDefaults() error {
 	}
 	if c.MailboxLimit < 0 {
 		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 4096
+	}
+	if c.InFlight < 0 {
+		errs = append(errs, fmt.Errorf("in flight %d is negative", c.InFlight))
+	}
+	if c.CORS.MaxAge == 0 {
+		c.CORS.MaxAge = 10 * time.Minute
+	}
+	errs = append(errs, c.CORS.check())
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, errors.New("a TLS certificate and its key belong together: one of the two is missing"))
 	}
 	if c.MinReplicas < 0 {
 		errs = append(errs, fmt.Errorf("min replicas %d is negative", c.MinReplicas))

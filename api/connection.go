@@ -1,17 +1,23 @@
 package api
 
 import (
+	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // connection is one that a client has open.
 type connection struct {
 	net.Conn
-	idle  atomic.Int64 // unix ns since when, between an answer and the first byte of the next request; else 0
-	read  deadline
-	write deadline
+	socket  net.Conn     // beneath TLS, or the same
+	idle    atomic.Int64 // unix ns since when, between an answer and the first byte of the next request; else 0
+	read    deadline
+	write   deadline
+	refused atomic.Bool // it ends although its client may still be sending
 }
 
 // deadline is set when it is first needed, and not again when it is much the
@@ -74,6 +80,9 @@ func (c *connection) Read(p []byte) (int, error) {
 	if err := c.read.need(c.Conn.SetReadDeadline); err != nil {
 		return 0, err
 	}
+	// Who has just been answered asks again soon: others go first, and one read
+	// finds what it sends, instead of one that finds nothing, a wait and another.
+	runtime.Gosched()
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.idle.Store(0)
@@ -87,4 +96,28 @@ func (c *connection) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// How long, and for how much, a client that was refused may go on sending.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+// refuseRest marks the connection of a call that was refused before all of it was read.
+func refuseRest(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*connection); ok {
+		c.refused.Store(true)
+	}
+}
+
+// Close closes. After a refusal what the client still sends is read first, for a
+// moment, and thrown away: closing a socket with something unread in it resets
+// the connection, and the client would lose the answer (RFC 9112, section 9.6).
+func (c *connection) Close() error {
+	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && c.refused.Swap(false) && half.CloseWrite() == nil {
+		_ = c.socket.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.socket, lingerBytes)
+	}
+	return c.Conn.Close()
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type connections struct {
 type listener struct {
 	net.Listener
 	taken  *connections
+	secure *tls.Config // nil: plain HTTP
 	ending atomic.Bool
 }
 
@@ -42,7 +44,10 @@ func (l *listener) Accept() (net.Conn, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	c := &connection{Conn: conn}
+	c := &connection{Conn: conn, socket: conn}
+	if l.secure != nil {
+		c.Conn = tls.Server(conn, l.secure)
+	}
 	l.taken.mu.Lock()
 	defer l.taken.mu.Unlock()
 	l.taken.open[c] = struct{}{}
@@ -88,7 +93,7 @@ func (t *connections) closeIdle(since time.Time) int {
 	}
 	for c := range t.open {
 		// In this order: what is read by now is no longer idle.
-		if idle(c) && !unread(c.Conn) && idle(c) {
+		if idle(c) && !unread(c.socket) && idle(c) {
 			_ = c.Close() // its reader notices, and has it taken off the list
 		}
 	}

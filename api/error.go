@@ -19,6 +19,7 @@ const (
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
 	codeKeyReused        = "IDEMPOTENCY_KEY_REUSED"
 	codeHeadersTooLarge  = "HEADERS_TOO_LARGE"
+	codeRateLimited      = "RATE_LIMITED"
 	codeInternal         = bus.CodeInternal
 	codeNotSupported     = bus.CodeNotSupported
 	codeUnavailable      = "UNAVAILABLE"
@@ -47,6 +48,8 @@ func statusOf(code string) int {
 		return http.StatusUnprocessableEntity
 	case codeHeadersTooLarge:
 		return http.StatusRequestHeaderFieldsTooLarge
+	case codeRateLimited:
+		return http.StatusTooManyRequests
 	case codeNotSupported:
 		return http.StatusNotImplemented
 	case codeUnavailable, codeOverloaded:

@@ -172,8 +172,8 @@ func writeFailure(res *fasthttp.Response, f *failure, e bus.Error) {
 	}
 }
 
-func (s *Server) tooLarge() *failure {
-	f := fail(codePayloadTooLarge, "the body is over "+strconv.Itoa(s.cfg.BodyLimit)+" bytes")
+func tooLarge(limit int) *failure {
+	f := fail(codePayloadTooLarge, "the body is over "+strconv.Itoa(limit)+" bytes")
 	f.closeAfter = true
 	return f
 }
@@ -186,7 +186,7 @@ func (s *Server) onError(c *fiber.Ctx, err error) error {
 		case http.StatusRequestHeaderFieldsTooLarge:
 			f = fail(codeHeadersTooLarge, "the headers are over "+strconv.Itoa(s.cfg.HeaderLimit)+" bytes")
 		case http.StatusRequestEntityTooLarge:
-			f = s.tooLarge()
+			f = tooLarge(s.bodyLimit(&c.Request().Header))
 		case http.StatusRequestTimeout, http.StatusBadGateway:
 			f = fail(codeRequestTimeout, "the request came too slowly")
 		case http.StatusMethodNotAllowed:
@@ -195,9 +195,11 @@ func (s *Server) onError(c *fiber.Ctx, err error) error {
 			f = fail(codeBadRequest, "not a valid HTTP request")
 		}
 		f.closeAfter = true
+		refuseRest(c.Context())
 	} else {
 		s.log.Error("a call failed at the edge", "error", err)
 	}
 	writeFailure(c.Response(), f, bus.Error{RequestID: requestIDOf(&c.Request().Header)})
+	s.guard(c.Response())
 	return nil
 }

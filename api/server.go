@@ -14,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -28,6 +29,12 @@ type Server struct {
 	registry *bus.Registry
 	app      *fiber.App
 	table    atomic.Pointer[table]
+
+	certificate *certificate // nil: plain HTTP
+	limiter     *limits.Limiter
+	bulkhead    bulkhead
+	sizes       map[string]*SizeRule // by route
+
 	draining atomic.Bool
 	watchers atomic.Int64    // who waits for the end of a request that is under way
 	calls    context.Context //nolint:containedctx // ends with the last call; Fiber's handlers have no other way to see it
@@ -39,9 +46,18 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s := &Server{conn: conn, cfg: cfg, log: cfg.Logger}
+	s := &Server{conn: conn, cfg: cfg, log: cfg.Logger, bulkhead: bulkhead{most: cfg.InFlight}, sizes: make(map[string]*SizeRule)}
 	if s.log == nil {
 		s.log = conn.Log()
+	}
+	for i := range cfg.Sizes {
+		s.sizes[cfg.Sizes[i].Route] = &cfg.Sizes[i]
+	}
+	if cfg.TLSCert != "" {
+		var err error
+		if s.certificate, err = newCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
 	}
 	s.table.Store(buildTable(bus.Snapshot{}, s.log))
 	s.registry = bus.NewRegistry(conn, func(services bus.Snapshot) {
@@ -53,25 +69,38 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		ErrorHandler: s.onError,
 	})
+	if len(cfg.CORS.Origins) > 0 {
+		s.app.Use(cfg.CORS.handler())
+	}
 	s.app.Use(s.handle)
 	server := s.app.Server()
 	server.CloseOnShutdown = true
 	server.NoDefaultServerHeader = true
 	server.ExpectHandler = s.expect
+	if len(s.sizes) > 0 {
+		server.HeaderReceived = s.sized
+	}
 	next := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		defer s.recovered(ctx)
-		if f := refuseHostile(ctx); f != nil {
-			ctx.Response.SetConnectionClose()
-			writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
-			return
-		}
-		next(ctx)
-		if s.draining.Load() {
-			ctx.Response.SetConnectionClose()
-		}
+		s.edge(ctx, next)
+		s.guard(&ctx.Response)
 	}
 	return s, nil
+}
+
+// edge lets a request in, unless it is none that an honest client sends.
+func (s *Server) edge(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler) {
+	if f := refuseHostile(ctx); f != nil {
+		ctx.Response.SetConnectionClose()
+		refuseRest(ctx)
+		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+		return
+	}
+	next(ctx)
+	if s.draining.Load() {
+		ctx.Response.SetConnectionClose()
+	}
 }
 
 // recovered answers a call whose handling panicked: a fault of ours, which
@@ -83,6 +112,7 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 		f := fail(codeInternal, "internal error")
 		f.closeAfter = true
 		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+		s.guard(&ctx.Response)
 	}
 }
 
@@ -90,11 +120,14 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 // (https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1).
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	h := &ctx.Request.Header
-	if h.ContentLength() <= s.cfg.BodyLimit {
+	limit := s.bodyLimit(h)
+	if h.ContentLength() <= limit {
 		return fasthttp.StatusContinue
 	}
-	f := s.tooLarge()
+	f := tooLarge(limit)
+	refuseRest(ctx)
 	writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(h)})
+	s.guard(&ctx.Response)
 	return statusOf(f.code)
 }
 
@@ -116,6 +149,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	defer closeCache()
+	closeLimits, err := s.openLimits()
+	if err != nil {
+		return err
+	}
+	defer closeLimits()
 	var background sync.WaitGroup
 	defer background.Wait()
 	looking, stopLooking := context.WithCancel(calls)
@@ -125,6 +163,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	open := &connections{open: make(map[*connection]struct{})}
 	s.app.Server().ConnState = open.changed
 	taking := &listener{Listener: ln, taken: open}
+	if s.certificate != nil {
+		taking.secure = s.certificate.config()
+	}
 	failed := make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(taking) })
 	select {

@@ -30,6 +30,7 @@ type stage struct {
 	ctx    context.Context //nolint:containedctx // it lasts as long as the test
 	url    string          // of Redis, for workers and for looking
 	conn   *bus.Conn
+	scheme string // http:// unless it serves HTTPS
 	addr   string // of the gateway
 	client *http.Client
 	logs   *testsupport.Logs
@@ -62,7 +63,7 @@ func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *sta
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*patience)
 	t.Cleanup(cancel)
-	s := &stage{t: t, ctx: ctx, url: url}
+	s := &stage{t: t, ctx: ctx, url: url, scheme: "http://"}
 	s.conn = s.connect(url)
 	if own == "" {
 		own = url
@@ -193,7 +194,7 @@ func (s *stage) request(method, path, body string, headers ...string) *http.Requ
 	if body != "" {
 		reader = strings.NewReader(body)
 	}
-	r, err := http.NewRequestWithContext(s.ctx, method, "http://"+s.addr+path, reader)
+	r, err := http.NewRequestWithContext(s.ctx, method, s.scheme+s.addr+path, reader)
 	require.NoError(s.t, err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")

@@ -28,6 +28,7 @@ type node struct {
 // route is one method at one path.
 type route struct {
 	service   string
+	pattern   string // as the service declares it
 	action    *bus.Action
 	arguments *arguments
 	object    string   // bus.InBody or bus.InQuery: where the last argument is
@@ -65,7 +66,7 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 	if path != "/"+service && !strings.HasPrefix(path, "/"+service+"/") {
 		return fmt.Errorf("path %q does not begin with /%s", path, service)
 	}
-	r := &route{service: service, action: action, object: bus.InBody, caching: newCaching(action)}
+	r := &route{service: service, pattern: pattern, action: action, object: bus.InBody, caching: newCaching(action)}
 	if method == http.MethodGet || method == http.MethodDelete {
 		r.object = bus.InQuery
 	}

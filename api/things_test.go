@@ -125,3 +125,30 @@ func addWrites(things *workers.Service) {
 		return workers.Attempt(ctx), nil
 	}, workers.Route("POST /things/retry"))
 }
+
+// quick is a second service.
+func (s *stage) quick() *workers.Service {
+	quick := workers.NewService("quick")
+	workers.Handle0(quick, "COUNT", func(context.Context) (int, error) { return 7, nil }, workers.Route("GET /quick/count"))
+	return quick
+}
+
+// hold starts a service whose runs say that they have begun, and end when they may.
+func (s *stage) hold() (entered <-chan struct{}, release chan struct{}) {
+	s.t.Helper()
+	began, release := make(chan struct{}, 100), make(chan struct{})
+	slow := workers.NewService("slow")
+	workers.Handle0(slow, "HOLD", func(ctx context.Context) (string, error) {
+		began <- struct{}{}
+		select {
+		case <-release:
+			return "held", nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}, workers.Route("POST /slow/hold"))
+	workers.Handle0(slow, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /slow/ready"))
+	s.work(slow)
+	s.awaitRoute("/slow/ready")
+	return began, release
+}

@@ -147,8 +147,14 @@ func (c *Client) Close() {
 // then the envelope says so, and Do returns no error. Errors of Do itself are
 // those of this package: ErrUnavailable, ErrOverloaded (not accepted), ErrTimeout
 // (unknown, ask again under the same ID), ErrNotReplicated, ErrExpired,
-// ErrCancelled, ErrDead, ErrKeyReused.
+// ErrCancelled, ErrDead, ErrKeyReused. What is Safe and could not be sent is tried
+// again, for a moment and within its Timeout.
 func (c *Client) Do(ctx context.Context, ask *Ask) (Reply, error) {
+	return tryAgain(ctx, ask, c.once)
+}
+
+// once asks once.
+func (c *Client) once(ctx context.Context, ask *Ask) (Reply, error) {
 	channel, err := c.listen(ctx, ask.Service)
 	if err != nil {
 		return Reply{}, err

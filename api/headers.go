@@ -1,0 +1,92 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/cors"
+	"github.com/valyala/fasthttp"
+)
+
+// strictTransport tells browsers to come by TLS alone from now on, for a year (RFC 6797).
+const strictTransport = "max-age=31536000"
+
+// guard adds the headers that keep an answer from being taken for what it is not:
+// it is no page, and nobody keeps it unless its action says so.
+func (s *Server) guard(res *fasthttp.Response) {
+	setHeader(res, fiber.HeaderXContentTypeOptions, "nosniff")
+	setHeader(res, fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	if len(res.Header.Peek(fiber.HeaderCacheControl)) == 0 {
+		setHeader(res, fiber.HeaderCacheControl, "no-store")
+	}
+	if s.certificate != nil {
+		setHeader(res, fiber.HeaderStrictTransportSecurity, strictTransport)
+	}
+}
+
+// CORS lets pages of other origins call (https://fetch.spec.whatwg.org/#http-cors-protocol).
+type CORS struct {
+	// Origins may call: "https://app.example.com", "https://*.example.com", or "*" for
+	// all. Defaults to none.
+	Origins []string
+	// Credentials lets browsers send cookies and client certificates along; not with
+	// "*". API keys and tokens in headers do not need it.
+	Credentials bool
+	// MaxAge is how long a browser may remember what is allowed. Defaults to 10 min.
+	MaxAge time.Duration
+}
+
+func (c *CORS) check() error {
+	var errs []error
+	for _, origin := range c.Origins {
+		if origin == "*" {
+			if c.Credentials || len(c.Origins) > 1 {
+				errs = append(errs, errors.New(`CORS origin "*" stands alone and without credentials`))
+			}
+			continue
+		}
+		u, err := url.Parse(strings.Replace(origin, "://*.", "://", 1))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.String() != u.Scheme+"://"+u.Host || strings.ContainsAny(u.Host, "*,@ ") {
+			errs = append(errs, fmt.Errorf("CORS origin %q: want scheme and host, such as https://app.example.com", origin))
+		}
+	}
+	if c.MaxAge < 0 {
+		errs = append(errs, fmt.Errorf("CORS max age %v is negative", c.MaxAge))
+	}
+	if c.Credentials && len(c.Origins) == 0 {
+		errs = append(errs, errors.New("CORS credentials without origins"))
+	}
+	return errors.Join(errs...)
+}
+
+// handler answers preflights, and says in other answers which origins may read them.
+func (c *CORS) handler() fiber.Handler {
+	answer := c.answer()
+	return func(ctx *fiber.Ctx) error {
+		if ctx.Method() == fiber.MethodOptions { // which may get no further
+			ctx.Set(headerRequestID, requestIDOf(&ctx.Request().Header))
+		}
+		return answer(ctx)
+	}
+}
+
+func (c *CORS) answer() fiber.Handler {
+	return cors.New(cors.Config{
+		AllowOrigins:     strings.Join(c.Origins, ","),
+		AllowCredentials: c.Credentials,
+		AllowMethods:     "GET,HEAD,POST,PUT,PATCH,DELETE",
+		AllowHeaders: strings.Join([]string{
+			fiber.HeaderAuthorization, "X-API-Key", fiber.HeaderContentType, fiber.HeaderCacheControl, fiber.HeaderIfNoneMatch,
+			headerRequestID, headerIdempotencyKey, "Prefer", "Last-Event-ID", "traceparent",
+		}, ","),
+		ExposeHeaders: strings.Join([]string{
+			headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, "Cache-Status",
+			"Idempotency-Replayed", "Preference-Applied", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate,
+		}, ","),
+		MaxAge: int(c.MaxAge / time.Second),
+	})
+}

@@ -1,0 +1,131 @@
+package api_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/api"
+)
+
+func limitTo(rules ...string) func(*api.Config) {
+	return func(c *api.Config) {
+		for _, text := range rules {
+			rule, err := api.ParseLimit(text)
+			if err != nil {
+				panic(err) //nolint:forbidigo // the test is wrong
+			}
+			c.Limits = append(c.Limits, rule)
+		}
+	}
+}
+
+func TestLimitsCountOverGateways(t *testing.T) {
+	t.Parallel()
+	limit := limitTo("3/h per address on GET /things/:id")
+	s := newStage(t, limit)
+	other := startGateway(t, s.url, "", limit)
+	other.awaitRoute("/things/count")
+	for left := range 3 {
+		a := []*stage{s, other}[left%2].got(`{"id":5}`, http.MethodGet, "/things/5", "")
+		assert.Equal(t, `"address";q=3;w=3600`, a.header.Get("RateLimit-Policy"))
+		assert.Regexp(t, `^"address";r=`+strconv.Itoa(2-left)+`;t=\d+$`, a.header.Get("RateLimit"))
+	}
+	s.runs.Store(0)
+	for _, gateway := range []*stage{s, other} {
+		a := gateway.refused(http.StatusTooManyRequests, "RATE_LIMITED", http.MethodGet, "/things/6", "")
+		after, err := strconv.Atoi(a.header.Get("Retry-After"))
+		require.NoError(t, err)
+		assert.InDelta(t, 1200, after, 60)
+		assert.Regexp(t, `^"address";r=0;t=\d+$`, a.header.Get("RateLimit"))
+		assert.Contains(t, a.Error.Message, "3/h per address")
+	}
+	s.untouched()
+	a := s.got(`3`, http.MethodGet, "/things/count", "")
+	assert.Empty(t, a.header.Get("RateLimit"), "another route")
+	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/readyz", "").status)
+}
+
+func TestLimitsOfRoutesAndTheTightest(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, limitTo("1000/h per route", "2/h per route on DELETE /things/:id burst 1"))
+	a := s.got(`3`, http.MethodGet, "/things/count", "")
+	assert.Regexp(t, `^"route";r=\d+;t=`, a.header.Get("RateLimit"))
+	a = s.got(`{"id":4}`, http.MethodDelete, "/things/4", "")
+	assert.Equal(t, `"route";q=1;w=1800`, a.header.Get("RateLimit-Policy"), "the one with the least left")
+	s.refused(429, "RATE_LIMITED", http.MethodDelete, "/things/4", "")
+	s.got(`3`, http.MethodGet, "/things/count", "")
+}
+
+// A Redis that does not count costs no answer, and the limits go on within each gateway.
+func TestLimitsWithoutTheirRedis(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, limitTo("2/h per address on GET /things/:id"))
+	// What redis_rate needs is away: its script finds a key of another kind.
+	require.NoError(t, s.conn.Redis().LPush(s.ctx, "rate:mailroom:limit:2/h per address on GET /things/:id:127.0.0.1", "x").Err())
+	s.got(`{"id":5}`, http.MethodGet, "/things/5", "")
+	s.got(`{"id":5}`, http.MethodGet, "/things/5", "")
+	s.refused(429, "RATE_LIMITED", http.MethodGet, "/things/5", "")
+	s.logs.Wait(t, "each gateway counts for itself")
+}
+
+func TestLimitRules(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"100/s per principal", "5/m per address on POST /users", "5/m per tenant on POST /users burst 2", "1/h per key burst 9", "3/10s per route",
+	} {
+		_, err := api.ParseLimit(text)
+		require.NoError(t, err, text)
+	}
+	for text, says := range map[string]string{
+		"":                                "want",
+		"100/s":                           "want",
+		"100/s for principal":             "want",
+		"fast per principal":              "rate",
+		"5/s per person":                  "person",
+		"5/s per key burst":               "burst",
+		"5/s per key burst 0":             "burst",
+		"5/s per key on /users":           "on /users",
+		"5/s per key on GET users":        "on GET users",
+		"5/s per key on GET /a on GET /b": "on GET /b",
+		"5/s per key and some more":       "and some more",
+	} {
+		_, err := api.ParseLimit(text)
+		assert.ErrorContains(t, err, says, text)
+	}
+}
+
+func TestAddressesBehindProxies(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, limitTo("1/h per address on GET /things/:id"), func(c *api.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	from := func(status int, forwarded ...string) {
+		t.Helper()
+		r := s.request(http.MethodGet, "/things/5", "")
+		r.Header["X-Forwarded-For"] = forwarded
+		a, err := s.send(r)
+		require.NoError(t, err)
+		assert.Equal(t, status, a.status, forwarded)
+	}
+	from(200, "203.0.113.7")
+	from(429, "203.0.113.7")
+	from(429, "198.51.100.1, 203.0.113.7", "10.0.0.9") // what the caller made up counts for nothing
+	from(200, "203.0.113.8, 10.1.1.1, 10.0.0.9")
+	from(429, "203.0.113.8")
+	from(200, "2001:db8:1:2::1")
+	from(429, "2001:db8:1:2:ffff::9") // whoever has one address there has all
+	from(200, "2001:db8:1:3::1")
+	from(200, "unknown, 10.0.0.9") // not what a proxy of ours writes: the proxy's own
+	from(429, "unknown, 10.0.0.9")
+	from(200) // no header: the connection's
+	from(429, "")
+
+	alone := newStage(t, limitTo("1/h per address on GET /things/:id"))
+	alone.got(`{"id":5}`, http.MethodGet, "/things/5", "", "X-Forwarded-For: 203.0.113.7")
+	alone.refused(429, "RATE_LIMITED", http.MethodGet, "/things/5", "", "X-Forwarded-For: 203.0.113.8")
+}

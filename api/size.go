@@ -1,0 +1,105 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// SizeRule bounds what goes through one route.
+type SizeRule struct {
+	// Route is "METHOD /path/:parameter", as a service declares it.
+	Route string
+	// Request is the largest body, in bytes, above or below Config.BodyLimit;
+	// Response the largest envelope. 0: as everywhere.
+	Request, Response int
+}
+
+// ParseSize reads "METHOD /path [request=SIZE] [response=SIZE]", sizes in bytes or
+// with KiB or MiB behind them.
+func ParseSize(text string) (SizeRule, error) {
+	fault := func(why error) (SizeRule, error) { return SizeRule{}, fmt.Errorf("size limit %q: %w", text, why) }
+	words := strings.Fields(text)
+	if len(words) < 3 || !strings.HasPrefix(words[1], "/") {
+		return fault(errors.New(`want "METHOD /path request=SIZE response=SIZE", or one of the two`))
+	}
+	r := SizeRule{Route: words[0] + " " + words[1]}
+	for _, word := range words[2:] {
+		name, value, _ := strings.Cut(word, "=")
+		size, err := parseSize(value)
+		if err != nil {
+			return fault(err)
+		}
+		switch name {
+		case "request":
+			r.Request = size
+		case "response":
+			r.Response = size
+		default:
+			return fault(fmt.Errorf("%q is neither request nor response", name))
+		}
+	}
+	return r, nil
+}
+
+func parseSize(text string) (int, error) {
+	number, unit := text, 1
+	for name, size := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
+		if before, found := strings.CutSuffix(text, name); found {
+			number, unit = before, size
+		}
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || n > 1<<30/unit {
+		return 0, fmt.Errorf("size %q: want a number of bytes, KiB or MiB, up to 1 GiB", text)
+	}
+	return n * unit, nil
+}
+
+// sizesOf are the bounds of a route; nil: none of its own.
+func (s *Server) sizesOf(r *route) *SizeRule {
+	if r == nil {
+		return nil
+	}
+	return s.sizes[r.pattern]
+}
+
+// sized is called when the headers of a request have been read, before its body.
+func (s *Server) sized(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	return fasthttp.RequestConfig{MaxRequestBodySize: s.bodyLimit(h)}
+}
+
+// bodyLimit is how long the body of a request may be.
+func (s *Server) bodyLimit(h *fasthttp.RequestHeader) int {
+	if len(s.sizes) == 0 {
+		return s.cfg.BodyLimit
+	}
+	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	if segments, ok := split(path); ok {
+		r, _, _ := s.table.Load().match(string(h.Method()), segments, nil)
+		if own := s.sizesOf(r); own != nil && own.Request > 0 {
+			return own.Request
+		}
+	}
+	return s.cfg.BodyLimit
+}
+
+// errTooLong says that an answer is longer than its route may give.
+var errTooLong = errors.New("the answer is too long")
+
+// fits reports an answer that is longer than its route may give. It has been
+// made all the same.
+func (s *Server) fits(in *call, r *route, reply *bus.Reply) error {
+	own := s.sizesOf(r)
+	if own == nil || own.Response == 0 || len(reply.Envelope) <= own.Response {
+		return nil
+	}
+	s.log.Error("an answer is larger than its route may give", "service", r.service, "action", r.action.Name,
+		"request", in.id, "bytes", len(reply.Envelope), "limit", own.Response)
+	return errTooLong
+}
