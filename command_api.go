@@ -16,8 +16,8 @@ import (
 // gatewayFlags are those of a gateway.
 type gatewayFlags struct {
 	cacheFlags
+	authFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
-	Auth         string        `default:"none" enum:"none" help:"How clients prove who they are: not at all; there is no other way yet."`
 	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
 	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
 	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
@@ -35,7 +35,7 @@ func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, er
 		f.NearBytes = -1
 	}
 	server, err := api.New(conn, api.Config{
-		CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
+		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	})
@@ -61,6 +61,9 @@ type apiCommand struct {
 
 // Run serves until the context ends.
 func (c *apiCommand) Run(ctx context.Context, p *program) error {
+	if c.Auth == "" {
+		return errNoAuth()
+	}
 	log := c.logger(p)
 	conn, err := c.connect(c.Redis, log)
 	if err != nil {
@@ -75,7 +78,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", c.Auth)
+	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
 	// It serves /healthz while Redis is still away. A Redis that refuses it ends it.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ln) })

@@ -76,7 +76,7 @@ func config(t *testing.T, text string) string {
 func listens(t *testing.T, args, env []string) string {
 	t.Helper()
 	var out bytes.Buffer
-	err := run(t.Context(), append([]string{"api"}, args...), env, &out, &out)
+	err := run(t.Context(), append([]string{"api", "--auth", "none"}, args...), env, &out, &out)
 	require.Error(t, err)
 	return err.Error()
 }
@@ -102,15 +102,15 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	}{
 		{"flag", []string{"api", "--lisen", "x"}, nil, "--lisen"},
 		{"command", []string{"sevices"}, nil, "sevices"},
-		{"value", []string{"api", "--body-limit", "many"}, nil, "--body-limit"},
-		{"value out of range", []string{"api", "--listen", "127.0.0.1:0", "--body-limit=-1"}, nil, "body limit"},
+		{"value", []string{"api", "--auth", "none", "--body-limit", "many"}, nil, "--body-limit"},
+		{"value out of range", []string{"api", "--auth", "none", "--listen", "127.0.0.1:0", "--body-limit=-1"}, nil, "body limit"},
 		{"variable's value", []string{"api"}, []string{"MAILROOM_LOG_LEVEL=loud"}, "--log-level"},
 		{"key", []string{"worker", "--config", config(t, "conccurrency: 3\n")}, nil, "conccurrency"},
 		{"nested key", []string{"api", "--config", config(t, "listen:\n  port: 3\n")}, nil, "listen"},
 		{"file", []string{"api", "--config", "/does/not/exist.yaml"}, nil, "/does/not/exist.yaml"},
 		{"YAML", []string{"api", "--config", config(t, "listen: [\n")}, nil, "mailroom.yaml"},
-		{"Redis URL", []string{"api", "--redis", "http://u:secret@h"}, nil, "unknown scheme"},
-		{"gateway's cache URL", []string{"api", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
+		{"Redis URL", []string{"api", "--auth", "none", "--redis", "http://u:secret@h"}, nil, "unknown scheme"},
+		{"gateway's cache URL", []string{"api", "--auth", "none", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
 		{"worker's cache URL", []string{"worker", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
 		{"service", []string{"worker", "nobody"}, nil, `"nobody"`},
 		{"idle limit", []string{"worker", "--idle-limit", "soon"}, nil, "--idle-limit"},
@@ -157,7 +157,7 @@ func TestRefusingRedisEndsTheProgram(t *testing.T) {
 		"eviction":       {evicting.URL(), "maxmemory-policy"},
 		"wrong password": {"redis://:wrong@" + locked.Addr(), "WRONGPASS"},
 	} {
-		for _, args := range [][]string{{"api", "--listen", "127.0.0.1:0"}, {"worker", "users"}} {
+		for _, args := range [][]string{{"api", "--auth", "none", "--listen", "127.0.0.1:0"}, {"worker", "users"}} {
 			t.Run(name+" "+args[0], func(t *testing.T) {
 				t.Parallel()
 				var out lockedBuffer
@@ -174,7 +174,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	t.Parallel()
 	address := testsupport.FreeAddr(t)
 	redis := testsupport.FreeAddr(t)
-	p := start(t, "api", "--redis", "redis://"+redis, "--listen", address)
+	p := start(t, "api", "--auth", "none", "--redis", "redis://"+redis, "--listen", address)
 	client := newHTTPClient(t)
 	testsupport.Eventually(t, 10*time.Second, "it is up", func() bool {
 		res, err := client.Get("http://" + address + "/healthz") //nolint:noctx // bounded by the client's timeout

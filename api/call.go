@@ -30,13 +30,21 @@ type call struct {
 	ownID     bool      // the caller gave that name, it is not the correlation ID
 	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
 	trace     string
-	principal string // who calls; empty: nobody has to say
+	principal *bus.Principal // who calls; nil: nobody has to say
 	began     time.Time
 }
 
 // handle conducts one call.
 func (s *Server) handle(c *fiber.Ctx) error {
 	in := copyCall(c)
+	if s.probed(c, &in) {
+		return nil
+	}
+	// Before anything else is told, also that there is no such route.
+	if f := s.authenticate(c, &in); f != nil {
+		s.refuse(c, &in, nil, f)
+		return nil
+	}
 	if s.own(c, &in) {
 		return nil
 	}
@@ -51,14 +59,23 @@ func (s *Server) handle(c *fiber.Ctx) error {
 		s.unrouted(c, &in, t, segments, allowed)
 		return nil
 	}
-	args, f := s.arguments(c, &in, r, params)
-	if f == nil {
-		f = s.serve(c, &in, r, args)
-	}
-	if f != nil {
+	if f := s.call(c, &in, r, params); f != nil {
 		s.refuse(c, &in, r, f)
 	}
 	return nil
+}
+
+// call is the rest of a call that has a route. Who may not make it learns nothing
+// of its arguments, nor whether there is a copy of the answer.
+func (s *Server) call(c *fiber.Ctx, in *call, r *route, params []string) *failure {
+	if f := s.authorize(in, r); f != nil {
+		return f
+	}
+	args, f := s.arguments(c, in, r, params)
+	if f != nil {
+		return f
+	}
+	return s.serve(c, in, r, args)
 }
 
 func copyCall(c *fiber.Ctx) call {
@@ -243,7 +260,9 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 			return s.cached(c, in, r, args, wants)
 		}
 	}
-	ask := bus.Ask{Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe}
+	ask := bus.Ask{
+		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe, Principal: in.principal,
+	}
 	var prefer preference
 	if !ask.Safe {
 		var f *failure
@@ -312,7 +331,7 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (prefere
 		if secret == nil {
 			return preference{}, unavailable("Redis is not reachable")
 		}
-		in.id, in.keyed = keyedID(secret, "", r.service, r.action.Name, key), true
+		in.id, in.keyed = keyedID(secret, in.principal.Key(), r.service, r.action.Name, key), true
 		ask.Shared, ask.Store = true, keyedStore
 	}
 	prefer := preferenceIn(c.Get("Prefer"))
@@ -322,8 +341,8 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (prefere
 	return prefer, nil
 }
 
-// meta is what travels along: what the caller sent. Its parts have been checked
-// to need no escapes.
+// meta is what travels along beside the principal: what the caller sent. Its parts
+// have been checked to need no escapes.
 func (in *call) meta() string {
 	named := in.ownID || in.keyed
 	switch {
