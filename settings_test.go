@@ -115,6 +115,16 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"service", []string{"worker", "nobody"}, nil, `"nobody"`},
 		{"idle limit", []string{"worker", "--idle-limit", "soon"}, nil, "--idle-limit"},
 		{"auth", []string{"api", "--auth", "maybe"}, nil, "--auth"},
+		{"auth's variable", []string{"api"}, []string{"MAILROOM_AUTH=maybe"}, "--auth"},
+		{"auth's key", []string{"api", "--config", config(t, "auth: maybe\n")}, nil, "--auth"},
+		{"no auth", []string{"api"}, nil, "--auth required"},
+		{"no auth at a gateway, whatever a worker has", []string{"api", "--config", config(t, "concurrency: 3\n")}, nil, "--auth none"},
+		{"half of what tokens need", []string{"api", "--auth", "required", "--jwt-issuer", "i"}, nil, "audience"},
+		{"a JWKS in the clear", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "http://u:secret@h/"}, nil, "https://"},
+		{"a token's algorithm", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "f", "--jwt-algorithms", "RS256,none"}, nil, "none"},
+		{"a new key's name is not taken from elsewhere", []string{"keys", "create"}, []string{"MAILROOM_NAME=x"}, "--name"},
+		{"a new key's scope", []string{"keys", "create", "--name", "x", "--scope", "a b"}, nil, `"a b"`},
+		{"a new key's time", []string{"keys", "create", "--name", "x", "--expires=-1h"}, nil, "--expires"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

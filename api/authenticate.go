@@ -75,7 +75,7 @@ func (s *Server) openVerifiers() (closeVerifiers func(), err error) {
 	}, nil
 }
 
-const headerAPIKey = "X-Api-Key"
+const headerAPIKey = "X-Api-Key" //nolint:gosec // the name of a header
 
 // maxCredential is longer than any key, and than tokens that fit where they go.
 const maxCredential = 8 << 10

@@ -341,22 +341,6 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (prefere
 	return prefer, nil
 }
 
-// meta is what travels along beside the principal: what the caller sent. Its parts
-// have been checked to need no escapes.
-func (in *call) meta() string {
-	named := in.ownID || in.keyed
-	switch {
-	case named && in.trace != "":
-		return `{"request_id":"` + in.requestID + `","traceparent":"` + in.trace + `"}`
-	case named:
-		return `{"request_id":"` + in.requestID + `"}`
-	case in.trace != "":
-		return `{"traceparent":"` + in.trace + `"}`
-	default:
-		return ""
-	}
-}
-
 // outcomeAt is where the outcome of a call can be learned later; empty: of a
 // safe one nothing is kept.
 func (in *call) outcomeAt(r *route) string {

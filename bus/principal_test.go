@@ -14,8 +14,15 @@ func TestPrincipalsAreToldApart(t *testing.T) {
 	t.Parallel()
 	var nobody *bus.Principal
 	all := []*bus.Principal{
-		nobody, {}, {Subject: "a"}, {Subject: "ab"}, {Tenant: "a"}, {Tenant: "a", Subject: "b"}, {Tenant: "ab"},
-		{Subject: "1:ab"}, {Tenant: "1", Subject: ":ab"},
+		nobody,
+		{},
+		{Subject: "a"},
+		{Subject: "ab"},
+		{Tenant: "a"},
+		{Tenant: "a", Subject: "b"},
+		{Tenant: "ab"},
+		{Subject: "1:ab"},
+		{Tenant: "1", Subject: ":ab"},
 	}
 	seen := make(map[string]int)
 	for i, p := range all {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -158,9 +159,7 @@ func TestKeysThatVerifyNothing(t *testing.T) {
 	log, logs := testsupport.Logger(t)
 	changed := func(s signer, changes map[string]any) map[string]any {
 		fields := s.public(t)
-		for name, value := range changes {
-			fields[name] = value
-		}
+		maps.Copy(fields, changes)
 		return fields
 	}
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -172,7 +171,9 @@ func TestKeysThatVerifyNothing(t *testing.T) {
 	weak := signer{method: jwt.SigningMethodRS256, kid: "weak", key: short}
 	p384 := newEC(t, "p384", elliptic.P384(), jwt.SigningMethodES384)
 	text, err := json.Marshal(map[string]any{"keys": []any{
-		7, map[string]any{"kty": "oct", "kid": "oct", "k": "c2VjcmV0LWNhbmFyeQ"}, map[string]any{"kty": "EC", "kid": "broken"},
+		7,
+		map[string]any{"kty": "oct", "kid": "oct", "k": "c2VjcmV0LWNhbmFyeQ"},
+		map[string]any{"kty": "EC", "kid": "broken"},
 		changed(encryption, map[string]any{"use": "enc"}), changed(signing, map[string]any{"key_ops": []string{"sign"}}),
 		changed(named, map[string]any{"alg": "ES384"}), weak.public(t), p384.public(t),
 		changed(good, map[string]any{"x5u": "http://127.0.0.1:1/", "use": "sig"}),
