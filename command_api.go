@@ -17,8 +17,8 @@ import (
 type gatewayFlags struct {
 	cacheFlags
 	edgeFlags
+	authFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
-	Auth         string        `default:"none" enum:"none" help:"How clients prove who they are: not at all; there is no other way yet."`
 	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
 	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
 	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
@@ -36,7 +36,7 @@ func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, er
 		f.NearBytes = -1
 	}
 	cfg := api.Config{
-		CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
+		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
@@ -66,6 +66,9 @@ type apiCommand struct {
 
 // Run serves until the context ends.
 func (c *apiCommand) Run(ctx context.Context, p *program) error {
+	if c.Auth == "" {
+		return errNoAuth()
+	}
 	log := c.logger(p)
 	conn, err := c.connect(c.Redis, log)
 	if err != nil {
@@ -80,7 +83,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", c.Auth)
+	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
 	// It serves /healthz while Redis is still away. A Redis that refuses it ends it.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ln) })

@@ -17,6 +17,9 @@ type devCommand struct {
 
 // Run is everything in one process, until the context ends.
 func (c *devCommand) Run(ctx context.Context, p *program) error {
+	if c.Auth == "" {
+		c.Auth = api.AuthNone
+	}
 	log := c.logger(p)
 	ln, err := c.listen(ctx)
 	if err != nil {
@@ -81,6 +84,6 @@ Try:
 
 Its embedded Redis is %[2]s, for example:
   mailroom services --redis %[2]s
-It forgets everything at the end. Ctrl-C ends it.
-`, address, redis)
+It forgets everything at the end. Ctrl-C ends it. %[3]s
+`, address, redis, c.whoMayCall(redis))
 }

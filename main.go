@@ -79,6 +79,7 @@ type commands struct {
 	Ticket   ticketCommand   `cmd:"" help:"What became of a request. Exit code 0: it succeeded, or goes on; 1: it failed; 2: wrong usage; 3: nothing is known of it, or it did not end in time."`
 	Services servicesCommand `cmd:"" help:"Live services: versions, actions, routes, workers, backlog."`
 	Bench    benchCommand    `cmd:"" help:"Load on a running gateway, or straight on the bus: rate, latencies, errors. Exit code 1 when every request failed."`
+	Keys     keysCommand     `cmd:"" help:"The API keys of clients: create, list, revoke."`
 	Dead     deadCommand     `cmd:"" help:"The dead letters of a service: list, show, replay, drop."`
 	Version  versionCommand  `cmd:"" help:"Version, commit and Go version."`
 }

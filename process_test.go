@@ -91,7 +91,7 @@ func newFleet(t *testing.T, gateways int) *fleet {
 	f := &fleet{redis: testsupport.StartRedis(t), client: newHTTPClient(t)}
 	for range gateways {
 		address := testsupport.FreeAddr(t)
-		start(t, "api", "--redis", f.redis.URL(), "--listen", address)
+		start(t, "api", "--auth", "none", "--redis", f.redis.URL(), "--listen", address)
 		f.gateways = append(f.gateways, "http://"+address)
 	}
 	return f

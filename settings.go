@@ -67,7 +67,7 @@ func flagNames(app *kong.Application) []string {
 	var collect func(node *kong.Node)
 	collect = func(node *kong.Node) {
 		for _, flag := range node.Flags {
-			if flag.Name != "help" && flag.Name != "config" && flag.Name != "all" {
+			if flag.Name != "help" && flag.Name != "config" && !onlyTyped(flag.Name) {
 				names = append(names, flag.Name)
 			}
 		}
@@ -78,6 +78,12 @@ func flagNames(app *kong.Application) []string {
 	collect(app.Node)
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// onlyTyped names the flags that are meant for one command, and never come from
+// elsewhere: which letters to drop, what a new key may do.
+func onlyTyped(flag string) bool {
+	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires"}, flag)
 }
 
 // Validate refuses a config file with a key that no command has.
@@ -93,7 +99,7 @@ func (s *settings) Validate(app *kong.Application) error {
 
 // Resolve finds the value of a flag.
 func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	if flag.Name == "all" { // what is meant for one command never comes from elsewhere
+	if onlyTyped(flag.Name) {
 		return nil, nil
 	}
 	if value, ok := s.env[variable(flag.Name)]; ok {

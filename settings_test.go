@@ -76,7 +76,7 @@ func config(t *testing.T, text string) string {
 func listens(t *testing.T, args, env []string) string {
 	t.Helper()
 	var out bytes.Buffer
-	err := run(t.Context(), append([]string{"api"}, args...), env, &out, &out)
+	err := run(t.Context(), append([]string{"api", "--auth", "none"}, args...), env, &out, &out)
 	require.Error(t, err)
 	return err.Error()
 }
@@ -122,26 +122,36 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	}{
 		{"flag", []string{"api", "--lisen", "x"}, nil, "--lisen"},
 		{"command", []string{"sevices"}, nil, "sevices"},
-		{"value", []string{"api", "--body-limit", "many"}, nil, "--body-limit"},
-		{"value out of range", []string{"api", "--listen", "127.0.0.1:0", "--body-limit=-1"}, nil, "body limit"},
+		{"value", []string{"api", "--auth", "none", "--body-limit", "many"}, nil, "--body-limit"},
+		{"value out of range", []string{"api", "--auth", "none", "--listen", "127.0.0.1:0", "--body-limit=-1"}, nil, "body limit"},
 		{"variable's value", []string{"api"}, []string{"MAILROOM_LOG_LEVEL=loud"}, "--log-level"},
 		{"key", []string{"worker", "--config", config(t, "conccurrency: 3\n")}, nil, "conccurrency"},
 		{"nested key", []string{"api", "--config", config(t, "listen:\n  port: 3\n")}, nil, "listen"},
 		{"file", []string{"api", "--config", "/does/not/exist.yaml"}, nil, "/does/not/exist.yaml"},
 		{"YAML", []string{"api", "--config", config(t, "listen: [\n")}, nil, "mailroom.yaml"},
-		{"Redis URL", []string{"api", "--redis", "http://u:secret@h"}, nil, "unknown scheme"},
-		{"gateway's cache URL", []string{"api", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
+		{"Redis URL", []string{"api", "--auth", "none", "--redis", "http://u:secret@h"}, nil, "unknown scheme"},
+		{"gateway's cache URL", []string{"api", "--auth", "none", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
 		{"worker's cache URL", []string{"worker", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
 		{"service", []string{"worker", "nobody"}, nil, `"nobody"`},
 		{"idle limit", []string{"worker", "--idle-limit", "soon"}, nil, "--idle-limit"},
-		{"limit", []string{"api", "--limit", "5/s per person"}, nil, "person"},
-		{"size limit", []string{"api", "--size-limit", "POST /a request=x"}, nil, "--size-limit"},
-		{"trusted proxy", []string{"api", "--trusted-proxy", "10.0.0/8"}, nil, "--trusted-proxy"},
-		{"origin", []string{"api", "--cors-origin", "app.example.com"}, nil, "app.example.com"},
-		{"half a certificate", []string{"api", "--tls-cert", "cert.pem"}, nil, "TLS"},
-		{"certificate", []string{"api", "--tls-cert", "/no/cert.pem", "--tls-key", "/no/key.pem"}, nil, "/no/cert.pem"},
-		{"in flight", []string{"api", "--in-flight", "0"}, nil, "--in-flight"},
+		{"limit", []string{"dev", "--limit", "5/s per person"}, nil, "person"},
+		{"size limit", []string{"dev", "--size-limit", "POST /a request=x"}, nil, "--size-limit"},
+		{"trusted proxy", []string{"dev", "--trusted-proxy", "10.0.0/8"}, nil, "--trusted-proxy"},
+		{"origin", []string{"dev", "--cors-origin", "app.example.com"}, nil, "app.example.com"},
+		{"half a certificate", []string{"dev", "--tls-cert", "cert.pem"}, nil, "TLS"},
+		{"certificate", []string{"dev", "--tls-cert", "/no/cert.pem", "--tls-key", "/no/key.pem"}, nil, "/no/cert.pem"},
+		{"in flight", []string{"dev", "--in-flight", "0"}, nil, "--in-flight"},
 		{"auth", []string{"api", "--auth", "maybe"}, nil, "--auth"},
+		{"auth's variable", []string{"api"}, []string{"MAILROOM_AUTH=maybe"}, "--auth"},
+		{"auth's key", []string{"api", "--config", config(t, "auth: maybe\n")}, nil, "--auth"},
+		{"no auth", []string{"api"}, nil, "--auth required"},
+		{"no auth at a gateway, whatever a worker has", []string{"api", "--config", config(t, "concurrency: 3\n")}, nil, "--auth none"},
+		{"half of what tokens need", []string{"api", "--auth", "required", "--jwt-issuer", "i"}, nil, "audience"},
+		{"a JWKS in the clear", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "http://u:secret@h/"}, nil, "https://"},
+		{"a token's algorithm", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "f", "--jwt-algorithms", "RS256,none"}, nil, "none"},
+		{"a new key's name is not taken from elsewhere", []string{"keys", "create"}, []string{"MAILROOM_NAME=x"}, "--name"},
+		{"a new key's scope", []string{"keys", "create", "--name", "x", "--scope", "a b"}, nil, `"a b"`},
+		{"a new key's time", []string{"keys", "create", "--name", "x", "--expires=-1h"}, nil, "--expires"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -184,7 +194,7 @@ func TestRefusingRedisEndsTheProgram(t *testing.T) {
 		"eviction":       {evicting.URL(), "maxmemory-policy"},
 		"wrong password": {"redis://:wrong@" + locked.Addr(), "WRONGPASS"},
 	} {
-		for _, args := range [][]string{{"api", "--listen", "127.0.0.1:0"}, {"worker", "users"}} {
+		for _, args := range [][]string{{"api", "--auth", "none", "--listen", "127.0.0.1:0"}, {"worker", "users"}} {
 			t.Run(name+" "+args[0], func(t *testing.T) {
 				t.Parallel()
 				var out lockedBuffer
@@ -201,7 +211,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	t.Parallel()
 	address := testsupport.FreeAddr(t)
 	redis := testsupport.FreeAddr(t)
-	p := start(t, "api", "--redis", "redis://"+redis, "--listen", address)
+	p := start(t, "api", "--auth", "none", "--redis", "redis://"+redis, "--listen", address)
 	client := newHTTPClient(t)
 	testsupport.Eventually(t, 10*time.Second, "it is up", func() bool {
 		res, err := client.Get("http://" + address + "/healthz") //nolint:noctx // bounded by the client's timeout

@@ -44,7 +44,13 @@ func (in *call) identity(r *route, args string) string {
 	if r.caching.public {
 		return cache.Identity("public", r.action.Name, args)
 	}
-	return cache.Identity("of", in.principal, r.action.Name, args)
+	if in.principal == nil {
+		return cache.Identity("of", "", r.action.Name, args)
+	}
+	// A handler sees the scopes too: what a caller was told who had more of them is
+	// not for the same caller with fewer.
+	parts := append([]string{"of", in.principal.Key(), strconv.Itoa(len(in.principal.Scopes))}, in.principal.Scopes...)
+	return cache.Identity(append(parts, r.action.Name, args)...)
 }
 
 // cached answers a call of a route whose answers are shared.
@@ -103,7 +109,7 @@ func (s *Server) askOnce(in *call, r *route, args string, q *cache.Query, wants 
 func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
 	ask := bus.Ask{
 		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: true,
-		ID: in.id, Meta: in.meta(),
+		ID: in.id, Meta: in.meta(), Principal: in.principal,
 	}
 	reply, f := s.askService(ctx, in, r, &ask)
 	if f == nil {

@@ -29,13 +29,26 @@ type call struct {
 	ownID     bool      // the caller gave that name, it is not the correlation ID
 	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
 	trace     string
-	principal string // who calls; empty: nobody has to say
+	principal *bus.Principal // who calls; nil: nobody has to say
+	limit     tightest
 	began     time.Time
 }
 
 // handle conducts one call.
 func (s *Server) handle(c *fiber.Ctx) error {
 	in := copyCall(c)
+	if s.probed(c, &in) {
+		return nil
+	}
+	// Before anything else is told, also that there is no such route.
+	f := s.limited(c, &in, nil)
+	if f == nil {
+		f = s.authenticate(c, &in)
+	}
+	if f != nil {
+		s.refuse(c, &in, nil, f)
+		return nil
+	}
 	if s.own(c, &in) {
 		return nil
 	}
@@ -50,15 +63,19 @@ func (s *Server) handle(c *fiber.Ctx) error {
 		s.unrouted(c, &in, t, segments, allowed)
 		return nil
 	}
-	if f := s.admitted(c, &in, r, params); f != nil {
+	if f := s.call(c, &in, r, params); f != nil {
 		s.refuse(c, &in, r, f)
 	}
 	return nil
 }
 
-// admitted lets a call through that is within its limits, and serves it.
-func (s *Server) admitted(c *fiber.Ctx, in *call, r *route, params []string) *failure {
+// call is the rest of a call that has a route. Who may not make it learns nothing
+// of its arguments, nor whether there is a copy of the answer.
+func (s *Server) call(c *fiber.Ctx, in *call, r *route, params []string) *failure {
 	if f := s.limited(c, in, r); f != nil {
+		return f
+	}
+	if f := s.authorize(in, r); f != nil {
 		return f
 	}
 	args, f := s.arguments(c, in, r, params)
@@ -250,7 +267,9 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 			return s.cached(c, in, r, args, wants)
 		}
 	}
-	ask := bus.Ask{Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe}
+	ask := bus.Ask{
+		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe, Principal: in.principal,
+	}
 	var prefer preference
 	if !ask.Safe {
 		var f *failure
@@ -325,7 +344,7 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (prefere
 		if secret == nil {
 			return preference{}, unavailable("Redis is not reachable")
 		}
-		in.id, in.keyed = keyedID(secret, "", r.service, r.action.Name, key), true
+		in.id, in.keyed = keyedID(secret, in.principal.Key(), r.service, r.action.Name, key), true
 		ask.Shared, ask.Store = true, keyedStore
 	}
 	prefer := preferenceIn(c.Get("Prefer"))
@@ -333,22 +352,6 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (prefere
 		ask.Endless, ask.Timeout = true, prefer.wait
 	}
 	return prefer, nil
-}
-
-// meta is what travels along: what the caller sent. Its parts have been checked
-// to need no escapes.
-func (in *call) meta() string {
-	named := in.ownID || in.keyed
-	switch {
-	case named && in.trace != "":
-		return `{"request_id":"` + in.requestID + `","traceparent":"` + in.trace + `"}`
-	case named:
-		return `{"request_id":"` + in.requestID + `"}`
-	case in.trace != "":
-		return `{"traceparent":"` + in.trace + `"}`
-	default:
-		return ""
-	}
 }
 
 // outcomeAt is where the outcome of a call can be learned later; empty: of a

@@ -6,10 +6,17 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"github.com/oskadev/mailroom/api/tokens"
 )
 
 // Config of a gateway. The zero value is ready to use.
 type Config struct {
+	// Auth says whether callers have to say who they are. Defaults to AuthNone:
+	// whoever reaches the gateway may call everything.
+	Auth Auth
+	// Tokens says which tokens are accepted beside API keys. Defaults to none.
+	Tokens *tokens.Config
 	// BodyLimit is the largest request body, in bytes. Defaults to 1 MiB.
 	BodyLimit int
 	// HeaderLimit is the most bytes that a request's line and headers may take.
@@ -83,6 +90,16 @@ func (c *Config) setDefaults() error {
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error
+	switch c.Auth {
+	case "":
+		c.Auth = AuthNone
+	case AuthNone, AuthOptional, AuthRequired:
+	default:
+		errs = append(errs, c.Auth.unknown())
+	}
+	if c.Tokens != nil {
+		errs = append(errs, c.Tokens.Check())
+	}
 	for _, d := range durations {
 		if *d.value == 0 {
 			*d.value = d.or

@@ -5,6 +5,7 @@
 //
 //	hostile.go    refuses what no honest client sends
 //	call.go       copies everything out of Fiber once, and conducts the rest
+//	authenticate.go  who is calling, and whether they may
 //	table.go      route → service and action, from the live manifests
 //	arguments.go  path, query and body → positional arguments, by schema
 //	schema.go     what of a JSON schema the gateway has to understand itself

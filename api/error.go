@@ -11,6 +11,8 @@ import (
 // The gateway's own codes. A service's errors keep their own.
 const (
 	codeBadRequest       = bus.CodeBadRequest
+	codeUnauthenticated  = "UNAUTHENTICATED"
+	codeForbidden        = "FORBIDDEN"
 	codeNotFound         = "NOT_FOUND"
 	codeMethodNotAllowed = "METHOD_NOT_ALLOWED"
 	codeConflict         = bus.CodeConflict
@@ -32,6 +34,10 @@ func statusOf(code string) int {
 	switch code {
 	case codeBadRequest:
 		return http.StatusBadRequest
+	case codeUnauthenticated:
+		return http.StatusUnauthorized
+	case codeForbidden:
+		return http.StatusForbidden
 	case codeNotFound:
 		return http.StatusNotFound
 	case codeMethodNotAllowed:
@@ -70,6 +76,7 @@ type failure struct {
 	retryAfter time.Duration // header Retry-After; 0: none
 	allow      string        // header Allow
 	location   string        // header Location
+	challenge  string        // header WWW-Authenticate
 	closeAfter bool          // the connection cannot be trusted any more
 }
 

@@ -16,12 +16,12 @@ import (
 func TestEveryCodeHasItsStatus(t *testing.T) {
 	t.Parallel()
 	statuses := map[string]int{
-		codeBadRequest: 400, codeNotFound: 404, codeMethodNotAllowed: 405, codeRequestTimeout: 408, codeConflict: 409,
+		codeBadRequest: 400, codeUnauthenticated: 401, codeForbidden: 403, codeNotFound: 404, codeMethodNotAllowed: 405, codeRequestTimeout: 408, codeConflict: 409,
 		codePayloadTooLarge: 413, codeUnsupportedMedia: 415, codeKeyReused: 422, codeHeadersTooLarge: 431, codeRateLimited: 429, codeInternal: 500,
 		codeNotSupported: 501, codeUnavailable: 503, codeOverloaded: 503, codeTimeout: 504,
 	}
 	names := map[string]string{
-		codeBadRequest: "BAD_REQUEST", codeNotFound: "NOT_FOUND", codeMethodNotAllowed: "METHOD_NOT_ALLOWED",
+		codeBadRequest: "BAD_REQUEST", codeUnauthenticated: "UNAUTHENTICATED", codeForbidden: "FORBIDDEN", codeNotFound: "NOT_FOUND", codeMethodNotAllowed: "METHOD_NOT_ALLOWED",
 		codeRequestTimeout: "REQUEST_TIMEOUT", codeConflict: "CONFLICT", codePayloadTooLarge: "PAYLOAD_TOO_LARGE",
 		codeUnsupportedMedia: "UNSUPPORTED_MEDIA_TYPE", codeKeyReused: "IDEMPOTENCY_KEY_REUSED",
 		codeHeadersTooLarge: "HEADERS_TOO_LARGE", codeRateLimited: "RATE_LIMITED", codeInternal: "INTERNAL", codeNotSupported: "NOT_SUPPORTED",

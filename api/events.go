@@ -25,7 +25,7 @@ func looksAgain(n int) time.Duration { return min(time.Second<<min(n, 6), time.M
 // behind Last-Event-ID on, and ends with the request.
 func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
 	record, err := s.conn.Record(s.calls, t.service, t.id)
-	if f := s.mayKnow(t, record, err); f != nil {
+	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
 	last, _ := strconv.Atoi(c.Get("Last-Event-ID")) // none, or none of ours: from the beginning

@@ -9,25 +9,27 @@ import (
 // ownMethods are those of the gateway's own paths.
 const ownMethods = "GET, HEAD, OPTIONS"
 
-// own answers the gateway's own paths; false: the path is none of them.
-func (s *Server) own(c *fiber.Ctx, in *call) bool {
-	path := in.path
-	if path != "/" {
-		path = strings.TrimSuffix(path, "/")
-	}
-	switch path {
+// probed answers the paths of probes, which have no credentials; false: the path is
+// none of them.
+func (s *Server) probed(c *fiber.Ctx, in *call) bool {
+	switch strings.TrimSuffix(in.path, "/") {
 	case "/healthz":
 		s.health(c, in, nil)
 	case "/readyz":
 		s.health(c, in, s.unready())
 	default:
-		name, found := strings.CutPrefix(path, "/requests/")
-		if !found {
-			return false
-		}
-		s.request(c, in, name)
+		return false
 	}
 	return true
+}
+
+// own answers the gateway's other own paths; false: the path is none of them.
+func (s *Server) own(c *fiber.Ctx, in *call) bool {
+	name, found := strings.CutPrefix(strings.TrimSuffix(in.path, "/"), "/requests/")
+	if found {
+		s.request(c, in, name)
+	}
+	return found
 }
 
 // unready says why the gateway cannot serve; nil: it can.

@@ -62,3 +62,19 @@ func saneTraceParent(s string) bool {
 	}
 	return s[:2] != "ff" && (len(s) == 55 || s[55] == '-')
 }
+
+// meta is what travels along beside the principal: what the caller sent. Its parts
+// have been checked to need no escapes.
+func (in *call) meta() string {
+	named := in.ownID || in.keyed
+	switch {
+	case named && in.trace != "":
+		return `{"request_id":"` + in.requestID + `","traceparent":"` + in.trace + `"}`
+	case named:
+		return `{"request_id":"` + in.requestID + `"}`
+	case in.trace != "":
+		return `{"traceparent":"` + in.trace + `"}`
+	default:
+		return ""
+	}
+}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/keys"
 	"github.com/oskadev/mailroom/api/limits"
 )
 
@@ -96,52 +99,69 @@ func (s *Server) openLimits() (closeLimits func(), err error) {
 	}, nil
 }
 
-// limited counts a call by all rules that it meets, in their order, and refuses it
+// tightest is the limit that leaves a call the least.
+type tightest struct {
+	rule *LimitRule // nil: none
+	left limits.Result
+}
+
+// limited counts a call by the rules that it meets, in their order, and refuses it
 // by the first that is exhausted. The headers tell of the one with the least left.
+// Before it is known who calls, and for what, only the rules count that ask neither:
+// so that they bound how often credentials are tried, too.
 func (s *Server) limited(c *fiber.Ctx, in *call, r *route) *failure {
-	var tightest *LimitRule
-	var left limits.Result
 	for i := range s.cfg.Limits {
 		rule := &s.cfg.Limits[i]
-		who, counts := s.counted(c, r, rule)
+		if (r == nil) != rule.early() {
+			continue
+		}
+		who, counts := s.counted(c, in, r, rule)
 		if !counts {
 			continue
 		}
-		result := s.limiter.Take(s.calls, "limit:"+rule.name+":"+who, rule.Rate)
-		if tightest == nil || !result.Allowed || result.Remaining < left.Remaining {
-			tightest, left = rule, result
+		left := s.limiter.Take(s.calls, "limit:"+rule.name+":"+who, rule.Rate)
+		if in.limit.rule == nil || !left.Allowed || left.Remaining < in.limit.left.Remaining {
+			in.limit = tightest{rule, left}
+			writeLimit(c.Response(), rule, left)
 		}
-		if !result.Allowed {
-			break
+		if !left.Allowed {
+			return &failure{code: codeRateLimited, message: "too many calls: " + rule.name + " is the limit", retryAfter: left.RetryAfter}
 		}
 	}
-	if tightest == nil {
-		return nil
-	}
-	writeLimit(c.Response(), tightest, left)
-	if left.Allowed {
-		return nil
-	}
-	return &failure{code: codeRateLimited, message: "too many calls: " + tightest.name + " is the limit", retryAfter: left.RetryAfter}
+	return nil
 }
 
+// early reports whether a rule asks neither who calls nor for what.
+func (l *LimitRule) early() bool { return l.Per == perAddress && l.Route == "" }
+
 // counted says as whom a rule counts a call, if it does.
-func (s *Server) counted(c *fiber.Ctx, r *route, rule *LimitRule) (who string, counts bool) {
+func (s *Server) counted(c *fiber.Ctx, in *call, r *route, rule *LimitRule) (who string, counts bool) {
 	if rule.Route != "" && rule.Route != r.pattern {
 		return "", false
 	}
-	switch rule.Per {
-	case perRoute:
+	p := in.principal
+	switch {
+	case rule.Per == perRoute:
 		return r.pattern, true
-	case perAddress:
+	case rule.Per == perAddress, rule.Per == perPrincipal && p == nil:
 		return neighbour(s.addressOf(c)), true
-	default:
-		return "", false
+	case rule.Per == perPrincipal, rule.Per == perKey && keys.IsHolder(p):
+		return short(p.Key()), true
+	case rule.Per == perTenant && p != nil:
+		return short(p.Tenant), true
 	}
+	return "", false
+}
+
+// short is a name of any length as part of a key.
+func short(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 func writeLimit(res *fasthttp.Response, rule *LimitRule, left limits.Result) {
 	name := `"` + rule.Per + `"`
-	setHeader(res, headerLimitPolicy, name+";q="+strconv.Itoa(rule.Rate.Burst)+";w="+seconds(rule.Rate.Period*time.Duration(rule.Rate.Burst)/time.Duration(rule.Rate.Count)))
+	window := rule.Rate.Period * time.Duration(rule.Rate.Burst) / time.Duration(rule.Rate.Count)
+	setHeader(res, headerLimitPolicy, name+";q="+strconv.Itoa(rule.Rate.Burst)+";w="+seconds(window))
 	setHeader(res, headerLimit, name+";r="+strconv.Itoa(left.Remaining)+";t="+seconds(left.Reset))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/testsupport"
 )
 
 func limitTo(rules ...string) func(*api.Config) {
@@ -128,4 +129,47 @@ func TestAddressesBehindProxies(t *testing.T) {
 	alone := newStage(t, limitTo("1/h per address on GET /things/:id"))
 	alone.got(`{"id":5}`, http.MethodGet, "/things/5", "", "X-Forwarded-For: 203.0.113.7")
 	alone.refused(429, "RATE_LIMITED", http.MethodGet, "/things/5", "", "X-Forwarded-For: 203.0.113.8")
+}
+
+func TestLimitsOfPrincipals(t *testing.T) {
+	t.Parallel()
+	s := newGuarded(t, api.AuthOptional, limitTo("2/h per principal on POST /guarded/touch", "3/h per tenant on POST /guarded/touch"))
+	ada, _ := s.key("acme")
+	bob, _ := s.key("acme")
+	eve, _ := s.key("")
+	touch := func(status int, headers ...string) *answer {
+		t.Helper()
+		a := s.do(http.MethodPost, "/guarded/touch", "", headers...)
+		require.Equal(t, status, a.status, a.body)
+		return a
+	}
+	assert.Regexp(t, `^"principal";r=1;t=\d+$`, touch(200, ada).header.Get("RateLimit"))
+	touch(200, ada)
+	assert.Contains(t, touch(429, ada).Error.Message, "2/h per principal")
+	touch(200, bob)
+	assert.Contains(t, touch(429, bob).Error.Message, "3/h per tenant", "both are of one tenant")
+	touch(200, eve)
+	touch(200) // who is nobody counts by address
+	touch(200)
+	touch(429)
+	touch(200, eve)
+	keys := newGuarded(t, api.AuthOptional, limitTo("1/h per key on POST /guarded/touch"))
+	one, _ := keys.key("")
+	require.Equal(t, 200, keys.do(http.MethodPost, "/guarded/touch", "", one).status)
+	require.Equal(t, 429, keys.do(http.MethodPost, "/guarded/touch", "", one).status)
+	for range 3 {
+		require.Equal(t, 200, keys.do(http.MethodPost, "/guarded/touch", "").status, "it has no key")
+	}
+}
+
+// A limit of addresses bounds how often credentials are tried, before they are
+// looked at.
+func TestLimitsComeBeforeCredentials(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", with(api.AuthRequired), limitTo("3/h per address"))
+	for range 3 {
+		s.stranger(http.MethodGet, "/things/1", "", "Authorization: Bearer mk_guess")
+	}
+	s.refused(429, "RATE_LIMITED", http.MethodGet, "/things/1", "", "Authorization: Bearer mk_guess")
+	require.Equal(t, 200, s.do(http.MethodGet, "/healthz", "").status)
 }

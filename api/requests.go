@@ -29,8 +29,9 @@ const (
 const maxWatchers = 20_000
 
 // request serves /requests/<service>.<id>, at any gateway: what became of an
-// unsafe request, its states as events, and its cancelling. Whoever knows its ID
-// may ask: nobody guesses it.
+// unsafe request, its states as events, and its cancelling. Only the principal
+// that made it may ask; where nobody had to say, whoever knows its ID, which nobody
+// guesses.
 func (s *Server) request(c *fiber.Ctx, in *call, name string) {
 	name, events := strings.CutSuffix(name, "/events")
 	get := in.method == fiber.MethodGet || in.method == fiber.MethodHead
@@ -71,11 +72,11 @@ func unknownRequest() *failure {
 	return fail(codeNotFound, "nothing is known of this request: it never was, keeps nothing, or ended too long ago")
 }
 
-// mayKnow turns what a look at a record gave into an answer, unless the record
-// may be shown.
-func (s *Server) mayKnow(t ticket, record bus.Record, err error) *failure {
+// mayKnow turns what a look at a record gave into an answer, unless the caller may
+// be shown the record. To others there is none.
+func (s *Server) mayKnow(in *call, t ticket, record bus.Record, err error) *failure {
 	switch {
-	case errors.Is(err, bus.ErrNoRecord) || err == nil && record.Principal != "":
+	case errors.Is(err, bus.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.principal.Key():
 		return unknownRequest()
 	case err != nil:
 		s.log.Warn("a request could not be looked up", "service", t.service, "request", t.id, "error", err)
@@ -91,7 +92,7 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 		return f
 	}
 	record, err := s.conn.Record(s.calls, t.service, t.id)
-	if f := s.mayKnow(t, record, err); f != nil {
+	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
 	if wait > 0 && !record.Ended() {
@@ -101,7 +102,7 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 		}
 		record, err = s.awaitEnd(t, wait)
 		s.watchers.Add(-1)
-		if f := s.mayKnow(t, record, err); f != nil {
+		if f := s.mayKnow(in, t, record, err); f != nil {
 			return f
 		}
 	}
@@ -169,11 +170,11 @@ func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state bus.Reques
 // cancel ends a request that still waits.
 func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
 	record, err := s.conn.Record(s.calls, t.service, t.id)
-	if f := s.mayKnow(t, record, err); f != nil {
+	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
 	record, err = s.conn.Cancel(s.calls, t.service, t.id)
-	if f := s.mayKnow(t, record, err); f != nil {
+	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
 	switch record.State {

@@ -167,6 +167,9 @@ func writeFailure(res *fasthttp.Response, f *failure, e bus.Error) {
 	if f.location != "" {
 		res.Header.Set(fiber.HeaderLocation, f.location)
 	}
+	if f.challenge != "" {
+		res.Header.Set(fiber.HeaderWWWAuthenticate, f.challenge)
+	}
 	if f.closeAfter {
 		res.SetConnectionClose()
 	}

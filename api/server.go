@@ -28,6 +28,9 @@ type Server struct {
 	cache    *cache.Cache
 	registry *bus.Registry
 	app      *fiber.App
+	keys     verifier // nil: none is accepted
+	tokens   verifier
+	unscoped sync.Once // the warning that scopes are not checked
 	table    atomic.Pointer[table]
 
 	certificate *certificate // nil: plain HTTP
@@ -62,6 +65,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	s.table.Store(buildTable(bus.Snapshot{}, s.log))
 	s.registry = bus.NewRegistry(conn, func(services bus.Snapshot) {
 		s.table.Store(buildTable(services, s.log))
+		s.warnOfScopes(services)
 	})
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
@@ -154,6 +158,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	defer closeLimits()
+	closeVerifiers, err := s.openVerifiers() //nolint:contextcheck // they live until they are closed
+	if err != nil {
+		return err
+	}
+	defer closeVerifiers()
 	var background sync.WaitGroup
 	defer background.Wait()
 	looking, stopLooking := context.WithCancel(calls)

@@ -70,6 +70,11 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 	if method == http.MethodGet || method == http.MethodDelete {
 		r.object = bus.InQuery
 	}
+	for _, scope := range action.Scopes {
+		if err := bus.CheckScope(scope); err != nil {
+			return err // nobody has it, and it goes into a header
+		}
+	}
 	n := t.root
 	parameters := 0
 	for segment := range strings.SplitSeq(path[1:], "/") {

@@ -32,8 +32,11 @@ type Ask struct {
 	// Idempotency-Key: the first runs, and all who ask the same get its outcome.
 	// Who asks something else gets ErrKeyReused.
 	Shared bool
-	// Meta is a JSON object of what travels along, or empty.
+	// Meta is a JSON object of what travels along but for the principal, or empty.
 	Meta string
+	// Principal is on whose behalf it is asked; nil: nobody had to say. Only that
+	// principal is told later what became of the request.
+	Principal *Principal
 	// Timeout is how long the answer is waited for and the request may begin.
 	// Defaults to DefaultTimeout.
 	Timeout time.Duration
@@ -239,8 +242,8 @@ func (c *Client) listen(ctx context.Context, service string) (string, error) {
 
 func (c *Client) request(id uuid.UUID, channel string, ask *Ask, timeout time.Duration) *Request {
 	r := &Request{
-		ID: id.String(), Action: ask.Action, Args: ask.Args, Meta: ask.Meta,
-		Reply: channel,
+		ID: id.String(), Action: ask.Action, Args: ask.Args, Meta: ask.Principal.into(ask.Meta),
+		Reply: channel, principal: ask.Principal.Key(),
 	}
 	if !ask.Endless {
 		r.Deadline = c.conn.Clock.Now().Add(timeout).UnixMilli()

@@ -78,6 +78,9 @@ func (k Keys) Services() string { return k.namespace + ":services" }
 // Secret is the string that only gateways know.
 func (k Keys) Secret() string { return k.namespace + ":secret" }
 
+// APIKeys is the hash of the clients' API keys, by their IDs.
+func (k Keys) APIKeys() string { return k.namespace + ":keys" }
+
 // Registry is the channel that hints at a changed service.
 func (k Keys) Registry() string { return k.namespace + ":registry" }
 

@@ -35,7 +35,9 @@ type Action struct {
 	// Invalidates are the tags of what the action makes stale; {0} is its first
 	// argument.
 	Invalidates []string `json:"invalidates,omitempty"`
-	Deprecated  bool     `json:"deprecated,omitempty"`
+	// Scopes are what a caller has to have, all of them.
+	Scopes     []string `json:"scopes,omitempty"`
+	Deprecated bool     `json:"deprecated,omitempty"`
 }
 
 // Caching says how the answers of a safe action are shared.

@@ -1,8 +1,11 @@
 package bus
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Principal is who called the API, as the gateway made sure of it. It travels in
@@ -28,3 +31,82 @@ func (p *Principal) Key() string {
 
 // Has reports whether the principal has a scope; nobody has any.
 func (p *Principal) Has(scope string) bool { return p != nil && slices.Contains(p.Scopes, scope) }
+
+// Lacks gives the first of the scopes that the principal lacks; empty: it has
+// them all.
+func (p *Principal) Lacks(scopes []string) string {
+	for _, scope := range scopes {
+		if !p.Has(scope) {
+			return scope
+		}
+	}
+	return ""
+}
+
+const maxScope = 128
+
+// CheckScope says what is wrong with a scope, or nil: 1 to 128 visible ASCII
+// characters but for the quotation mark and the backslash
+// (https://www.rfc-editor.org/rfc/rfc6749#section-3.3).
+func CheckScope(scope string) error {
+	ok := scope != "" && len(scope) <= maxScope
+	for i := range len(scope) {
+		c := scope[i]
+		ok = ok && c > ' ' && c <= '~' && c != '"' && c != '\\'
+	}
+	if !ok {
+		return fmt.Errorf("scope %.140q: want 1 to %d visible ASCII characters, without quotation marks and backslashes", scope, maxScope)
+	}
+	return nil
+}
+
+// bothScopes are those that a caller needs while two builds of a service answer:
+// what either wants.
+func bothScopes(one, other []string) []string {
+	if len(one)+len(other) == 0 {
+		return nil
+	}
+	scopes := slices.Concat(one, other)
+	slices.Sort(scopes)
+	return slices.Compact(scopes)
+}
+
+// into adds the principal to a meta, which is a JSON object or empty.
+func (p *Principal) into(meta string) string {
+	if p == nil {
+		return meta
+	}
+	dst := make([]byte, 0, len(meta)+64+len(p.Subject)+len(p.Tenant)+32*len(p.Scopes))
+	if meta = strings.TrimSuffix(meta, "}"); len(meta) > 1 {
+		dst = append(append(dst, meta...), ',')
+	} else {
+		dst = append(dst, '{')
+	}
+	dst = appendText(append(dst, `"principal":{"subject":`...), p.Subject)
+	if p.Tenant != "" {
+		dst = appendText(append(dst, `,"tenant":`...), p.Tenant)
+	}
+	for i, scope := range p.Scopes {
+		if i == 0 {
+			dst = append(dst, `,"scopes":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendText(dst, scope)
+	}
+	if len(p.Scopes) > 0 {
+		dst = append(dst, ']')
+	}
+	return string(append(dst, "}}"...))
+}
+
+// appendText writes a JSON string. Most need no escapes, and no detour.
+func appendText(dst []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			escaped, _ := json.Marshal(text) // a string always can be
+			return append(dst, escaped...)
+		}
+	}
+	return append(append(append(dst, '"'), text...), '"')
+}

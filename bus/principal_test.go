@@ -1,9 +1,11 @@
 package bus_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
 )
@@ -34,4 +36,20 @@ func TestPrincipalsAreToldApart(t *testing.T) {
 	assert.False(t, nobody.Has("users:read"))
 	assert.True(t, (&bus.Principal{Scopes: []string{"users:read"}}).Has("users:read"))
 	assert.False(t, (&bus.Principal{Scopes: []string{"users:reader"}}).Has("users:read"))
+}
+
+func TestScopesHaveToBeSane(t *testing.T) {
+	t.Parallel()
+	for _, ok := range []string{"a", "users:write", "https://example.com/read", "!", strings.Repeat("x", 128)} {
+		require.NoError(t, bus.CheckScope(ok), ok)
+	}
+	for _, bad := range []string{"", "a b", `a"b`, `a\b`, "a\n", "ä", "\x7f", strings.Repeat("x", 129)} {
+		require.Error(t, bus.CheckScope(bad), bad)
+	}
+	has := &bus.Principal{Scopes: []string{"a", "b"}}
+	assert.Empty(t, has.Lacks(nil))
+	assert.Empty(t, has.Lacks([]string{"b", "a"}))
+	assert.Equal(t, "c", has.Lacks([]string{"a", "c", "d"}))
+	var nobody *bus.Principal
+	assert.Equal(t, "a", nobody.Lacks([]string{"a"}))
 }

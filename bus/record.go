@@ -28,7 +28,8 @@ func Location(service, id string) string { return "/requests/" + service + "." +
 type Record struct {
 	State  string
 	Action string
-	// Principal is who asked; empty: anybody.
+	// Principal is the key of who asked; empty: nobody had to say, and anybody may
+	// be told.
 	Principal string
 	// Outcome is the envelope of the answer; empty unless the state is StateDone.
 	Outcome string

@@ -264,6 +264,7 @@ func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
 			})
 			action.Safe = action.Safe && other.Safe
 			action.Cache = action.Cache.common(other.Cache)
+			action.Scopes = bothScopes(action.Scopes, other.Scopes)
 		}
 		if declared {
 			common.Actions = append(common.Actions, action)

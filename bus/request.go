@@ -38,7 +38,8 @@ type Request struct {
 	// Lane is the key whose requests run one at a time; empty: none.
 	Lane string
 
-	print string // the fingerprint, once it is known
+	print     string // the fingerprint, once it is known
+	principal string // the key of who asks, for the record
 }
 
 // Meta is what travels with a request beside its arguments.

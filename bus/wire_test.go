@@ -44,6 +44,10 @@ func goldenRequests() []Request {
 			Meta: `{"request_id":"checkout-8","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}`, Store: 300000,
 		},
 		{ID: goldenID, Action: "SUSPEND_USER", Args: `[2]`, Store: 86400000, Lane: "user:2"},
+		{
+			ID: goldenID, Action: "GET_USER", Args: `[1]`, Reply: goldenReply, Deadline: 1750000010000,
+			Meta: (&Principal{Subject: "key:k2jx7mqa5zt4wv6e", Tenant: "acme", Scopes: []string{"users:read"}}).into(`{"request_id":"checkout-9"}`),
+		},
 	}
 }
 
@@ -147,7 +151,7 @@ func TestManifestBytes(t *testing.T) {
 		Name: "GET_USER", Summary: "One user", Routes: []string{"GET /users/:id"}, Safe: true, TimeoutMillis: 10000,
 		Args:   []Argument{{Name: "id", In: InPath, Schema: json.RawMessage(`{ "type": "integer", "minimum": 1 }`)}},
 		Result: json.RawMessage(`{"type":"object","properties":{"name":{"type":"string"},"id":{"type":"integer"}}}`),
-	}, {Name: "COUNT_USERS", Args: []Argument{}}}}
+	}, {Name: "COUNT_USERS", Args: []Argument{}, Scopes: []string{"users:read", "stats"}}}}
 	canonical, digest, err := m.Encode()
 	require.NoError(t, err)
 	golden(t, "manifest.golden", string(canonical)+"\n"+digest+"\n")

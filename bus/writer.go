@@ -168,7 +168,7 @@ func (w *writer) enqueueCall(ctx context.Context, mailbox string, m *mail, whole
 		r := o.request
 		keys = append(keys, w.conn.Keys.Record(m.service, r.ID))
 		args = append(args, r.ID, r.Action, r.Args, r.Reply, millis(r.Deadline), r.Meta, millis(r.Store), r.Lane,
-			r.fingerprint(), "", w.admits.limitOf(m.service, r))
+			r.fingerprint(), r.principal, w.admits.limitOf(m.service, r))
 	}
 	return w.conn.scripts.enqueue.command(ctx, whole, keys, args)
 }

@@ -59,6 +59,12 @@ func InfoFrom(ctx context.Context) Info {
 	return info
 }
 
+// PrincipalFrom returns who called the API, as the gateway made sure of it; nil
+// where nobody had to say, and outside a handler. A method of nil says that it may
+// nothing. An answer that everybody shares (Public) has the principal of whoever's
+// call made it run.
+func PrincipalFrom(ctx context.Context) *bus.Principal { return InfoFrom(ctx).Meta.Principal }
+
 // RequestID is the request's ID on the bus. It is the same on every delivery of
 // the request, so an effect that remembers it is made once. Outside a handler
 // it is empty, and no key to remember anything by.

@@ -1,6 +1,11 @@
 package workers
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
 
 // ActionOption sets something of one action.
 type ActionOption func(*action)
@@ -35,6 +40,20 @@ func Safe() ActionOption {
 func Unsafe() ActionOption {
 	safe := false
 	return func(a *action) { a.safe = &safe }
+}
+
+// Scope says what a caller of the gateway has to have, all of it, such as
+// "users:write". A gateway that checks no credentials (--auth none) checks no scopes
+// either, and who asks on the bus is not asked for any.
+func Scope(scopes ...string) ActionOption {
+	return func(a *action) {
+		for _, scope := range scopes {
+			if err := bus.CheckScope(scope); err != nil {
+				a.faults = append(a.faults, fmt.Errorf("action %s: %w", a.name, err))
+			}
+		}
+		a.scopes = append(a.scopes, scopes...)
+	}
 }
 
 // Summary is one line for the API's documentation.

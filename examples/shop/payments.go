@@ -14,7 +14,7 @@ func (s *Shop) Payments() *workers.Service {
 	h := newPaymentHandlers(newPaymentStore(s.rdb, s.namespace))
 
 	workers.Handle1(payments, "PAY", h.pay,
-		workers.Route("POST /payments"), workers.Summary("Pays for an item"))
+		workers.Route("POST /payments"), workers.Scope("payments:write"), workers.Summary("Pays for an item"))
 	workers.Handle1(payments, "GET_PAYMENT", h.store.get,
 		workers.Route("GET /payments/:id"), workers.Summary("One payment"))
 	workers.Handle1(payments, "LIST_PAYMENTS", h.list,

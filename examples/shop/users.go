@@ -14,6 +14,7 @@ import (
 func (s *Shop) Users() *workers.Service {
 	users := workers.NewService("users", workers.WithVersion(version))
 	h := userHandlers{newUserStore(s.rdb, s.namespace)}
+	write := workers.Scope("users:write")
 
 	workers.Handle1(users, "GET_USER", h.store.get,
 		workers.Route("GET /users/:id"), workers.Cache(30*time.Second, "user:{0}"), workers.Summary("One user"))
@@ -22,13 +23,13 @@ func (s *Shop) Users() *workers.Service {
 	workers.Handle0(users, "COUNT_USERS", h.store.count,
 		workers.Route("GET /users/count"), workers.Summary("How many users there are"))
 	workers.Handle1(users, "CREATE_USER", h.create,
-		workers.Route("POST /users"), workers.Invalidates("users"), workers.Summary("A new user"))
+		workers.Route("POST /users"), write, workers.Invalidates("users"), workers.Summary("A new user"))
 	workers.Handle2(users, "UPDATE_USER", h.update,
-		workers.Route("PUT /users/:id", "PATCH /users/:id"), workers.Invalidates("user:{0}", "users"), workers.Summary("Changes the fields that are given"))
+		workers.Route("PUT /users/:id", "PATCH /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Changes the fields that are given"))
 	workers.Handle1(users, "DELETE_USER", h.store.delete,
-		workers.Route("DELETE /users/:id"), workers.Invalidates("user:{0}", "users"), workers.Summary("Removes a user"))
+		workers.Route("DELETE /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Removes a user"))
 	workers.Handle1(users, "SUSPEND_USER", h.store.suspend,
-		workers.Route("POST /users/:id/suspend"), workers.Invalidates("user:{0}", "users"), workers.Summary("Bars a user from buying"))
+		workers.Route("POST /users/:id/suspend"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Bars a user from buying"))
 	workers.Handle1(users, "CHECK_PURCHASABLE", h.checkPurchasable,
 		workers.Route("GET /users/:id/purchasable"), workers.Summary("Whether a user may buy; 403 when not"))
 	return users

@@ -18,7 +18,7 @@ func (s *Shop) Vouchers() *workers.Service {
 	workers.Handle1(vouchers, "CHECK_UNUSED", h.checkUnused,
 		workers.Route("GET /vouchers/:code/unused"), workers.Summary("Whether a voucher is unused; 409 when not"))
 	workers.Handle2(vouchers, "REDEEM_VOUCHER", h.redeem,
-		workers.Route("POST /vouchers/:code/redeem"), workers.Summary("Uses a voucher for a payment"))
+		workers.Route("POST /vouchers/:code/redeem"), workers.Scope("vouchers:write"), workers.Summary("Uses a voucher for a payment"))
 	return vouchers
 }
 

@@ -1,0 +1,68 @@
+package api
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/gofiber/fiber/v2"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/api/keys"
+	"github.com/oskadev/mailroom/api/tokens"
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// BenchmarkAuthenticate is what it costs to know who calls, of a credential that was
+// looked at a moment before.
+func BenchmarkAuthenticate(b *testing.B) {
+	conn, err := bus.Connect(testsupport.Miniredis(b), bus.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = conn.Close() })
+	key, _, err := keys.NewStore(conn).Create(b.Context(), keys.Key{Name: "n", Scopes: []string{"users:write"}}, 0)
+	require.NoError(b, err)
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(b, err)
+	jwk, err := jwkset.NewJWKFromKey(private.Public(), jwkset.JWKOptions{})
+	require.NoError(b, err)
+	text, err := json.Marshal(jwkset.JWKSMarshal{Keys: []jwkset.JWKMarshal{jwk.Marshal()}})
+	require.NoError(b, err)
+	file := filepath.Join(b.TempDir(), "jwks.json")
+	require.NoError(b, os.WriteFile(file, text, 0o600))
+	token, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+		"iss": "issuer", "aud": "mailroom", "sub": "ada", "scope": "users:write", "exp": time.Now().Add(time.Hour).Unix(),
+	}).SignedString(private)
+	require.NoError(b, err)
+	for _, way := range []struct {
+		name, header string
+		auth         Auth
+	}{{"none", "", AuthNone}, {"key", key, AuthRequired}, {"token", token, AuthRequired}} {
+		b.Run(way.name, func(b *testing.B) {
+			e := newBenchEdge()
+			e.server.conn, e.server.calls = conn, b.Context()
+			e.server.cfg = Config{Auth: way.auth, Tokens: &tokens.Config{Issuer: "issuer", Audience: "mailroom", JWKS: file}}
+			done, err := e.server.openVerifiers()
+			require.NoError(b, err)
+			b.Cleanup(done)
+			c := e.call(b, fiber.MethodGet, "/users/1", "")
+			if way.header != "" {
+				c.Request().Header.Set(fiber.HeaderAuthorization, "Bearer "+way.header)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				var in call
+				if f := e.server.authenticate(c, &in); f != nil {
+					b.Fatal(f)
+				}
+			}
+		})
+	}
+}

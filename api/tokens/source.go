@@ -1,0 +1,148 @@
+package tokens
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// mostJWKS bounds how long a JWKS may be; those of large providers have some KiB.
+const mostJWKS = 1 << 20
+
+// source is where keys come from.
+type source interface {
+	// load gives them; nil: they are the same as before.
+	load(ctx context.Context) (*keySet, error)
+}
+
+// whereIs tells a URL of a JWKS from a file. A public key that comes over a network
+// in the clear is anybody's.
+func whereIs(jwks string) (*url.URL, string, error) {
+	if !strings.Contains(jwks, "://") {
+		return nil, jwks, nil
+	}
+	u, err := url.Parse(jwks)
+	if err != nil || u.Host == "" {
+		return nil, "", errors.New("the JWKS is no URL that can be read")
+	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
+		return nil, "", fmt.Errorf("the JWKS at %s: want https://, http:// on loopback, or a file", u.Redacted())
+	}
+	return u, "", nil
+}
+
+// newSource is the source that a configuration names.
+func (c *Config) newSource() (source, error) {
+	if c.SecretFile != "" {
+		return &file{name: c.SecretFile, read: func(text []byte) (*keySet, error) { return readSecret(text, c.Algorithms) }}, nil
+	}
+	u, name, err := whereIs(c.JWKS)
+	if err != nil {
+		return nil, err
+	}
+	read := func(text []byte) (*keySet, error) { return readJWKS(text, c.Logger) }
+	if u == nil {
+		return &file{name: name, read: read}, nil
+	}
+	return &endpoint{url: u, client: c.Client, read: read}, nil
+}
+
+// endpoint is a JWKS at a URL.
+type endpoint struct {
+	url    *url.URL
+	client *http.Client
+	read   func([]byte) (*keySet, error)
+}
+
+func (e *endpoint) load(ctx context.Context) (*keySet, error) {
+	set, err := e.fetch(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("fetch the JWKS at %s: %w", e.url.Redacted(), err)
+	}
+	return set, nil
+}
+
+func (e *endpoint) fetch(ctx context.Context) (*keySet, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	response, err := e.client.Do(request)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // without the URL, which may hold a password
+		}
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answered with status %d", response.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, mostJWKS+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > mostJWKS {
+		return nil, fmt.Errorf("it is over %d bytes", mostJWKS)
+	}
+	return e.read(text)
+}
+
+// file is a JWKS, or a secret, in a file.
+type file struct {
+	name    string
+	read    func([]byte) (*keySet, error)
+	changed time.Time // when it was, as it was read last
+	size    int64
+}
+
+func (f *file) load(context.Context) (*keySet, error) {
+	info, err := os.Stat(f.name)
+	if err != nil {
+		return nil, err // it names the file
+	}
+	if info.ModTime().Equal(f.changed) && info.Size() == f.size {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.name)
+	if err != nil {
+		return nil, err
+	}
+	set, err := f.read(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	}
+	f.changed, f.size = info.ModTime(), info.Size()
+	return set, nil
+}
+
+// readSecret takes the text of a file as the secret, which has to be at least as
+// long as the hash it is used with (https://www.rfc-editor.org/rfc/rfc7518#section-3.2).
+func readSecret(text []byte, algorithms []string) (*keySet, error) {
+	secret := bytes.TrimRight(text, "\r\n")
+	for _, algorithm := range algorithms {
+		want := crypto.SHA256.Size()
+		switch algorithm {
+		case "HS384":
+			want = crypto.SHA384.Size()
+		case "HS512":
+			want = crypto.SHA512.Size()
+		}
+		if len(secret) < want {
+			return nil, fmt.Errorf("a secret of %d bytes is too short for %s, which wants %d", len(secret), algorithm, want)
+		}
+	}
+	return &keySet{secret: secret}, nil
+}

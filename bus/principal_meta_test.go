@@ -1,0 +1,61 @@
+package bus
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestPrincipalsTravelInMeta(t *testing.T) {
+	t.Parallel()
+	var nobody *Principal
+	assert.Equal(t, `{"a":1}`, nobody.into(`{"a":1}`))
+	assert.Empty(t, nobody.into(""))
+	for _, p := range []Principal{
+		{},
+		{Subject: "key:x"},
+		{Subject: "jwt:x", Tenant: "t", Scopes: []string{"a"}},
+		{Subject: "jwt:\"},\"principal\":{\"subject\":\"root", Tenant: "ä\n\x00<&>", Scopes: []string{"a", `b"]`, "c"}},
+	} {
+		for _, meta := range []string{"", "{}", `{"request_id":"r"}`, `{"request_id":"r","traceparent":"t"}`} {
+			r := Request{Meta: p.into(meta)}
+			got := r.ParseMeta()
+			assert.Equal(t, &p, got.Principal, r.Meta)
+			if len(meta) > 2 {
+				assert.Equal(t, "r", got.RequestID, r.Meta)
+			}
+		}
+	}
+	r := Request{Meta: (&Principal{Subject: "mine"}).into(`{"principal":{"subject":"root"}}`)}
+	assert.Equal(t, "mine", r.ParseMeta().Principal.Subject, "whatever else stands there")
+}
+
+func TestBuildsWantTheScopesOfBoth(t *testing.T) {
+	t.Parallel()
+	manifest := func(scopes ...string) *Manifest {
+		return &Manifest{Service: "things", Actions: []Action{{Name: "GET", Scopes: scopes}}}
+	}
+	both := func(a, b *Manifest) []string {
+		return intersect([]string{"1", "2"}, map[string]*Manifest{"1": a, "2": b}).Actions[0].Scopes
+	}
+	one := manifest("b", "a")
+	assert.Equal(t, []string{"a", "b", "c"}, both(one, manifest("c", "a")))
+	assert.Equal(t, []string{"a", "b"}, both(manifest(), one))
+	assert.Equal(t, []string{"b", "a"}, one.Actions[0].Scopes, "it is others' too")
+	assert.Nil(t, both(manifest(), manifest()))
+}
+
+// FuzzPrincipalInMeta puts any principal into a meta: it comes back as it was, and
+// nothing else does.
+func FuzzPrincipalInMeta(f *testing.F) {
+	f.Add("key:a", "t", "users:read", "r")
+	f.Add("\"}", "\\", "\u2028", "")
+	f.Fuzz(func(t *testing.T, subject, tenant, scope, requestID string) {
+		valid := func(s string) string { return string([]rune(s)) } // as JSON has it, from which principals come
+		p := &Principal{Subject: valid(subject), Tenant: valid(tenant), Scopes: []string{valid(scope)}}
+		r := Request{Meta: p.into(string(appendText([]byte(`{"request_id":`), valid(requestID))) + "}")}
+		m := r.ParseMeta()
+		assert.Equal(t, p, m.Principal)
+		assert.Equal(t, valid(requestID), m.RequestID)
+	})
+}
