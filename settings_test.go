@@ -129,9 +129,9 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"nested key", []string{"api", "--config", config(t, "listen:\n  port: 3\n")}, nil, "listen"},
 		{"file", []string{"api", "--config", "/does/not/exist.yaml"}, nil, "/does/not/exist.yaml"},
 		{"YAML", []string{"api", "--config", config(t, "listen: [\n")}, nil, "mailroom.yaml"},
-		{"Redis URL", []string{"api", "--auth", "none", "--redis", "http://u:secret@h"}, nil, "unknown scheme"},
-		{"gateway's cache URL", []string{"api", "--auth", "none", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
-		{"worker's cache URL", []string{"worker", "--cache-redis", "http://u:secret@h"}, nil, "--cache-redis"},
+		{"Redis URL", []string{"api", "--auth", "none", "--redis", "http://u:canary@h"}, nil, "unknown scheme"},
+		{"gateway's cache URL", []string{"api", "--auth", "none", "--cache-redis", "http://u:canary@h"}, nil, "--cache-redis"},
+		{"worker's cache URL", []string{"worker", "--cache-redis", "http://u:canary@h"}, nil, "--cache-redis"},
 		{"service", []string{"worker", "nobody"}, nil, `"nobody"`},
 		{"idle limit", []string{"worker", "--idle-limit", "soon"}, nil, "--idle-limit"},
 		{"limit", []string{"dev", "--limit", "5/s per person"}, nil, "person"},
@@ -147,7 +147,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"no auth", []string{"api"}, nil, "--auth required"},
 		{"no auth at a gateway, whatever a worker has", []string{"api", "--config", config(t, "concurrency: 3\n")}, nil, "--auth none"},
 		{"half of what tokens need", []string{"api", "--auth", "required", "--jwt-issuer", "i"}, nil, "audience"},
-		{"a JWKS in the clear", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "http://u:secret@h/"}, nil, "https://"},
+		{"a JWKS in the clear", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "http://u:canary@h/"}, nil, "https://"},
 		{"a token's algorithm", []string{"api", "--auth", "required", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "f", "--jwt-algorithms", "RS256,none"}, nil, "none"},
 		{"a new key's name is not taken from elsewhere", []string{"keys", "create"}, []string{"MAILROOM_NAME=x"}, "--name"},
 		{"a new key's scope", []string{"keys", "create", "--name", "x", "--scope", "a b"}, nil, `"a b"`},
@@ -159,7 +159,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 			err := run(t.Context(), c.args, c.env, &out, &out)
 			require.ErrorContains(t, err, c.want)
 			assert.Equal(t, exitUsage, exitCode(err))
-			assert.NotContains(t, err.Error()+out.String(), "secret")
+			assert.NotContains(t, err.Error()+out.String(), "canary")
 		})
 	}
 }
