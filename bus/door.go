@@ -27,12 +27,12 @@ type RefusedError struct {
 
 // Error is one line that names the user, what it may not, and what to do.
 func (e *RefusedError) Error() string {
-	set := "`mailroom acl " + e.role
-	switch {
-	case e.role == "":
-		set = "`mailroom acl"
-	case e.User != defaultUser && !strings.HasSuffix(e.role, e.User):
-		set += " --user " + e.User
+	set := "`mailroom acl"
+	if e.role != "" {
+		set += " " + e.role
+		if usual := strings.TrimPrefix(e.role, "worker "); e.User != usual && e.User != defaultUser {
+			set += " --user " + e.User
+		}
 	}
 	set += " --password-file FILE --apply` "
 	switch {
