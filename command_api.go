@@ -28,15 +28,16 @@ type gatewayFlags struct {
 	Drain        time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
 }
 
-func (f *gatewayFlags) server(conn *bus.Conn, log *slog.Logger) (*api.Server, error) {
-	if err := f.check(); err != nil {
+func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
+	credentials := f.cacheCredentials(tls)
+	if err := f.check(credentials); err != nil {
 		return nil, err
 	}
 	if f.NearBytes == 0 {
 		f.NearBytes = -1
 	}
 	cfg := api.Config{
-		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, NearBytes: f.NearBytes,
+		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, NearBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
@@ -70,12 +71,12 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 		return errNoAuth()
 	}
 	log := c.logger(p)
-	conn, err := c.connect(c.Redis, log)
+	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	server, err := c.server(conn, log)
+	server, err := c.server(conn, c.tlsFlags, log)
 	if err != nil {
 		return err
 	}

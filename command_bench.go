@@ -72,7 +72,7 @@ func (c *benchCommand) check() error {
 
 // onBus asks the service as a gateway would.
 func (c *benchCommand) onBus(ctx context.Context, p *program) error {
-	conn, err := c.connect(c.Redis, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 	if c.Timeout < 0 {
 		return &exitError{code: exitUsage, err: fmt.Errorf("--timeout %v is negative", c.Timeout)}
 	}
-	conn, err := c.connect(c.Redis, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (f *deadFlags) open(ctx context.Context, p *program) (*bus.Conn, error) {
 	if err := bus.CheckServiceName(f.Service); err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
-	conn, err := f.connect(f.Redis, f.logger(p))
+	conn, err := f.connect(&f.redisFlags, "worker "+f.Service, f.logger(p))
 	if err != nil {
 		return nil, err
 	}

@@ -30,12 +30,12 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer redis.Close()
-	conn, err := c.connect(redis.URL(), log)
+	conn, err := c.connect(&redisFlags{Redis: redis.URL()}, "", log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	server, err := c.server(conn, log)
+	server, err := c.server(conn, tlsFlags{}, log)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return server.Serve(serving, ln)
 	})
 	group.Go(func() error {
-		return workers.RunConfig(working, workers.Config{Conn: conn, DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis}, examples.all...)
+		return workers.RunConfig(working, workers.Config{Conn: conn, DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis, CacheCredentials: c.cacheCredentials(tlsFlags{})}, examples.all...)
 	})
 	if waitServed(serving, server, examples.all) == nil {
 		c.greet(p, ln.Addr().String(), redis.URL())

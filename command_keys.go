@@ -44,7 +44,7 @@ type keysRevokeCommand struct {
 
 // open connects, and checks that Redis answers: keys are made in its time.
 func (f *keysFlags) open(ctx context.Context, p *program) (*keys.Store, func(), error) {
-	conn, err := f.connect(f.Redis, f.logger(p))
+	conn, err := f.connect(&f.redisFlags, "", f.logger(p))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -46,7 +46,7 @@ type actionView struct {
 
 // Run prints what the registry and the mailboxes say.
 func (c *servicesCommand) Run(ctx context.Context, p *program) error {
-	conn, err := c.connect(c.Redis, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}

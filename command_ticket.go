@@ -30,7 +30,7 @@ func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 	if len(id) != 36 || uuid.Validate(id) != nil {
 		return &exitError{code: exitUsage, err: fmt.Errorf("ticket %q: want SERVICE.ID, with a UUID", c.Name)}
 	}
-	conn, err := c.connect(c.Redis, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}

@@ -27,10 +27,11 @@ type workerCommand struct {
 // Run serves until the context ends.
 func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	log := c.logger(p)
-	if err := c.check(); err != nil {
+	credentials := c.cacheCredentials(c.tlsFlags)
+	if err := c.check(credentials); err != nil {
 		return err
 	}
-	conn, err := c.connect(c.Redis, log)
+	conn, err := c.connect(&c.redisFlags, c.role(), log)
 	if err != nil {
 		return err
 	}
@@ -51,8 +52,17 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	}
 	return workers.RunConfig(ctx, workers.Config{
 		Conn: conn, Logger: log, Concurrency: c.Concurrency, IdleLimit: c.IdleLimit,
-		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain, CacheRedisURL: c.CacheRedis,
+		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain, CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	}, services...)
+}
+
+// role is what `mailroom acl` calls this process.
+func (c *workerCommand) role() string {
+	names := c.Name
+	if len(names) == 0 {
+		names = []string{"users", "items", "vouchers", "payments", "echo"}
+	}
+	return "worker " + strings.Join(names, " ")
 }
 
 // examples are the services that come with this binary.

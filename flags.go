@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
@@ -19,7 +20,21 @@ type commonFlags struct {
 
 // redisFlags are those of every command against a real Redis.
 type redisFlags struct {
-	Redis string `default:"redis://127.0.0.1:6379" help:"Where Redis is: redis://, rediss://, redis+cluster:// or redis+sentinel://."`
+	Redis             string `default:"redis://127.0.0.1:6379" help:"Where Redis is: redis://, rediss://, redis+cluster:// or redis+sentinel://."`
+	RedisPasswordFile string `placeholder:"FILE" help:"A file with the password of the user whom that URL names."`
+	tlsFlags
+}
+
+// tlsFlags are for rediss://.
+type tlsFlags struct {
+	RedisTLSCert string `name:"redis-tls-cert" placeholder:"FILE" help:"The certificate to show to Redis, PEM. For rediss://."`
+	RedisTLSKey  string `name:"redis-tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+	RedisTLSCA   string `name:"redis-tls-ca" placeholder:"FILE" help:"Who may vouch for Redis: certificates, PEM. The system's unless given."`
+}
+
+// credentials are those for the bus' Redis.
+func (f *redisFlags) credentials() bus.Credentials {
+	return bus.Credentials{PasswordFile: f.RedisPasswordFile, CertFile: f.RedisTLSCert, KeyFile: f.RedisTLSKey, CAFile: f.RedisTLSCA}
 }
 
 // logger writes to stderr, and first of all what is odd about the environment.
@@ -38,9 +53,10 @@ func (f *commonFlags) logger(p *program) *slog.Logger {
 	return log
 }
 
-// connect prepares a connection by the flags.
-func (f *commonFlags) connect(url string, log *slog.Logger) (*bus.Conn, error) {
-	conn, err := bus.Connect(url, bus.Options{Namespace: f.Namespace, Logger: log})
+// connect prepares a connection by the flags. The role is what `mailroom acl`
+// calls the process.
+func (f *commonFlags) connect(to *redisFlags, role string, log *slog.Logger) (*bus.Conn, error) {
+	conn, err := bus.Connect(to.Redis, bus.Options{Namespace: f.Namespace, Logger: log, Role: role, Credentials: to.credentials()})
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
@@ -49,15 +65,26 @@ func (f *commonFlags) connect(url string, log *slog.Logger) (*bus.Conn, error) {
 
 // cacheFlags are those of every command that takes part in the shared cache.
 type cacheFlags struct {
-	CacheRedis string `help:"Where the shared cache is, if not on the same Redis."`
+	CacheRedis             string `help:"Where the shared cache is, if not on the same Redis."`
+	CacheRedisPasswordFile string `placeholder:"FILE" help:"A file with the password of the user whom that URL names."`
+}
+
+// cacheCredentials are those for the cache's Redis, which asks for the same
+// certificates.
+func (f *cacheFlags) cacheCredentials(tls tlsFlags) bus.Credentials {
+	own := bus.Credentials{PasswordFile: f.CacheRedisPasswordFile}
+	if strings.HasPrefix(f.CacheRedis, "rediss://") {
+		own.CertFile, own.KeyFile, own.CAFile = tls.RedisTLSCert, tls.RedisTLSKey, tls.RedisTLSCA
+	}
+	return own
 }
 
 // check refuses a URL that cannot be one, before anything is begun.
-func (f *cacheFlags) check() error {
+func (f *cacheFlags) check(credentials bus.Credentials) error {
 	if f.CacheRedis == "" {
 		return nil
 	}
-	conn, err := bus.Connect(f.CacheRedis, bus.Options{}) // which dials nothing yet
+	conn, err := bus.Connect(f.CacheRedis, bus.Options{Credentials: credentials}) // which dials nothing yet
 	if err != nil {
 		return &exitError{code: exitUsage, err: fmt.Errorf("--cache-redis: %w", err)}
 	}

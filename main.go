@@ -81,6 +81,7 @@ type commands struct {
 	Bench    benchCommand    `cmd:"" help:"Load on a running gateway, or straight on the bus: rate, latencies, errors. Exit code 1 when every request failed."`
 	Keys     keysCommand     `cmd:"" help:"The API keys of clients: create, list, revoke."`
 	Dead     deadCommand     `cmd:"" help:"The dead letters of a service: list, show, replay, drop."`
+	ACL      aclCommand      `cmd:"" name:"acl" help:"Redis users with the rights of a role and no others: prints them, or sets them."`
 	Version  versionCommand  `cmd:"" help:"Version, commit and Go version."`
 }
 

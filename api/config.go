@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/api/tokens"
+	"github.com/oskadev/mailroom/bus"
 )
 
 // Config of a gateway. The zero value is ready to use.
@@ -44,6 +45,8 @@ type Config struct {
 	MinReplicas int
 	// CacheRedisURL says where the shared cache is, if not on the bus' Redis.
 	CacheRedisURL string
+	// CacheCredentials prove there who the gateway is. Default to none.
+	CacheCredentials bus.Credentials
 	// CacheTimeout is how long the cache may take to answer; then a call does
 	// without. Defaults to 250 ms.
 	CacheTimeout time.Duration

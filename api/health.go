@@ -37,6 +37,8 @@ func (s *Server) unready() *failure {
 	switch {
 	case s.draining.Load():
 		return unavailable("the gateway is stopping")
+	case s.client.Refused() != nil:
+		return unavailable("Redis refuses this gateway")
 	case !s.ready():
 		return unavailable("Redis is not reachable")
 	}

@@ -39,6 +39,7 @@ type Server struct {
 	sizes       map[string]*SizeRule // by route
 
 	draining atomic.Bool
+	served   atomic.Bool     // it has been ready once
 	watchers atomic.Int64    // who waits for the end of a request that is under way
 	calls    context.Context //nolint:containedctx // ends with the last call; Fiber's handlers have no other way to see it
 	waits    context.Context //nolint:containedctx // ends as soon as the gateway has been told to stop
@@ -137,7 +138,8 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 
 // Serve answers on the listener, which it closes, until the context ends; then
 // it drains: no more connections are taken, calls in flight are answered. An
-// error means that the listener failed, or that the drain limit passed.
+// error means that the listener failed, that the drain limit passed, or that
+// Redis refuses a gateway that has never been ready: a bus.RefusedError.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCalls()
@@ -175,11 +177,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if s.certificate != nil {
 		taking.secure = s.certificate.config()
 	}
-	failed := make(chan error, 1)
+	failed, refused := make(chan error, 1), make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(taking) })
+	background.Go(func() { s.watchRefusals(looking, refused) })
+	var refusal error
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	case refusal = <-refused:
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
@@ -199,14 +204,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("calls in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
 	}
-	return errors.Join(listening, err)
+	return errors.Join(refusal, listening, err)
 }
 
 // openCache joins the cache of all gateways.
 func (s *Server) openCache() (closeCache func(), err error) {
 	conn, namespace := s.conn, s.conn.Keys.Namespace()
 	if s.cfg.CacheRedisURL != "" {
-		if conn, err = bus.Connect(s.cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: s.log}); err != nil {
+		if conn, err = bus.Connect(s.cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: s.log, Role: bus.RoleAPI, Credentials: s.cfg.CacheCredentials}); err != nil {
 			return nil, fmt.Errorf("the cache: %w", err)
 		}
 	}
@@ -239,5 +244,9 @@ func (s *Server) Serves(names ...string) bool {
 // ready reports whether the gateway can serve: Redis is reachable, replies would
 // be heard, it has seen which services there are, and knows what the gateways share.
 func (s *Server) ready() bool {
-	return s.client.Ready() && s.client.Secret() != nil && s.registry.Looked() && !s.draining.Load()
+	ready := s.client.Ready() && s.client.Secret() != nil && s.registry.Looked() && !s.draining.Load()
+	if ready {
+		s.served.Store(true)
+	}
+	return ready
 }

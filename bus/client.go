@@ -52,7 +52,7 @@ type Ask struct {
 // ClientConfig of a Client. The zero value is ready to use.
 type ClientConfig struct {
 	// Role is the first part of the asker's identifier: "api", or the name of
-	// the service that asks. Defaults to "api".
+	// the service that asks. Defaults to RoleAPI.
 	Role string
 	// MailboxLimit is how many requests may wait for one service before more
 	// are refused with ErrOverloaded. Defaults to DefaultMailboxLimit.
@@ -77,7 +77,7 @@ type ClientConfig struct {
 
 func (c *ClientConfig) setDefaults() {
 	if c.Role == "" {
-		c.Role = "api"
+		c.Role = RoleAPI
 	}
 	if c.MailboxLimit == 0 {
 		c.MailboxLimit = DefaultMailboxLimit
@@ -136,8 +136,18 @@ func (c *Client) Asker() string { return c.asker }
 // client hears its replies.
 func (c *Client) Ready() bool { return c.replies.isReady() }
 
-// WaitReady waits until the client is Ready, or the context ends.
+// WaitReady waits until the client is Ready, or the context ends. Where Redis
+// refuses the client it returns a RefusedError at once.
 func (c *Client) WaitReady(ctx context.Context) error { return c.replies.waitReady(ctx) }
+
+// Refused is what Redis refuses the client: a RefusedError, or nil. It goes on
+// trying, more seldom, and is not Ready meanwhile.
+func (c *Client) Refused() error {
+	if refusal := c.replies.refusal.Load(); refusal != nil {
+		return *refusal
+	}
+	return nil
+}
 
 // Close ends the client; whoever still waits gets ErrClosed.
 func (c *Client) Close() {

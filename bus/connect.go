@@ -19,6 +19,12 @@ type Options struct {
 	// Namespace is the prefix of all keys and channels.
 	// Defaults to DefaultNamespace.
 	Namespace string
+	// Credentials prove who the process is, beside the URL. Default to none.
+	Credentials Credentials
+	// Role is what the process is, as `mailroom acl` calls it: "api", or
+	// "worker users". What says that a right is missing names it.
+	// Defaults to not known.
+	Role string
 	// Logger takes what operators need to know. Defaults to slog.Default().
 	Logger *slog.Logger
 	// Timeout bounds dialing, writing to and reading from Redis.
@@ -42,6 +48,7 @@ type Conn struct {
 	timeout time.Duration
 	rdb     redis.UniversalClient
 	scripts scripts
+	door    *door
 }
 
 // Connect prepares a connection by URL: redis://, rediss:// (a single server),
@@ -51,6 +58,9 @@ type Conn struct {
 func Connect(url string, opts Options) (*Conn, error) {
 	t, err := parseURL(url)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.prove(opts.Credentials); err != nil {
 		return nil, err
 	}
 	if opts.Namespace == "" {
@@ -72,6 +82,7 @@ func Connect(url string, opts Options) (*Conn, error) {
 	c := &Conn{
 		Keys: keys, Clock: &Clock{now: opts.Now}, log: opts.Logger, hook: opts.Hook,
 		target: t, timeout: opts.Timeout, scripts: loadScripts(),
+		door: newDoor(t, opts.Role),
 	}
 	quietLibrary(opts.Logger)
 	c.rdb = c.newClient(0)
@@ -92,7 +103,9 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 	o.Protocol = 2
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewUniversalClient(&o)
+	rdb := redis.NewUniversalClient(&o)
+	rdb.AddHook(c.door)
+	return rdb
 }
 
 // Redis is the client of this connection, for stores that live on the same
@@ -111,7 +124,11 @@ func (c *Conn) Address() string { return c.target.String() }
 
 // Ping reaches Redis once and corrects the clock.
 func (c *Conn) Ping(ctx context.Context) error {
-	if err := c.Clock.measure(ctx, c.rdb); err != nil {
+	err := c.Clock.measure(ctx, c.rdb)
+	if isRefused(err) {
+		return err // it tells all by itself
+	}
+	if err != nil {
 		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
 	}
 	return nil
@@ -157,6 +174,10 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		}
 	}
 }
+
+// Refused delivers what Redis refuses this connection, once it has: errors that
+// are a RefusedError. What nobody takes is dropped.
+func (c *Conn) Refused() <-chan error { return c.door.refused }
 
 // Close ends all connections. What is still under way fails.
 func (c *Conn) Close() error { return c.rdb.Close() }

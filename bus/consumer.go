@@ -117,6 +117,9 @@ type Consumer struct {
 	mu      sync.Mutex
 	running map[string]*run // by entry
 	left    map[string]bool // pending entries that have begun here, without an outcome
+	refusal error           // what Redis refuses this worker
+
+	dismiss func() // ends the worker at once
 
 	presence sync.Mutex // around signing on and off
 	leaving  bool       // signed off: no more heartbeats
@@ -136,6 +139,10 @@ var ErrOwnershipLost = errors.New("another worker has taken the request")
 // and the handler took longer than the drain limit.
 var ErrDraining = errors.New("the worker is stopping")
 
+// ErrRefused is the cause of a handler's ended context when Redis refuses its
+// worker: its outcome could not be settled.
+var ErrRefused = errors.New("Redis refuses the worker")
+
 // NewConsumer prepares a worker with a new identifier.
 func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
 	if err := CheckServiceName(cfg.Manifest.Service); err != nil {
@@ -148,7 +155,7 @@ func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
 	c := &Consumer{
 		conn: conn, cfg: cfg, service: service, worker: service + "." + randomName(),
 		mailbox: conn.Keys.Requests(service), slots: newSlots(cfg.Concurrency),
-		running: make(map[string]*run), left: make(map[string]bool),
+		running: make(map[string]*run), left: make(map[string]bool), dismiss: func() {},
 	}
 	c.pool = newPool(cfg.Concurrency, c.deliver)
 	c.settler = newSettler(c)
@@ -160,7 +167,8 @@ func (c *Consumer) Worker() string { return c.worker }
 
 // Run serves the mailbox until the context ends, and then drains: it reads no
 // more, lets running requests finish up to the drain limit, and settles their
-// outcomes. It returns early with an error when Redis refuses the worker.
+// outcomes. Where Redis refuses the worker it ends at once with a RefusedError,
+// and leaves what it was running to others.
 func (c *Consumer) Run(ctx context.Context) error {
 	fetching, stopFetching := context.WithCancel(ctx)
 	defer stopFetching()
@@ -168,10 +176,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 	working, stopWorking := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopWorking(nil)
 
+	c.dismiss = func() {
+		stopFetching()
+		stopWorking(ErrRefused)
+	}
 	c.reads = c.conn.newClient(1)
 	defer func() { _ = c.reads.Close() }()
-	if err := c.join(fetching); err != nil {
-		return err
+	if c.join(fetching); c.refused() != nil {
+		return c.refused()
 	}
 	settling, stopSettling := context.WithCancel(context.WithoutCancel(ctx))
 	var settler, background sync.WaitGroup
@@ -181,23 +193,44 @@ func (c *Consumer) Run(ctx context.Context) error {
 		<-fetching.Done()
 		c.leave(context.WithoutCancel(ctx))
 	})
-	err := c.fetch(fetching, working)
+	c.fetch(fetching, working)
 	stopFetching()
-	c.drain(stopWorking)
+	c.drain(working, stopWorking)
 	stopSettling()
 	settler.Wait()
 	background.Wait()
 	c.retire(context.WithoutCancel(ctx), c.worker, 0)
-	return err
+	return c.refused()
+}
+
+// dismissed reports whether an error is a refusal. Then the worker ends: it
+// could not settle what it runs, and trying again would not help.
+func (c *Consumer) dismissed(err error) bool {
+	if !isRefused(err) {
+		return false
+	}
+	c.mu.Lock()
+	if c.refusal == nil {
+		c.refusal = fmt.Errorf("worker %s: %w", c.worker, err)
+	}
+	c.mu.Unlock()
+	c.dismiss()
+	return true
+}
+
+func (c *Consumer) refused() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refusal
 }
 
 // drainGrace is what a handler has left to return once its context has ended.
 const drainGrace = time.Second
 
-// drain waits until nothing runs any more: up to the drain limit, then the
-// contexts of what still runs end, and a moment later it is left behind. Other
-// workers take it over.
-func (c *Consumer) drain(stopWorking context.CancelCauseFunc) {
+// drain waits until nothing runs any more: up to the drain limit, or until the
+// worker is dismissed. Then the contexts of what still runs end, and a moment
+// later it is left behind. Other workers take it over.
+func (c *Consumer) drain(working context.Context, stopWorking context.CancelCauseFunc) {
 	ended := c.pool.close()
 	limit := time.NewTimer(c.cfg.DrainLimit)
 	defer limit.Stop()
@@ -205,6 +238,7 @@ func (c *Consumer) drain(stopWorking context.CancelCauseFunc) {
 	case <-ended:
 		return
 	case <-limit.C:
+	case <-working.Done():
 	}
 	stopWorking(ErrDraining)
 	grace := time.NewTimer(drainGrace)
@@ -222,7 +256,7 @@ func (c *Consumer) drain(stopWorking context.CancelCauseFunc) {
 const recoverEvery = time.Minute
 
 // fetch reads into free slots until the context ends.
-func (c *Consumer) fetch(ctx, working context.Context) error {
+func (c *Consumer) fetch(ctx, working context.Context) {
 	waits := backoff.New(50*time.Millisecond, time.Second)
 	// A read waits no longer than a reclaim may be late, nor than the socket may.
 	every := min(c.cfg.IdleLimit/3, time.Second, c.conn.timeout/2)
@@ -232,7 +266,7 @@ func (c *Consumer) fetch(ctx, working context.Context) error {
 	for {
 		free, err := c.slots.await(ctx)
 		if err != nil {
-			return nil //nolint:nilerr // the context's end is how it is told to stop
+			return // the context's end is how it is told to stop
 		}
 		switch now := time.Now(); {
 		case recover || now.After(nextRecover):
@@ -248,45 +282,39 @@ func (c *Consumer) fetch(ctx, working context.Context) error {
 			}
 			recover = err != nil
 		}
-		if err == nil || errors.Is(err, errMoreOwn) {
-			continue
-		}
-		if isRefused(err) {
-			return fmt.Errorf("worker %s: %w", c.worker, err)
-		}
-		if err := c.afterError(ctx, err, waits); err != nil {
-			return err
+		if err != nil && !errors.Is(err, errMoreOwn) {
+			c.afterError(ctx, err, waits)
 		}
 	}
 }
 
 // afterError mends what can be mended, and waits before the next attempt.
-func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Backoff) error {
+func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Backoff) {
 	switch {
 	case ctx.Err() != nil: // it was told to stop
+	case c.dismissed(err):
 	case isNoGroup(err):
 		c.conn.log.WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
-		return c.join(ctx)
+		c.join(ctx)
 	default:
 		wait := waits.Next()
 		c.conn.log.WarnContext(ctx, "reading the mailbox failed, trying again",
 			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
 		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
-	return nil //nolint:nilerr // the loop tries again
 }
 
 // join creates the consumer group where it is missing, at 0: what was sent
 // before the first worker came is read too. It tries until Redis answers.
-func (c *Consumer) join(ctx context.Context) error {
+func (c *Consumer) join(ctx context.Context) {
 	waits := backoff.New(100*time.Millisecond, 2*time.Second)
 	for {
 		err := c.conn.rdb.XGroupCreateMkStream(ctx, c.mailbox, Group, "0").Err()
-		if err == nil || isBusyGroup(err) || ctx.Err() != nil {
-			return nil //nolint:nilerr // the group is there, or it was told to stop
+		if err == nil || isBusyGroup(err) {
+			err = c.mayAnswer(ctx)
 		}
-		if isRefused(err) {
-			return fmt.Errorf("worker %s: %w", c.worker, err)
+		if err == nil || ctx.Err() != nil || c.dismissed(err) {
+			return
 		}
 		wait := waits.Next()
 		c.conn.log.WarnContext(ctx, "cannot open the mailbox, trying again",
@@ -295,10 +323,16 @@ func (c *Consumer) join(ctx context.Context) error {
 	}
 }
 
+// mayAnswer finds out whether the worker has the right to answer, before it
+// takes a request: on a channel like those of askers, that nobody listens to.
+func (c *Consumer) mayAnswer(ctx context.Context) error {
+	return c.conn.rdb.Publish(ctx, c.conn.Keys.Replies(c.worker, c.service), "").Err()
+}
+
 // read takes what is new (XREADGROUP with >), or waits for it.
 func (c *Consumer) read(ctx, working context.Context, free int, block time.Duration) error {
 	asked := time.Now()
-	reply, err := readRaw(ctx, c.reads, c.mailbox, "xreadgroup", "group", Group, c.worker, "count", free,
+	reply, err := c.conn.readRaw(ctx, c.reads, c.mailbox, "xreadgroup", "group", Group, c.worker, "count", free,
 		"block", max(block.Milliseconds(), 1), "streams", c.mailbox, ">")
 	if errors.Is(err, redis.Nil) {
 		return nil

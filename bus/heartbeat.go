@@ -63,7 +63,7 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 	}
 	if !c.conn.Clock.known.Load() {
 		if err := c.conn.Ping(ctx); err != nil {
-			c.conn.log.WarnContext(ctx, "heartbeat failed", "worker", c.worker, "error", err)
+			c.missedHeartbeat(ctx, err)
 			return false
 		}
 	}
@@ -78,7 +78,7 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 		c.announce(ctx, pipe, canonical, digest)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		c.conn.log.WarnContext(ctx, "heartbeat failed", "worker", c.worker, "error", err)
+		c.missedHeartbeat(ctx, err)
 		return false
 	}
 	c.conn.Clock.adjust(sent, c.conn.Clock.now(), clock.Val())
@@ -89,6 +89,12 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 		_, err = pipe.Exec(ctx)
 	}
 	return due && err == nil
+}
+
+func (c *Consumer) missedHeartbeat(ctx context.Context, err error) {
+	if !c.dismissed(err) {
+		c.conn.log.WarnContext(ctx, "heartbeat failed", "worker", c.worker, "error", err)
+	}
 }
 
 func (c *Consumer) announce(ctx context.Context, pipe redis.Pipeliner, canonical []byte, digest string) {
@@ -118,7 +124,7 @@ func (c *Consumer) keep(ctx context.Context) {
 	defer cancel()
 	lost, err := c.conn.scripts.keep.run(ctx, c.conn.rdb, []string{c.mailbox}, args...)
 	if err != nil {
-		if !isNoGroup(err) {
+		if !isNoGroup(err) && !c.dismissed(err) {
 			c.conn.log.WarnContext(ctx, "could not keep running requests", "worker", c.worker, "error", err)
 		}
 		return
@@ -149,7 +155,7 @@ func (c *Consumer) leave(ctx context.Context) {
 		pipe.Publish(ctx, c.conn.Keys.Registry(), c.service)
 		_, err = pipe.Exec(ctx)
 	}
-	if err != nil {
+	if err != nil && !c.dismissed(err) {
 		c.conn.log.WarnContext(ctx, "could not sign off; the heartbeat will expire", "worker", c.worker, "error", err)
 	}
 }
@@ -159,7 +165,7 @@ func (c *Consumer) leave(ctx context.Context) {
 func (c *Consumer) retire(ctx context.Context, worker string, idle time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
 	defer cancel()
-	if _, err := c.conn.scripts.retire.run(ctx, c.conn.rdb, []string{c.mailbox}, idle.Milliseconds(), worker); err != nil && !isNoGroup(err) {
+	if _, err := c.conn.scripts.retire.run(ctx, c.conn.rdb, []string{c.mailbox}, idle.Milliseconds(), worker); err != nil && !isNoGroup(err) && !c.dismissed(err) {
 		c.conn.log.WarnContext(ctx, "could not remove idle consumers", "service", c.service, "error", err)
 	}
 }

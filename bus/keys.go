@@ -19,10 +19,11 @@ const ReservedService = "compositions"
 
 const maxNameLength = 64
 
-// reservedNames are the mailbox of compositions, and the first segments of the
-// gateway's own paths: a service's routes begin with its name.
+// reservedNames are the mailbox of compositions, the role of gateways, and the
+// first segments of the gateway's own paths: a service's routes begin with its
+// name.
 func reservedNames() []string {
-	return []string{ReservedService, "requests", "healthz", "readyz", "metrics", "docs", "console", "ws", "events"}
+	return []string{ReservedService, RoleAPI, "requests", "healthz", "readyz", "metrics", "docs", "console", "ws", "events"}
 }
 
 // Keys names the keys and channels of one namespace. Every key of a service

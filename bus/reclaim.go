@@ -54,7 +54,7 @@ func (c *Consumer) claim(ctx, working context.Context, idle []redis.XPendingExt)
 		args = append(args, p.ID)
 	}
 	asked := time.Now()
-	reply, err := readRaw(ctx, c.conn.rdb, c.mailbox, args...)
+	reply, err := c.conn.readRaw(ctx, c.conn.rdb, c.mailbox, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -139,7 +139,7 @@ var errMoreOwn = errors.New("more entries to recover")
 
 // fetchOwn starts an entry that was delivered then, and has not begun.
 func (c *Consumer) fetchOwn(ctx, working context.Context, p redis.XPendingExt, delivered time.Time) error {
-	reply, err := readRaw(ctx, c.conn.rdb, c.mailbox, "xrange", c.mailbox, p.ID, p.ID)
+	reply, err := c.conn.readRaw(ctx, c.conn.rdb, c.mailbox, "xrange", c.mailbox, p.ID, p.ID)
 	if err != nil {
 		return err
 	}

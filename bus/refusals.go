@@ -3,19 +3,34 @@ package bus
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// isRefused reports that Redis answered and does not let us in.
+// isRefused reports that Redis answered and does not let us in, or not do this.
+// Within a script it has no code for that: the words are those of Redis 7.0, and
+// of 7.2 and newer.
 func isRefused(err error) bool {
-	for _, code := range []string{"WRONGPASS", "NOAUTH", "NOPERM"} {
-		if redis.HasErrorPrefix(err, code) {
-			return true
+	if err == nil {
+		return false
+	}
+	refusals := []string{
+		"NOPERM", "WRONGPASS", "NOAUTH",
+		"The user executing the script can't", "ACL failure in script",
+	}
+	return slices.ContainsFunc(refusals, func(code string) bool { return redis.HasErrorPrefix(err, code) })
+}
+
+// firstRefusal is the first error of these commands that is a refusal.
+func firstRefusal(cmds ...redis.Cmder) error {
+	for _, cmd := range cmds {
+		if isRefused(cmd.Err()) {
+			return cmd.Err()
 		}
 	}
-	return false
+	return nil
 }
 
 // neverSent reports that a command cannot have reached Redis: there was no
@@ -34,7 +49,7 @@ func isHopeless(err error) bool {
 	if !isServerError(err) {
 		return false
 	}
-	for _, code := range []string{"NOPERM", "WRONGTYPE", "ERR"} {
+	for _, code := range []string{"WRONGTYPE", "ERR"} {
 		if redis.HasErrorPrefix(err, code) {
 			return true
 		}

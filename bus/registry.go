@@ -104,6 +104,7 @@ func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 		for {
 			message, err := pubsub.Receive(ctx)
 			if err != nil {
+				_ = r.conn.door.explain(err, "subscribe", r.conn.Keys.Registry()) // it tells of a refusal
 				break
 			}
 			if _, ok := message.(*redis.Message); ok {
@@ -153,6 +154,8 @@ func (r *Registry) Look(ctx context.Context) error {
 		}
 		s, err := r.service(ctx, name, members[i], now, used)
 		switch {
+		case isRefused(err): // of all services, then
+			return err
 		case isServerError(err): // somebody's keys are in the way of this one; the others go on
 			r.conn.log.ErrorContext(ctx, "ignored a service", "service", name, "error", err)
 		case err != nil:

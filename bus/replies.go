@@ -45,6 +45,9 @@ type replies struct {
 	doubtful atomic.Bool  // Redis did not answer; until the next beat is heard
 	since    atomic.Int64 // when that was, unix ns
 	full     atomic.Bool  // Redis' memory is nearly full
+
+	refusal     atomic.Pointer[error] // what Redis refuses this process, until it does so no more
+	beatRefused atomic.Bool           // at the last beat
 }
 
 func newReplies(conn *Conn, asker string, every time.Duration, w *waiters) *replies {
@@ -56,7 +59,18 @@ func newReplies(conn *Conn, asker string, every time.Duration, w *waiters) *repl
 	return r
 }
 
-func (r *replies) isReady() bool { return r.ready.Load() && !r.doubtful.Load() }
+func (r *replies) isReady() bool {
+	return r.ready.Load() && !r.doubtful.Load() && r.refusal.Load() == nil
+}
+
+// refused notes a refusal, and tells those who wait.
+func (r *replies) refused(err error) {
+	r.refusal.Store(&err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
 
 // doubt stops requests until the next beat has come through: Redis takes what
 // is sent, and does not answer.
@@ -116,6 +130,9 @@ func (r *replies) await(ctx context.Context, ok func() bool) error {
 		if ok() {
 			return nil
 		}
+		if refusal := r.refusal.Load(); refusal != nil {
+			return *refusal
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -134,9 +151,10 @@ func (r *replies) announce(ready bool, heard map[string]string) {
 	r.changed = make(chan struct{})
 }
 
-// certain ends a doubt: a beat has come through.
+// certain ends a doubt, or a refusal: a beat has come through.
 func (r *replies) certain() {
-	if r.doubtful.CompareAndSwap(true, false) {
+	admitted := !r.beatRefused.Load() && r.refusal.Swap(nil) != nil
+	if r.doubtful.CompareAndSwap(true, false) || admitted {
 		r.wantSweep()
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -144,6 +162,9 @@ func (r *replies) certain() {
 		r.changed = make(chan struct{})
 	}
 }
+
+// refusedWait is how long Redis is left alone that refuses this process.
+const refusedWait = time.Second
 
 // run keeps a session going until the context ends.
 func (r *replies) run(ctx context.Context) {
@@ -157,8 +178,15 @@ func (r *replies) run(ctx context.Context) {
 			return
 		}
 		wait := waits.Next()
-		r.conn.log.WarnContext(ctx, "subscription to replies lost, subscribing anew",
-			"asker", r.asker, "error", err, "retry_in", wait)
+		if isRefused(err) {
+			r.refused(err)
+		}
+		if r.refusal.Load() != nil { // which is told elsewhere, and not each time
+			wait = max(wait, refusedWait)
+		} else {
+			r.conn.log.WarnContext(ctx, "subscription to replies lost, subscribing anew",
+				"asker", r.asker, "error", err, "retry_in", wait)
+		}
 		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
 }
@@ -185,14 +213,14 @@ func (r *replies) session(ctx context.Context, rdb redis.UniversalClient, waits 
 	}()
 
 	if err := pubsub.Subscribe(ctx, channels...); err != nil {
-		return err
+		return r.conn.door.explain(err, "subscribe", beatChannel)
 	}
 	awaited := len(channels)
 	heard := make(map[string]string)
 	for {
 		message, err := pubsub.ReceiveTimeout(ctx, missedBeats*r.every)
 		if err != nil {
-			return err
+			return r.conn.door.explain(err, "subscribe", beatChannel)
 		}
 		switch m := message.(type) {
 		case *redis.Subscription:
@@ -289,7 +317,7 @@ func (r *replies) beatOnce(ctx context.Context, channel string) error {
 	defer cancel()
 	sent := r.conn.Clock.now()
 	pipe := r.conn.rdb.Pipeline()
-	pipe.Publish(ctx, channel, "beat")
+	heard := pipe.Publish(ctx, channel, "beat")
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx, "memory") // not every server has it, nor every user the right to it
 	shared := r.secret.ask(ctx, pipe, r.conn.Keys.Secret())
@@ -297,6 +325,10 @@ func (r *replies) beatOnce(ctx context.Context, channel string) error {
 		return err
 	}
 	r.secret.learn(shared)
+	refusal := firstRefusal(heard, clock, shared)
+	if r.beatRefused.Store(refusal != nil); refusal != nil {
+		r.refused(refusal)
+	}
 	if clock.Err() == nil {
 		r.conn.Clock.adjust(sent, r.conn.Clock.now(), clock.Val())
 	}

@@ -138,8 +138,8 @@ func (rawCmd) NoRetry() bool { return true }
 
 // readRaw sends a command by itself and gives the answer's bytes. On a cluster
 // it goes to the master of the key: the library does not see the redirection
-// in an answer that it does not read.
-func readRaw(ctx context.Context, rdb redis.UniversalClient, key string, args ...any) (string, error) {
+// in an answer that it does not read, nor a refusal.
+func (c *Conn) readRaw(ctx context.Context, rdb redis.UniversalClient, key string, args ...any) (string, error) {
 	cmd := rawCmd{redis.NewRawCmd(ctx, args...)}
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
 		master, err := cluster.MasterForKey(ctx, key)
@@ -154,7 +154,12 @@ func readRaw(ctx context.Context, rdb redis.UniversalClient, key string, args ..
 		}()
 	}
 	if err := rdb.Process(ctx, cmd); err != nil {
-		return "", err
+		return "", c.door.explain(err, args...)
 	}
-	return string(cmd.Val()), nil
+	answer := string(cmd.Val())
+	if strings.HasPrefix(answer, "-") {
+		_, _, err := (&resp{text: answer}).line()
+		return "", c.door.explain(err, args...)
+	}
+	return answer, nil
 }

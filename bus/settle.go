@@ -50,6 +50,7 @@ type settlement struct {
 	safe     []*ending // their replies may be lost: they can run again
 	fenced   []*ending // settle.lua: only while this worker owns them
 	confirms []redis.Cmder
+	tells    []*redis.IntCmd // PUBLISH
 	call     *writeCmd
 	whole    bool // send the script, not its digest
 }
@@ -81,6 +82,9 @@ func (s *settler) settle(b *settlement) {
 		err := s.send(b)
 		switch {
 		case err == nil:
+			return
+		case s.c.dismissed(err): // others run these requests again
+			s.giveUp(b)
 			return
 		case isNoScript(err) && !b.whole:
 			b.whole = true
@@ -137,7 +141,7 @@ func (s *settler) send(b *settlement) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.c.conn.timeout)
 	defer cancel()
 	pipe := s.c.conn.rdb.Pipeline()
-	b.confirms = b.confirms[:0]
+	b.confirms, b.tells = b.confirms[:0], b.tells[:0]
 	if len(b.safe) > 0 {
 		s.safe(ctx, pipe, b)
 	}
@@ -155,6 +159,9 @@ func (s *settler) send(b *settlement) error {
 	if failed == nil {
 		s.settled(b.safe)
 		b.safe = nil
+	}
+	for _, told := range b.tells {
+		s.c.dismissed(told.Err())
 	}
 	if len(b.fenced) > 0 {
 		owned, err := b.call.Int64Slice()
@@ -187,7 +194,7 @@ func (s *settler) safe(ctx context.Context, pipe redis.Pipeliner, b *settlement)
 		lines[r.Reply] = s.line(ctx, pipe, b, line, e)
 	}
 	for _, channel := range order {
-		pipe.Publish(ctx, channel, lines[channel])
+		b.tells = append(b.tells, pipe.Publish(ctx, channel, lines[channel]))
 	}
 	ack := newWriteCmd(ctx, entries...)
 	del := newWriteCmd(ctx, append([]any{"xdel", s.c.mailbox}, entries[3:]...)...)

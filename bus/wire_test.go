@@ -61,7 +61,7 @@ func written(t *testing.T, r Request) []string {
 	require.NoError(t, err)
 	waiting := newWaiters()
 	newWriter(conn, waiting, newReplies(conn, "api.x", time.Second, waiting), newAdmission(conn, DefaultMailboxLimit, false), time.Second).flush([]outgoing{{service: "users", id: id, request: &r}})
-	reply, err := readRaw(t.Context(), conn.rdb, "", "xrange", conn.Keys.Requests("users"), "-", "+")
+	reply, err := conn.readRaw(t.Context(), conn.rdb, "", "xrange", conn.Keys.Requests("users"), "-", "+")
 	require.NoError(t, err)
 	entries := &resp{text: reply}
 	for range 2 { // one entry, a pair of ID and fields

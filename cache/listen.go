@@ -22,6 +22,7 @@ const quiet = 5 * time.Second
 // copies: they are forgotten.
 func (c *Cache) listen(ctx context.Context) {
 	waits := backoff.New(50*time.Millisecond, time.Second)
+	refusals := 0 // in a row
 	for ctx.Err() == nil {
 		err := c.session(ctx, waits)
 		c.hears.Store(false)
@@ -30,9 +31,26 @@ func (c *Cache) listen(ctx context.Context) {
 			return
 		}
 		wait := waits.Next()
-		c.log.WarnContext(ctx, "the cache does not hear what is invalidated, subscribing anew", "error", err, "retry_in", wait)
+		if isRefused(err) {
+			refusals++
+			wait = refusedWait
+		} else {
+			refusals = 0
+		}
+		// A refusal stays, and is told once; not at first, since it ends most processes.
+		if refusals == 0 || refusals == 2 {
+			c.log.WarnContext(ctx, "the cache does not hear what is invalidated, subscribing anew", "error", err, "retry_in", wait)
+		}
 		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
+}
+
+// refusedWait is how long Redis is left alone that refuses this process.
+const refusedWait = 2 * time.Second
+
+// isRefused reports that Redis does not let this process in, or not listen.
+func isRefused(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH")
 }
 
 func (c *Cache) session(ctx context.Context, waits *backoff.Backoff) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,8 @@ import (
 type Config struct {
 	// RedisURL says where the bus is; see bus.Connect. Required unless Conn is set.
 	RedisURL string
+	// Credentials prove who the process is, beside the URL. Default to none.
+	Credentials bus.Credentials
 	// Conn is a connection to use instead; it is not closed.
 	Conn *bus.Conn
 	// Namespace is the prefix of all keys. Defaults to bus.DefaultNamespace.
@@ -38,6 +41,8 @@ type Config struct {
 	DrainLimit time.Duration
 	// CacheRedisURL says where the cache is, if not on the bus' Redis.
 	CacheRedisURL string
+	// CacheCredentials prove there who the process is. Default to none.
+	CacheCredentials bus.Credentials
 	// OnCacheBehind, when set, is called with the number of tags that could not be
 	// invalidated yet, since the cache's Redis is away, whenever it changes: a gauge.
 	// Until it is 0 again, older answers may be shown until their TTL.
@@ -48,8 +53,8 @@ type Config struct {
 
 // Run serves the services until the context ends, and then drains: no more
 // requests are read, running ones finish, outcomes are settled. It waits for a
-// Redis that is away, and returns an error when Redis refuses the credentials,
-// or a service is declared wrongly.
+// Redis that is away, and returns an error when Redis refuses the process
+// (a bus.RefusedError), or a service is declared wrongly.
 func Run(ctx context.Context, redisURL string, services ...*Service) error {
 	return RunConfig(ctx, Config{RedisURL: redisURL}, services...)
 }
@@ -62,7 +67,10 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	}
 	conn := cfg.Conn
 	if conn == nil {
-		if conn, err = bus.Connect(cfg.RedisURL, bus.Options{Namespace: cfg.Namespace, Logger: cfg.Logger}); err != nil {
+		conn, err = bus.Connect(cfg.RedisURL, bus.Options{
+			Namespace: cfg.Namespace, Logger: cfg.Logger, Role: role(services), Credentials: cfg.Credentials,
+		})
+		if err != nil {
 			return err
 		}
 		defer func() { _ = conn.Close() }()
@@ -98,11 +106,22 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	return group.Wait()
 }
 
+// role is what `mailroom acl` calls a process that serves these.
+func role(services []*Service) string {
+	names := make([]string, len(services))
+	for i, s := range services {
+		names[i] = s.name
+	}
+	return "worker " + strings.Join(names, " ")
+}
+
 // connectCache lets the services invalidate what is cached.
 func connectCache(conn *bus.Conn, cfg Config) (invalidator *cache.Invalidator, closeCache func(), err error) {
 	own := conn
 	if cfg.CacheRedisURL != "" {
-		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger})
+		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{
+			Namespace: conn.Keys.Namespace(), Logger: cfg.Logger, Credentials: cfg.CacheCredentials,
+		})
 		if err != nil {
 			return nil, nil, fmt.Errorf("the cache: %w", err)
 		}

@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// RoleAPI is the role of gateways, and of whoever asks as they do: the first
+// part of their identifiers. No service may have this name: it could subscribe
+// to the gateways' replies.
+const RoleAPI = "api"
+
+// ACLUser is a user of Redis with the rights of one role and no others
+// (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/).
+type ACLUser struct {
+	// Name is what the user is called by. Required.
+	Name string
+	// Passwords are those that it may use, any of them. Without one nobody can
+	// be the user.
+	Passwords []string
+
+	rights []string
+}
+
+// GatewayUser is a user for gateways.
+func GatewayUser(name string, keys Keys) (ACLUser, error) {
+	return newACLUser(name, keys.gatewayRights())
+}
+
+// WorkerUser is a user for a process that serves all these services.
+func WorkerUser(name string, keys Keys, services ...string) (ACLUser, error) {
+	var faults []error
+	for _, service := range services {
+		faults = append(faults, CheckServiceName(service))
+	}
+	if len(services) == 0 {
+		faults = append(faults, errors.New("the rights of a worker: no service is named"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return ACLUser{}, err
+	}
+	return newACLUser(name, keys.workerRights(services))
+}
+
+func newACLUser(name string, grants []grant) (ACLUser, error) {
+	if name == "" || strings.ContainsAny(name, " \t\r\n\x00") {
+		return ACLUser{}, fmt.Errorf("user %q: want a name without spaces", name)
+	}
+	u := ACLUser{Name: name}
+	for i, g := range grants {
+		rules := g.rules()
+		if i > 0 { // a selector: a command passes by one of them, or by none
+			rules = []string{"(" + strings.Join(rules, " ") + ")"}
+		}
+		u.rights = append(u.rights, rules...)
+	}
+	return u, nil
+}
+
+// Rules are the arguments of ACL SETUSER behind the name. They begin with
+// reset: what the user was allowed before does not count. Of a password they
+// hold the SHA-256.
+func (u *ACLUser) Rules() []string {
+	rules := []string{"reset", "on"}
+	for _, password := range u.Passwords {
+		sum := sha256.Sum256([]byte(password))
+		rules = append(rules, "#"+hex.EncodeToString(sum[:]))
+	}
+	return append(rules, u.rights...)
+}
+
+// Line is the user as a line of an ACL file; without its first word it stands
+// behind ACL SETUSER.
+func (u *ACLUser) Line() string { return "user " + u.Name + " " + strings.Join(u.Rules(), " ") }
+
+// grant lets commands be used on keys and channels, and on no others.
+type grant struct {
+	keys     []string // patterns with their ~, %R~ or %W~
+	channels []string
+	commands []string
+}
+
+func (g grant) rules() []string {
+	rules := append([]string{"resetchannels"}, g.keys...) // a server may give all channels to whoever is new
+	for _, channel := range g.channels {
+		rules = append(rules, "&"+channel)
+	}
+	for _, command := range g.commands {
+		rules = append(rules, "+"+command)
+	}
+	return rules
+}

@@ -1,0 +1,117 @@
+package bus
+
+import "slices"
+
+// What each role may do is part of the protocol; docs/security.md tells it to
+// people. Every name in a pattern is made of letters, digits, dots, underscores
+// and hyphens: none of them means anything else in a pattern.
+
+// gatewayRights: a gateway asks every service. Nothing here lets it read a
+// mailbox as a worker would, end a request, or change what workers say of
+// themselves, and no key has a command that is not used on it: whoever took a
+// gateway over could not empty a mailbox, nor read what services store.
+func (k Keys) gatewayRights() []grant {
+	every := func(kinds ...string) []string { return k.patterns("~", []string{"*"}, kinds...) }
+	read := func(kinds ...string) []string { return k.patterns("%R~", []string{"*"}, kinds...) }
+	return []grant{
+		{commands: append(connectionCommands(), "wait")},
+		// Asking: mailboxes, the records of unsafe requests, and scripts on both.
+		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups", "xdel"}},
+		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "del", "pexpire"}},
+		{keys: every("requests", "req:*"), commands: []string{"eval", "evalsha"}},
+		// Who is there. The length of the dead letters is for `mailroom services`.
+		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
+		{keys: read("workers"), commands: []string{"zrangebyscore"}},
+		{keys: read("manifest:*"), commands: []string{"get"}},
+		{keys: read("dead"), commands: []string{"xlen"}},
+		// The shared cache.
+		{
+			keys:     every("cached:*", "lease:*", "handed:*", "tag:*"),
+			commands: []string{"eval", "evalsha", "get", "mget", "set", "append", "del", "pttl", "pexpire"},
+		},
+		// What gateways alone know: their secret, their clients' keys and limits.
+		{keys: []string{"~" + k.Secret()}, commands: []string{"setnx", "get"}},
+		{keys: []string{"%R~" + k.namespace + ":keys"}, commands: []string{"hget"}},
+		{
+			keys:     []string{"~rate:" + k.namespace + ":*"},
+			commands: []string{"eval", "evalsha", "get", "set", "setex", "incr", "incrby", "expire", "pexpire", "ttl", "pttl", "del"},
+		},
+		// Channels. It publishes replies too, of requests that were cancelled.
+		{
+			channels: []string{k.Replies(RoleAPI+".*", "*"), k.Beat(RoleAPI + ".*"), k.Registry(), k.namespace + ":flights:*"},
+			commands: []string{"subscribe"},
+		},
+		{channels: []string{k.namespace + ":dropped:*"}, commands: []string{"psubscribe"}},
+		{
+			channels: []string{k.Replies("*", "*"), k.Beat(RoleAPI + ".*"), k.namespace + ":flights:*"},
+			commands: []string{"publish"},
+		},
+	}
+}
+
+// workerRights: a service has all keys that carry its hash tag, and of the
+// others can only say that it is there. It answers on channels that end in its
+// own name, and hears those that begin with it.
+func (k Keys) workerRights(services []string) []grant {
+	commands := slices.Concat(connectionCommands(), workerCommands(), storeCommands())
+	slices.Sort(commands)
+	out, in := []string{k.Registry()}, []string(nil)
+	for _, service := range services {
+		out = append(out, k.Replies("*", service), k.namespace+":dropped:{"+service+"}")
+		in = append(in, k.Replies(service+".*", "*"))
+	}
+	return []grant{
+		{keys: k.patterns("~", services, "*"), commands: slices.Compact(commands)},
+		{keys: []string{"%W~" + k.Services()}, commands: []string{"sadd"}},
+		{channels: out, commands: []string{"publish"}},
+		{channels: in, commands: []string{"subscribe"}},
+	}
+}
+
+// patterns of kinds of keys, of all these services.
+func (k Keys) patterns(rights string, services []string, kinds ...string) []string {
+	var all []string
+	for _, service := range services {
+		for _, kind := range kinds {
+			all = append(all, rights+k.tagged(service, kind))
+		}
+	}
+	return all
+}
+
+// connectionCommands touch no key: they choose a database, tell the time, how
+// full the memory is, and where a cluster keeps what. AUTH, HELLO and QUIT are
+// everybody's.
+func connectionCommands() []string {
+	return []string{"ping", "select", "time", "info|memory", "cluster|slots", "command", "asking", "unsubscribe", "punsubscribe"}
+}
+
+// workerCommands are what a worker needs on the keys of its service.
+func workerCommands() []string {
+	return []string{
+		"eval", "evalsha",
+		"xgroup|create", "xgroup|delconsumer", "xreadgroup", "xpending", "xclaim", "xack", "xdel",
+		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
+		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",
+		"set", "get", "hget", "hmget", "hset", "hdel", "exists", "del", "persist", "pexpire",
+	}
+}
+
+// storeCommands are what the author of a service may use for a store of the
+// service's own, below its hash tag: strings, hashes, lists, sets, sorted sets,
+// and transactions.
+func storeCommands() []string {
+	return []string{
+		"get", "set", "setnx", "setex", "psetex", "getset", "getdel", "getex", "mget", "mset", "append", "strlen", "getrange", "setrange",
+		"incr", "incrby", "incrbyfloat", "decr", "decrby", "getbit", "setbit", "bitcount",
+		"hget", "hmget", "hgetall", "hset", "hsetnx", "hmset", "hdel", "hexists", "hincrby", "hincrbyfloat", "hkeys", "hvals", "hlen", "hscan",
+		"lpush", "rpush", "lpop", "rpop", "llen", "lrange", "lindex", "lset", "lrem", "ltrim", "linsert", "lmove", "lpos", "blpop", "brpop", "blmove",
+		"sadd", "srem", "smembers", "sismember", "smismember", "scard", "spop", "srandmember", "smove", "sscan", "sinter", "sunion", "sdiff",
+		"zadd", "zrem", "zscore", "zmscore", "zincrby", "zcard", "zcount", "zrank", "zrevrank", "zrange", "zrevrange", "zrangebyscore",
+		"zrevrangebyscore", "zrangebylex", "zremrangebyscore", "zremrangebyrank", "zpopmin", "zpopmax", "zscan", "zlexcount",
+		"pfadd", "pfcount",
+		"del", "unlink", "exists", "type", "copy", "rename", "renamenx", "touch",
+		"expire", "pexpire", "expireat", "pexpireat", "expiretime", "pexpiretime", "ttl", "pttl", "persist",
+		"multi", "exec", "discard", "watch", "unwatch",
+	}
+}
