@@ -26,7 +26,7 @@ func TestKeysAreRotated(t *testing.T) {
 	now := &clock{}
 	before, after := newEd(t, "1"), newEd(t, "2")
 	p := newProvider(t, jwks(t, before))
-	v, _ := newVerifier(t, now, func(c *Config) { c.JWKS = p.server.URL })
+	v, _ := newVerifier(t, now, func(c *Config) { c.JWKS, c.Remember = p.server.URL, time.Hour })
 	old := before.sign(t, claims(now.Now(), nil))
 	_, err := v.Verify(t.Context(), old)
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestWithdrawnKeysEndByThemselves(t *testing.T) {
 	withdrawn, other := newEd(t, "1"), newEd(t, "2")
 	p := newProvider(t, jwks(t, withdrawn, other))
 	v, _ := newVerifier(t, now, func(c *Config) {
-		c.JWKS, c.Refresh = p.server.URL, 5*time.Millisecond
+		c.JWKS, c.Refresh, c.Remember = p.server.URL, 5*time.Millisecond, time.Hour
 	})
 	token := withdrawn.sign(t, claims(now.Now(), nil))
 	_, err := v.Verify(t.Context(), token)
