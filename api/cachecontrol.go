@@ -80,6 +80,8 @@ func (w *wants) older(a *cache.Answer) bool {
 	return w.bounded && !w.onlyStored && a.Age > w.maxAge
 }
 
+const headerCacheStatus = "Cache-Status"
+
 // cacheStatus tells what the cache did (https://www.rfc-editor.org/rfc/rfc9211).
 func cacheStatus(a *cache.Answer, w wants) []byte {
 	dst := append(make([]byte, 0, 64), "mailroom; "...)

@@ -70,6 +70,7 @@ func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string, wants wan
 		}
 		var f *failure
 		if answer, f = s.askOnce(in, r, args, &q, wants); f != nil {
+			setHeader(c.Response(), headerCacheStatus, "mailroom; detail="+f.unanswered)
 			return f
 		}
 	}
@@ -89,20 +90,32 @@ func (s *Server) askOnce(in *call, r *route, args string, q *cache.Query, wants 
 		q.Refresh = true
 		answer, err = s.cache.Do(ctx, q, run)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return answer, nil
-	case errors.Is(err, cache.ErrNotStored):
-		return answer, fail(codeTimeout, "there is no stored answer, and only-if-cached was asked for")
-	case errors.Is(err, cache.ErrCrowded):
-		return answer, &failure{code: codeOverloaded, message: "too many callers wait for this answer", retryAfter: time.Second}
-	case errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
-		return answer, s.explain(in, r, bus.ErrClosed)
-	case errors.Is(err, context.DeadlineExceeded):
-		return answer, s.explain(in, r, bus.ErrTimeout)
-	default:
-		return answer, s.explain(in, r, err)
 	}
+	return answer, s.explainCache(in, r, err)
+}
+
+// explainCache turns an error of the cache into the gateway's answer.
+func (s *Server) explainCache(in *call, r *route, err error) *failure {
+	var f *failure
+	switch {
+	case errors.Is(err, cache.ErrNotStored):
+		f = fail(codeTimeout, "there is no stored answer, and only-if-cached was asked for")
+		f.unanswered = "not-stored"
+	case errors.Is(err, cache.ErrCrowded):
+		f = &failure{code: codeOverloaded, message: "too many callers wait for this answer", retryAfter: time.Second, unanswered: "crowded"}
+	case errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
+		f = s.explain(in, r, bus.ErrClosed)
+		f.unanswered = "stopping"
+	case errors.Is(err, context.DeadlineExceeded):
+		f = s.explain(in, r, bus.ErrTimeout)
+		f.unanswered = "timeout"
+	default:
+		f = s.explain(in, r, err)
+		f.unanswered = "error"
+	}
+	return f
 }
 
 // outcome runs a call for all who ask the same.
@@ -161,7 +174,7 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 	}
 	res := c.Response()
 	stored := answer.Source == cache.Near || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
-	res.Header.SetCanonical([]byte("Cache-Status"), cacheStatus(answer, wants))
+	res.Header.SetCanonical([]byte(headerCacheStatus), cacheStatus(answer, wants))
 	if status >= http.StatusMultipleChoices {
 		writeEnvelope(res, status, stamped(envelope, in, r), in.requestID)
 		if after, found := strings.CutPrefix(meta, retryName); found {

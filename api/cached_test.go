@@ -108,7 +108,8 @@ func TestCachedAnswers(t *testing.T) {
 func TestWhatCallersSayOfCopies(t *testing.T) {
 	t.Parallel()
 	s := newLibrary(t)
-	s.refused(504, "TIMEOUT", http.MethodGet, "/library/7", "", "Cache-Control: only-if-cached")
+	none := s.refused(504, "TIMEOUT", http.MethodGet, "/library/7", "", "Cache-Control: only-if-cached")
+	assert.Equal(t, "mailroom; detail=not-stored", none.header.Get("Cache-Status"))
 	assert.Zero(t, s.runs.Load())
 	s.got(`1`, http.MethodGet, "/library/7", "")
 	testsupport.Eventually(t, patience, "it is stored", func() bool {

@@ -58,6 +58,9 @@ type Config struct {
 	InFlight int64
 	// Limits say how often calls may come. Defaults to none.
 	Limits []LimitRule
+	// LimitTimeout is how long Redis may take to count a call; then this gateway
+	// counts for itself for a moment. Defaults to 50 ms.
+	LimitTimeout time.Duration
 	// Sizes bound what goes through single routes. Defaults to none.
 	Sizes []SizeRule
 	// CORS lets pages of other origins call. Defaults to none.
@@ -90,6 +93,7 @@ func (c *Config) setDefaults() error {
 		{"write timeout", &c.WriteTimeout, 30 * time.Second},
 		{"idle timeout", &c.IdleTimeout, 2 * time.Minute},
 		{"cache timeout", &c.CacheTimeout, 250 * time.Millisecond},
+		{"limit timeout", &c.LimitTimeout, 50 * time.Millisecond},
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error

@@ -101,7 +101,7 @@ func (c *connection) Write(p []byte) (int, error) {
 // How long, and for how much, a client that was refused may go on sending.
 const (
 	lingerTime  = time.Second
-	lingerBytes = 1 << 20
+	lingerBytes = 4 << 20
 )
 
 // refuseRest marks the connection of a call that was refused before all of it was read.

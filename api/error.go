@@ -77,6 +77,7 @@ type failure struct {
 	allow      string        // header Allow
 	location   string        // header Location
 	challenge  string        // header WWW-Authenticate
+	unanswered string        // of a cached route: why the cache gave nothing, for Cache-Status
 	closeAfter bool          // the connection cannot be trusted any more
 }
 

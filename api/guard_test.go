@@ -27,7 +27,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 		{400, http.MethodPost, "/things", "{"},
 		{404, http.MethodGet, "/nothing", ""},
 		{405, http.MethodPut, "/things", ""},
-		{413, http.MethodPost, "/things", strings.Repeat(" ", 2<<20)},
+		{413, http.MethodPost, "/things", strings.Repeat(" ", 1<<20+1)},
 		{500, http.MethodPost, "/things/panic", ""},
 		{200, http.MethodGet, "/healthz", ""},
 	} {

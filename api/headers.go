@@ -84,7 +84,7 @@ func (c *CORS) answer() fiber.Handler {
 			headerRequestID, headerIdempotencyKey, "Prefer", "Last-Event-ID", "traceparent",
 		}, ","),
 		ExposeHeaders: strings.Join([]string{
-			headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, "Cache-Status",
+			headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, headerCacheStatus,
 			"Idempotency-Replayed", "Preference-Applied", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate,
 		}, ","),
 		MaxAge: int(c.MaxAge / time.Second),

@@ -88,7 +88,7 @@ func (s *Server) openLimits() (closeLimits func(), err error) {
 		return func() {}, nil
 	}
 	rdb := s.conn.NewClient() // counting takes no connection from the bus
-	s.limiter, err = limits.New(rdb, limits.Config{Namespace: s.conn.Keys.Namespace(), Logger: s.log})
+	s.limiter, err = limits.New(rdb, limits.Config{Namespace: s.conn.Keys.Namespace(), Timeout: s.cfg.LimitTimeout, Logger: s.log})
 	if err != nil {
 		_ = rdb.Close()
 		return nil, err

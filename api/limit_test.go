@@ -15,6 +15,7 @@ import (
 
 func limitTo(rules ...string) func(*api.Config) {
 	return func(c *api.Config) {
+		c.LimitTimeout = patience
 		for _, text := range rules {
 			rule, err := api.ParseLimit(text)
 			if err != nil {
