@@ -41,6 +41,9 @@ type seen struct {
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
+// slowly is for actions that many ask at once, on a machine with much else to do.
+func slowly() workers.ActionOption { return workers.Timeout(patience) }
+
 const panicText = "the secret of the panic"
 
 // count counts the runs of all actions of a service.
@@ -75,13 +78,13 @@ func addReads(things *workers.Service) {
 	workers.Handle1(things, "GET_THING", func(_ context.Context, id int64) (seen, error) { return seen{ID: id}, nil },
 		workers.Route("GET /things/:id"))
 	workers.Handle1(things, "GET_NAMED", func(_ context.Context, name string) (string, error) { return name, nil },
-		workers.Route("GET /things/named/:name"))
+		workers.Route("GET /things/named/:name"), slowly())
 	workers.Handle1(things, "GET_RAW", raw, workers.Route("GET /things/raw/:anything"))
 	workers.Handle2(things, "GET_BOTH", func(_ context.Context, id int64, f filter) (map[string]any, error) {
 		return map[string]any{"id": id, "filter": f}, nil
 	}, workers.Route("GET /things/:id/both"))
 	workers.Handle1(things, "LIST", func(_ context.Context, f filter) (filter, error) { return f, nil },
-		workers.Route("GET /things"))
+		workers.Route("GET /things"), slowly())
 	workers.Handle1(things, "FIND", func(_ context.Context, q struct {
 		Text string `json:"text"`
 		Page int    `json:"page"`
@@ -101,9 +104,9 @@ func addWrites(things *workers.Service) {
 	}, workers.Route("POST /things"))
 	workers.Handle2(things, "KEEP", func(_ context.Context, id int64, body json.RawMessage) (seen, error) {
 		return seen{ID: id, Body: body}, nil
-	}, workers.Route("PUT /things/:id"))
+	}, workers.Route("PUT /things/:id"), slowly())
 	workers.Handle1(things, "TOUCH", func(_ context.Context, id int64) (seen, error) { return seen{ID: id}, nil },
-		workers.Route("POST /things/:id/touch"))
+		workers.Route("POST /things/:id/touch"), slowly())
 	workers.Handle1(things, "REMOVE", func(_ context.Context, id int64) (seen, error) { return seen{ID: id}, nil },
 		workers.Route("DELETE /things/:id"))
 	workers.Handle1(things, "FAIL", func(_ context.Context, in trouble) (string, error) {
