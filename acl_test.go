@@ -28,7 +28,7 @@ func newGuarded(t *testing.T, services ...string) *guarded {
 	t.Helper()
 	g := &guarded{
 		fleet:     &fleet{redis: testsupport.StartRedis(t), client: newHTTPClient(t)},
-		passwords: t.TempDir(),
+		passwords: filepath.Join(t.TempDir(), "made", "here"),
 	}
 	g.acl(t, "api")
 	g.acl(t, append([]string{"worker"}, services...)...)

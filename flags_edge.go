@@ -13,6 +13,7 @@ import (
 type edgeFlags struct {
 	Limit           []string      `sep:";" help:"How often calls may come: RATE per principal, key, tenant, address or route [on METHOD /path] [burst N], such as \"100/s per principal\" or \"5/m per address on POST /users\". Several: with semicolons." placeholder:"RULE"`
 	SizeLimit       []string      `sep:";" help:"How large one route's bodies and answers may be, such as \"POST /users request=64KiB response=1MiB\". Several: with semicolons." placeholder:"RULE"`
+	MaxConnections  int           `help:"Connections that clients may have open; more are closed. As many as the limit of open files allows unless given." placeholder:"N"`
 	InFlight        int64         `default:"4096" help:"Calls of one service that may be in flight at this gateway."`
 	CORSOrigin      []string      `name:"cors-origin" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *." placeholder:"ORIGIN"`
 	CORSCredentials bool          `name:"cors-credentials" help:"Let those pages send cookies and client certificates along."`
@@ -40,6 +41,7 @@ func (f *edgeFlags) apply(cfg *api.Config) error {
 		errs = append(errs, named("--trusted-proxy", err))
 		cfg.TrustedProxies = append(cfg.TrustedProxies, network)
 	}
+	cfg.MaxConnections = f.MaxConnections
 	cfg.InFlight, cfg.TLSCert, cfg.TLSKey = f.InFlight, f.TLSCert, f.TLSKey
 	cfg.CORS = api.CORS{Origins: f.CORSOrigin, Credentials: f.CORSCredentials, MaxAge: f.CORSMaxAge}
 	if f.InFlight < 1 {
@@ -58,11 +60,12 @@ func named(flag string, err error) error {
 // parseNetwork reads a network, or one address.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if address, err := netip.ParseAddr(text); err == nil {
+		address = address.Unmap()
 		return address.Prefix(address.BitLen())
 	}
 	network, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is no network: want one such as 10.0.0.0/8, or an address", text)
+	if err != nil || network.Bits() == 0 || network.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q is no network of proxies: want one such as 10.0.0.0/8, or an address", text)
 	}
 	return network.Masked(), nil
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/oskadev/mailroom/api/keys"
 )
 
 // Exit codes beside 0.
@@ -112,7 +114,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 		return nil
 	}
 	if err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return &exitError{code: exitUsage, err: errors.New(keys.Redact(err.Error()))} // it may repeat what was given
 	}
 	p := &program{stdout: stdout, stderr: stderr, unknownEnv: settings.unknownEnv(parser.Model)}
 	parsed.BindTo(ctx, (*context.Context)(nil))

@@ -141,6 +141,8 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"half a certificate", []string{"api", "--auth", "none", "--tls-cert", "cert.pem"}, nil, "TLS"},
 		{"certificate", []string{"api", "--auth", "none", "--tls-cert", "/no/cert.pem", "--tls-key", "/no/key.pem"}, nil, "/no/cert.pem"},
 		{"in flight", []string{"api", "--auth", "none", "--in-flight", "0"}, nil, "--in-flight"},
+		{"a key where none belongs", []string{"keys", "list", "mk_canary"}, nil, "mk_…"},
+		{"all networks", []string{"api", "--auth", "none", "--trusted-proxy", "0.0.0.0/0"}, nil, "--trusted-proxy"},
 		{"auth", []string{"api", "--auth", "maybe"}, nil, "--auth"},
 		{"auth's variable", []string{"api"}, []string{"MAILROOM_AUTH=maybe"}, "--auth"},
 		{"auth's key", []string{"api", "--config", config(t, "auth: maybe\n")}, nil, "--auth"},

@@ -23,8 +23,8 @@ func (s *Server) addressOf(c *fiber.Ctx) netip.Addr {
 	lines := c.Request().Header.PeekAll(headerForwarded)
 	for _, line := range slices.Backward(lines) {
 		for _, text := range slices.Backward(strings.Split(string(line), ",")) {
-			hop, err := netip.ParseAddr(strings.TrimSpace(text))
-			if err != nil {
+			hop, ok := parseHop(strings.TrimSpace(text))
+			if !ok {
 				return peer // not what a proxy of ours writes
 			}
 			if peer = hop.Unmap().WithZone(""); !s.trusts(peer) {
@@ -33,6 +33,18 @@ func (s *Server) addressOf(c *fiber.Ctx) netip.Addr {
 		}
 	}
 	return peer
+}
+
+// parseHop reads an address as proxies write it: some add a port.
+func parseHop(text string) (netip.Addr, bool) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return address, true
+	}
+	if with, err := netip.ParseAddrPort(text); err == nil {
+		return with.Addr(), true
+	}
+	address, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return address, err == nil
 }
 
 func (s *Server) trusts(address netip.Addr) bool {

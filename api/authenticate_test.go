@@ -79,6 +79,15 @@ func TestRequiredCredentials(t *testing.T) {
 	}
 	s.runs.Store(0)
 
+	// A stranger's body is not even read.
+	w := s.dial(t)
+	w.say("POST /guarded HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n") // and nothing more
+	assert.Equal(t, http.StatusUnauthorized, w.hear(http.MethodPost).status)
+	w.closed()
+	w = s.dial(t)
+	w.say("POST /guarded HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
+	assert.Equal(t, http.StatusUnauthorized, w.hear(http.MethodPost).status)
+
 	// A stranger learns nothing, also not what there is.
 	for _, path := range []string{"/guarded/open", "/guarded/read", "/nope", "/", "/requests/guarded.x", "/requests", "/guarded/cached/1"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodOptions} {

@@ -12,12 +12,12 @@ import (
 
 // cacheControl is what clients may do with an answer
 // (https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2, RFC 5861).
-func cacheControl(r *caching) string {
+func cacheControl(r *caching, public bool) string {
 	if r.policy.TTL == 0 {
 		return ""
 	}
 	parts := []string{"private"}
-	if r.public {
+	if public {
 		parts[0] = "public"
 	}
 	for _, d := range []struct {
@@ -78,6 +78,15 @@ func wantsOf(c *fiber.Ctx) wants {
 // older reports that an answer is a copy which is older than the caller wants.
 func (w *wants) older(a *cache.Answer) bool {
 	return w.bounded && !w.onlyStored && a.Age > w.maxAge
+}
+
+// controlOf is the header Cache-Control of a route's answers. What is for everybody
+// is for a shared cache, such as a proxy, only where nobody needs a credential for it.
+func (s *Server) controlOf(r *route) string {
+	if s.cfg.Auth == AuthNone || s.cfg.Auth == AuthOptional && len(r.action.Scopes) == 0 {
+		return r.caching.control
+	}
+	return r.caching.private
 }
 
 const headerCacheStatus = "Cache-Status"

@@ -22,7 +22,8 @@ type caching struct {
 	policy  cache.Policy
 	tags    []string // templates
 	public  bool
-	control string // the header Cache-Control; empty: nothing is stored
+	control string // the header Cache-Control of what everybody may get; empty: nothing is stored
+	private string // and of what a caller gets for its credential
 }
 
 func newCaching(action *bus.Action) *caching {
@@ -34,7 +35,7 @@ func newCaching(action *bus.Action) *caching {
 	r := &caching{tags: said.Tags, public: said.Public, policy: cache.Policy{
 		TTL: millis(said.TTLMillis), StaleWhileRevalidate: millis(said.StaleWhileRevalidateMillis), StaleIfError: millis(said.StaleIfErrorMillis),
 	}}
-	r.control = cacheControl(r)
+	r.control, r.private = cacheControl(r, r.public), cacheControl(r, false)
 	return r
 }
 
@@ -172,6 +173,10 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 		s.refuse(c, in, r, s.noEnvelope(in, r))
 		return
 	}
+	if err := s.fits(in, r, envelope); err != nil {
+		s.refuse(c, in, r, s.explain(in, r, err))
+		return
+	}
 	res := c.Response()
 	stored := answer.Source == cache.Near || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
 	res.Header.SetCanonical([]byte(headerCacheStatus), cacheStatus(answer, wants))
@@ -182,8 +187,11 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 		}
 	} else {
 		setHeader(res, "Etag", etag)
-		if r.caching.control != "" {
-			setHeader(res, fiber.HeaderCacheControl, r.caching.control)
+		if s.cfg.Auth != AuthNone { // another login is another caller, also to its browser
+			res.Header.Add(fiber.HeaderVary, fiber.HeaderAuthorization+", X-API-Key")
+		}
+		if control := s.controlOf(r); control != "" {
+			setHeader(res, fiber.HeaderCacheControl, control)
 			res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Age/time.Second), 10))
 		}
 		if namesETag(c.Get(fiber.HeaderIfNoneMatch), etag) {

@@ -249,3 +249,69 @@ func TestACacheOfItsOwnMayGoAway(t *testing.T) {
 	})
 	testsupport.Eventually(t, patience, "the worker has caught up", func() bool { return behind.Load() == 0 })
 }
+
+// A proxy may keep what is for everybody only where nobody needs a credential for it,
+// and a browser must not give one login what another got.
+func TestCopiesThatOthersKeep(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		auth          api.Auth
+		control, vary string
+	}{
+		{api.AuthNone, "public, max-age=60", ""},
+		{api.AuthOptional, "public, max-age=60", "Authorization, X-API-Key"},
+		{api.AuthRequired, "private, max-age=60", "Authorization, X-API-Key"},
+	} {
+		s := startGateway(t, testsupport.Miniredis(t), "", patiently, with(c.auth))
+		s.work(s.library())
+		header, _ := s.key("")
+		testsupport.Eventually(t, patience, "it is served", func() bool {
+			return s.do(http.MethodGet, "/library/0/public", "", header).status == http.StatusOK
+		})
+		a := s.do(http.MethodGet, "/library/7/public", "", header)
+		assert.True(t, strings.HasPrefix(a.header.Get("Cache-Control"), c.control), c.auth)
+		assert.Equal(t, c.vary, a.header.Get("Vary"), c.auth)
+		etag := a.header.Get("ETag")
+		r, err := s.client.Do(s.request(http.MethodGet, "/library/7/public", "", header, "If-None-Match: "+etag))
+		require.NoError(t, err)
+		_ = r.Body.Close()
+		assert.Equal(t, http.StatusNotModified, r.StatusCode)
+		assert.Equal(t, c.vary, r.Header.Get("Vary"), c.auth)
+	}
+	s := newGuarded(t, api.AuthOptional)
+	header, _ := s.key("", "things:read")
+	assert.Equal(t, "private, max-age=60", s.do(http.MethodGet, "/guarded/cached/1", "", header).header.Get("Cache-Control"))
+}
+
+// A copy at hand takes no place, and is held to the size of the route that it is
+// asked by.
+func TestCopiesAtTheEdge(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", patiently, func(c *api.Config) {
+		c.InFlight = 1
+		c.Sizes = []api.SizeRule{{Route: "GET /slow/cached/short", Response: 10}}
+	})
+	entered, release := s.hold()
+	testsupport.Eventually(t, patience, "there is a copy", func() bool {
+		return cacheStatus(s.do(http.MethodGet, "/slow/cached", "")) == "hit; detail=near"
+	})
+	held := make(chan int, 1)
+	go func() {
+		a, err := s.send(s.request(http.MethodPost, "/slow/hold", ""))
+		if err != nil {
+			t.Error(err)
+			held <- 0
+			return
+		}
+		held <- a.status
+	}()
+	<-entered
+	s.refused(503, "OVERLOADED", http.MethodPost, "/slow/hold", "")
+	s.got(`1`, http.MethodGet, "/slow/cached", "")
+	s.refused(503, "OVERLOADED", http.MethodGet, "/slow/cached", "", "Cache-Control: no-cache")
+	close(release)
+	assert.Equal(t, 200, <-held)
+	limited := s.refused(500, "INTERNAL", http.MethodGet, "/slow/cached/short", "")
+	assert.Contains(t, limited.Error.Message, "larger than this route may give")
+	s.got(`1`, http.MethodGet, "/slow/cached", "")
+}

@@ -41,9 +41,12 @@ func (s *Server) handle(c *fiber.Ctx) error {
 		return nil
 	}
 	// Before anything else is told, also that there is no such route.
-	f := s.limited(c, &in, nil)
+	f := s.limited(c, &in, beforeCredential, nil)
 	if f == nil {
 		f = s.authenticate(c, &in)
+	}
+	if f == nil {
+		f = s.limited(c, &in, ofCaller, nil)
 	}
 	if f != nil {
 		s.refuse(c, &in, nil, f)
@@ -72,7 +75,7 @@ func (s *Server) handle(c *fiber.Ctx) error {
 // call is the rest of a call that has a route. Who may not make it learns nothing
 // of its arguments, nor whether there is a copy of the answer.
 func (s *Server) call(c *fiber.Ctx, in *call, r *route, params []string) *failure {
-	if f := s.limited(c, in, r); f != nil {
+	if f := s.limited(c, in, ofRoute, r); f != nil {
 		return f
 	}
 	if f := s.authorize(in, r); f != nil {
@@ -82,10 +85,6 @@ func (s *Server) call(c *fiber.Ctx, in *call, r *route, params []string) *failur
 	if f != nil {
 		return f
 	}
-	if !s.bulkhead.enter(r.service) {
-		return crowded(r.service)
-	}
-	defer s.bulkhead.leave(r.service)
 	return s.serve(c, in, r, args)
 }
 
@@ -267,6 +266,10 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 			return s.cached(c, in, r, args, wants)
 		}
 	}
+	if !s.bulkhead.enter(r.service) {
+		return crowded(r.service)
+	}
+	defer s.bulkhead.leave(r.service)
 	ask := bus.Ask{
 		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe, Principal: in.principal,
 	}
@@ -286,7 +289,7 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	}
 	reply, err := s.client.Do(s.calls, &ask)
 	if err == nil {
-		err = s.fits(in, r, &reply)
+		err = s.fits(in, r, reply.Envelope)
 	}
 	if err != nil {
 		late := errors.Is(err, bus.ErrTimeout) && !errors.Is(err, bus.ErrNotReplicated) || errors.Is(err, bus.ErrExpired)
@@ -312,10 +315,11 @@ func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.As
 	if !s.live(r) {
 		return bus.Reply{}, noWorker(r)
 	}
-	reply, err := s.client.Do(ctx, ask)
-	if err == nil {
-		err = s.fits(in, r, &reply)
+	if !s.bulkhead.enter(r.service) { // copies need no place, nor do those who wait for this answer
+		return bus.Reply{}, crowded(r.service)
 	}
+	defer s.bulkhead.leave(r.service)
+	reply, err := s.client.Do(ctx, ask)
 	if err != nil {
 		return bus.Reply{}, s.explain(in, r, err)
 	}

@@ -2,9 +2,7 @@ package api
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -23,7 +21,8 @@ type certificate struct {
 
 	mu      sync.Mutex
 	looked  time.Time
-	stamps  [2]fileStamp // of what is shown, or was tried last
+	stamps  [2]fileStamp // of what was read, or tried, last
+	missing bool         // the files could not be looked at, which has been logged
 	current *tls.Certificate
 }
 
@@ -77,14 +76,16 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	c.looked = now
 	stamps, err := c.stamp()
-	if err == nil && stamps != c.stamps {
+	told := c.missing
+	if c.missing = err != nil; err == nil && stamps != c.stamps {
+		c.stamps, told = stamps, false
 		var renewed *tls.Certificate
 		if renewed, err = c.load(); err == nil {
-			c.stamps, c.current = stamps, renewed
+			c.current = renewed
 			c.log.Info("the TLS certificate was read again", "file", c.certFile, "valid_until", renewed.Leaf.NotAfter)
 		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // between two files it is not there for a moment
+	if err != nil && !told {
 		c.log.Warn("the TLS certificate cannot be read again, showing the one before", "file", c.certFile, "error", err)
 	}
 	return c.current, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oskadev/mailroom/api/tokens"
@@ -53,6 +54,9 @@ type Config struct {
 	// NearBytes bounds the copies of cached answers in this process; negative: none
 	// are kept. Defaults to 64 MiB.
 	NearBytes int64
+	// MaxConnections is how many connections clients may have open; more are closed.
+	// Defaults to what the process' limit of open files allows, but for some.
+	MaxConnections int
 	// InFlight is how many calls of one service may be in flight at this gateway before
 	// more are refused. Defaults to 4096.
 	InFlight int64
@@ -126,6 +130,10 @@ func (c *Config) setDefaults() error {
 	if c.MailboxLimit < 0 {
 		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
 	}
+	orDefault(&c.MaxConnections, mostConnections())
+	if c.MaxConnections < 0 {
+		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
+	}
 	if c.InFlight == 0 {
 		c.InFlight = 4096
 	}
@@ -136,6 +144,14 @@ func (c *Config) setDefaults() error {
 		c.CORS.MaxAge = 10 * time.Minute
 	}
 	errs = append(errs, c.CORS.check())
+	for i := range c.Limits {
+		errs = append(errs, c.Limits[i].check())
+	}
+	for i, rule := range c.Sizes {
+		if slices.ContainsFunc(c.Sizes[:i], func(other SizeRule) bool { return other.Route == rule.Route }) {
+			errs = append(errs, fmt.Errorf("size limit of %s is given twice", rule.Route))
+		}
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("a TLS certificate and its key belong together: one of the two is missing"))
 	}

@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -22,44 +20,6 @@ const quietPeriod = time.Second
 type connections struct {
 	mu   sync.Mutex
 	open map[*connection]struct{}
-}
-
-// listener notes the connections that it takes, and takes all that have been
-// made before it closes: the kernel would reset those that wait.
-type listener struct {
-	net.Listener
-	taken  *connections
-	secure *tls.Config // nil: plain HTTP
-	ending atomic.Bool
-}
-
-// Accept waits for the next connection and notes it.
-func (l *listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil && l.ending.Load() {
-		if conn = acceptWaiting(l.Listener); conn == nil {
-			_ = l.Close() // which may have happened already
-			return nil, net.ErrClosed
-		}
-	} else if err != nil {
-		return nil, err
-	}
-	c := &connection{Conn: conn, socket: conn}
-	if l.secure != nil {
-		c.Conn = tls.Server(conn, l.secure)
-	}
-	l.taken.mu.Lock()
-	defer l.taken.mu.Unlock()
-	l.taken.open[c] = struct{}{}
-	return c, nil
-}
-
-// end makes Accept take what waits, and then close.
-func (l *listener) end() {
-	l.ending.Store(true)
-	if with, ok := l.Listener.(interface{ SetDeadline(t time.Time) error }); !ok || with.SetDeadline(time.Now()) != nil {
-		_ = l.Close()
-	}
 }
 
 // changed is told by the HTTP library.

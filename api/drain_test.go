@@ -1,6 +1,8 @@
 package api
 
 import (
+	"io"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -19,7 +21,7 @@ func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	taken := &connections{open: make(map[*connection]struct{})}
-	l := &listener{Listener: ln, taken: taken}
+	l := &listener{Listener: ln, taken: taken, most: unlimited, log: slog.New(slog.DiscardHandler)}
 	t.Cleanup(func() { _ = l.Close() })
 	connect := func() (client, server net.Conn) {
 		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
@@ -33,14 +35,19 @@ func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	client, server := connect()
 	_, fresh := connect()
 	_, busy := connect()
-	taken.changed(fresh, fasthttp.StateNew)
+	silent, never := connect()
+	taken.changed(never, fasthttp.StateNew)
+	taken.changed(fresh, fasthttp.StateActive)
 	taken.changed(busy, fasthttp.StateActive)
 	taken.changed(server, fasthttp.StateIdle)
 	_, err = client.Write([]byte("GET "))
 	require.NoError(t, err)
 	testsupport.Eventually(t, 5*time.Second, "it has arrived", func() bool { return unread(server.(*connection).Conn) })
 
-	assert.Equal(t, 3, taken.closeIdle(time.Now()))
+	assert.Equal(t, 4, taken.closeIdle(time.Now()))
+	_, err = silent.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "nothing ever came on it")
+	taken.changed(never, fasthttp.StateClosed)
 	taken.changed(fresh, fasthttp.StateIdle)
 	assert.Equal(t, 3, taken.closeIdle(time.Now().Add(-time.Minute)))
 	_, err = fresh.Write([]byte("HTTP"))
@@ -71,7 +78,7 @@ func TestListenerTakesWhatWaitsBeforeItCloses(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &listener{Listener: ln, taken: &connections{open: make(map[*connection]struct{})}}
+	l := &listener{Listener: ln, taken: &connections{open: make(map[*connection]struct{})}, most: unlimited, log: slog.New(slog.DiscardHandler)}
 	const waiting = 5
 	for range waiting {
 		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())

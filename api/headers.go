@@ -50,7 +50,7 @@ func (c *CORS) check() error {
 			continue
 		}
 		u, err := url.Parse(strings.Replace(origin, "://*.", "://", 1))
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.String() != u.Scheme+"://"+u.Host || strings.ContainsAny(u.Host, "*,@ ") {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.String() != u.Scheme+"://"+u.Host || strings.ContainsAny(origin, ",@ #?") || strings.Contains(u.Host, "*") {
 			errs = append(errs, fmt.Errorf("CORS origin %q: want scheme and host, such as https://app.example.com", origin))
 		}
 	}
@@ -85,7 +85,8 @@ func (c *CORS) answer() fiber.Handler {
 		}, ","),
 		ExposeHeaders: strings.Join([]string{
 			headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, headerCacheStatus,
-			"Idempotency-Replayed", "Preference-Applied", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate,
+			"Idempotency-Replayed", "Preference-Applied", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
+			"Mailroom-Worker", "Mailroom-Attempt",
 		}, ","),
 		MaxAge: int(c.MaxAge / time.Second),
 	})

@@ -10,8 +10,7 @@ import (
 // refuseHostile names what is wrong with a message that the HTTP library lets
 // pass although two parties could read it differently: the raw material of
 // request smuggling (RFC 9112, sections 3.2 and 6.1).
-func refuseHostile(ctx *fasthttp.RequestCtx) *failure {
-	h := &ctx.Request.Header
+func refuseHostile(h *fasthttp.RequestHeader) *failure {
 	if f := ambiguous(h.RawHeaders()); f != nil {
 		return f
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -34,8 +35,40 @@ type LimitRule struct {
 	// Route is "METHOD /path/:parameter", as a service declares it; empty: all calls
 	// count together, or, per route, those of each route.
 	Route string
+}
 
-	name string // in headers
+// String is the rule as ParseLimit reads it.
+func (l *LimitRule) String() string {
+	text := l.Rate.String() + " per " + l.Per
+	if l.Route != "" {
+		text += " on " + l.Route
+	}
+	if l.Rate.Burst != l.Rate.Count {
+		text += " burst " + strconv.Itoa(l.Rate.Burst)
+	}
+	return text
+}
+
+func (l *LimitRule) check() error {
+	switch l.Per {
+	case perPrincipal, perKey, perTenant, perAddress, perRoute:
+	default:
+		return fmt.Errorf("limit per %q: it is none of principal, key, tenant, address, route", l.Per)
+	}
+	return l.Rate.Check()
+}
+
+// parseRoute reads a route as services declare them.
+func parseRoute(method, path string) (string, error) {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return "", fmt.Errorf("method %q is none of GET, POST, PUT, PATCH, DELETE", method)
+	}
+	if !strings.HasPrefix(path, "/") || path == "/" {
+		return "", fmt.Errorf("path %q: want one that a service declares, such as /users/:id", path)
+	}
+	return method + " " + strings.TrimSuffix(path, "/"), nil
 }
 
 // ParseLimit reads "RATE per WHOM [on METHOD /path] [burst N]", such as
@@ -53,25 +86,25 @@ func ParseLimit(text string) (LimitRule, error) {
 	if r.Rate, err = limits.ParseRate(words[0]); err != nil {
 		return fault(err)
 	}
-	switch r.Per {
-	case perPrincipal, perKey, perTenant, perAddress, perRoute:
-	default:
-		return fault(fmt.Errorf("%q is none of principal, key, tenant, address, route", r.Per))
-	}
 	for rest := words[3:]; len(rest) > 0; {
 		switch {
-		case rest[0] == "on" && len(rest) > 2 && strings.HasPrefix(rest[2], "/") && r.Route == "":
-			r.Route, rest = rest[1]+" "+rest[2], rest[3:]
+		case rest[0] == "on" && len(rest) > 2 && r.Route == "":
+			if r.Route, err = parseRoute(rest[1], rest[2]); err != nil {
+				return fault(err)
+			}
+			rest = rest[3:]
 		case rest[0] == "burst" && len(rest) > 1:
-			if r.Rate.Burst, err = strconv.Atoi(rest[1]); err != nil || r.Rate.Burst < 1 {
-				return fault(fmt.Errorf("burst %q is not a number above 0", rest[1]))
+			if r.Rate.Burst, err = strconv.Atoi(rest[1]); err != nil {
+				return fault(fmt.Errorf("burst %q is not a number", rest[1]))
 			}
 			rest = rest[2:]
 		default:
 			return fault(fmt.Errorf(`%q is neither "on METHOD /path" nor "burst N"`, strings.Join(rest, " ")))
 		}
 	}
-	r.name = strings.Join(words, " ")
+	if err := r.check(); err != nil {
+		return fault(err)
+	}
 	return r, nil
 }
 
@@ -107,32 +140,49 @@ type tightest struct {
 
 // limited counts a call by the rules that it meets, in their order, and refuses it
 // by the first that is exhausted. The headers tell of the one with the least left.
-// Before it is known who calls, and for what, only the rules count that ask neither:
-// so that they bound how often credentials are tried, too.
-func (s *Server) limited(c *fiber.Ctx, in *call, r *route) *failure {
+// Only rules of the stage that the call has reached count; r is its route, if it has
+// got so far.
+func (s *Server) limited(c *fiber.Ctx, in *call, at stage, r *route) *failure {
 	for i := range s.cfg.Limits {
 		rule := &s.cfg.Limits[i]
-		if (r == nil) != rule.early() {
+		if rule.stage() != at {
 			continue
 		}
 		who, counts := s.counted(c, in, r, rule)
 		if !counts {
 			continue
 		}
-		left := s.limiter.Take(s.calls, "limit:"+rule.name+":"+who, rule.Rate)
+		left := s.limiter.Take(s.calls, "limit:"+rule.String()+":"+who, rule.Rate)
 		if in.limit.rule == nil || !left.Allowed || left.Remaining < in.limit.left.Remaining {
 			in.limit = tightest{rule, left}
 			writeLimit(c.Response(), rule, left)
 		}
 		if !left.Allowed {
-			return &failure{code: codeRateLimited, message: "too many calls: " + rule.name + " is the limit", retryAfter: left.RetryAfter}
+			return &failure{code: codeRateLimited, message: "too many calls: " + rule.String() + " is the limit", retryAfter: left.RetryAfter}
 		}
 	}
 	return nil
 }
 
-// early reports whether a rule asks neither who calls nor for what.
-func (l *LimitRule) early() bool { return l.Per == perAddress && l.Route == "" }
+// stage is when on a call's way a rule counts it.
+type stage int
+
+const (
+	beforeCredential stage = iota // by address: it bounds how often credentials are tried, too
+	ofCaller                      // who calls is known: whatever it calls counts
+	ofRoute                       // and so is what for
+)
+
+func (l *LimitRule) stage() stage {
+	switch {
+	case l.Route != "" || l.Per == perRoute:
+		return ofRoute
+	case l.Per == perAddress:
+		return beforeCredential
+	default:
+		return ofCaller
+	}
+}
 
 // counted says as whom a rule counts a call, if it does.
 func (s *Server) counted(c *fiber.Ctx, in *call, r *route, rule *LimitRule) (who string, counts bool) {
@@ -147,7 +197,7 @@ func (s *Server) counted(c *fiber.Ctx, in *call, r *route, rule *LimitRule) (who
 		return neighbour(s.addressOf(c)), true
 	case rule.Per == perPrincipal, rule.Per == perKey && keys.IsHolder(p):
 		return short(p.Key()), true
-	case rule.Per == perTenant && p != nil:
+	case rule.Per == perTenant && p != nil && p.Tenant != "":
 		return short(p.Tenant), true
 	}
 	return "", false
@@ -161,7 +211,7 @@ func short(name string) string {
 
 func writeLimit(res *fasthttp.Response, rule *LimitRule, left limits.Result) {
 	name := `"` + rule.Per + `"`
-	window := rule.Rate.Period * time.Duration(rule.Rate.Burst) / time.Duration(rule.Rate.Count)
-	setHeader(res, headerLimitPolicy, name+";q="+strconv.Itoa(rule.Rate.Burst)+";w="+seconds(window))
+	window := float64(rule.Rate.Burst) / float64(rule.Rate.Count) * float64(rule.Rate.Period)
+	setHeader(res, headerLimitPolicy, name+";q="+strconv.Itoa(rule.Rate.Burst)+";w="+seconds(time.Duration(window)))
 	setHeader(res, headerLimit, name+";r="+strconv.Itoa(left.Remaining)+";t="+seconds(left.Reset))
 }

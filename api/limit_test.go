@@ -80,9 +80,13 @@ func TestLimitRules(t *testing.T) {
 	for _, text := range []string{
 		"100/s per principal", "5/m per address on POST /users", "5/m per tenant on POST /users burst 2", "1/h per key burst 9", "3/10s per route",
 	} {
-		_, err := api.ParseLimit(text)
+		rule, err := api.ParseLimit(text)
 		require.NoError(t, err, text)
+		assert.Equal(t, text, rule.String(), "it reads what it writes")
 	}
+	rule, err := api.ParseLimit("60/1m per address on GET /users/")
+	require.NoError(t, err)
+	assert.Equal(t, "60/m per address on GET /users", rule.String())
 	for text, says := range map[string]string{
 		"":                                "want",
 		"100/s":                           "want",
@@ -91,8 +95,12 @@ func TestLimitRules(t *testing.T) {
 		"5/s per person":                  "person",
 		"5/s per key burst":               "burst",
 		"5/s per key burst 0":             "burst",
+		"5/s per key burst 1000001":       "burst",
+		"5/s per key on post /users":      "method",
+		"5/s per key on HEAD /users":      "method",
+		"5/s per key on GET /":            "path",
 		"5/s per key on /users":           "on /users",
-		"5/s per key on GET users":        "on GET users",
+		"5/s per key on GET users":        "path",
 		"5/s per key on GET /a on GET /b": "on GET /b",
 		"5/s per key and some more":       "and some more",
 	} {
@@ -124,6 +132,9 @@ func TestAddressesBehindProxies(t *testing.T) {
 	from(200, "2001:db8:1:3::1")
 	from(200, "unknown, 10.0.0.9") // not what a proxy of ours writes: the proxy's own
 	from(429, "unknown, 10.0.0.9")
+	from(200, "203.0.113.9:4711")
+	from(429, "203.0.113.9:4712") // some proxies add the port
+	from(200, "[2001:db8:9:9::1]:80")
 	from(200) // no header: the connection's
 	from(429, "")
 
@@ -149,8 +160,8 @@ func TestLimitsOfPrincipals(t *testing.T) {
 	assert.Contains(t, touch(429, ada).Error.Message, "2/h per principal")
 	touch(200, bob)
 	assert.Contains(t, touch(429, bob).Error.Message, "3/h per tenant", "both are of one tenant")
-	touch(200, eve)
-	touch(200) // who is nobody counts by address
+	touch(200, eve) // who has no tenant shares none
+	touch(200)      // who is nobody counts by address
 	touch(200)
 	touch(429)
 	touch(200, eve)
@@ -161,6 +172,17 @@ func TestLimitsOfPrincipals(t *testing.T) {
 	for range 3 {
 		require.Equal(t, 200, keys.do(http.MethodPost, "/guarded/touch", "").status, "it has no key")
 	}
+}
+
+func TestLimitsOfCallersCountWhateverTheyCall(t *testing.T) {
+	t.Parallel()
+	s := newGuarded(t, api.AuthOptional, limitTo("4/h per key"))
+	ada, _ := s.key("acme")
+	for path, status := range map[string]int{"/guarded/open": 200, "/nothing": 404, "/requests/guarded.01a20bcf-ce84-7e3d-84df-72a1b21dd09e": 404} {
+		require.Equal(t, status, s.do(http.MethodGet, path, "", ada).status, path)
+	}
+	require.Equal(t, 405, s.do(http.MethodPut, "/guarded/open", "", ada).status)
+	s.refused(429, "RATE_LIMITED", http.MethodGet, "/guarded/open", "", ada)
 }
 
 // A limit of addresses bounds how often credentials are tried, before they are

@@ -189,7 +189,9 @@ func (s *Server) onError(c *fiber.Ctx, err error) error {
 		case http.StatusRequestHeaderFieldsTooLarge:
 			f = fail(codeHeadersTooLarge, "the headers are over "+strconv.Itoa(s.cfg.HeaderLimit)+" bytes")
 		case http.StatusRequestEntityTooLarge:
-			f = tooLarge(s.bodyLimit(&c.Request().Header))
+			if f = s.bodiless(&c.Request().Header); f == nil {
+				f = tooLarge(s.bodyLimit(&c.Request().Header))
+			}
 		case http.StatusRequestTimeout, http.StatusBadGateway:
 			f = fail(codeRequestTimeout, "the request came too slowly")
 		case http.StatusMethodNotAllowed:

@@ -82,9 +82,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	server.CloseOnShutdown = true
 	server.NoDefaultServerHeader = true
 	server.ExpectHandler = s.expect
-	if len(s.sizes) > 0 {
-		server.HeaderReceived = s.sized
-	}
+	server.HeaderReceived = s.sized
 	next := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		defer s.recovered(ctx)
@@ -96,7 +94,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 
 // edge lets a request in, unless it is none that an honest client sends.
 func (s *Server) edge(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler) {
-	if f := refuseHostile(ctx); f != nil {
+	if f := refuseHostile(&ctx.Request.Header); f != nil {
 		ctx.Response.SetConnectionClose()
 		refuseRest(ctx)
 		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
@@ -125,11 +123,13 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 // (https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1).
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	h := &ctx.Request.Header
-	limit := s.bodyLimit(h)
-	if h.ContentLength() <= limit {
-		return fasthttp.StatusContinue
+	f := s.bodiless(h)
+	if limit := s.bodyLimit(h); f == nil {
+		if h.ContentLength() <= limit {
+			return fasthttp.StatusContinue
+		}
+		f = tooLarge(limit)
 	}
-	f := tooLarge(limit)
 	refuseRest(ctx)
 	writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(h)})
 	s.guard(&ctx.Response)
@@ -173,7 +173,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 	open := &connections{open: make(map[*connection]struct{})}
 	s.app.Server().ConnState = open.changed
-	taking := &listener{Listener: ln, taken: open}
+	taking := &listener{Listener: ln, taken: open, most: s.cfg.MaxConnections, log: s.log}
 	if s.certificate != nil {
 		taking.secure = s.certificate.config()
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/oskadev/mailroom/bus"
 )
 
 // SizeRule bounds what goes through one route.
@@ -25,10 +23,14 @@ type SizeRule struct {
 func ParseSize(text string) (SizeRule, error) {
 	fault := func(why error) (SizeRule, error) { return SizeRule{}, fmt.Errorf("size limit %q: %w", text, why) }
 	words := strings.Fields(text)
-	if len(words) < 3 || !strings.HasPrefix(words[1], "/") {
+	if len(words) < 3 {
 		return fault(errors.New(`want "METHOD /path request=SIZE response=SIZE", or one of the two`))
 	}
-	r := SizeRule{Route: words[0] + " " + words[1]}
+	r := SizeRule{}
+	var err error
+	if r.Route, err = parseRoute(words[0], words[1]); err != nil {
+		return fault(err)
+	}
 	for _, word := range words[2:] {
 		name, value, _ := strings.Cut(word, "=")
 		size, err := parseSize(value)
@@ -70,8 +72,32 @@ func (s *Server) sizesOf(r *route) *SizeRule {
 }
 
 // sized is called when the headers of a request have been read, before its body.
+// Of a request that will be refused whatever is in it no body is read: see onError.
 func (s *Server) sized(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if s.bodiless(h) != nil {
+		return fasthttp.RequestConfig{MaxRequestBodySize: 1}
+	}
 	return fasthttp.RequestConfig{MaxRequestBodySize: s.bodyLimit(h)}
+}
+
+// bodiless refuses a request by its headers alone: it is hostile, or of a stranger
+// where nobody is let in without a credential.
+// Of chunks it says nothing: when they fail, the HTTP library forgets the headers.
+func (s *Server) bodiless(h *fasthttp.RequestHeader) *failure {
+	if h.ContentLength() <= 0 {
+		return nil
+	}
+	if f := refuseHostile(h); f != nil {
+		return f
+	}
+	if s.cfg.Auth != AuthRequired {
+		return nil
+	}
+	_, found, f := credentialOf(h)
+	if f == nil && !found {
+		f = noCredential()
+	}
+	return f
 }
 
 // bodyLimit is how long the body of a request may be.
@@ -79,9 +105,13 @@ func (s *Server) bodyLimit(h *fasthttp.RequestHeader) int {
 	if len(s.sizes) == 0 {
 		return s.cfg.BodyLimit
 	}
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-	if segments, ok := split(path); ok {
-		r, _, _ := s.table.Load().match(string(h.Method()), segments, nil)
+	uri := fasthttp.AcquireURI() // as the call itself is read later: a path, or a whole URI
+	defer fasthttp.ReleaseURI(uri)
+	if uri.Parse(h.Host(), h.RequestURI()) != nil {
+		return s.cfg.BodyLimit
+	}
+	if segments, ok := split(string(uri.PathOriginal())); ok {
+		r, _, _ := s.table.Load().match(lookupMethod(string(h.Method())), segments, nil)
 		if own := s.sizesOf(r); own != nil && own.Request > 0 {
 			return own.Request
 		}
@@ -94,12 +124,12 @@ var errTooLong = errors.New("the answer is too long")
 
 // fits reports an answer that is longer than its route may give. It has been
 // made all the same.
-func (s *Server) fits(in *call, r *route, reply *bus.Reply) error {
+func (s *Server) fits(in *call, r *route, envelope string) error {
 	own := s.sizesOf(r)
-	if own == nil || own.Response == 0 || len(reply.Envelope) <= own.Response {
+	if own == nil || own.Response == 0 || len(envelope) <= own.Response {
 		return nil
 	}
 	s.log.Error("an answer is larger than its route may give", "service", r.service, "action", r.action.Name,
-		"request", in.id, "bytes", len(reply.Envelope), "limit", own.Response)
+		"request", in.id, "bytes", len(envelope), "limit", own.Response)
 	return errTooLong
 }

@@ -32,6 +32,11 @@ func TestRoutesHaveSizesOfTheirOwn(t *testing.T) {
 	w = s.dial(t)
 	w.say("POST /things HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\nExpect: 100-continue\r\n\r\n")
 	assert.Equal(t, 413, w.hear(http.MethodPost).status)
+	for _, target := range []string{"http://x/things", "HTTP://x/things", "/things#x", "/things?x", "/things/", "/%74hings"} {
+		w = s.dial(t)
+		w.say("POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 101\r\n\r\n" + pad(101))
+		assert.Equal(t, 413, w.hear(http.MethodPost).status, target)
+	}
 	s.refused(413, "PAYLOAD_TOO_LARGE", http.MethodPost, "/things/5/touch", pad(1001))
 	a = s.refused(413, "PAYLOAD_TOO_LARGE", http.MethodPut, "/things/5", pad(2049))
 	assert.Contains(t, a.Error.Message, "over 2048 bytes")
@@ -50,7 +55,7 @@ func TestSizeRules(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, api.SizeRule{Route: "POST /a/:id", Request: 64 << 10, Response: 2 << 20}, rule)
 	for text, says := range map[string]string{
-		"": "want", "POST /a": "want", "POST a request=1": "want", "POST /a request": "size", "POST /a request=0": "size",
+		"post /a request=1": "method", "HEAD /a request=1": "method", "": "want", "POST /a": "want", "POST a request=1": "path", "POST /a request": "size", "POST /a request=0": "size",
 		"POST /a request=-1": "size", "POST /a request=1KB": "size", "POST /a request=2000MiB": "size", "POST /a body=1": "body",
 	} {
 		_, err := api.ParseSize(text)

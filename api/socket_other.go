@@ -11,3 +11,6 @@ func unread(net.Conn) bool { return false }
 // acceptWaiting cannot be done here: a connection that is made in the moment in
 // which the gateway stops may be reset.
 func acceptWaiting(net.Listener) net.Conn { return nil }
+
+// mostConnections cannot be told here.
+func mostConnections() int { return unlimited }

@@ -26,6 +26,20 @@ func unread(conn net.Conn) bool {
 	return err == nil && n > 0
 }
 
+// reserved are descriptors for all but clients: Redis, files, the listener.
+const reserved = 256
+
+// mostConnections is how many connections the process can have: its limit of
+// descriptors, but for some.
+func mostConnections() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > unlimited {
+		return unlimited
+	}
+	n := int(limit.Cur)
+	return max(n-reserved, n/2)
+}
+
 // acceptWaiting takes a connection that has been made already; nil: there is
 // none. Unlike Accept it does not mind a deadline that has passed.
 func acceptWaiting(ln net.Listener) net.Conn {

@@ -150,6 +150,8 @@ func (s *stage) hold() (entered <-chan struct{}, release chan struct{}) {
 			return "", ctx.Err()
 		}
 	}, workers.Route("POST /slow/hold"))
+	workers.Handle0(slow, "CACHED", func(context.Context) (int, error) { return 1, nil },
+		workers.Route("GET /slow/cached", "GET /slow/cached/short"), workers.Cache(time.Minute))
 	workers.Handle0(slow, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /slow/ready"))
 	s.work(slow)
 	s.awaitRoute("/slow/ready")

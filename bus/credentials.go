@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -48,6 +49,9 @@ const passwordBytes = 32
 // MakePassword makes a file with a password that nobody can guess, for its owner
 // alone to read. A file that is there already stays as it is.
 func MakePassword(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("make a password: %w", err)
+	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the operator names the file
 	if errors.Is(err, os.ErrExist) {
 		return nil

@@ -35,6 +35,9 @@ func (e *RefusedError) Error() string {
 		}
 	}
 	set += " --password-file FILE --apply` "
+	if e.role == "" { // no role has that right
+		set = "connect as a user of Redis that administers it: none of `mailroom acl` "
+	}
 	switch {
 	case e.Tried != "":
 		return "Redis at " + e.Address + " refuses the user " + e.User + " the right to " + e.Tried + " (" + e.Cause.Error() +

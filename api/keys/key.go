@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -116,6 +117,11 @@ func IDOf(text string) (string, error) {
 		return text, nil
 	}
 	return "", errors.New("that is no ID of a key: want the 16 letters and digits that `mailroom keys list` shows")
+}
+
+// Redact takes the keys out of a text that people will see.
+func Redact(text string) string {
+	return regexp.MustCompile(Prefix+`[A-Za-z0-9_]+`).ReplaceAllString(text, Prefix+"…")
 }
 
 func hash(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }

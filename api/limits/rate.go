@@ -17,14 +17,29 @@ type Rate struct {
 	Burst int
 }
 
-// String is the rate as ParseRate reads it.
-func (r Rate) String() string { return strconv.Itoa(r.Count) + "/" + r.Period.String() }
-
 // The largest numbers of a rate.
 const (
 	mostCount  = 1_000_000
 	mostPeriod = 24 * time.Hour
 )
+
+// Check says what is wrong with a rate, or nil.
+func (r Rate) Check() error {
+	if r.Count < 1 || r.Count > mostCount || r.Period < time.Millisecond || r.Period > mostPeriod || r.Burst < 1 || r.Burst > mostCount {
+		return fmt.Errorf("rate of %d in %v, %d at once: want 1 to %d, in 1ms to %v, and a burst of 1 to %d", r.Count, r.Period, r.Burst, mostCount, mostPeriod, mostCount)
+	}
+	return nil
+}
+
+// String is the rate as ParseRate reads it.
+func (r Rate) String() string {
+	period := r.Period.String()
+	switch period {
+	case "1s", "1m0s", "1h0m0s":
+		period = period[1:2]
+	}
+	return strconv.Itoa(r.Count) + "/" + period
+}
 
 // ParseRate reads a rate: 100/s, 5/m, 1000/h, or 3/10s.
 func ParseRate(text string) (Rate, error) {
