@@ -58,6 +58,29 @@ func (l *LimitRule) check() error {
 	return l.Rate.Check()
 }
 
+// warnOfRules says once of each rule that its route is none that the service which
+// it names declares: it would hold nobody up.
+func (s *Server) warnOfRules(t *table) {
+	routes := make([]string, 0, len(s.cfg.Limits)+len(s.cfg.Sizes))
+	for i := range s.cfg.Limits {
+		routes = append(routes, s.cfg.Limits[i].Route)
+	}
+	for i := range s.cfg.Sizes {
+		routes = append(routes, s.cfg.Sizes[i].Route)
+	}
+	for _, route := range routes {
+		_, path, _ := strings.Cut(route, " /")
+		name, _, _ := strings.Cut(path, "/")
+		service := t.services[name]
+		if route == "" || t.patterns[route] || service == nil || service.Manifest == nil {
+			continue
+		}
+		if _, told := s.unmatched.LoadOrStore(route, true); !told {
+			s.log.Warn("a limit is for a route that no service declares", "route", route)
+		}
+	}
+}
+
 // parseRoute reads a route as services declare them.
 func parseRoute(method, path string) (string, error) {
 	switch method {

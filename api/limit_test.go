@@ -63,6 +63,17 @@ func TestLimitsOfRoutesAndTheTightest(t *testing.T) {
 	s.got(`3`, http.MethodGet, "/things/count", "")
 }
 
+func TestRulesThatMatchNothingAreTold(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, limitTo("1/h per key on GET /things/:name", "1/h per key on GET /things/:id", "1/h per key on GET /others/:id"), func(c *api.Config) {
+		c.Sizes = []api.SizeRule{{Route: "POST /thing", Request: 1}, {Route: "PUT /things", Request: 1}}
+	})
+	s.logs.Wait(t, `a limit is for a route that no service declares" route="GET /things/:name"`)
+	s.logs.Wait(t, `a limit is for a route that no service declares" route="PUT /things"`)
+	assert.False(t, s.logs.Contains(`route="GET /things/:id"`))
+	assert.False(t, s.logs.Contains(`others`), "its service is not known yet")
+}
+
 // A Redis that does not count costs no answer, and the limits go on within each gateway.
 func TestLimitsWithoutTheirRedis(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,9 @@ type Server struct {
 	keys     verifier // nil: none is accepted
 	tokens   verifier
 	unscoped sync.Once // the warning that scopes are not checked
-	table    atomic.Pointer[table]
+
+	unmatched sync.Map // routes of rules that are none, which has been logged
+	table     atomic.Pointer[table]
 
 	certificate *certificate // nil: plain HTTP
 	limiter     *limits.Limiter
@@ -67,6 +69,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	s.registry = bus.NewRegistry(conn, func(services bus.Snapshot) {
 		s.table.Store(buildTable(services, s.log))
 		s.warnOfScopes(services)
+		s.warnOfRules(s.table.Load())
 	})
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,

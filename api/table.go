@@ -16,6 +16,7 @@ import (
 type table struct {
 	root     *node
 	services bus.Snapshot
+	patterns map[string]bool // of all routes, as services declare them
 }
 
 // node is one segment of the paths. A literal child beats the parameter.
@@ -38,7 +39,7 @@ type route struct {
 // buildTable collects the routes of all services. A route that cannot be served
 // is logged and left out; it never hides the others.
 func buildTable(services bus.Snapshot, log *slog.Logger) *table {
-	t := &table{root: &node{}, services: services}
+	t := &table{root: &node{}, services: services, patterns: make(map[string]bool)}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		s := services[name]
 		if s.Manifest == nil {
@@ -108,6 +109,7 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 		return fmt.Errorf("%s has it already", other.action.Name)
 	}
 	n.methods[method] = r
+	t.patterns[pattern] = true
 	return nil
 }
 

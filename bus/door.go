@@ -27,28 +27,30 @@ type RefusedError struct {
 
 // Error is one line that names the user, what it may not, and what to do.
 func (e *RefusedError) Error() string {
-	set := "`mailroom acl"
-	if e.role != "" {
-		set += " " + e.role
-		if usual := strings.TrimPrefix(e.role, "worker "); e.User != usual && e.User != defaultUser {
-			set += " --user " + e.User
-		}
-	}
-	set += " --password-file FILE --apply` "
-	if e.role == "" { // no role has that right
-		set = "connect as a user of Redis that administers it: none of `mailroom acl` "
-	}
 	switch {
 	case e.Tried != "":
 		return "Redis at " + e.Address + " refuses the user " + e.User + " the right to " + e.Tried + " (" + e.Cause.Error() +
-			"); " + set + "gives it the rights it needs"
+			"); " + e.remedy("gives it the rights it needs")
 	case redis.HasErrorPrefix(e.Cause, "NOAUTH"):
 		return "Redis at " + e.Address + " lets nobody in without a password (" + e.Cause.Error() +
 			"); name the user in the URL, as in redis://USER@HOST, and the password's file by --redis-password-file"
 	default:
 		return "Redis at " + e.Address + " does not know the user " + e.User + ", or not by this password (" + e.Cause.Error() +
-			"); " + set + "sets both"
+			"); " + e.remedy("sets both")
 	}
+}
+
+// remedy is the command that mends it for a role; what no role may do, an administrator
+// does.
+func (e *RefusedError) remedy(does string) string {
+	if e.role == "" {
+		return "this is for an administrator of Redis: connect as one"
+	}
+	set := "`mailroom acl " + e.role
+	if usual := strings.TrimPrefix(e.role, "worker "); e.User != usual && e.User != defaultUser {
+		set += " --user " + e.User
+	}
+	return set + " --password-file FILE --apply` " + does
 }
 
 // Unwrap returns what Redis said.

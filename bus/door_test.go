@@ -31,7 +31,7 @@ func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
 		{"worker users", "users", newer, []any{"eval", "return 1", 0}, "the right to run a script ("},
 		{"worker users", "", "NOAUTH Authentication required.", []any{"time"}, "lets nobody in without a password (NOAUTH Authentication required.); name the user in the URL"},
 		{"worker users", "", noKey, []any{"ping"}, "refuses the user default the right to PING (" + noKey + "); `mailroom acl worker users --password-file"},
-		{"", "x", "WRONGPASS no", []any{"hello", "2", "auth", "x", "hidden"}, "does not know the user x, or not by this password (WRONGPASS no); `mailroom acl --password-file"},
+		{"", "x", "WRONGPASS no", []any{"hello", "2", "auth", "x", "hidden"}, "does not know the user x, or not by this password (WRONGPASS no); this is for an administrator of Redis"},
 		{"", "x", "NOPERM no", []any{"auth", "hidden"}, "the right to AUTH (NOPERM no)"},
 		{"", "x", "NOPERM no", nil, "the right to do that (NOPERM no)"},
 	} {
