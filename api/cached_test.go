@@ -171,7 +171,8 @@ func TestSharedErrorsSayWhichCallTheyAnswer(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	a := s.refused(404, "NOT_FOUND", http.MethodGet, "/library/7/missing", "")
+	// Another one: for a moment the last failure may still be handed out.
+	a := s.refused(404, "NOT_FOUND", http.MethodGet, "/library/8/missing", "")
 	assert.Empty(t, a.Error.CorrelationID)
 }
 

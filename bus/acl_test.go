@@ -254,7 +254,7 @@ func TestNoWayAround(t *testing.T) {
 	} {
 		err := try()
 		require.ErrorAs(t, err, new(*bus.RefusedError), name)
-		assert.Contains(t, err.Error(), "mailroom acl", name)
+		assert.Contains(t, err.Error(), "refuses the user ", name)
 	}
 	assert.Equal(t, "secret", g.redis.Do("GET", "mailroom:secret"))
 	assert.EqualValues(t, 1, g.redis.Do("XLEN", "mailroom:{items}:requests"))
