@@ -70,6 +70,8 @@ func TestSlowSubscriber(t *testing.T) {
 	first := proxied(t, &line)
 	s := newStage(t, setting{
 		gateways: 2, workers: 2, concurrency: 300, idle: calmIdleLimit,
+		// Half of 280 large answers are made twice: beside other tests, with the race detector, that takes a while.
+		timeout: 25 * time.Second,
 		gatewayURL: func(r *testsupport.RedisServer) string {
 			if line == nil {
 				return first(r)

@@ -32,6 +32,7 @@ const (
 	envIdle        = "MAILROOM_FAULTS_IDLE"
 	envAttempts    = "MAILROOM_FAULTS_ATTEMPTS"
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
+	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
 	envHook        = "MAILROOM_FAULTS_HOOK" // step:kill:n or step:freeze:n, at the nth time
 )
 
@@ -147,9 +148,10 @@ func die() {
 
 func (p *player) work(ctx context.Context) error {
 	s := workers.NewService(service)
-	workers.Handle2(s, "RUN", p.handle, workers.Route("POST /things/run/:n"), workers.Timeout(15*time.Second))
-	workers.Handle2(s, "READ", p.handle, workers.Route("GET /things/read/:n"), workers.Timeout(15*time.Second))
-	workers.Handle2(s, "SHARE", p.handle, workers.Route("GET /things/share/:n"), workers.Timeout(15*time.Second),
+	timeout := workers.Timeout(time.Duration(number(envTimeout)) * time.Millisecond)
+	workers.Handle2(s, "RUN", p.handle, workers.Route("POST /things/run/:n"), timeout)
+	workers.Handle2(s, "READ", p.handle, workers.Route("GET /things/read/:n"), timeout)
+	workers.Handle2(s, "SHARE", p.handle, workers.Route("GET /things/share/:n"), timeout,
 		workers.Cache(30*time.Second, "thing:{0}"))
 	return workers.RunConfig(ctx, workers.Config{
 		Conn: p.conn, Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,

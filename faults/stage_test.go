@@ -56,6 +56,7 @@ type setting struct {
 	attempts    int
 	concurrency int
 	idle        time.Duration
+	timeout     time.Duration                         // of the actions; defaults to 15 s
 	gatewayURL  func(*testsupport.RedisServer) string // defaults to the server's
 	workerURL   func(*testsupport.RedisServer) string
 }
@@ -65,6 +66,9 @@ func newStage(t *testing.T, set setting) *stage {
 	args := append([]string{"--appendonly", "yes", "--appendfsync", "always"}, set.redis...)
 	s := &stage{t: t, set: set, redis: testsupport.StartRedis(t, args...), rng: random(t)}
 	s.ledger.path = filepath.Join(t.TempDir(), "ledger")
+	if s.set.timeout == 0 {
+		s.set.timeout = 15 * time.Second
+	}
 	if s.set.idle == 0 {
 		s.set.idle = idleLimit
 	}
@@ -108,6 +112,7 @@ func (s *stage) worker(env ...string) *process {
 		envRedis + "=" + url, envLedger + "=" + s.ledger.path,
 		envIdle + "=" + strconv.FormatInt(s.set.idle.Milliseconds(), 10),
 		envAttempts + "=" + strconv.Itoa(s.set.attempts), envConcurrency + "=" + strconv.Itoa(s.set.concurrency),
+		envTimeout + "=" + strconv.FormatInt(s.set.timeout.Milliseconds(), 10),
 	}, env...)...)
 }
 
