@@ -33,7 +33,7 @@ const (
 	envAttempts    = "MAILROOM_FAULTS_ATTEMPTS"
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
 	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
-	envHook        = "MAILROOM_FAULTS_HOOK" // step:kill:n or step:freeze:n, at the nth time
+	envHook        = "MAILROOM_FAULTS_HOOK"    // step:kill:n or step:freeze:n, at the nth time
 )
 
 const service = "things"
