@@ -94,16 +94,16 @@ func TestBenchOnTheBus(t *testing.T) {
 		found := registry.Snapshot()["echo"]
 		return found != nil && found.Live()
 	})
-	out, errs, code := benched(t, "--redis", url, "--service", "echo", "--action", "GET_ECHO", "--arg", "1")
+	out, errs, code := benched(t, "--duration", "1s", "--redis", url, "--service", "echo", "--action", "GET_ECHO", "--arg", "1")
 	assert.Zero(t, code, errs)
 	assert.Contains(t, out, "echo GET_ECHO on the bus, safe")
-	out, errs, code = benched(t, "--redis", url, "--service", "echo", "--action", "ECHO", "--arg", `{"a":"b,c"}`)
+	out, errs, code = benched(t, "--duration", "1s", "--redis", url, "--service", "echo", "--action", "ECHO", "--arg", `{"a":"b,c"}`)
 	assert.Zero(t, code, errs)
 	assert.Contains(t, out, "echo ECHO on the bus, unsafe")
-	_, errs, code = benched(t, "--redis", url, "--service", "echo", "--action", "ECHO", "--arg", "7")
+	_, errs, code = benched(t, "--duration", "1s", "--redis", url, "--service", "echo", "--action", "ECHO", "--arg", "7")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, errs, "every request failed: code BAD_REQUEST")
-	_, _, code = benched(t, "--redis", url, "--service", "nobody", "--action", "DO")
+	_, _, code = benched(t, "--duration", "1s", "--redis", url, "--service", "nobody", "--action", "DO")
 	assert.Equal(t, exitUndelivered, code)
 }
 
