@@ -72,7 +72,7 @@ func TestOneKeyManyCallers(t *testing.T) {
 	answers := make(chan told, callers)
 	for i := range callers {
 		go func() {
-			status, run, _ := s.post(i, 1, work{MS: 400}, "Idempotency-Key: one")
+			status, run, _ := s.post(i, 1, work{MS: 1500}, "Idempotency-Key: one")
 			answers <- told{status, run}
 		}()
 	}
