@@ -69,9 +69,10 @@ func TestSlowSubscriber(t *testing.T) {
 	var line *testsupport.Proxy
 	first := proxied(t, &line)
 	s := newStage(t, setting{
-		gateways: 2, workers: 2, concurrency: 300, idle: calmIdleLimit,
-		// Half of 280 large answers are made twice: beside other tests, with the race detector, that takes a while.
-		timeout: 25 * time.Second,
+		gateways: 2, workers: 2, concurrency: 300,
+		// 280 large answers are made at once, half of them twice. Beside other tests, with the race detector, that
+		// takes a while, and can hold up a worker's sign of life.
+		idle: 8 * time.Second, timeout: 25 * time.Second,
 		gatewayURL: func(r *testsupport.RedisServer) string {
 			if line == nil {
 				return first(r)
