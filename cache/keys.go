@@ -3,10 +3,10 @@ package cache
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
+
+	"github.com/oskadev/mailroom/internal/template"
 )
 
 // keys names what lies in Redis. All of a space carry its hash tag, so that
@@ -53,61 +53,19 @@ func (k keys) droppedSpace(channel string) string {
 // the first one. A string stands as it is, anything else as compact JSON; bytes
 // other than letters, digits and "-_.~" are percent-encoded. An argument that
 // is not there is an error.
-func Tag(template, args string) (string, error) {
-	if !strings.Contains(template, "{") {
-		return template, nil
+func Tag(tag, args string) (string, error) {
+	filled, err := template.Fill(tag, args)
+	if err != nil {
+		return "", fmt.Errorf("tag %w", err)
 	}
-	var list []json.RawMessage
-	if err := json.Unmarshal([]byte(args), &list); err != nil {
-		return "", fmt.Errorf("tag %s: the arguments are no JSON array: %w", template, err)
-	}
-	var tag strings.Builder
-	for rest := template; rest != ""; {
-		before, after, found := strings.Cut(rest, "{")
-		tag.WriteString(before)
-		if !found {
-			break
-		}
-		number, behind, closed := strings.Cut(after, "}")
-		n, err := strconv.Atoi(number)
-		if !closed || err != nil || n < 0 || n >= len(list) {
-			return "", fmt.Errorf("tag %s: there is no argument {%s}", template, number)
-		}
-		writeEscaped(&tag, list[n])
-		rest = behind
-	}
-	return tag.String(), nil
-}
-
-func writeEscaped(dst *strings.Builder, value json.RawMessage) {
-	var text string
-	if json.Unmarshal(value, &text) != nil {
-		text = string(value)
-	}
-	const hex = "0123456789ABCDEF"
-	for i := range len(text) {
-		switch b := text[i]; {
-		case b >= '0' && b <= '9', b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', strings.IndexByte("-_.~", b) >= 0:
-			dst.WriteByte(b)
-		default:
-			dst.Write([]byte{'%', hex[b>>4], hex[b&15]})
-		}
-	}
+	return filled, nil
 }
 
 // CheckTag says what is wrong with a tag, or with the template of one for so
 // many arguments; nil: nothing.
-func CheckTag(template string, arguments int) error {
-	if template == "" || len(template) > 128 {
-		return fmt.Errorf("tag %.40q: want 1 to 128 bytes", template)
+func CheckTag(tag string, arguments int) error {
+	if err := template.Check(tag, arguments); err != nil {
+		return fmt.Errorf("tag %w", err)
 	}
-	if i := strings.IndexFunc(template, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }); i >= 0 {
-		return fmt.Errorf("tag %q: %q cannot stand in a tag", template, template[i])
-	}
-	list := make([]string, arguments)
-	for i := range list {
-		list[i] = "0"
-	}
-	_, err := Tag(template, "["+strings.Join(list, ",")+"]")
-	return err
+	return nil
 }
