@@ -83,21 +83,21 @@ func (c *callCommand) ask(ctx context.Context, conn *bus.Conn) (*bus.Ask, error)
 	if !service.Live() && !c.Async {
 		return nil, errors.New("no worker of " + c.Service + " is running")
 	}
-	ask := &bus.Ask{
-		Service: c.Service, Action: c.Action, Args: jsonArray(c.Arg), Timeout: c.Timeout, Endless: c.Async && c.Timeout == 0,
-	}
 	if service.Manifest == nil {
 		return nil, fmt.Errorf("nothing is known of what %q does: no worker of it has run lately", c.Service)
 	}
+	args := jsonArray(c.Arg)
+	ask := bus.Ask{Service: c.Service, Action: c.Action, Args: args} // the service says whether it knows the action
 	for i := range service.Manifest.Actions {
 		if a := &service.Manifest.Actions[i]; a.Name == c.Action {
-			ask.Safe = a.Safe
-			if ask.Timeout == 0 {
-				ask.Timeout = a.Timeout()
-			}
+			ask = a.Ask(c.Service, args)
 		}
 	}
-	return ask, nil
+	if c.Timeout != 0 {
+		ask.Timeout = c.Timeout
+	}
+	ask.Endless = c.Async && c.Timeout == 0
+	return &ask, nil
 }
 
 // jsonArray takes each argument as JSON, or as a string where it is none.

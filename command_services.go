@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,8 +18,9 @@ import (
 type servicesCommand struct {
 	commonFlags
 	redisFlags
-	Name string `arg:"" optional:"" help:"One service, with its actions and workers. All unless named."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	Name  string `arg:"" optional:"" help:"One service, with its actions and workers. All unless named."`
+	Lanes bool   `help:"Also the lanes of the named service in which requests wait for their turn."`
+	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
 // serviceView is what is printed of a service.
@@ -28,6 +30,7 @@ type serviceView struct {
 	Workers  []workerView `json:"workers"`
 	bus.Stats
 	Actions []actionView `json:"actions"`
+	Lanes   []bus.Lane   `json:"lanes,omitempty"`
 }
 
 type workerView struct {
@@ -41,11 +44,15 @@ type actionView struct {
 	Summary string   `json:"summary,omitempty"`
 	Routes  []string `json:"routes"`
 	Safe    bool     `json:"safe"`
+	Lane    string   `json:"lane,omitempty"`
 	Timeout int64    `json:"timeout_ms"`
 }
 
 // Run prints what the registry and the mailboxes say.
 func (c *servicesCommand) Run(ctx context.Context, p *program) error {
+	if c.Lanes && c.Name == "" {
+		return &exitError{code: exitUsage, err: errors.New("--lanes: whose? Name a service")}
+	}
 	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
@@ -65,6 +72,9 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	if c.Name != "" {
 		printDetails(p.stdout, &views[0])
 	}
+	if c.Lanes {
+		printLanes(p.stdout, views[0].Lanes)
+	}
 	return nil
 }
 
@@ -83,7 +93,13 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		if err != nil {
 			return nil, err
 		}
-		views = append(views, viewOf(found[name], stats))
+		view := viewOf(found[name], stats)
+		if c.Lanes {
+			if view.Lanes, err = conn.Lanes(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		views = append(views, view)
 	}
 	if c.Name != "" && len(views) == 0 {
 		return nil, fmt.Errorf("unknown service %q", c.Name)
@@ -107,7 +123,7 @@ func viewOf(s *bus.Service, stats bus.Stats) serviceView {
 				routes = []string{}
 			}
 			v.Actions = append(v.Actions, actionView{
-				Name: a.Name, Summary: a.Summary, Routes: routes, Safe: a.Safe, Timeout: a.Timeout().Milliseconds(),
+				Name: a.Name, Summary: a.Summary, Routes: routes, Safe: a.Safe, Lane: a.Lane, Timeout: a.Timeout().Milliseconds(),
 			})
 		}
 	}
@@ -122,28 +138,41 @@ func printJSON(w io.Writer, v any) error {
 
 func printServices(w io.Writer, views []serviceView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPENDING\tDEAD")
+	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPARKED\tPENDING\tDEAD")
 	for _, v := range views {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
-			len(v.Workers), len(v.Actions), v.Backlog, v.Pending, v.Dead)
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
+			len(v.Workers), len(v.Actions), v.Backlog, v.Parked, v.Pending, v.Dead)
 	}
 	_ = t.Flush()
 }
 
 func printDetails(w io.Writer, v *serviceView) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "\nACTION\tROUTES\tKIND\tTIMEOUT\tSUMMARY")
+	_, _ = fmt.Fprintln(t, "\nACTION\tROUTES\tKIND\tLANE\tTIMEOUT\tSUMMARY")
 	for _, a := range v.Actions {
 		kind := "unsafe"
 		if a.Safe {
 			kind = "safe"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%v\t%s\n", a.Name, orDash(strings.Join(a.Routes, ", ")), kind,
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%v\t%s\n", a.Name, orDash(strings.Join(a.Routes, ", ")), kind, orDash(a.Lane),
 			time.Duration(a.Timeout)*time.Millisecond, a.Summary)
 	}
 	_, _ = fmt.Fprintln(t, "\nWORKER\tVERSION")
 	for _, worker := range v.Workers {
 		_, _ = fmt.Fprintf(t, "%s\t%s\n", worker.ID, worker.Version)
+	}
+	_ = t.Flush()
+}
+
+func printLanes(w io.Writer, lanes []bus.Lane) {
+	if len(lanes) == 0 {
+		_, _ = fmt.Fprintln(w, "\nno request waits in a lane")
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "\nLANE\tWAITING\tTURN OF")
+	for _, lane := range lanes {
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\n", lane.Key, lane.Waiting, orDash(lane.Turn))
 	}
 	_ = t.Flush()
 }

@@ -28,7 +28,7 @@ type caching struct {
 
 func newCaching(action *bus.Action) *caching {
 	said := action.Cache
-	if said == nil || !action.Safe {
+	if said == nil || !action.Safe || action.Lane != "" {
 		return nil
 	}
 	millis := func(n int64) time.Duration { return time.Duration(max(n, 0)) * time.Millisecond }
@@ -121,10 +121,8 @@ func (s *Server) explainCache(in *call, r *route, err error) *failure {
 
 // outcome runs a call for all who ask the same.
 func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
-	ask := bus.Ask{
-		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: true,
-		ID: in.id, Meta: in.meta(), Principal: in.principal,
-	}
+	ask := r.action.Ask(r.service, args)
+	ask.ID, ask.Meta, ask.Principal = in.id, in.meta(), in.principal
 	reply, f := s.askService(ctx, in, r, &ask)
 	if f == nil {
 		meta, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out

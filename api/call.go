@@ -270,9 +270,8 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		return crowded(r.service)
 	}
 	defer s.bulkhead.leave(r.service)
-	ask := bus.Ask{
-		Service: r.service, Action: r.action.Name, Args: args, Timeout: r.action.Timeout(), Safe: r.action.Safe, Principal: in.principal,
-	}
+	ask := r.action.Ask(r.service, args)
+	ask.Principal = in.principal
 	var prefer preference
 	if !ask.Safe {
 		var f *failure
@@ -361,7 +360,7 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (prefere
 // outcomeAt is where the outcome of a call can be learned later; empty: of a
 // safe one nothing is kept.
 func (in *call) outcomeAt(r *route) string {
-	if r.action.Safe {
+	if r.action.Safe && r.action.Lane == "" {
 		return ""
 	}
 	return bus.Location(r.service, in.id.String())

@@ -15,9 +15,11 @@ func (k Keys) gatewayRights() []grant {
 	read := func(kinds ...string) []string { return k.patterns("%R~", []string{"*"}, kinds...) }
 	return []grant{
 		{commands: append(connectionCommands(), "wait")},
-		// Asking: mailboxes, the records of unsafe requests, and scripts on both.
+		// Asking: mailboxes, the records of unsafe requests, lanes, and scripts on them.
 		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups", "xdel"}},
-		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "del", "pexpire"}},
+		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "hdel", "del", "pexpire"}},
+		{keys: every("lane:*"), commands: []string{"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "exists"}},
+		{keys: every("parked"), commands: []string{"hget", "hgetall", "hincrby", "hdel"}},
 		{keys: every("requests", "req:*"), commands: []string{"eval", "evalsha"}},
 		// Who is there. The length of the dead letters is for `mailroom services`.
 		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
@@ -93,6 +95,7 @@ func workerCommands() []string {
 		"xgroup|create", "xgroup|delconsumer", "xreadgroup", "xpending", "xclaim", "xack", "xdel",
 		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",
+		"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "hincrby",
 		"set", "get", "hget", "hmget", "hset", "hdel", "exists", "del", "persist", "pexpire",
 	}
 }

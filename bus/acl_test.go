@@ -106,13 +106,14 @@ func keyed(key string) map[string][]any {
 		"xgroup delconsumer": {"XGROUP", "DELCONSUMER", key, "workers", "me"}, "xgroup setid": {"XGROUP", "SETID", key, "workers", "0"},
 		"xinfo stream": {"XINFO", "STREAM", key}, "xinfo groups": {"XINFO", "GROUPS", key}, "xinfo consumers": {"XINFO", "CONSUMERS", key, "workers"},
 		"eval": {"EVAL", "return 1", "1", key}, "evalsha": {"EVALSHA", "x", "1", key}, "fcall": {"FCALL", "f", "1", key}, "incr": {"INCR", key},
-		"lpush": {"LPUSH", key, "x"}, "migrate": {"MIGRATE", "h", "1", key, "0", "1"}, "watch": {"WATCH", key},
+		"lpush": {"LPUSH", key, "x"}, "rpush": {"RPUSH", key, "x"}, "lpop": {"LPOP", key}, "rpop": {"RPOP", key}, "lrange": {"LRANGE", key, "0", "1"},
+		"lset": {"LSET", key, "0", "x"}, "lindex": {"LINDEX", key, "0"}, "lrem": {"LREM", key, "1", "x"}, "hincrby": {"HINCRBY", key, "f", "1"}, "migrate": {"MIGRATE", "h", "1", key, "0", "1"}, "watch": {"WATCH", key},
 	}
 }
 
 // kinds are the keys of a service.
 func kinds() []string {
-	return []string{"requests", "dead", "workers", "req:1", "manifest:1", "cached:1", "lease:1", "handed:1", "tag:1", "shop:record:1"}
+	return []string{"requests", "dead", "workers", "req:1", "manifest:1", "cached:1", "lease:1", "handed:1", "tag:1", "lane:1", "parked", "shop:record:1"}
 }
 
 func TestRightsOnKeys(t *testing.T) {
@@ -121,7 +122,9 @@ func TestRightsOnKeys(t *testing.T) {
 	const cached = "eval evalsha get mget set append del pttl pexpire"
 	gateway := map[string]string{
 		"{users}:requests":   "xadd xlen xrange xpending,xinfo stream,xinfo groups,xdel eval evalsha",
-		"{users}:req:1":      "hget hmget hset del pexpire eval evalsha",
+		"{users}:req:1":      "hget hmget hset hdel del pexpire eval evalsha",
+		"{users}:lane:1":     "rpush lpush rpop lpop lset lindex lrange lrem exists",
+		"{users}:parked":     "hget hgetall hincrby hdel",
 		"{users}:dead":       "xlen",
 		"{users}:workers":    "zrangebyscore",
 		"{users}:manifest:1": "get",

@@ -14,6 +14,7 @@ import (
 type admission struct {
 	conn  *Conn
 	limit int64 // of every mailbox, in requests
+	lane  int64 // of those that wait in one lane
 	late  bool  // take also what cannot be answered in time
 
 	mu        sync.Mutex
@@ -28,8 +29,8 @@ type mailbox struct {
 	flow   flow
 }
 
-func newAdmission(conn *Conn, limit int64, late bool) *admission {
-	return &admission{conn: conn, limit: limit, late: late, mailboxes: make(map[string]*mailbox)}
+func newAdmission(conn *Conn, limit, lane int64, late bool) *admission {
+	return &admission{conn: conn, limit: limit, lane: lane, late: late, mailboxes: make(map[string]*mailbox)}
 }
 
 // of finds a mailbox. Its caller holds the lock.

@@ -39,7 +39,7 @@ func TestAdmissionGoesByDeadlineAndLimit(t *testing.T) {
 	within := func(s time.Duration) *Request {
 		return &Request{Deadline: conn.Clock.Millis() + (s * time.Second).Milliseconds()}
 	}
-	a := newAdmission(conn, 10_000, false)
+	a := newAdmission(conn, 10_000, DefaultLaneLimit, false)
 	assert.EqualValues(t, 10_000, a.limitOf("things", within(1)), "no flow is known")
 	now := time.Now()
 	a.of("things").flow.add(glance{at: now.Add(-time.Second), ended: 0, unread: 900, pending: 64})
@@ -65,7 +65,7 @@ func TestAdmissionGoesByDeadlineAndLimit(t *testing.T) {
 	assert.Equal(t, time.Minute, over(20_000, 264).RetryAfter, "no longer than that")
 	assert.Equal(t, time.Second, over(264, 264).RetryAfter, "no shorter than that")
 
-	a = newAdmission(conn, 10_000, true)
+	a = newAdmission(conn, 10_000, DefaultLaneLimit, true)
 	a.of("things").flow.add(glance{at: now.Add(-time.Second), ended: 0, unread: 900})
 	a.of("things").flow.add(glance{at: now, ended: 100, unread: 800})
 	assert.EqualValues(t, 10_000, a.limitOf("things", within(2)), "it is told to take them")

@@ -18,6 +18,10 @@ const (
 	DefaultStore = 5 * time.Minute
 	// DefaultMailboxLimit is how many requests may wait for a service.
 	DefaultMailboxLimit = 100_000
+	// DefaultLaneLimit is how many requests may wait in one lane.
+	DefaultLaneLimit = 10_000
+	// LanedReadStore is how long the outcome of a safe request with a lane is kept.
+	LanedReadStore = time.Minute
 )
 
 // Ask is one question to a service.
@@ -47,6 +51,10 @@ type Ask struct {
 	// outcome for Store, which defaults to DefaultStore.
 	Safe  bool
 	Store time.Duration
+	// Lane is the key whose requests run one at a time, in the order in which they
+	// are accepted; empty: none. What has a lane keeps its outcome, also when it is
+	// Safe: for LanedReadStore then, unless Store says otherwise. See Action.LaneOf.
+	Lane string
 }
 
 // ClientConfig of a Client. The zero value is ready to use.
@@ -57,6 +65,10 @@ type ClientConfig struct {
 	// MailboxLimit is how many requests may wait for one service before more
 	// are refused with ErrOverloaded. Defaults to DefaultMailboxLimit.
 	MailboxLimit int64
+	// LaneLimit is how many requests may wait in one lane before more are refused with
+	// ErrOverloaded. In all lanes of a service MailboxLimit may wait. Defaults to
+	// DefaultLaneLimit.
+	LaneLimit int64
 	// AdmitLate sends also requests that, by the measured rate, no worker could
 	// reach before their deadline. Defaults to false: such are refused with
 	// ErrOverloaded, and told when to come again.
@@ -81,6 +93,9 @@ func (c *ClientConfig) setDefaults() {
 	}
 	if c.MailboxLimit == 0 {
 		c.MailboxLimit = DefaultMailboxLimit
+	}
+	if c.LaneLimit == 0 {
+		c.LaneLimit = DefaultLaneLimit
 	}
 	if c.ReplicaWait == 0 {
 		c.ReplicaWait = time.Second
@@ -116,7 +131,7 @@ func NewClient(conn *Conn, cfg ClientConfig) *Client {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{conn: conn, cfg: cfg, asker: cfg.Role + "." + randomName(), waiters: newWaiters(), stop: stop}
 	c.replies = newReplies(conn, c.asker, cfg.Beat, c.waiters)
-	c.writer = newWriter(conn, c.waiters, c.replies, newAdmission(conn, cfg.MailboxLimit, cfg.AdmitLate), cfg.ReadyWait)
+	c.writer = newWriter(conn, c.waiters, c.replies, newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate), cfg.ReadyWait)
 	c.copies = newReplication(ctx, conn, cfg.MinReplicas, cfg.ReplicaWait)
 	c.done.Go(func() { c.copies.run(ctx) })
 	c.done.Go(func() { c.replies.run(ctx) })
@@ -261,14 +276,23 @@ func (c *Client) request(id uuid.UUID, channel string, ask *Ask, timeout time.Du
 	if r.Args == "" {
 		r.Args = "[]"
 	}
-	if !ask.Safe {
-		r.Store = ask.Store.Milliseconds()
-		if r.Store <= 0 {
-			r.Store = DefaultStore.Milliseconds()
-		}
+	if !ask.Safe || ask.Lane != "" {
+		r.Store, r.Lane = ask.store().Milliseconds(), ask.Lane
 		r.fingerprint() // now, since others will read it
 	}
 	return r
+}
+
+// store is how long the outcome is kept.
+func (a *Ask) store() time.Duration {
+	switch {
+	case a.Store >= time.Millisecond:
+		return a.Store
+	case a.Safe:
+		return LanedReadStore
+	default:
+		return DefaultStore
+	}
 }
 
 // wait ends with the answer, the timeout or the context, whichever is first.

@@ -358,13 +358,22 @@ func newDelivery(entry string, fields []string) *Delivery {
 	return d
 }
 
+// acceptedAt is the Redis time at which the request was: it may have waited in its
+// lane before it had an entry.
+func (d *Delivery) acceptedAt() int64 {
+	if d.Request.accepted != 0 {
+		return d.Request.accepted
+	}
+	return entryTime(d.Entry)
+}
+
 // start puts deliveries into slots.
 func (c *Consumer) start(working context.Context, batch []*Delivery) {
 	now := c.conn.Clock.Millis()
 	c.slots.take(len(batch))
 	c.mu.Lock()
 	for _, d := range batch {
-		d.Queued = max(0, time.Duration(now-entryTime(d.Entry))*time.Millisecond)
+		d.Queued = max(0, time.Duration(now-d.acceptedAt())*time.Millisecond)
 		r := &run{}
 		d.by = c
 		d.ctx, r.cancel = context.WithCancelCause(working) //nolint:fatcontext // one for each delivery, none within another

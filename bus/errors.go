@@ -47,6 +47,8 @@ type OverloadedError struct {
 	// Waiting is how many requests wait; 0 where it is Redis' memory that is
 	// nearly full.
 	Waiting int64
+	// Lane is the lane that is full, where it is not the mailbox.
+	Lane string
 	// Late says that there is room, but the request's turn would come after its
 	// deadline.
 	Late bool
@@ -57,6 +59,9 @@ type OverloadedError struct {
 func (e *OverloadedError) Error() string {
 	if e.Waiting == 0 {
 		return ErrOverloaded.Error() + ": Redis has hardly any memory left"
+	}
+	if e.Lane != "" {
+		return fmt.Sprintf("the lane is full: %d requests wait in %s of %s", e.Waiting, e.Lane, e.Service)
 	}
 	if e.Late {
 		return fmt.Sprintf("the deadline cannot be met: %d requests wait for %s", e.Waiting, e.Service)

@@ -70,6 +70,13 @@ func (k Keys) Workers(service string) string { return k.tagged(service, "workers
 // Record is the hash that keeps the outcome of one request.
 func (k Keys) Record(service, id string) string { return k.tagged(service, "req:"+id) }
 
+// Lane is the list of a lane's requests: first the one that is in the mailbox.
+func (k Keys) Lane(service, lane string) string { return k.tagged(service, "lane:"+lane) }
+
+// Parked is the hash that counts the requests that wait in each lane of a service,
+// and below the empty name in all.
+func (k Keys) Parked(service string) string { return k.tagged(service, "parked") }
+
 // Manifest is the string that holds one build's manifest.
 func (k Keys) Manifest(service, digest string) string { return k.tagged(service, "manifest:"+digest) }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/oskadev/mailroom/internal/template"
 )
 
 // Manifest is what a service says about itself: one for each build.
@@ -35,6 +37,8 @@ type Action struct {
 	// Invalidates are the tags of what the action makes stale; {0} is its first
 	// argument.
 	Invalidates []string `json:"invalidates,omitempty"`
+	// Lane is the key whose requests run one at a time; {0} is its first argument.
+	Lane string `json:"lane,omitempty"`
 	// Scopes are what a caller has to have, all of them.
 	Scopes     []string `json:"scopes,omitempty"`
 	Deprecated bool     `json:"deprecated,omitempty"`
@@ -76,6 +80,42 @@ func (a *Action) Timeout() time.Duration {
 		return DefaultTimeout
 	}
 	return time.Duration(a.TimeoutMillis) * time.Millisecond
+}
+
+// Ask asks for the action as its service declares it, with a JSON array of
+// arguments.
+func (a *Action) Ask(service, args string) Ask {
+	return Ask{Service: service, Action: a.Name, Args: args, Timeout: a.Timeout(), Safe: a.Safe, Lane: a.LaneOf(args)}
+}
+
+// LaneOf is the lane of a request with these arguments, a JSON array; empty: it has
+// none. An argument that was left out counts as empty.
+func (a *Action) LaneOf(args string) string {
+	if a.Lane == "" {
+		return ""
+	}
+	lane, err := template.Fill(a.Lane, args)
+	if err != nil {
+		return a.Lane
+	}
+	if len(lane) > longestLane {
+		sum := sha256.Sum256([]byte(lane))
+		return lane[:longestLane-2*len(sum)] + hex.EncodeToString(sum[:])
+	}
+	return lane
+}
+
+// longestLane is how many bytes the name of a lane has at most: a longer one ends in
+// its SHA-256.
+const longestLane = 256
+
+// CheckLane says what is wrong with the lane of an action that has so many
+// arguments; nil: nothing.
+func CheckLane(lane string, arguments int) error {
+	if err := template.Check(lane, arguments); err != nil {
+		return fmt.Errorf("lane %w", err)
+	}
+	return nil
 }
 
 // Where an argument comes from in a REST call.

@@ -67,7 +67,7 @@ func (c *Conn) Record(ctx context.Context, service, id string) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	r, entry, err := c.readRecord(ctx, service, id)
-	if err != nil || r.State != StateQueued {
+	if err != nil || r.State != StateQueued || entry == "" { // without an entry it waits in its lane
 		return r, err
 	}
 	pending, err := c.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{

@@ -268,6 +268,9 @@ func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
 			action.Safe = action.Safe && other.Safe
 			action.Cache = action.Cache.common(other.Cache)
 			action.Scopes = bothScopes(action.Scopes, other.Scopes)
+			if action.Lane == "" {
+				action.Lane = other.Lane
+			}
 		}
 		if declared {
 			common.Actions = append(common.Actions, action)

@@ -38,6 +38,7 @@ type Request struct {
 	// Lane is the key whose requests run one at a time; empty: none.
 	Lane string
 
+	accepted  int64  // when it was, if it waited in its lane
 	print     string // the fingerprint, once it is known
 	principal string // the key of who asks, for the record
 }
@@ -88,7 +89,7 @@ var errForeignVersion = errors.New("not protocol version " + ProtocolVersion)
 // be answered where its ID and reply channel are known.
 func parseRequest(fields []string) (Request, error) {
 	var r Request
-	var version, deadline, store string
+	var version, deadline, store, accepted string
 	for i := 0; i+1 < len(fields); i += 2 {
 		value := fields[i+1]
 		switch fields[i] {
@@ -110,8 +111,11 @@ func parseRequest(fields []string) (Request, error) {
 			store = value
 		case "lane":
 			r.Lane = value
+		case "accepted":
+			accepted = value
 		}
 	}
+	r.accepted, _ = strconv.ParseInt(accepted, 10, 64) // it is only told to people
 	return r, r.check(version, deadline, store)
 }
 

@@ -17,10 +17,15 @@ var scriptFiles embed.FS
 // when the server does not have it, such as after a restart or SCRIPT FLUSH.
 type script struct{ source, sha string }
 
-func loadScript(name string) script {
-	source, err := scriptFiles.ReadFile("lua/" + name)
-	if err != nil {
-		return script{source: `return redis.error_reply("no script ` + name + `")`}
+// loadScript reads a script from its files, one behind the other.
+func loadScript(names ...string) script {
+	var source []byte
+	for _, name := range names {
+		part, err := scriptFiles.ReadFile("lua/" + name)
+		if err != nil {
+			return script{source: `return redis.error_reply("no script ` + name + `")`}
+		}
+		source = append(source, part...)
 	}
 	sum := sha1.Sum(source) //nolint:gosec // see above
 	return script{source: string(source), sha: hex.EncodeToString(sum[:])}
@@ -58,13 +63,13 @@ type scripts struct{ enqueue, settle, keep, retire, replay, watch, cancel script
 
 func loadScripts() scripts {
 	return scripts{
-		enqueue: loadScript("enqueue.lua"),
-		settle:  loadScript("settle.lua"),
+		enqueue: loadScript("lane.lua", "enqueue.lua"),
+		settle:  loadScript("lane.lua", "settle.lua"),
 		keep:    loadScript("keep.lua"),
 		retire:  loadScript("retire.lua"),
-		replay:  loadScript("replay.lua"),
+		replay:  loadScript("lane.lua", "replay.lua"),
 		watch:   loadScript("watch.lua"),
-		cancel:  loadScript("cancel.lua"),
+		cancel:  loadScript("lane.lua", "cancel.lua"),
 	}
 }
 

@@ -2,7 +2,10 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Stats are the numbers of a service's mailbox.
@@ -11,21 +14,29 @@ type Stats struct {
 	Backlog int64 `json:"backlog"`
 	// Pending is how many requests workers have read and not ended.
 	Pending int64 `json:"pending"`
+	// Parked is how many requests wait for their turn in a lane.
+	Parked int64 `json:"parked"`
 	// Dead is how many dead letters there are.
 	Dead int64 `json:"dead"`
 }
 
-// Stats reads the numbers of a service (XLEN, XPENDING).
+// Stats reads the numbers of a service (XLEN, HGET, XPENDING).
 func (c *Conn) Stats(ctx context.Context, service string) (Stats, error) {
 	mailbox := c.Keys.Requests(service)
 	pipe := c.rdb.Pipeline()
 	length := pipe.XLen(ctx, mailbox)
 	dead := pipe.XLen(ctx, c.Keys.Dead(service))
+	parked := pipe.HGet(ctx, c.Keys.Parked(service), "")
 	pending := pipe.XPending(ctx, mailbox, Group)
-	if _, err := pipe.Exec(ctx); err != nil && !isNoGroup(pending.Err()) {
+	_, err := pipe.Exec(ctx)
+	if errors.Is(err, redis.Nil) { // nobody is parked
+		err = pending.Err()
+	}
+	if err != nil && !isNoGroup(pending.Err()) {
 		return Stats{}, fmt.Errorf("read the mailbox of %s: %w", service, err)
 	}
 	s := Stats{Dead: dead.Val()}
+	s.Parked, _ = parked.Int64() // ours; 0 where there is none
 	if p := pending.Val(); p != nil {
 		s.Pending = p.Count
 	}

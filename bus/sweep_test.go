@@ -22,7 +22,7 @@ func TestSafeRequestIsAskedAgainOnlyAtTheSecondLook(t *testing.T) {
 	waiting := newWaiters()
 	replies := newReplies(conn, "api.x", time.Second, waiting)
 	c := &Client{conn: conn, waiters: waiting, replies: replies}
-	c.writer = newWriter(conn, waiting, replies, newAdmission(conn, DefaultMailboxLimit, false), time.Second)
+	c.writer = newWriter(conn, waiting, replies, newAdmission(conn, DefaultMailboxLimit, DefaultLaneLimit, false), time.Second)
 
 	id := uuid.New()
 	w := newWaiter()

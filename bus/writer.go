@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -162,8 +163,8 @@ func xadd(mailbox any, r *Request) []any {
 
 func (w *writer) enqueueCall(ctx context.Context, mailbox string, m *mail, whole bool) *writeCmd {
 	keys := make([]string, 0, 1+len(m.unsafe))
-	args := make([]any, 0, 11*len(m.unsafe))
-	keys = append(keys, mailbox)
+	args := make([]any, 0, 2+11*len(m.unsafe))
+	keys, args = append(keys, mailbox), append(args, w.admits.lane, w.admits.limit)
 	for _, o := range m.unsafe {
 		r := o.request
 		keys = append(keys, w.conn.Keys.Record(m.service, r.ID))
@@ -210,7 +211,7 @@ func (w *writer) confirm(m *mail) {
 	w.admits.setLength(m.service, length)
 	for i, o := range m.unsafe {
 		state, _ := answers[2*i].(string)
-		value, _ := answers[2*i+1].(string)
+		value := text(answers[2*i+1])
 		w.confirmUnsafe(o, state, value, length)
 	}
 }
@@ -240,6 +241,17 @@ func (w *writer) refuse(o outgoing, err error) {
 	w.waiters.end(o.id, o.request, result{err: err})
 }
 
+// text reads a value of a script's answer.
+func text(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	return ""
+}
+
 func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
 	var r result
 	switch state {
@@ -253,6 +265,10 @@ func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
 		r.err = ErrDead
 	case "reused":
 		r.err = ErrKeyReused
+	case "lane":
+		waiting, _ := strconv.ParseInt(value, 10, 64)
+		w.refuse(o, &OverloadedError{Service: o.service, Lane: o.request.Lane, Waiting: waiting, RetryAfter: minRetryAfter})
+		return
 	case "full":
 		w.refuse(o, w.admits.overloaded(o.service, length, w.admits.limitOf(o.service, o.request)))
 		return

@@ -28,6 +28,7 @@ type action struct {
 	cache       *bus.Caching
 	invalidates []string
 	scopes      []string
+	lane        string
 
 	args   []parameter
 	names  []string // of the arguments
@@ -155,7 +156,7 @@ func (a *action) manifest() bus.Action {
 	m := bus.Action{
 		Name: a.name, Summary: a.summary, Routes: a.routes, Safe: a.isSafe(),
 		TimeoutMillis: a.timeout.Milliseconds(), Args: []bus.Argument{}, Result: a.result, Deprecated: a.deprecated,
-		Cache: a.cache, Invalidates: a.invalidates, Scopes: a.scopes,
+		Cache: a.cache, Invalidates: a.invalidates, Scopes: a.scopes, Lane: a.lane,
 	}
 	for i, p := range a.args {
 		m.Args = append(m.Args, bus.Argument{Name: a.names[i], In: a.in[i], Schema: p.schema})

@@ -56,6 +56,15 @@ func Scope(scopes ...string) ActionOption {
 	}
 }
 
+// Lane has the requests of one key run one at a time, in the order in which they
+// were accepted, over all workers and gateways; those of other keys run meanwhile.
+// In the key, {0} is the first argument: "item:{0}". The actions of a service that
+// name the same key share its lane. Waiting for one's turn counts against the
+// deadline. A safe action only waits for its turn when it says so too.
+func Lane(key string) ActionOption {
+	return func(a *action) { a.lane = key }
+}
+
 // Summary is one line for the API's documentation.
 func Summary(text string) ActionOption {
 	return func(a *action) { a.summary = text }

@@ -19,6 +19,14 @@ func (a *action) check(service string) []error {
 		faults = append(faults, fmt.Errorf("action %s: "+format, append([]any{a.name}, args...)...))
 	}
 	faults = append(faults, a.checkCaching()...)
+	if a.lane != "" {
+		if err := bus.CheckLane(a.lane, len(a.args)); err != nil {
+			fault("%w", err)
+		}
+		if a.cache != nil {
+			fault("a cached answer is given without a turn in a lane: Cache and Lane exclude each other")
+		}
+	}
 	if a.timeout <= 0 {
 		fault("timeout %v is not positive", a.timeout)
 	}

@@ -62,6 +62,17 @@ func tests() map[string]func(*stage) {
 		"scripts that Redis forgot are sent again":              scriptsForgotten,
 		"flushing Redis loses what it held and nothing after":   flushed,
 		"a route exists while all workers declare it":           routesOfAll,
+		"requests of a lane run one at a time and in order":      oneAtATime,
+		"lanes pass each other":                                 lanesPassEachOther,
+		"a safe request can wait for its turn":                  safeInALane,
+		"the request of a dead worker keeps its turn":           turnOfADeadWorker,
+		"a dead letter ends its turn":                           deadEndsItsTurn,
+		"what expires in a lane holds up nobody":                expiredInALane,
+		"many that expired in a lane hold up nobody":            manyExpiredInALane,
+		"what waits in a lane can be cancelled":                 cancelledInALane,
+		"one ID that waits in a lane runs once":                 sharedInALane,
+		"a full lane refuses":                                   fullLaneRefuses,
+		"what is removed by hand holds up no lane":              removedByHand,
 		"a consumer that is gone is removed with its last one":  retired,
 	}
 }

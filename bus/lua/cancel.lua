@@ -1,5 +1,5 @@
--- Cancels a request that no worker has read: removes its entry, so that it never
--- runs, and tells who waits.
+-- Cancels a request that no worker has read: removes its entry, or takes it out of
+-- its lane, so that it never runs, and tells who waits.
 --
 -- KEYS[1]   the mailbox      KEYS[2]  the record
 -- ARGV[1]   the reply line for those who wait, without the line break
@@ -7,16 +7,21 @@
 -- Returns the state: cancelled; queued where a worker has it; or any other that
 -- it had; "" when there is no record.
 local mailbox, record = KEYS[1], KEYS[2]
-local state, entry, channels, begun = unpack(redis.call('HMGET', record, 'state', 'entry', 'channels', 'begun'))
+local state, entry, channels, begun, lane, run = unpack(redis.call('HMGET', record, 'state', 'entry', 'channels', 'begun', 'lane', 'run'))
+local id = ARGV[1]:match('^%S+')
 if not state then return '' end
 if state ~= 'queued' or begun then return state end -- a replayed dead letter has begun before
-local found, groups = pcall(redis.call, 'XPENDING', mailbox, 'workers', entry, entry, 1)
-if found and #groups > 0 then return state end
-redis.call('XDEL', mailbox, entry)
+if entry == '' then
+  leave(lane, id)
+else
+  local found, groups = pcall(redis.call, 'XPENDING', mailbox, 'workers', entry, entry, 1)
+  if found and #groups > 0 then return state end
+  redis.call('XDEL', mailbox, entry)
+  if lane then release(lane, id) end
+end
 redis.call('HSET', record, 'state', 'cancelled')
 redis.call('PEXPIRE', record, ARGV[2])
-local ns, service = mailbox:match('^(.*):({[^}]*}):requests$')
-local line = ARGV[1]:gsub('^(%S+ %S+) ', '%1,entry=' .. entry .. ' ', 1) -- which run was cancelled
+local line = ARGV[1]:gsub('^(%S+ %S+) ', '%1,entry=' .. (run or entry) .. ' ', 1) -- which run was cancelled
 local prefix, suffix = ns .. ':replies:', ':' .. service
 for channel in (channels or ''):gmatch('%S+') do
   if channel:sub(1, #prefix) == prefix and channel:sub(-#suffix) == suffix then

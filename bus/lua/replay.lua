@@ -1,4 +1,4 @@
--- Puts a dead letter back into the mailbox, or drops it.
+-- Puts a dead letter back into the mailbox, or to the end of its lane, or drops it.
 --
 -- KEYS[1]  the mailbox   KEYS[2]  the dead letters   KEYS[3]  the record of its request
 -- ARGV[1]  replay or drop
@@ -11,13 +11,14 @@ local what, letter, id = ARGV[1], ARGV[2], ARGV[3]
 
 local found = redis.call('XRANGE', dead, letter, letter)
 if #found == 0 then return {'gone', ''} end
-local fields, stored, read = {}, '', ''
+local fields, stored, read, lane = {}, '', '', ''
 for f = 1, #found[1][2], 2 do
   local name, value = found[1][2][f], found[1][2][f + 1]
   if name == 'store' then stored = value end
   if name == 'id' then read = value end
+  if name == 'lane' then lane = value end
   if name == 'deadline' then value = '' end -- it has passed; whoever replays wants it run
-  if name ~= 'error' and name ~= 'attempts' and name ~= 'dead_at' then
+  if name ~= 'error' and name ~= 'attempts' and name ~= 'dead_at' and name ~= 'accepted' then
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
@@ -35,9 +36,17 @@ if state == 'done' then
   redis.call('XDEL', dead, letter)
   return {'done', ''}
 end
-local entry = redis.call('XADD', mailbox, '*', unpack(fields))
+-- it takes its place at the end of its lane: others have gone on since
+local entry, run = '', nil
+if lane == '' or stored == '' or enter(lane, id) == 1 then
+  entry = redis.call('XADD', mailbox, '*', unpack(fields))
+else
+  run = park(lane, fields)
+end
 if stored ~= '' and state then
   redis.call('HSET', record, 'state', 'queued', 'entry', entry, 'begun', '1') -- it may have had effects: see cancel.lua
+  if run then redis.call('HSET', record, 'run', run) else redis.call('HDEL', record, 'run') end
+  redis.call('HDEL', record, 'until')
   redis.call('PERSIST', record)
 end
 redis.call('XDEL', dead, letter)

@@ -1,5 +1,5 @@
--- Ends requests: stores the outcome, removes the entry and tells who waits, in
--- one step. Only for entries that the worker still owns; of any other nothing
+-- Ends requests: stores the outcome, removes the entry, lets the next in its lane
+-- go, and tells who waits, in one step. Only for entries that the worker still owns; of any other nothing
 -- is changed.
 --
 -- KEYS[1]   the mailbox      KEYS[2]  the dead letters
@@ -11,7 +11,6 @@
 -- Returns 1 for each request that it ended, 0 for each that it did not own.
 local mailbox, dead, me = KEYS[1], KEYS[2], ARGV[1]
 local large, call = 65536, redis.call
-local ns, service = mailbox:match('^(.*):({[^}]*}):requests$')
 local prefix, suffix = ns .. ':replies:', ':' .. service
 
 -- which of the entries are mine: other deliveries of mine may lie in between.
@@ -40,7 +39,7 @@ while missing > 0 do
   from = rows[#rows][1] -- and once more: not every server knows ranges without their ends
 end
 
-local lines, order, ended, answer, known = {}, {}, {}, {}, {}
+local lines, order, ended, answer, known, turns = {}, {}, {}, {}, {}, {}
 
 -- the replies of all those channels, as lists of lines
 local function listeners(channels)
@@ -94,7 +93,7 @@ for i = 3, #KEYS do
   local entry, id, state, meta, envelope, store = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
   if mine[entry] then
     mine[entry] = nil
-    local channels = call('HGET', record, 'channels')
+    local channels, lane, run = unpack(call('HMGET', record, 'channels', 'lane', 'run'))
     local fields
     if not channels or state == 'dead' then
       local found = call('XRANGE', mailbox, entry, entry)
@@ -103,6 +102,7 @@ for i = 3, #KEYS do
         channels = ''
         for f = 1, #fields, 2 do
           if fields[f] == 'reply' then channels = fields[f + 1] end
+          if fields[f] == 'lane' and store ~= '' then lane = fields[f + 1] end
         end
       end
     end
@@ -114,7 +114,9 @@ for i = 3, #KEYS do
         call('PEXPIRE', record, store)
         if #envelope > large then about, body = about .. 'stored=1,', '-' end
       elseif state == 'expired' then
-        if not again(record, entry) then
+        if again(record, entry) then
+          lane = false -- its turn goes on
+        else
           call('HSET', record, 'state', 'expired')
           call('PEXPIRE', record, store)
         end
@@ -127,8 +129,9 @@ for i = 3, #KEYS do
     -- under this id has not been answered. The entry says which run a reply is
     -- of: an id that never ran may be used anew.
     if id ~= '' and state ~= 'expired' then
-      tell(channels, id .. ' ' .. about .. 'entry=' .. entry .. ' ' .. body .. '\n')
+      tell(channels, id .. ' ' .. about .. 'entry=' .. (run or entry) .. ' ' .. body .. '\n')
     end
+    if lane and lane ~= '' then turns[#turns + 1] = {lane, id} end
     ended[#ended + 1] = entry
     answer[#answer + 1] = 1
   else
@@ -140,6 +143,7 @@ if #ended > 0 then
   call('XACK', mailbox, 'workers', unpack(ended))
   call('XDEL', mailbox, unpack(ended))
 end
+for _, turn in ipairs(turns) do release(turn[1], turn[2]) end
 for _, channel in ipairs(order) do
   redis.pcall('PUBLISH', channel, table.concat(lines[channel]))
 end

@@ -22,9 +22,9 @@ func withExit(exit func(code int)) Option {
 	return func(h *handlers) { h.exit = exit }
 }
 
-// Service makes the service "echo". It counts in Redis, below a namespace.
+// Service makes the service "echo". It counts and keeps lists in Redis, below a namespace.
 func Service(rdb redis.UniversalClient, namespace string, opts ...Option) *workers.Service {
-	h := handlers{runs: runs{rdb, namespace + ":{echo}:runs:"}}
+	h := handlers{runs: runs{rdb, namespace + ":{echo}:runs:"}, logs: logs{rdb, namespace + ":{echo}:log:"}}
 	for _, opt := range opts {
 		opt(&h)
 	}
@@ -40,6 +40,10 @@ func Service(rdb redis.UniversalClient, namespace string, opts ...Option) *worke
 		workers.Route("GET /echo/:id/cached"), workers.Cache(30*time.Second, "echo:{0}"), workers.Summary("How often it ran; cached"))
 	workers.Handle1(echo, "TOUCH", h.runs.touch,
 		workers.Route("POST /echo/:id/touch"), workers.Invalidates("echo:{0}"), workers.Summary("Makes what CACHED answered stale"))
+	workers.Handle2(echo, "APPEND", h.logs.append,
+		workers.Route("POST /echo/:id/append"), workers.Lane("echo:{0}"), workers.Summary("Adds a value to a list, one at a time for an id"))
+	workers.Handle1(echo, "LOG", h.logs.log,
+		workers.Route("GET /echo/:id/log"), workers.Summary("That list"))
 	workers.Handle1(echo, "FAIL", h.fail,
 		workers.Route("POST /echo/fail"), workers.Summary("Fails as it is told"))
 	workers.Handle0(echo, "PANIC", h.fallOver,
@@ -54,6 +58,7 @@ func Service(rdb redis.UniversalClient, namespace string, opts ...Option) *worke
 // handlers are the actions of the service.
 type handlers struct {
 	runs runs
+	logs logs
 	exit func(code int) // nil: there is no action EXIT
 }
 

@@ -36,6 +36,8 @@ func TestActionsAndRoutes(t *testing.T) {
 		"SLEEP":      {"POST /echo/sleep"},
 		"CACHED":     {"GET /echo/:id/cached"},
 		"TOUCH":      {"POST /echo/:id/touch"},
+		"APPEND":     {"POST /echo/:id/append"},
+		"LOG":        {"GET /echo/:id/log"},
 		"INVALIDATE": nil,
 		"FAIL":       {"POST /echo/fail"},
 		"PANIC":      {"POST /echo/panic"},

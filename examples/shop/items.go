@@ -20,7 +20,8 @@ func (s *Shop) Items() *workers.Service {
 	workers.Handle2(items, "CHECK_AVAILABLE", h.checkAvailable,
 		workers.Route("GET /items/:id/available"), workers.Summary("Whether there is enough of an item; 409 when not"))
 	workers.Handle2(items, "RESERVE_ITEM", h.reserve,
-		workers.Route("POST /items/:id/reserve"), workers.Scope("items:write"), workers.Summary("Takes some of an item from the stock"))
+		workers.Route("POST /items/:id/reserve"), workers.Lane("item:{0}"), workers.Scope("items:write"),
+		workers.Summary("Takes some of an item from the stock"))
 	return items
 }
 

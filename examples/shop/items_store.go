@@ -40,13 +40,13 @@ func (s itemStore) seed(ctx context.Context) error {
 }
 
 func (s itemStore) get(ctx context.Context, id int64) (Item, error) {
-	return retry(ctx, func() (Item, error) {
+	return workers.Retry(ctx, func() (Item, error) {
 		return read[Item](ctx, s.rdb, s.record(id), errNoItem(id))
 	})
 }
 
 func (s itemStore) list(ctx context.Context) (ItemList, error) {
-	return retry(ctx, func() (ItemList, error) {
+	return workers.Retry(ctx, func() (ItemList, error) {
 		ids, err := s.rdb.ZRange(ctx, s.key("ids"), 0, -1).Result()
 		if err != nil {
 			return ItemList{}, err
@@ -56,9 +56,10 @@ func (s itemStore) list(ctx context.Context) (ItemList, error) {
 	})
 }
 
-// reserve takes quantity from the stock of an item, which never falls below zero.
+// reserve takes quantity from the stock of an item, which never falls below zero. Those who want the same item come one
+// at a time, by its lane. The script makes each reservation once, also when a worker that was taken for dead goes on.
 func (s itemStore) reserve(ctx context.Context, id, quantity int64) (Reservation, error) {
-	return retry(ctx, func() (Reservation, error) {
+	return workers.Retry(ctx, func() (Reservation, error) {
 		keys := []string{s.record(id), s.memory(ctx)}
 		left, err := s.reserveScript.Run(ctx, s.rdb, keys, quantity, rememberSeconds).Int64()
 		switch {

@@ -49,7 +49,7 @@ func (h paymentHandlers) pay(ctx context.Context, in NewPayment) (Payment, error
 		return Payment{}, err
 	}
 
-	reference, err := retry(ctx, func() (string, error) {
+	reference, err := workers.Retry(ctx, func() (string, error) {
 		return through.charge(ctx, workers.RequestID(ctx), in.Amount)
 	})
 	if err != nil {

@@ -22,14 +22,14 @@ func newPaymentStore(rdb redis.UniversalClient, namespace string) paymentStore {
 }
 
 func (s paymentStore) get(ctx context.Context, id int64) (Payment, error) {
-	return retry(ctx, func() (Payment, error) {
+	return workers.Retry(ctx, func() (Payment, error) {
 		return read[Payment](ctx, s.rdb, s.record(id), errNoPayment(id))
 	})
 }
 
 // list returns the latest payments of a user, the latest first.
 func (s paymentStore) list(ctx context.Context, user int64) (PaymentList, error) {
-	return retry(ctx, func() (PaymentList, error) {
+	return workers.Retry(ctx, func() (PaymentList, error) {
 		ids, err := s.rdb.ZRevRange(ctx, s.key(ofUser(user)), 0, longestList-1).Result()
 		if err != nil {
 			return PaymentList{}, err
@@ -41,7 +41,7 @@ func (s paymentStore) list(ctx context.Context, user int64) (PaymentList, error)
 
 // create records a payment that was made.
 func (s paymentStore) create(ctx context.Context, in NewPayment, reference string) (Payment, error) {
-	return retry(ctx, func() (Payment, error) {
+	return workers.Retry(ctx, func() (Payment, error) {
 		id, err := s.insert(ctx, ofUser(in.UserID),
 			"user_id", in.UserID, "item_id", in.ItemID, "voucher", in.Voucher,
 			"gateway", in.Gateway, "amount", in.Amount, "reference", reference)

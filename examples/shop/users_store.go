@@ -44,14 +44,14 @@ func (s userStore) seed(ctx context.Context) error {
 }
 
 func (s userStore) get(ctx context.Context, id int64) (User, error) {
-	return retry(ctx, func() (User, error) {
+	return workers.Retry(ctx, func() (User, error) {
 		return read[User](ctx, s.rdb, s.record(id), errNoUser(id))
 	})
 }
 
 // list returns up to limit users whose ids are greater than after.
 func (s userStore) list(ctx context.Context, after int64, limit int) (UserPage, error) {
-	return retry(ctx, func() (UserPage, error) {
+	return workers.Retry(ctx, func() (UserPage, error) {
 		ids, err := s.rdb.ZRangeArgs(ctx, redis.ZRangeArgs{
 			Key: s.key("ids"), ByScore: true, Start: fmt.Sprintf("(%d", after), Stop: "+inf",
 			Count: int64(limit) + 1, // one more than wanted, to know whether there is a next page
@@ -70,7 +70,7 @@ func (s userStore) list(ctx context.Context, after int64, limit int) (UserPage, 
 }
 
 func (s userStore) count(ctx context.Context) (UserCount, error) {
-	return retry(ctx, func() (UserCount, error) {
+	return workers.Retry(ctx, func() (UserCount, error) {
 		n, err := s.rdb.ZCard(ctx, s.key("ids")).Result()
 		return UserCount{Count: n}, err
 	})
@@ -78,7 +78,7 @@ func (s userStore) count(ctx context.Context) (UserCount, error) {
 
 // create gives user an id and keeps it.
 func (s userStore) create(ctx context.Context, user User) (User, error) {
-	return retry(ctx, func() (User, error) {
+	return workers.Retry(ctx, func() (User, error) {
 		id, err := s.insert(ctx, "ids", "name", user.Name, "email", user.Email, "status", user.Status)
 		user.ID = id
 		return user, err
@@ -87,7 +87,7 @@ func (s userStore) create(ctx context.Context, user User) (User, error) {
 
 // change sets fields, names and values in turn, and returns the user as it was just after.
 func (s userStore) change(ctx context.Context, id int64, fields ...any) (User, error) {
-	return retry(ctx, func() (User, error) {
+	return workers.Retry(ctx, func() (User, error) {
 		keys := []string{s.record(id), s.memory(ctx)}
 		args := append([]any{rememberSeconds}, fields...)
 		if err := s.changeScript.Run(ctx, s.rdb, keys, args...).Err(); err != nil {
@@ -102,7 +102,7 @@ func (s userStore) suspend(ctx context.Context, id int64) (User, error) {
 }
 
 func (s userStore) delete(ctx context.Context, id int64) (Deleted, error) {
-	return retry(ctx, func() (Deleted, error) {
+	return workers.Retry(ctx, func() (Deleted, error) {
 		keys := []string{s.record(id), s.key("ids"), s.memory(ctx)}
 		deleted, err := s.deleteScript.Run(ctx, s.rdb, keys, id, rememberSeconds).Bool()
 		if err == nil && !deleted {

@@ -35,14 +35,14 @@ func (s voucherStore) seed(ctx context.Context) error {
 }
 
 func (s voucherStore) get(ctx context.Context, code string) (Voucher, error) {
-	return retry(ctx, func() (Voucher, error) {
+	return workers.Retry(ctx, func() (Voucher, error) {
 		return read[Voucher](ctx, s.rdb, s.record(code), errNoVoucher(code))
 	})
 }
 
 // redeem uses a voucher for a payment. Doing so again for the same payment changes nothing.
 func (s voucherStore) redeem(ctx context.Context, code string, payment int64) (Voucher, error) {
-	return retry(ctx, func() (Voucher, error) {
+	return workers.Retry(ctx, func() (Voucher, error) {
 		redeemed, err := s.redeemScript.Run(ctx, s.rdb, []string{s.record(code)}, payment).Bool()
 		switch {
 		case errors.Is(err, redis.Nil):

@@ -1,0 +1,405 @@
+package bustest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// laned is an unsafe ask in a lane, under an ID of its own.
+func laned(lane, args string) *bus.Ask {
+	ask := unsafe(args)
+	ask.Lane, ask.ID = lane, uuid.New()
+	return ask
+}
+
+// turns notes what runs at once, and in which order.
+type turns struct {
+	mu      sync.Mutex
+	running map[string]int
+	crossed int // how often two of one lane ran at once
+	order   map[string][]string
+}
+
+func (t *turns) begin(d *bus.Delivery) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running == nil {
+		t.running, t.order = make(map[string]int), make(map[string][]string)
+	}
+	lane := d.Request.Lane
+	if t.running[lane]++; t.running[lane] > 1 {
+		t.crossed++
+	}
+	t.order[lane] = append(t.order[lane], d.Request.Args)
+}
+
+func (t *turns) end(d *bus.Delivery) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running[d.Request.Lane]--
+}
+
+func (t *turns) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	t.begin(d)
+	defer t.end(d)
+	return echo(ctx, d)
+}
+
+func (t *turns) ran(lane string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.order[lane]...)
+}
+
+// send has a request accepted, and waits for no outcome.
+func (s *stage) send(c *bus.Client, ask *bus.Ask) string {
+	s.t.Helper()
+	id, err := c.Send(s.ctx, ask)
+	require.NoError(s.t, err)
+	return id.String()
+}
+
+func (s *stage) parked() int64 {
+	s.t.Helper()
+	stats, err := s.conn.Stats(s.ctx, "things")
+	require.NoError(s.t, err)
+	return stats.Parked
+}
+
+// idle makes sure that lanes have left nothing behind.
+func (s *stage) idle(lanes ...string) {
+	s.t.Helper()
+	s.empty()
+	keys := []string{s.conn.Keys.Parked("things")}
+	for _, lane := range lanes {
+		keys = append(keys, s.conn.Keys.Lane("things", lane))
+	}
+	found, err := s.rdb.Exists(s.ctx, keys...).Result()
+	require.NoError(s.t, err)
+	assert.Zero(s.t, found, "an idle lane has no key")
+}
+
+// oneAtATime: what is accepted in one lane runs one by one and in that order, on
+// any worker; every caller gets its own answer.
+func oneAtATime(s *stage) {
+	var seen turns
+	c := s.client(bus.ClientConfig{})
+	const lanes, each = 5, 20
+	var ids []string
+	names := make([]string, lanes)
+	for i := range each {
+		for lane := range lanes {
+			names[lane] = fmt.Sprintf("item:%d", lane)
+			ids = append(ids, s.send(c, laned(names[lane], number(i))))
+		}
+	}
+	assert.EqualValues(s.t, lanes*(each-1), s.parked())
+	found, err := s.conn.Lanes(s.ctx, "things")
+	require.NoError(s.t, err)
+	require.Len(s.t, found, lanes)
+	assert.Equal(s.t, bus.Lane{Key: "item:0", Turn: ids[0], Waiting: each - 1}, found[0])
+	stats, err := s.conn.Stats(s.ctx, "things")
+	require.NoError(s.t, err)
+	assert.EqualValues(s.t, lanes, stats.Backlog, "one of each lane is in the mailbox")
+
+	var answers []<-chan string
+	for range 3 {
+		s.serve(seen.run)
+	}
+	for i := range 30 {
+		answers = append(answers, s.ask(s.client(bus.ClientConfig{}), laned(names[i%lanes], number(each+i/lanes))))
+	}
+	for i, answered := range answers {
+		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, each+i/lanes), <-answered)
+	}
+	s.idle(names...)
+	assert.Zero(s.t, seen.crossed)
+	for _, lane := range names {
+		ran := seen.ran(lane)
+		require.Len(s.t, ran, each+30/lanes)
+		for i := range each {
+			assert.Equal(s.t, number(i), ran[i])
+		}
+	}
+	for _, id := range ids {
+		assert.Equal(s.t, bus.StateDone, s.record(id)["state"])
+	}
+}
+
+// lanesPassEachOther: a lane that hangs holds up no other, nor what has no lane.
+func lanesPassEachOther(s *stage) {
+	release := make(chan struct{})
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		if d.Request.Lane == "slow" {
+			<-release
+		}
+		return echo(ctx, d)
+	}, func(c *bus.ConsumerConfig) { c.Concurrency = 2 })
+	c := s.client(bus.ClientConfig{})
+	var slow []<-chan string
+	for i := range 10 {
+		slow = append(slow, s.ask(c, laned("slow", number(i))))
+	}
+	s.eventually("one runs, the others wait", func() bool { return s.parked() == 9 })
+	for i, ask := range []*bus.Ask{laned("fast", `[1]`), unsafe(`[2]`), safe(`[3]`)} {
+		reply, err := c.Do(s.ctx, ask)
+		require.NoError(s.t, err)
+		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, i+1), reply.Envelope)
+	}
+	close(release)
+	for i, answered := range slow {
+		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, i), <-answered)
+	}
+	s.idle("slow", "fast")
+}
+
+// safeInALane: a safe request with a lane waits for its turn, and its outcome is
+// kept as of any that does.
+func safeInALane(s *stage) {
+	var seen turns
+	s.serve(seen.run)
+	ask := laned("item:1", `[1]`)
+	ask.Safe = true
+	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
+	assert.Equal(s.t, bus.StateDone, s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, []string{`[1]`}, seen.ran("item:1"))
+	s.idle("item:1")
+}
+
+// turnOfADeadWorker: the request of a worker that died keeps its turn.
+func turnOfADeadWorker(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	begun := make(chan struct{}, 1)
+	gone := s.serve(func(ctx context.Context, _ *bus.Delivery) (bus.Outcome, bool) {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return bus.Outcome{}, false // as if it had died
+	}, func(c *bus.ConsumerConfig) { c.DrainLimit = time.Millisecond })
+	var ids []string
+	for i := range 3 {
+		ids = append(ids, s.send(c, laned("item:1", number(i))))
+	}
+	<-begun
+	require.NoError(s.t, gone.stop())
+	assert.EqualValues(s.t, 2, s.parked())
+	var seen turns
+	s.serve(seen.run)
+	s.idle("item:1")
+	assert.Equal(s.t, []string{`[0]`, `[1]`, `[2]`}, seen.ran("item:1"))
+	for _, id := range ids {
+		assert.Equal(s.t, bus.StateDone, s.record(id)["state"])
+	}
+}
+
+// deadEndsItsTurn: a request that is given up lets the next go; replayed, it
+// takes its place at the end.
+func deadEndsItsTurn(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	var seen turns
+	var poison sync.Map
+	release := make(chan struct{}, 1)
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		if _, bad := poison.Load(d.Request.ID); bad {
+			return bus.Outcome{}, false
+		}
+		if argument(d) == 2 {
+			<-release
+		}
+		return seen.run(ctx, d)
+	}, func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	bad := laned("item:1", `[0]`)
+	poison.Store(bad.ID.String(), true)
+	bad.Endless = true
+	_, err := c.Do(s.ctx, bad)
+	require.NoError(s.t, err)
+	s.idle("item:1")
+
+	s.send(c, laned("item:1", `[2]`))
+	s.send(c, laned("item:1", `[3]`))
+	poison.Delete(bad.ID.String())
+	letter, err := s.conn.FindDeadLetter(s.ctx, "things", bad.ID.String())
+	require.NoError(s.t, err)
+	became, err := s.conn.ReplayDeadLetter(s.ctx, "things", letter)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.LetterReplayed, became)
+	assert.EqualValues(s.t, 2, s.parked())
+	record, err := s.conn.Record(s.ctx, "things", bad.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateQueued, record.State)
+	release <- struct{}{}
+	s.idle("item:1")
+	assert.Equal(s.t, []string{`[2]`, `[3]`, `[0]`}, seen.ran("item:1"))
+	assert.Equal(s.t, bus.StateDone, s.record(bad.ID.String())["state"])
+}
+
+// expiredInALane: who waits past its deadline never runs, and holds up nobody;
+// whom somebody joined who waits longer runs then.
+func expiredInALane(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	s.send(c, laned("item:1", `[0]`))
+	late := laned("item:1", `[1]`)
+	late.Timeout = 200 * time.Millisecond
+	joined := laned("item:1", `[2]`)
+	joined.Timeout, joined.Shared = late.Timeout, true
+	_, err := c.Do(s.ctx, late)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	_, err = c.Do(s.ctx, joined)
+	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	again := *joined
+	again.Timeout = patience
+	answered := s.ask(s.client(bus.ClientConfig{}), &again)
+	s.eventually("it is joined", func() bool { return len(s.channels(joined.ID)) == 2 })
+	s.send(c, laned("item:1", `[3]`))
+	s.pass()
+	var seen turns
+	s.serve(seen.run)
+	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-answered)
+	s.idle("item:1")
+	assert.Equal(s.t, []string{`[0]`, `[2]`, `[3]`}, seen.ran("item:1"))
+	record, err := s.conn.Record(s.ctx, "things", late.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bus.StateExpired, record.State)
+}
+
+// manyExpiredInALane: those whose time was up are more than one step ends.
+func manyExpiredInALane(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	s.send(c, laned("item:1", `[0]`))
+	for range 250 {
+		late := laned("item:1", `[1]`)
+		late.Timeout = 50 * time.Millisecond
+		s.send(c, late)
+	}
+	s.pass()
+	s.send(c, laned("item:1", `[2]`))
+	var seen turns
+	s.serve(seen.run)
+	s.idle("item:1")
+	assert.Equal(s.t, []string{`[0]`, `[2]`}, seen.ran("item:1"))
+}
+
+// cancelledInALane: who waits for a turn, or has it and was not read yet, can be
+// cancelled; the others go on.
+func cancelledInALane(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	first, second := laned("item:1", `[0]`), laned("item:1", `[1]`)
+	cancel := []<-chan string{s.ask(c, first)}
+	s.eventually("it is accepted", func() bool { return s.record(first.ID.String())["state"] == bus.StateQueued })
+	cancel = append(cancel, s.ask(c, second))
+	s.eventually("it waits", func() bool { return s.parked() == 1 })
+	third := s.ask(c, laned("item:1", `[2]`))
+	s.eventually("it waits too", func() bool { return s.parked() == 2 })
+	for i, ask := range []*bus.Ask{second, first} {
+		record, err := s.conn.Cancel(s.ctx, "things", ask.ID.String())
+		require.NoError(s.t, err)
+		assert.Equal(s.t, bus.StateCancelled, record.State)
+		assert.Contains(s.t, <-cancel[1-i], bus.CodeConflict)
+	}
+	assert.Zero(s.t, s.parked())
+	var seen turns
+	s.serve(seen.run)
+	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-third)
+	s.idle("item:1")
+	assert.Equal(s.t, []string{`[2]`}, seen.ran("item:1"))
+}
+
+// sharedInALane: one ID asked by several while it waits runs once, and all get its
+// outcome at once, not by a later look.
+func sharedInALane(s *stage) {
+	release := make(chan struct{})
+	var runs counter
+	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		runs.add(d.Request.ID)
+		if argument(d) == 0 {
+			<-release
+		}
+		return echo(ctx, d)
+	})
+	clients := []*bus.Client{s.client(bus.ClientConfig{}), s.client(bus.ClientConfig{})}
+	s.send(clients[0], laned("item:1", `[0]`))
+	ask := laned("item:1", `[1]`)
+	ask.Shared = true
+	var answers []<-chan string
+	for i := range 4 {
+		answers = append(answers, s.ask(clients[i%2], ask))
+	}
+	s.eventually("both gateways wait for it", func() bool { return len(s.channels(ask.ID)) == 2 })
+	other := *ask
+	other.Args = `[2]`
+	_, err := clients[0].Do(s.ctx, &other)
+	require.ErrorIs(s.t, err, bus.ErrKeyReused)
+	close(release)
+	for _, answered := range answers {
+		assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
+	}
+	assert.Equal(s.t, 2, runs.total())
+	s.idle("item:1")
+}
+
+// fullLaneRefuses: a lane takes no more than its limit, another one does.
+func fullLaneRefuses(s *stage) {
+	c := s.client(bus.ClientConfig{LaneLimit: 3, MailboxLimit: 7})
+	for i := range 4 {
+		s.send(c, laned("item:1", number(i)))
+	}
+	_, err := c.Send(s.ctx, laned("item:1", `[4]`))
+	full, ok := errors.AsType[*bus.OverloadedError](err)
+	require.True(s.t, ok, "%v", err)
+	assert.Equal(s.t, "item:1", full.Lane)
+	assert.EqualValues(s.t, 3, full.Waiting)
+	assert.Positive(s.t, full.RetryAfter)
+	for i := range 4 {
+		s.send(c, laned("item:2", number(i)))
+	}
+	s.send(c, laned("item:3", `[0]`))
+	s.send(c, laned("item:3", `[1]`))
+	_, err = c.Send(s.ctx, laned("item:3", `[2]`)) // seven wait, in all lanes
+	require.ErrorIs(s.t, err, bus.ErrOverloaded)
+	var seen turns
+	s.serve(seen.run)
+	s.idle("item:1", "item:2", "item:3")
+	assert.Len(s.t, seen.ran("item:1"), 4)
+	assert.Len(s.t, seen.ran("item:3"), 2)
+}
+
+// removedByHand: somebody deletes what was in the mailbox, or a whole lane. Who
+// asks next gets through.
+func removedByHand(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	mailbox := s.conn.Keys.Requests("things")
+	// An entry of long ago.
+	first := laned("item:1", `[0]`)
+	s.send(c, first)
+	s.send(c, laned("item:1", `[1]`))
+	require.NoError(s.t, s.rdb.XTrimMaxLen(s.ctx, mailbox, 0).Err())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, s.conn.Keys.Record("things", first.ID.String()), "entry", "1-1").Err())
+	s.send(c, laned("item:1", `[2]`))
+	// Sent again, it has a turn again.
+	again := laned("item:2", `[0]`)
+	s.send(c, again)
+	require.NoError(s.t, s.rdb.XDel(s.ctx, mailbox, s.record(again.ID.String())["entry"]).Err())
+	s.send(c, again)
+	// So has one that waited.
+	s.send(c, laned("item:3", `[0]`))
+	waits := laned("item:3", `[1]`)
+	s.send(c, waits)
+	require.NoError(s.t, s.rdb.Del(s.ctx, s.conn.Keys.Lane("things", "item:3"), s.conn.Keys.Parked("things")).Err())
+	s.send(c, waits)
+	var seen turns
+	s.serve(seen.run)
+	s.empty()
+	assert.Equal(s.t, []string{`[1]`, `[2]`}, seen.ran("item:1"))
+	assert.Equal(s.t, []string{`[0]`}, seen.ran("item:2"))
+	assert.ElementsMatch(s.t, []string{`[0]`, `[1]`}, seen.ran("item:3"))
+}
