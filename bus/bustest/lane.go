@@ -2,7 +2,6 @@ package bustest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -345,61 +344,4 @@ func sharedInALane(s *stage) {
 	}
 	assert.Equal(s.t, 2, runs.total())
 	s.idle("item:1")
-}
-
-// fullLaneRefuses: a lane takes no more than its limit, another one does.
-func fullLaneRefuses(s *stage) {
-	c := s.client(bus.ClientConfig{LaneLimit: 3, MailboxLimit: 7})
-	for i := range 4 {
-		s.send(c, laned("item:1", number(i)))
-	}
-	_, err := c.Send(s.ctx, laned("item:1", `[4]`))
-	full, ok := errors.AsType[*bus.OverloadedError](err)
-	require.True(s.t, ok, "%v", err)
-	assert.Equal(s.t, "item:1", full.Lane)
-	assert.EqualValues(s.t, 3, full.Waiting)
-	assert.Positive(s.t, full.RetryAfter)
-	for i := range 4 {
-		s.send(c, laned("item:2", number(i)))
-	}
-	s.send(c, laned("item:3", `[0]`))
-	s.send(c, laned("item:3", `[1]`))
-	_, err = c.Send(s.ctx, laned("item:3", `[2]`)) // seven wait, in all lanes
-	require.ErrorIs(s.t, err, bus.ErrOverloaded)
-	var seen turns
-	s.serve(seen.run)
-	s.idle("item:1", "item:2", "item:3")
-	assert.Len(s.t, seen.ran("item:1"), 4)
-	assert.Len(s.t, seen.ran("item:3"), 2)
-}
-
-// removedByHand: somebody deletes what was in the mailbox, or a whole lane. Who
-// asks next gets through.
-func removedByHand(s *stage) {
-	c := s.client(bus.ClientConfig{})
-	mailbox := s.conn.Keys.Requests("things")
-	// An entry of long ago.
-	first := laned("item:1", `[0]`)
-	s.send(c, first)
-	s.send(c, laned("item:1", `[1]`))
-	require.NoError(s.t, s.rdb.XTrimMaxLen(s.ctx, mailbox, 0).Err())
-	require.NoError(s.t, s.rdb.HSet(s.ctx, s.conn.Keys.Record("things", first.ID.String()), "entry", "1-1").Err())
-	s.send(c, laned("item:1", `[2]`))
-	// Sent again, it has a turn again.
-	again := laned("item:2", `[0]`)
-	s.send(c, again)
-	require.NoError(s.t, s.rdb.XDel(s.ctx, mailbox, s.record(again.ID.String())["entry"]).Err())
-	s.send(c, again)
-	// So has one that waited.
-	s.send(c, laned("item:3", `[0]`))
-	waits := laned("item:3", `[1]`)
-	s.send(c, waits)
-	require.NoError(s.t, s.rdb.Del(s.ctx, s.conn.Keys.Lane("things", "item:3"), s.conn.Keys.Parked("things")).Err())
-	s.send(c, waits)
-	var seen turns
-	s.serve(seen.run)
-	s.empty()
-	assert.Equal(s.t, []string{`[1]`, `[2]`}, seen.ran("item:1"))
-	assert.Equal(s.t, []string{`[0]`}, seen.ran("item:2"))
-	assert.ElementsMatch(s.t, []string{`[0]`, `[1]`}, seen.ran("item:3"))
 }

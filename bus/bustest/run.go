@@ -62,7 +62,7 @@ func tests() map[string]func(*stage) {
 		"scripts that Redis forgot are sent again":              scriptsForgotten,
 		"flushing Redis loses what it held and nothing after":   flushed,
 		"a route exists while all workers declare it":           routesOfAll,
-		"requests of a lane run one at a time and in order":      oneAtATime,
+		"requests of a lane run one at a time and in order":     oneAtATime,
 		"lanes pass each other":                                 lanesPassEachOther,
 		"a safe request can wait for its turn":                  safeInALane,
 		"the request of a dead worker keeps its turn":           turnOfADeadWorker,
