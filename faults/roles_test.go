@@ -20,6 +20,8 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/examples/echo"
+	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -33,6 +35,7 @@ const (
 	envAttempts    = "MAILROOM_FAULTS_ATTEMPTS"
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
 	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
+	envExamples    = "MAILROOM_FAULTS_EXAMPLES"
 	envHook        = "MAILROOM_FAULTS_HOOK"    // step:kill:n or step:freeze:n, at the nth time
 )
 
@@ -153,10 +156,15 @@ func (p *player) work(ctx context.Context) error {
 	workers.Handle2(s, "READ", p.handle, workers.Route("GET /things/read/:n"), timeout)
 	workers.Handle2(s, "SHARE", p.handle, workers.Route("GET /things/share/:n"), timeout,
 		workers.Cache(30*time.Second, "thing:{0}"))
+	all := []*workers.Service{s}
+	if os.Getenv(envExamples) != "" {
+		rdb, namespace := p.conn.Redis(), p.conn.Keys.Namespace()
+		all = append(all, echo.Service(rdb, namespace), shop.New(rdb, namespace).Items())
+	}
 	return workers.RunConfig(ctx, workers.Config{
 		Conn: p.conn, Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
 		MaxAttempts: number(envAttempts), Concurrency: number(envConcurrency),
-	}, s)
+	}, all...)
 }
 
 func number(env string) int {

@@ -57,6 +57,7 @@ type setting struct {
 	concurrency int
 	idle        time.Duration
 	timeout     time.Duration                         // of the actions; defaults to 15 s
+	examples    bool                                  // the workers serve echo and items too
 	gatewayURL  func(*testsupport.RedisServer) string // defaults to the server's
 	workerURL   func(*testsupport.RedisServer) string
 }
@@ -107,6 +108,9 @@ func (s *stage) worker(env ...string) *process {
 	url := s.redis.URL()
 	if s.set.workerURL != nil {
 		url = s.set.workerURL(s.redis)
+	}
+	if s.set.examples {
+		env = append(env, envExamples+"=1")
 	}
 	return start(s.t, "worker", append([]string{
 		envRedis + "=" + url, envLedger + "=" + s.ledger.path,
