@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,16 +179,21 @@ func BenchmarkClientDo(b *testing.B) {
 	client := NewClient(conn, ClientConfig{})
 	b.Cleanup(client.Close)
 	require.NoError(b, client.WaitReady(b.Context()))
+	var key atomic.Int64
 	for _, kind := range []struct {
-		name string
-		safe bool
-	}{{"safe", true}, {"unsafe", false}} {
+		name  string
+		safe  bool
+		lanes int64
+	}{{"safe", true, 0}, {"unsafe", false, 0}, {"laned", false, 10_000}} {
 		b.Run(kind.name, func(b *testing.B) {
 			b.SetParallelism(32)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					ask := &Ask{Service: "echo", Action: "GET_ECHO", Args: "[1]", Meta: benchMeta, Safe: kind.safe}
+					if kind.lanes > 0 {
+						ask.Lane = "item:" + strconv.FormatInt(key.Add(1)%kind.lanes, 10)
+					}
 					reply, err := client.Do(b.Context(), ask)
 					if err != nil || reply.Envelope != benchEnvelope {
 						b.Errorf("%q: %v", reply.Envelope, err)
@@ -194,6 +202,63 @@ func BenchmarkClientDo(b *testing.B) {
 				}
 			})
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+		})
+	}
+}
+
+// BenchmarkBesideHotLane is how long the slowest hundredth of requests of other
+// lanes takes while 10,000 wait in one, and while none does.
+func BenchmarkBesideHotLane(b *testing.B) {
+	for _, waiting := range []int{0, 10_000} {
+		b.Run(strconv.Itoa(waiting), func(b *testing.B) {
+			conn, err := Connect(testsupport.StartRedis(b).URL(), Options{})
+			require.NoError(b, err)
+			b.Cleanup(func() { _ = conn.Close() })
+			consumer, err := NewConsumer(conn, ConsumerConfig{
+				Manifest: &Manifest{Service: "echo", Version: "1.0.0", Protocol: 1}, DrainLimit: time.Millisecond,
+				Run: func(ctx context.Context, d *Delivery) (Outcome, bool) {
+					if d.Request.Lane == "hot" { // as slow as keeps it full
+						select {
+						case <-time.After(5 * time.Millisecond):
+						case <-ctx.Done():
+						}
+					}
+					return Outcome{Envelope: []byte(benchEnvelope)}, true
+				},
+			})
+			require.NoError(b, err)
+			client := NewClient(conn, ClientConfig{})
+			b.Cleanup(client.Close)
+			require.NoError(b, client.WaitReady(b.Context()))
+			for range waiting {
+				_, err := client.Send(b.Context(), &Ask{Service: "echo", Action: "GET_ECHO", Lane: "hot", Endless: true})
+				require.NoError(b, err)
+			}
+			ctx, stop := context.WithCancel(context.WithoutCancel(b.Context()))
+			var running sync.WaitGroup
+			running.Go(func() { _ = consumer.Run(ctx) })
+			b.Cleanup(running.Wait)
+			b.Cleanup(stop)
+			var mu sync.Mutex
+			var took []time.Duration
+			var key atomic.Int64
+			b.ResetTimer()
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					began := time.Now()
+					ask := &Ask{Service: "echo", Action: "GET_ECHO", Lane: "item:" + strconv.FormatInt(key.Add(1)%1000, 10)}
+					if _, err := client.Do(b.Context(), ask); err != nil {
+						b.Error(err)
+						return
+					}
+					mu.Lock()
+					took = append(took, time.Since(began))
+					mu.Unlock()
+				}
+			})
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 		})
 	}
 }
