@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -20,55 +19,30 @@ import (
 // caching is how the answers of a route are shared.
 type caching struct {
 	policy  cache.Policy
-	tags    []string // templates
 	public  bool
 	control string // the header Cache-Control of what everybody may get; empty: nothing is stored
 	private string // and of what a caller gets for its credential
 }
 
 func newCaching(action *bus.Action) *caching {
-	said := action.Cache
-	if said == nil || !action.Safe || action.Lane != "" {
+	policy, shared := ask.Policy(action)
+	if !shared {
 		return nil
 	}
-	millis := func(n int64) time.Duration { return time.Duration(max(n, 0)) * time.Millisecond }
-	r := &caching{tags: said.Tags, public: said.Public, policy: cache.Policy{
-		TTL: millis(said.TTLMillis), StaleWhileRevalidate: millis(said.StaleWhileRevalidateMillis), StaleIfError: millis(said.StaleIfErrorMillis),
-	}}
+	r := &caching{policy: policy, public: action.Cache.Public}
 	r.control, r.private = cacheControl(r, r.public), cacheControl(r, false)
 	return r
 }
 
-// identity is everything that makes the answer to a call another one. Whatever
-// is not public belongs to who asks.
-func (in *call) identity(r *route, args string) string {
-	if r.caching.public {
-		return cache.Identity("public", r.action.Name, args)
-	}
-	if in.principal == nil {
-		return cache.Identity("of", "", r.action.Name, args)
-	}
-	// A handler sees the scopes too: what a caller was told who had more of them is
-	// not for the same caller with fewer.
-	parts := append([]string{"of", in.principal.Key(), strconv.Itoa(len(in.principal.Scopes))}, in.principal.Scopes...)
-	return cache.Identity(append(parts, r.action.Name, args)...)
-}
-
 // cached answers a call of a route whose answers are shared.
 func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string, wants wants) *failure {
-	q := cache.Query{Space: r.service, Identity: in.identity(r, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored}
+	q := cache.Query{Space: r.service, Identity: ask.Identity(r.action, in.principal, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored}
 	answer, found := cache.Answer{}, false
 	if !wants.fresh {
 		answer, found = s.cache.Near(q.Space, q.Identity)
 	}
 	if !found || wants.older(&answer) {
-		for _, template := range r.caching.tags {
-			tag, err := cache.Tag(template, args)
-			if err != nil { // it was left out, and the tag is that of no argument
-				tag = template
-			}
-			q.Tags = append(q.Tags, tag)
-		}
+		q.Tags = ask.Tags(r.action, args)
 		var f *failure
 		if answer, f = s.askOnce(in, r, args, &q, wants); f != nil {
 			setHeader(c.Response(), headerCacheStatus, "mailroom; detail="+f.unanswered)
@@ -121,14 +95,14 @@ func (s *Server) explainCache(in *call, r *route, err error) *failure {
 
 // outcome runs a call for all who ask the same.
 func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
-	ask := r.action.Ask(r.service, args)
-	ask.ID, ask.Meta, ask.Principal = in.id, in.meta(), in.principal
-	reply, f := s.askService(ctx, in, r, &ask)
+	question := r.action.Ask(r.service, args)
+	question.ID, question.Meta, question.Principal = in.id, in.meta(), in.principal
+	reply, f := s.askService(ctx, in, r, &question)
 	if f == nil {
 		meta, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
 		status := statusFor(reply.Envelope, meta.Status)
 		if status != 0 {
-			return shared(status, reply.Meta, reply.Envelope)
+			return ask.Shared{Status: status, Meta: reply.Meta, Envelope: reply.Envelope}.Outcome()
 		}
 		f = s.noEnvelope(in, r)
 	}
@@ -137,36 +111,20 @@ func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) c
 		Code: f.code, Message: f.message, Status: status, Details: f.details,
 		Service: r.service, Action: r.action.Name,
 	}
-	meta := "-"
+	meta := ""
 	if f.retryAfter > 0 {
 		meta = retryName + seconds(f.retryAfter)
 	}
-	return shared(status, meta, string(bus.Failure(e)))
+	return ask.Shared{Status: status, Meta: meta, Envelope: string(bus.Failure(e))}.Outcome()
 }
 
 // retryName is what tells Retry-After in the place of a reply's meta.
 const retryName = "retry="
 
-// shared is an answer as it is shared: ETag, status, meta and envelope.
-func shared(status int, meta, envelope string) cache.Outcome {
-	sum := sha256.Sum256([]byte(envelope))
-	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-	if meta == "" {
-		meta = "-"
-	}
-	return cache.Outcome{
-		Value:  etag + " " + strconv.Itoa(status) + " " + meta + " " + envelope,
-		Store:  status < http.StatusMultipleChoices,
-		Broken: status >= http.StatusInternalServerError,
-	}
-}
-
 // writeCached writes a shared answer.
 func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Answer, wants wants) {
-	etag, rest, _ := strings.Cut(answer.Value, " ")
-	code, rest, _ := strings.Cut(rest, " ")
-	meta, envelope, _ := strings.Cut(rest, " ")
-	status, err := strconv.Atoi(code)
+	said, err := ask.ParseShared(answer.Value)
+	etag, status, meta, envelope := said.ETag, said.Status, said.Meta, said.Envelope
 	if err != nil {
 		s.refuse(c, in, r, s.noEnvelope(in, r))
 		return

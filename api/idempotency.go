@@ -1,12 +1,11 @@
 package api
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus"
 )
 
 // keyedStore is how long the outcome of a request with an Idempotency-Key is kept.
@@ -34,20 +33,8 @@ func idempotencyKey(header string) (string, *failure) {
 }
 
 // keyedID is the one ID of all calls with the same key, by the same caller, of
-// the same action: a UUIDv8 (https://www.rfc-editor.org/rfc/rfc9562#section-5.8)
-// of the HMAC-SHA-256 of them, each behind its length, under the secret of the
-// gateways: who knows a key, or guesses it, does not know the ticket by that.
+// the same action, under the secret of the gateways: who knows a key, or guesses it,
+// does not know the ticket by that.
 func keyedID(secret []byte, principal, service, action, key string) uuid.UUID {
-	h := hmac.New(sha256.New, secret)
-	var size [8]byte
-	for _, part := range [...]string{"idempotency", principal, service, action, key} {
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		_, _ = h.Write(size[:])
-		_, _ = h.Write([]byte(part))
-	}
-	var id uuid.UUID
-	copy(id[:], h.Sum(nil))
-	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return bus.KeyedID(secret, "idempotency", principal, service, action, key)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,8 @@ type Registry struct {
 	onChange func(Snapshot)
 	current  atomic.Pointer[Snapshot]
 	looked   atomic.Bool
+	looking  sync.Mutex           // one look at a time
+	follows  map[string]bool      // the services that count; nil: all
 	parsed   map[string]*Manifest // by service and digest; those in use
 }
 
@@ -60,6 +63,36 @@ func NewRegistry(conn *Conn, onChange func(Snapshot)) *Registry {
 	r := &Registry{conn: conn, onChange: onChange, parsed: make(map[string]*Manifest)}
 	r.current.Store(&Snapshot{})
 	return r
+}
+
+// NewFollower prepares a registry of those services alone that somebody asks for by
+// Follow: it needs no rights on the others.
+func NewFollower(conn *Conn) *Registry {
+	r := NewRegistry(conn, nil)
+	r.follows = make(map[string]bool)
+	return r
+}
+
+// Follow gives a service, from now on kept up to date; nil: nothing is known of it.
+func (r *Registry) Follow(ctx context.Context, name string) (*Service, error) {
+	if s := r.Snapshot()[name]; s != nil {
+		return s, nil
+	}
+	if err := CheckServiceName(name); err != nil {
+		return nil, err
+	}
+	r.looking.Lock()
+	r.follows[name] = true
+	r.looking.Unlock()
+	if err := r.Look(ctx); err != nil {
+		if isRefused(err) { // it would keep the others from being looked at
+			r.looking.Lock()
+			delete(r.follows, name)
+			r.looking.Unlock()
+		}
+		return nil, err
+	}
+	return r.Snapshot()[name], nil
 }
 
 // Snapshot is what was found last.
@@ -122,11 +155,13 @@ func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 
 // Look reads the registry once.
 func (r *Registry) Look(ctx context.Context) error {
+	r.looking.Lock()
+	defer r.looking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, r.conn.timeout)
 	defer cancel()
-	names, err := r.conn.rdb.SMembers(ctx, r.conn.Keys.Services()).Result()
+	names, err := r.names(ctx)
 	if err != nil {
-		return fmt.Errorf("read the known services: %w", err)
+		return err
 	}
 	// What was known stays known: a Redis that lost its data is told anew by the
 	// workers' next heartbeats, and until then has no workers, not no services.
@@ -168,6 +203,18 @@ func (r *Registry) Look(ctx context.Context) error {
 	r.publish(next)
 	r.looked.Store(true)
 	return nil
+}
+
+// names lists the services that there are, or those that are followed.
+func (r *Registry) names(ctx context.Context) ([]string, error) {
+	if r.follows != nil {
+		return slices.Collect(maps.Keys(r.follows)), nil
+	}
+	names, err := r.conn.rdb.SMembers(ctx, r.conn.Keys.Services()).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the known services: %w", err)
+	}
+	return names, nil
 }
 
 // service builds the state of one service from its workers.

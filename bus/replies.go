@@ -32,7 +32,7 @@ type replies struct {
 	asker   string
 	every   time.Duration
 	waiters *waiters
-	secret  *secret
+	secret  *secret       // nil: no gateway's
 	sweep   chan struct{} // capacity 1: answers may have been lost
 	beatNow chan struct{} // capacity 1: do not wait for the time of the next beat
 
@@ -52,10 +52,13 @@ type replies struct {
 
 func newReplies(conn *Conn, asker string, every time.Duration, w *waiters) *replies {
 	r := &replies{
-		conn: conn, asker: asker, every: every, waiters: w, secret: newSecret(), sweep: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
+		conn: conn, asker: asker, every: every, waiters: w, sweep: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
 		services: make(map[string]string), changed: make(chan struct{}),
 	}
 	r.heard.Store(&map[string]string{})
+	if strings.HasPrefix(asker, RoleAPI+".") {
+		r.secret = newSecret()
+	}
 	return r
 }
 
@@ -320,12 +323,19 @@ func (r *replies) beatOnce(ctx context.Context, channel string) error {
 	heard := pipe.Publish(ctx, channel, "beat")
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx, "memory") // not every server has it, nor every user the right to it
-	shared := r.secret.ask(ctx, pipe, r.conn.Keys.Secret())
+	var shared *redis.StringCmd      // of gateways
+	if r.secret != nil {
+		shared = r.secret.ask(ctx, pipe, r.conn.Keys.Secret())
+	}
 	if _, err := pipe.Exec(ctx); err != nil && !isServerError(err) {
 		return err
 	}
-	r.secret.learn(shared)
-	refusal := firstRefusal(heard, clock, shared)
+	asked := []redis.Cmder{heard, clock}
+	if shared != nil {
+		r.secret.learn(shared)
+		asked = append(asked, shared)
+	}
+	refusal := firstRefusal(asked...)
 	if r.beatRefused.Store(refusal != nil); refusal != nil {
 		r.refused(refusal)
 	}

@@ -1,12 +1,14 @@
 package bus
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"math"
 	"strconv"
 	"strings"
@@ -51,6 +53,12 @@ type Meta struct {
 	TraceParent string `json:"traceparent,omitempty"`
 	// Caller is the asker's identifier.
 	Caller string `json:"caller,omitempty"`
+	// Version is the version of the API that was called, as in v2; empty: none.
+	Version string `json:"version,omitempty"`
+	// Depth is how many services have asked each other to get here.
+	Depth int `json:"depth,omitempty"`
+	// Lanes are those held by the requests that wait for this one. See LaneName.
+	Lanes []string `json:"lanes,omitempty"`
 	// Principal is who called the API; nil: nobody had to say.
 	Principal *Principal `json:"principal,omitempty"`
 }
@@ -175,6 +183,31 @@ func (r *Request) fingerprint() string {
 	}
 	r.print = hex.EncodeToString(h.Sum(nil))
 	return r.print
+}
+
+// DerivedID is the one ID of all requests with the same parts: a UUIDv8
+// (https://www.rfc-editor.org/rfc/rfc9562#section-5.8) of the SHA-256 of them,
+// each behind its length. It is as hard to guess as they are.
+func DerivedID(parts ...string) uuid.UUID { return hashedID(sha256.New(), parts...) }
+
+// KeyedID is DerivedID by the HMAC-SHA-256 under a secret: who knows the parts, or
+// guesses them, does not know the ID by that.
+func KeyedID(secret []byte, parts ...string) uuid.UUID {
+	return hashedID(hmac.New(sha256.New, secret), parts...)
+}
+
+func hashedID(h hash.Hash, parts ...string) uuid.UUID {
+	var size [8]byte
+	for _, part := range parts {
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		_, _ = h.Write(size[:])
+		_, _ = h.Write([]byte(part))
+	}
+	var id uuid.UUID
+	copy(id[:], h.Sum(nil))
+	id[6] = id[6]&0x0f | 0x80
+	id[8] = id[8]&0x3f | 0x80
+	return id
 }
 
 // entryTime is the Redis time at which a stream entry was added.

@@ -42,8 +42,12 @@ func (s *secret) learn(answer *redis.StringCmd) {
 }
 
 // Secret is shared by all gateways of the namespace, and known to nobody else;
-// nil until Redis has told it. It is for IDs that callers shall not guess.
+// nil until Redis has told it, and where the client is no
+// gateway's. It is for IDs that callers shall not guess.
 func (c *Client) Secret() []byte {
+	if c.replies.secret == nil {
+		return nil
+	}
 	if known := c.replies.secret.known.Load(); known != nil {
 		return *known
 	}

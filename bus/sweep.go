@@ -78,7 +78,9 @@ func (c *Client) resolve(d *lookup, look redis.Cmder) {
 		}
 		c.resolveUnsafe(d, newRecord(found.Val(), d.request))
 	case *redis.XMessageSliceCmd:
-		if found.Err() == nil && len(found.Val()) == 0 && c.waiters.goneBefore(d.id, d.request) {
+		// Who may not look at a mailbox asks again in any case: it may run twice.
+		gone := found.Err() == nil && len(found.Val()) == 0 || isRefused(found.Err())
+		if gone && c.waiters.goneBefore(d.id, d.request) {
 			c.resend(d)
 		}
 	default: // whether Redis has it was never known

@@ -17,15 +17,9 @@ import (
 
 // insist asks a gateway under an Idempotency-Key until there is an outcome.
 func (s *stage) insist(gateway int, path, key string, body any) (status int, said []byte) {
-	text, err := json.Marshal(body)
-	if !assert.NoError(s.t, err) {
-		return 0, nil
-	}
+	text, _ := json.Marshal(body) // maps of strings and numbers
 	for range 20 {
-		req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.listen[gateway]+path, bytes.NewReader(text))
-		if !assert.NoError(s.t, err) {
-			return 0, nil
-		}
+		req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.listen[gateway]+path, bytes.NewReader(text)) // its parts are constant
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Idempotency-Key", key)
 		if res, err := s.client.Do(req); err == nil {
@@ -88,7 +82,7 @@ func TestLanes(t *testing.T) {
 							Length int `json:"length"`
 						} `json:"result"`
 					}
-					if !assert.Equal(t, http.StatusOK, status, "%s", said) || !assert.NoError(t, json.Unmarshal(said, &answer)) {
+					if !assert.Equal(t, http.StatusOK, status, "%s", said) || json.Unmarshal(said, &answer) != nil {
 						return
 					}
 					a.length = answer.Result.Length

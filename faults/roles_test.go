@@ -36,7 +36,7 @@ const (
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
 	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
 	envExamples    = "MAILROOM_FAULTS_EXAMPLES"
-	envHook        = "MAILROOM_FAULTS_HOOK"    // step:kill:n or step:freeze:n, at the nth time
+	envHook        = "MAILROOM_FAULTS_HOOK" // step:kill:n or step:freeze:n, at the nth time
 )
 
 const service = "things"

@@ -34,6 +34,8 @@ type state struct {
 	status   int
 	location string
 	tags     []string // to invalidate
+	asking   *asking
+	asked    map[string]int // how often the same was asked
 }
 
 // NewContext returns a context as a handler gets it, for tests of handlers.

@@ -19,7 +19,8 @@ type Error struct {
 	// Details is anything that helps; it is written as JSON.
 	Details any
 
-	cause error
+	cause           error
+	service, action string // whose it is, if not the handler's own
 }
 
 // Fail makes an Error of the service's own.

@@ -29,6 +29,7 @@ type executor struct {
 	now         func() time.Time // of Redis: deadlines are in it
 	handlers    map[string]Handler
 	invalidator *cache.Invalidator // nil: nothing is cached
+	asking      *asking
 }
 
 func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
@@ -58,7 +59,7 @@ func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	began := time.Now()
 	h := &handling{Context: ctx, deadline: began.Add(timeout), state: state{
-		delivery: d, working: ctx, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
+		delivery: d, working: ctx, asking: e.asking, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
 	}}
 	defer h.end()
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
@@ -159,6 +160,9 @@ func (e *executor) failure(r *bus.Request, err *Error) bus.Outcome {
 	body := bus.Error{
 		Code: err.Code, Message: err.Message, Status: status, Details: err.Details,
 		Service: e.service.name, Action: r.Action,
+	}
+	if err.service != "" {
+		body.Service, body.Action = err.service, err.action
 	}
 	body.Stamp(r)
 	return bus.Outcome{Meta: bus.ReplyMeta{Status: status}, Envelope: bus.Failure(body)}

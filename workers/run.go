@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -78,14 +79,16 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	if cfg.Logger == nil {
 		cfg.Logger = conn.Log()
 	}
-	invalidator, closeCache, err := connectCache(conn, cfg) //nolint:contextcheck // it lives until it is closed
+	shared, err := connectCache(conn, cfg) //nolint:contextcheck // it lives until it is closed
 	if err != nil {
 		return err
 	}
-	defer closeCache()
+	defer shared.close()
 	consumers := make([]*bus.Consumer, len(services))
 	for i, s := range services {
-		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], invalidator); err != nil {
+		asks := &asking{cfg: ask.Config{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
+		defer asks.close()
+		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, asks); err != nil {
 			return err
 		}
 	}
@@ -115,26 +118,34 @@ func role(services []*Service) string {
 	return "worker " + strings.Join(names, " ")
 }
 
+// cacheAccess is a process' way to the cache.
+type cacheAccess struct {
+	conn        *bus.Conn // the bus', or one of its own
+	invalidator *cache.Invalidator
+	close       func()
+}
+
 // connectCache lets the services invalidate what is cached.
-func connectCache(conn *bus.Conn, cfg Config) (invalidator *cache.Invalidator, closeCache func(), err error) {
+func connectCache(conn *bus.Conn, cfg Config) (cacheAccess, error) {
 	own := conn
+	var err error
 	if cfg.CacheRedisURL != "" {
 		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{
 			Namespace: conn.Keys.Namespace(), Logger: cfg.Logger, Credentials: cfg.CacheCredentials,
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("the cache: %w", err)
+			return cacheAccess{}, fmt.Errorf("the cache: %w", err)
 		}
 	}
 	rdb := own.NewClient() // a slow cache takes no connection from the bus
-	invalidator = cache.NewInvalidator(rdb, cache.Config{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger}, cfg.OnCacheBehind)
-	return invalidator, func() {
+	invalidator := cache.NewInvalidator(rdb, cache.Config{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger}, cfg.OnCacheBehind)
+	return cacheAccess{conn: own, invalidator: invalidator, close: func() {
 		invalidator.Close()
 		_ = rdb.Close()
 		if own != conn {
 			_ = own.Close()
 		}
-	}, nil
+	}}, nil
 }
 
 func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
@@ -158,13 +169,13 @@ func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *bus.Manifest, invalidator *cache.Invalidator) (*bus.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *bus.Manifest, invalidator *cache.Invalidator, asks *asking) (*bus.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
-	e.invalidator = invalidator
+	e.invalidator, e.asking = invalidator, asks
 	return bus.NewConsumer(conn, bus.ConsumerConfig{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
 		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,

@@ -1,0 +1,99 @@
+package ask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/cache"
+)
+
+// Error is the error of an answer: what the service said, or why there is no
+// answer of it.
+type Error struct {
+	// Code names the failure for programs, such as VOUCHER_USED.
+	Code string `json:"code"`
+	// Status is the HTTP status that fits.
+	Status int `json:"status"`
+	// Message tells people what happened.
+	Message string `json:"message"`
+	// Details are as they came.
+	Details json.RawMessage `json:"details,omitempty"`
+	// Service and Action say who failed.
+	Service string `json:"service"`
+	Action  string `json:"action"`
+
+	cause error
+}
+
+// Error is the code and the message.
+func (f *Error) Error() string { return f.Code + ": " + f.Message }
+
+// Unwrap returns what kept the answer away, such as bus.ErrTimeout; nil where the
+// service itself failed.
+func (f *Error) Unwrap() error { return f.cause }
+
+// result reads an envelope.
+func result(envelope string) (json.RawMessage, error) {
+	var read struct {
+		OK     *bool           `json:"ok"`
+		Result json.RawMessage `json:"result"`
+		Error  Error           `json:"error"`
+	}
+	switch err := json.Unmarshal([]byte(envelope), &read); {
+	case err != nil, read.OK == nil:
+		return nil, &Error{
+			Code: bus.CodeInternal, Status: http.StatusInternalServerError, Message: "the service's answer cannot be read", cause: err,
+		}
+	case !*read.OK:
+		return nil, &read.Error
+	}
+	return read.Result, nil
+}
+
+// Codes of what keeps an answer away.
+const (
+	codeUnavailable = "UNAVAILABLE"
+	codeOverloaded  = "OVERLOADED"
+	codeCycle       = "ASK_CYCLE"
+	codeTooDeep     = "ASK_TOO_DEEP"
+)
+
+// explain makes an Error of what kept the answer of a service away.
+func explain(q *Question, err error) *Error {
+	f := &Error{Service: q.Service, Action: q.Action, cause: err}
+	say := func(status int, code, message string) *Error {
+		f.Status, f.Code, f.Message = status, code, message
+		return f
+	}
+	switch {
+	case errors.Is(err, errUnknown):
+		return say(http.StatusNotImplemented, bus.CodeNotSupported, err.Error())
+	case errors.Is(err, bus.ErrOverloaded):
+		return say(http.StatusServiceUnavailable, codeOverloaded, "too many requests wait for "+q.Service)
+	case errors.Is(err, errNoWorker):
+		return say(http.StatusServiceUnavailable, codeUnavailable, err.Error())
+	case errors.Is(err, bus.ErrUnavailable):
+		return say(http.StatusServiceUnavailable, codeUnavailable, q.Service+" cannot be reached")
+	case errors.Is(err, bus.ErrTimeout), errors.Is(err, bus.ErrExpired), errors.Is(err, context.DeadlineExceeded):
+		return say(http.StatusGatewayTimeout, bus.CodeTimeout, q.Service+" did not answer in time")
+	case errors.Is(err, bus.ErrCancelled):
+		return say(http.StatusConflict, bus.CodeConflict, "the request to "+q.Service+" was cancelled")
+	case errors.Is(err, bus.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, cache.ErrCrowded):
+		return say(http.StatusServiceUnavailable, codeUnavailable, "this process takes no more of that now")
+	default:
+		return say(http.StatusInternalServerError, bus.CodeInternal, "internal error")
+	}
+}
+
+var (
+	errUnknown  = errors.New("not known")
+	errNoWorker = errors.New("no worker is running")
+)
+
+func unknown(q *Question, what string) error {
+	return fmt.Errorf("%s has no action %.64q: %w", q.Service, what, errUnknown)
+}

@@ -1,0 +1,207 @@
+package ask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/cache"
+)
+
+// MostDepth is how many services may ask each other in a row: more is a circle, or
+// will soon be as slow as one.
+const MostDepth = 8
+
+// nearBytes bounds the near copies of a process that serves, which has other work
+// for its memory than a gateway.
+const nearBytes = 16 << 20
+
+// Config of an Asker. All but the last two are required.
+type Config struct {
+	// Conn is the connection to the bus.
+	Conn *bus.Conn
+	// CacheConn is that to the cache's Redis.
+	CacheConn *bus.Conn
+	// Role is the service that asks.
+	Role string
+	// Logger takes what operators need to know. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Asker asks on behalf of one service. It is safe for concurrent use.
+type Asker struct {
+	client   *bus.Client
+	cache    *cache.Cache
+	services *bus.Registry
+	log      *slog.Logger
+	close    func()
+}
+
+// New starts an asker. Close it after its last question.
+func New(cfg Config) (*Asker, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	rdb := cfg.CacheConn.NewClient()
+	shared, err := cache.New(rdb, cache.Config{Namespace: cfg.Conn.Keys.Namespace(), NearBytes: nearBytes, Logger: cfg.Logger})
+	if err != nil {
+		_ = rdb.Close()
+		return nil, fmt.Errorf("the cache: %w", err)
+	}
+	a := &Asker{
+		client: bus.NewClient(cfg.Conn, bus.ClientConfig{Role: cfg.Role}), cache: shared,
+		services: bus.NewFollower(cfg.Conn), log: cfg.Logger,
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var looking sync.WaitGroup
+	looking.Go(func() { a.services.Run(ctx) })
+	a.close = func() {
+		stop()
+		looking.Wait()
+		shared.Close()
+		a.client.Close()
+		_ = rdb.Close()
+	}
+	return a, nil
+}
+
+// Close ends the asker; who still waits is told so.
+func (a *Asker) Close() { a.close() }
+
+// Question is one request to a service.
+type Question struct {
+	Service string
+	Action  string
+	// Args is a JSON array.
+	Args string
+	// ID is that of an unsafe request: sent again under the same one, it runs no
+	// second time.
+	ID uuid.UUID
+	// Store is how long the outcome of an unsafe request is kept.
+	Store time.Duration
+	// Principal is on whose behalf it is asked; nil: nobody had to say.
+	Principal *bus.Principal
+	// Meta travels along, but for the principal. Its Depth and Lanes are those of
+	// the question.
+	Meta bus.Meta
+}
+
+// Do asks, and gives the result as JSON. It waits as long as the action may take,
+// or until the context ends. An error is a *Error.
+func (a *Asker) Do(ctx context.Context, q *Question) (json.RawMessage, error) {
+	action, err := a.find(ctx, q)
+	if err != nil {
+		return nil, explain(q, err)
+	}
+	question := action.Ask(q.Service, q.Args)
+	if f := refuse(q, question.Lane); f != nil {
+		return nil, f
+	}
+	meta, err := json.Marshal(q.Meta)
+	if err != nil {
+		return nil, explain(q, err)
+	}
+	question.Meta, question.Principal = string(meta), q.Principal
+	if deadline, ok := ctx.Deadline(); ok {
+		question.Timeout = min(question.Timeout, time.Until(deadline))
+	}
+	if question.Timeout <= 0 {
+		return nil, explain(q, bus.ErrTimeout)
+	}
+	envelope, err := a.answer(ctx, q, action, &question)
+	if err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return nil, context.Cause(ctx) // who asked is told to stop: it is no answer
+		}
+		f := explain(q, err)
+		if f.Code == bus.CodeInternal {
+			a.log.ErrorContext(ctx, "a service could not be asked", "service", q.Service, "action", q.Action, "error", err)
+		}
+		return nil, f
+	}
+	return result(envelope)
+}
+
+// find gives the action as its service declares it.
+func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
+	service, err := a.services.Follow(ctx, q.Service)
+	switch {
+	case err != nil:
+		return nil, err
+	case service == nil || !service.Live():
+		return nil, fmt.Errorf("no worker of %s is running: %w", q.Service, errNoWorker)
+	}
+	i := slices.IndexFunc(service.Manifest.Actions, func(action bus.Action) bool { return action.Name == q.Action })
+	if i < 0 {
+		return nil, unknown(q, q.Action)
+	}
+	return &service.Manifest.Actions[i], nil
+}
+
+// refuse refuses what could never be answered: a request that waits for its turn
+// in a lane that is held by one that waits for it.
+func refuse(q *Question, lane string) *Error {
+	f := &Error{Status: http.StatusLoopDetected, Service: q.Service, Action: q.Action}
+	switch {
+	case lane != "" && slices.Contains(q.Meta.Lanes, bus.LaneName(q.Service, lane)):
+		f.Code = codeCycle
+		f.Message = fmt.Sprintf("%s waits for its turn in the lane %s of %s, which is held by a request that waits for it", q.Action, lane, q.Service)
+	case q.Meta.Depth > MostDepth:
+		f.Code = codeTooDeep
+		f.Message = fmt.Sprintf("%d services have asked each other in a row, and %s would be one more", MostDepth, q.Service)
+	default:
+		return nil
+	}
+	return f
+}
+
+// answer asks once, or shares the answer of somebody who asks the same.
+func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, question *bus.Ask) (string, error) {
+	policy, shared := Policy(action)
+	if !shared {
+		if !question.Safe {
+			question.ID, question.Shared, question.Store = q.ID, true, q.Store
+		}
+		reply, err := a.client.Do(ctx, question)
+		if err != nil {
+			return "", err
+		}
+		if said, err := bus.ParseReplyMeta(reply.Meta); err == nil && len(said.Tags) > 0 {
+			a.cache.Drop(q.Service, said.Tags...) // who asked has changed it, and may read it next
+		}
+		return reply.Envelope, nil
+	}
+	asked := *question // who asks may be gone when it runs
+	answer, err := a.cache.Do(ctx, &cache.Query{
+		Space: q.Service, Identity: Identity(action, q.Principal, q.Args), Tags: Tags(action, q.Args), Policy: policy,
+	}, func(ctx context.Context) cache.Outcome {
+		reply, err := a.client.Do(ctx, &asked)
+		if err != nil {
+			f := explain(q, err)
+			e := bus.Error{Code: f.Code, Status: f.Status, Message: f.Message, Service: f.Service, Action: f.Action}
+			return Shared{Status: f.Status, Envelope: string(bus.Failure(e))}.Outcome()
+		}
+		status := http.StatusOK
+		if _, err := result(reply.Envelope); err != nil {
+			status = http.StatusInternalServerError
+			if f, ok := errors.AsType[*Error](err); ok && f.Status >= http.StatusBadRequest {
+				status = f.Status
+			}
+		}
+		return Shared{Status: status, Meta: reply.Meta, Envelope: reply.Envelope}.Outcome()
+	})
+	if err != nil {
+		return "", err
+	}
+	kept, err := ParseShared(answer.Value)
+	return kept.Envelope, err
+}
