@@ -47,7 +47,13 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 
 type aclWorkerCommand struct {
 	aclFlags
+	Asks    []string `placeholder:"SERVICE" help:"Services whose actions the handlers may ask for. The user is trusted with the requests of others to these services."`
+	Reads   []string `placeholder:"SERVICE" help:"Services of which the handlers may ask for safe actions alone."`
 	Service []string `arg:"" help:"The services."`
+}
+
+func (c *aclWorkerCommand) access(services ...string) bus.WorkerAccess {
+	return bus.WorkerAccess{Services: services, Asks: c.Asks, Reads: c.Reads}
 }
 
 // Run prints or sets the users of workers.
@@ -57,7 +63,7 @@ func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 		return &exitError{code: exitUsage, err: err}
 	}
 	if c.User != "" {
-		user, err := bus.WorkerUser(c.User, keys, c.Service...)
+		user, err := bus.WorkerUser(c.User, keys, c.access(c.Service...))
 		if err != nil {
 			return &exitError{code: exitUsage, err: err}
 		}
@@ -66,7 +72,7 @@ func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 	var users []bus.ACLUser
 	var faults []error
 	for _, service := range c.Service {
-		user, err := bus.WorkerUser(service, keys, service)
+		user, err := bus.WorkerUser(service, keys, c.access(service))
 		users, faults = append(users, user), append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {

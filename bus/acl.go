@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -30,19 +31,32 @@ func GatewayUser(name string, keys Keys) (ACLUser, error) {
 	return newACLUser(name, keys.gatewayRights())
 }
 
+// WorkerAccess says what a worker does.
+type WorkerAccess struct {
+	// Services are those that it serves.
+	Services []string
+	// Asks are those whose actions its handlers may ask for. It is trusted with their
+	// mailboxes and records: whoever took it over could read and spoil what others ask
+	// of these services.
+	Asks []string
+	// Reads are those of which it may ask for safe actions alone. It can read an outcome
+	// only by its ID, which nobody guesses.
+	Reads []string
+}
+
 // WorkerUser is a user for a process that serves all these services.
-func WorkerUser(name string, keys Keys, services ...string) (ACLUser, error) {
+func WorkerUser(name string, keys Keys, access WorkerAccess) (ACLUser, error) {
 	var faults []error
-	for _, service := range services {
+	for _, service := range slices.Concat(access.Services, access.Asks, access.Reads) {
 		faults = append(faults, CheckServiceName(service))
 	}
-	if len(services) == 0 {
+	if len(access.Services) == 0 {
 		faults = append(faults, errors.New("the rights of a worker: no service is named"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return ACLUser{}, err
 	}
-	return newACLUser(name, keys.workerRights(services))
+	return newACLUser(name, slices.Concat(keys.workerRights(access.Services), keys.askingRights(access)))
 }
 
 func newACLUser(name string, grants []grant) (ACLUser, error) {

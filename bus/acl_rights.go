@@ -11,26 +11,15 @@ import "slices"
 // themselves, and no key has a command that is not used on it: whoever took a
 // gateway over could not empty a mailbox, nor read what services store.
 func (k Keys) gatewayRights() []grant {
-	every := func(kinds ...string) []string { return k.patterns("~", []string{"*"}, kinds...) }
 	read := func(kinds ...string) []string { return k.patterns("%R~", []string{"*"}, kinds...) }
-	return []grant{
+	return slices.Concat([]grant{
 		{commands: append(connectionCommands(), "wait")},
-		// Asking: mailboxes, the records of unsafe requests, lanes, and scripts on them.
-		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups", "xdel"}},
-		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "hdel", "del", "pexpire"}},
-		{keys: every("lane:*"), commands: []string{"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "exists"}},
-		{keys: every("parked"), commands: []string{"hget", "hgetall", "hincrby", "hdel"}},
-		{keys: every("requests", "req:*"), commands: []string{"eval", "evalsha"}},
+	}, k.enqueueRights([]string{"*"}), k.lookupRights([]string{"*"}, RoleAPI), []grant{
+		{keys: k.patterns("~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // it cancels
 		// Who is there. The length of the dead letters is for `mailroom services`.
 		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
-		{keys: read("workers"), commands: []string{"zrangebyscore"}},
-		{keys: read("manifest:*"), commands: []string{"get"}},
 		{keys: read("dead"), commands: []string{"xlen"}},
-		// The shared cache.
-		{
-			keys:     every("cached:*", "lease:*", "handed:*", "tag:*"),
-			commands: []string{"eval", "evalsha", "get", "mget", "set", "append", "del", "pttl", "pexpire"},
-		},
+		{keys: read("parked"), commands: []string{"hgetall"}},
 		// What gateways alone know: their secret, their clients' keys and limits.
 		{keys: []string{"~" + k.Secret()}, commands: []string{"setnx", "get"}},
 		{keys: []string{"%R~" + k.namespace + ":keys"}, commands: []string{"hget"}},
@@ -39,16 +28,67 @@ func (k Keys) gatewayRights() []grant {
 			commands: []string{"eval", "evalsha", "get", "set", "setex", "incr", "incrby", "expire", "pexpire", "ttl", "pttl", "del"},
 		},
 		// Channels. It publishes replies too, of requests that were cancelled.
-		{
-			channels: []string{k.Replies(RoleAPI+".*", "*"), k.Beat(RoleAPI + ".*"), k.Registry(), k.namespace + ":flights:*"},
-			commands: []string{"subscribe"},
-		},
-		{channels: []string{k.namespace + ":dropped:*"}, commands: []string{"psubscribe"}},
-		{
-			channels: []string{k.Replies("*", "*"), k.Beat(RoleAPI + ".*"), k.namespace + ":flights:*"},
-			commands: []string{"publish"},
-		},
+		{channels: []string{k.Replies(RoleAPI+".*", "*")}, commands: []string{"subscribe"}},
+		{channels: []string{k.Replies("*", "*")}, commands: []string{"publish"}},
+	})
+}
+
+// enqueueRights: asking these services for any action. It takes their mailboxes, the
+// records of unsafe requests, lanes, and scripts on them.
+func (k Keys) enqueueRights(services []string) []grant {
+	every := func(kinds ...string) []string { return k.patterns("~", services, kinds...) }
+	return []grant{
+		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups"}},
+		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "hdel", "del", "pexpire"}},
+		{keys: every("lane:*"), commands: []string{"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "exists"}},
+		{keys: every("parked"), commands: []string{"hget", "hincrby", "hdel"}},
+		{keys: every("requests", "req:*"), commands: []string{"eval", "evalsha"}},
 	}
+}
+
+// readRights: asking these services for safe actions alone. What others ask of them
+// it cannot see.
+func (k Keys) readRights(services []string) []grant {
+	return []grant{
+		{keys: k.patterns("~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
+		{keys: k.patterns("%R~", services, "req:*"), commands: []string{"hmget"}}, // a long answer
+	}
+}
+
+// lookupRights: what anybody needs who asks these services, beside asking: who works
+// for them, what they declare, what of them is cached, and to hear itself.
+func (k Keys) lookupRights(services []string, role string) []grant {
+	read := func(kinds ...string) []string { return k.patterns("%R~", services, kinds...) }
+	return []grant{
+		{keys: read("workers"), commands: []string{"zrangebyscore"}},
+		{keys: read("manifest:*"), commands: []string{"get"}},
+		{
+			keys:     k.patterns("~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
+			commands: []string{"eval", "evalsha", "get", "mget", "set", "append", "del", "pttl", "pexpire"},
+		},
+		{channels: []string{k.Beat(role + ".*"), k.Registry(), k.namespace + ":flights:*"}, commands: []string{"subscribe"}},
+		{channels: []string{k.namespace + ":dropped:*"}, commands: []string{"psubscribe"}},
+		{channels: []string{k.Beat(role + ".*"), k.namespace + ":flights:*"}, commands: []string{"publish"}},
+	}
+}
+
+// askingRights: what a worker needs whose handlers ask.
+func (k Keys) askingRights(access WorkerAccess) []grant {
+	asked := slices.Concat(access.Asks, access.Reads)
+	if len(asked) == 0 {
+		return nil
+	}
+	var all []grant
+	for _, service := range access.Services {
+		all = append(all, k.lookupRights(asked, service)...)
+	}
+	if len(access.Asks) > 0 {
+		all = append(all, k.enqueueRights(access.Asks)...)
+	}
+	if len(access.Reads) > 0 {
+		all = append(all, k.readRights(access.Reads)...)
+	}
+	return all
 }
 
 // workerRights: a service has all keys that carry its hash tag, and of the

@@ -42,9 +42,9 @@ func (g *guard) users(t *testing.T) []bus.ACLUser {
 	require.NoError(t, err)
 	api, err := bus.GatewayUser("api", keys)
 	require.NoError(t, err)
-	users, err := bus.WorkerUser("users", keys, "users")
+	users, err := bus.WorkerUser("users", keys, bus.WorkerAccess{Services: []string{"users"}})
 	require.NoError(t, err)
-	items, err := bus.WorkerUser("items", keys, "items")
+	items, err := bus.WorkerUser("items", keys, bus.WorkerAccess{Services: []string{"items"}})
 	require.NoError(t, err)
 	all := []bus.ACLUser{api, users, items}
 	for i := range all {
@@ -314,7 +314,7 @@ func sortedRules(server *testsupport.RedisServer) []string {
 func TestOneUserForSeveralServices(t *testing.T) {
 	t.Parallel()
 	g := newGuard(t)
-	both, err := bus.WorkerUser("both", g.keys, "users", "items")
+	both, err := bus.WorkerUser("both", g.keys, bus.WorkerAccess{Services: []string{"users", "items"}})
 	require.NoError(t, err)
 	_, err = g.admin.ApplyACL(t.Context(), both)
 	require.ErrorContains(t, err, "no password")
@@ -327,7 +327,7 @@ func TestOneUserForSeveralServices(t *testing.T) {
 	}
 	assert.False(t, g.may(t, "both", "XADD", g.keys.Requests("echo"), "*", "a", "b"))
 	for _, wrong := range [][]string{{"Users"}, {"api"}, {"compositions"}, {"users", "*"}, nil} {
-		_, err := bus.WorkerUser("x", g.keys, wrong...)
+		_, err := bus.WorkerUser("x", g.keys, bus.WorkerAccess{Services: wrong})
 		require.Error(t, err, wrong)
 	}
 	_, err = bus.GatewayUser("a b", g.keys)

@@ -1,0 +1,95 @@
+package workers_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/workers"
+)
+
+// A service with a user of its own asks those that it may ask, and only as it may.
+func TestAskWithRights(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	log, _ := testsupport.Logger(t)
+	connect := func(url, user string) *bus.Conn {
+		opts := bus.Options{Logger: log}
+		if user != "" {
+			url = strings.Replace(url, "://", "://"+user+"@", 1)
+			opts.Credentials.PasswordFile = filepath.Join(t.TempDir(), "password")
+			require.NoError(t, os.WriteFile(opts.Credentials.PasswordFile, []byte("open sesame"), 0o600))
+		}
+		conn, err := bus.Connect(url, opts)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	admin := connect(redis.URL(), "")
+	for name, access := range map[string]bus.WorkerAccess{
+		"front": {Services: []string{"front"}, Asks: []string{"items"}, Reads: []string{"users"}},
+		"items": {Services: []string{"items"}}, "users": {Services: []string{"users"}}, "secrets": {Services: []string{"secrets"}},
+	} {
+		user, err := bus.WorkerUser(name, admin.Keys, access)
+		require.NoError(t, err)
+		user.Passwords = []string{"open sesame"}
+		_, err = admin.ApplyACL(t.Context(), user)
+		require.NoError(t, err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+	serve := func(s *workers.Service) {
+		conn := connect(redis.URL(), s.Name())
+		running.Go(func() {
+			assert.NoError(t, workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, s))
+		})
+	}
+	for _, name := range []string{"items", "users", "secrets"} {
+		s := workers.NewService(name)
+		answer := func(context.Context, int64) (string, error) { return strings.Repeat(name, 20_000), nil } // longer than is published
+		workers.Handle1(s, "READ", answer, workers.Safe())
+		workers.Handle1(s, "CACHED", answer, workers.Safe(), workers.Cache(time.Minute, "thing:{0}"))
+		workers.Handle1(s, "CHANGE", answer, workers.Lane("thing:{0}"))
+		serve(s)
+	}
+	front := workers.NewService("front")
+	type errand struct {
+		Service string `json:"service"`
+		Action  string `json:"action"`
+	}
+	workers.Handle1(front, "ASK", func(ctx context.Context, e errand) (int, error) {
+		text, err := workers.AskFor[string](ctx, e.Service, e.Action, 7)
+		return len(text), err
+	}, workers.Timeout(8*time.Second))
+	serve(front)
+
+	registry := bus.NewRegistry(admin, nil)
+	testsupport.Eventually(t, 10*time.Second, "all serve", func() bool {
+		return registry.Look(t.Context()) == nil && len(registry.Snapshot()) == 4
+	})
+	client := bus.NewClient(admin, bus.ClientConfig{})
+	t.Cleanup(client.Close)
+	for _, c := range []struct{ service, action, want string }{
+		{"items", "READ", "100000"}, {"items", "CACHED", "100000"}, {"items", "CACHED", "100000"}, {"items", "CHANGE", "100000"},
+		{"users", "READ", "100000"}, {"users", "CACHED", "100000"}, {"users", "CHANGE", "UNAVAILABLE"},
+		{"secrets", "READ", "INTERNAL"}, {"users", "READ", "100000"},
+	} {
+		args, err := json.Marshal([]errand{{c.service, c.action}})
+		require.NoError(t, err)
+		reply, err := client.Do(t.Context(), &bus.Ask{Service: "front", Action: "ASK", Args: string(args)})
+		require.NoError(t, err)
+		assert.Contains(t, reply.Envelope, c.want, "%s %s", c.service, c.action)
+	}
+}
