@@ -27,8 +27,7 @@ func (k Keys) gatewayRights() []grant {
 			keys:     []string{"~rate:" + k.namespace + ":*"},
 			commands: []string{"eval", "evalsha", "get", "set", "setex", "incr", "incrby", "expire", "pexpire", "ttl", "pttl", "del"},
 		},
-		// Channels. It publishes replies too, of requests that were cancelled.
-		{channels: []string{k.Replies(RoleAPI+".*", "*")}, commands: []string{"subscribe"}},
+		// It publishes replies too, of requests that were cancelled.
 		{channels: []string{k.Replies("*", "*")}, commands: []string{"publish"}},
 	})
 }
@@ -66,7 +65,8 @@ func (k Keys) lookupRights(services []string, role string) []grant {
 			keys:     k.patterns("~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
 			commands: []string{"eval", "evalsha", "get", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
-		{channels: []string{k.Beat(role + ".*"), k.Registry(), k.namespace + ":flights:*"}, commands: []string{"subscribe"}},
+		// One command may name several: they are in one grant.
+		{channels: []string{k.Replies(role+".*", "*"), k.Beat(role + ".*"), k.Registry(), k.namespace + ":flights:*"}, commands: []string{"subscribe"}},
 		{channels: []string{k.namespace + ":dropped:*"}, commands: []string{"psubscribe"}},
 		{channels: []string{k.Beat(role + ".*"), k.namespace + ":flights:*"}, commands: []string{"publish"}},
 	}

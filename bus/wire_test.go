@@ -184,7 +184,7 @@ func TestKeyBytes(t *testing.T) {
 	k, err := NewKeys("mailroom")
 	require.NoError(t, err)
 	golden(t, "keys.golden", strings.Join([]string{
-		k.Requests("users"), k.Record("users", goldenID), k.Dead("users"), k.Manifest("users", "d1"), k.Workers("users"),
+		k.Requests("users"), k.Record("users", goldenID), k.Dead("users"), k.Lane("users", "user:2"), k.Parked("users"), k.Manifest("users", "d1"), k.Workers("users"),
 		k.Services(), k.Registry(), k.Replies("api.x", "users"), k.Beat("api.x"), "",
 	}, "\n"))
 	for _, bad := range []string{"", "a b", "a:b", "{a}", "*", strings.Repeat("x", 65)} {
