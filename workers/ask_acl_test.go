@@ -82,10 +82,17 @@ func TestAskWithRights(t *testing.T) {
 	client := bus.NewClient(admin, bus.ClientConfig{})
 	t.Cleanup(client.Close)
 	for i, c := range []struct{ service, action, want string }{
-		{"items", "READ", "100000"}, {"items", "CACHED", "100000"}, {"items", "CACHED", "100000"}, {"items", "CHANGE", "100000"},
-		{"users", "READ", "100000"}, {"users", "CACHED", "100000"}, {"users", "CHANGE", "UNAVAILABLE"},
-		{"secrets", "READ", "INTERNAL"}, {"users", "READ", "100000"},
-		{"users", "READ", "100000"}, {"items", "READ", "100000"}, // subscribed anew
+		{"items", "READ", "100000"},
+		{"items", "CACHED", "100000"},
+		{"items", "CACHED", "100000"},
+		{"items", "CHANGE", "100000"},
+		{"users", "READ", "100000"},
+		{"users", "CACHED", "100000"},
+		{"users", "CHANGE", "UNAVAILABLE"},
+		{"secrets", "READ", "INTERNAL"},
+		{"users", "READ", "100000"},
+		{"users", "READ", "100000"},
+		{"items", "READ", "100000"}, // subscribed anew
 	} {
 		if i == 9 {
 			redis.Do("CLIENT", "KILL", "TYPE", "pubsub")
