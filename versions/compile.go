@@ -1,0 +1,125 @@
+package versions
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+)
+
+// expression is a compiled expression of the language Expr
+// (https://expr-lang.org/docs/language-definition).
+type expression struct {
+	text    string
+	program *vm.Program
+	name    string // where it is a name and nothing more
+	kind    string // of JSON, where it is known before it runs
+}
+
+// most bounds what one expression may be.
+const (
+	mostNodes = 1000
+	mostBytes = 8 << 10
+)
+
+// compile checks an expression against what it may speak of.
+func compile(text string, env types.Map, wantBool bool) (*expression, error) {
+	if len(text) > mostBytes {
+		return nil, errors.New("the expression is too long")
+	}
+	options := []expr.Option{expr.Env(env), expr.MaxNodes(mostNodes)}
+	if wantBool {
+		options = append(options, expr.AsBool())
+	}
+	program, err := expr.Compile(text, options...)
+	if err != nil {
+		if said, ok := errors.AsType[*file.Error](err); ok {
+			return nil, errors.New(said.Message)
+		}
+		return nil, err
+	}
+	e := &expression{text: text, program: program}
+	if trimmed := strings.TrimSpace(text); env[trimmed] != nil {
+		e.name = trimmed
+	}
+	e.kind = kindOf(program.Node().Type())
+	return e, nil
+}
+
+// kindOf is the JSON kind of a type; empty: it shows when it runs.
+func kindOf(t reflect.Type) string {
+	if t == nil {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "boolean"
+	case reflect.String:
+		return "string"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "integer"
+	case reflect.Float32, reflect.Float64:
+		return "number"
+	case reflect.Slice, reflect.Array:
+		return "array"
+	case reflect.Map:
+		return "object"
+	default:
+		return ""
+	}
+}
+
+func (e *expression) run(env map[string]any) (any, error) {
+	value, err := expr.Run(e.program, env)
+	if err != nil {
+		if said, ok := errors.AsType[*file.Error](err); ok {
+			return nil, errors.New(said.Message)
+		}
+		return nil, err
+	}
+	return value, nil
+}
+
+// typeOf is what expressions may do with a value of a JSON schema.
+func typeOf(schema map[string]any) types.Type {
+	kind, _ := schema["type"].(string)
+	switch kind {
+	case "integer":
+		return types.Int
+	case "number":
+		return types.Float64
+	case "string":
+		return types.String
+	case "boolean":
+		return types.Bool
+	case "array":
+		items, _ := schema["items"].(map[string]any)
+		return types.Array(typeOf(items))
+	case "object":
+		properties, there := schema["properties"].(map[string]any)
+		if !there {
+			return types.Any
+		}
+		required, _ := schema["required"].([]any)
+		object := types.Map{}
+		for name, property := range properties {
+			object[name] = types.Any // one that may be left out is nil then
+			for _, r := range required {
+				if own, ok := property.(map[string]any); ok && r == name {
+					object[name] = typeOf(own)
+				}
+			}
+		}
+		if closed, ok := schema["additionalProperties"].(bool); !ok || closed {
+			object[types.Extra] = types.Any
+		}
+		return object
+	default:
+		return types.Any
+	}
+}

@@ -1,0 +1,12 @@
+// Package versions knows what a version of the API is: routes, and for each the
+// steps that it is composed of. A file says so, as data:
+//
+//	parse.go    reads the file: every fault at once, with line and column
+//	compile.go  its expressions, and what they may speak of
+//	check.go    holds it against what services declare
+//	plan.go     one route, whole: what runs, and what it is kept by
+//	run.go      runs the steps of a plan; who asks the services is its caller's
+//	show.go     prints routes and steps as a tree
+//
+// It knows neither HTTP nor Redis.
+package versions

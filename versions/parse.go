@@ -1,0 +1,338 @@
+package versions
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr/types"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// Parse reads a versions file (YAML). The faults are all that can be said without
+// knowing the services; with any but warnings there is no file.
+func Parse(text []byte) (*File, Faults) {
+	r := &reader{}
+	file := r.file(text)
+	if r.faults.Fatal() {
+		return nil, r.faults.sorted()
+	}
+	return file, r.faults.sorted()
+}
+
+func (r *reader) file(text []byte) *File {
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		line := 1
+		message := strings.TrimPrefix(err.Error(), "yaml: ")
+		if _, scanned := fmt.Sscanf(message, "line %d:", &line); scanned == nil {
+			_, message, _ = strings.Cut(message, ": ")
+		}
+		r.faults = append(r.faults, Fault{Line: line, Column: 1, Problem: message})
+		return nil
+	}
+	file := &File{}
+	if len(document.Content) == 0 {
+		r.faults = append(r.faults, Fault{Line: 1, Column: 1, Problem: "the file is empty; it begins with versions:"})
+		return nil
+	}
+	top := r.fields(document.Content[0], "the file", "versions")
+	if top["versions"] == nil {
+		r.fault(document.Content[0], "versions: is missing")
+		return nil
+	}
+	for _, pair := range r.pairs(top["versions"], "versions") {
+		file.Versions = append(file.Versions, r.version(pair.key, pair.value))
+	}
+	return file
+}
+
+func (r *reader) version(key, node *yaml.Node) *Version {
+	v := &Version{Name: key.Value, line: key.Line, column: key.Column}
+	if !regexp.MustCompile(`^v[1-9][0-9]{0,3}$`).MatchString(v.Name) {
+		r.fault(key, "version %q: want v1, v2 and so on", v.Name)
+	}
+	if isNull(node) {
+		return v // all its routes are the services' own
+	}
+	fields := r.fields(node, "a version", "deprecated", "sunset", "routes")
+	v.Retirement = r.retirement(fields)
+	if fields["routes"] == nil || isNull(fields["routes"]) {
+		return v
+	}
+	seen := make(map[string]string)
+	for _, pair := range r.pairs(fields["routes"], "routes") {
+		p := r.plan(v, pair.key, pair.value)
+		if p == nil {
+			continue
+		}
+		shape := p.Method + " " + regexp.MustCompile(`:[^/]+`).ReplaceAllString(p.Path, ":")
+		if other, twice := seen[shape]; twice {
+			r.fault(pair.key, "route %s is the same as %s", pair.key.Value, other)
+		}
+		seen[shape] = pair.key.Value
+		v.Plans = append(v.Plans, p)
+	}
+	return v
+}
+
+func (r *reader) retirement(fields map[string]*yaml.Node) Retirement {
+	at := func(name string) time.Time {
+		node := fields[name]
+		if node == nil {
+			return time.Time{}
+		}
+		for _, layout := range []string{time.RFC3339, time.DateOnly} {
+			if t, err := time.Parse(layout, node.Value); err == nil {
+				return t
+			}
+		}
+		r.fault(node, "%s: want a date such as 2027-06-30, or a time such as 2027-06-30T12:00:00Z", name)
+		return time.Time{}
+	}
+	t := Retirement{Deprecated: at("deprecated"), Sunset: at("sunset")}
+	if !t.Sunset.IsZero() && t.Sunset.Before(t.Deprecated) {
+		r.fault(fields["sunset"], "sunset comes before deprecated")
+	}
+	return t
+}
+
+func routePattern() *regexp.Regexp {
+	return regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/[a-z][a-z0-9-]*(?:/(?::[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))*)$`)
+}
+
+func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
+	found := routePattern().FindStringSubmatch(key.Value)
+	if found == nil {
+		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.Value)
+		return nil
+	}
+	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.Line, column: key.Column}
+	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
+	p.Summary = r.text(fields["summary"])
+	p.Retirement = r.retirement(fields)
+	if p.Deprecated.IsZero() {
+		p.Deprecated = v.Deprecated
+	}
+	if p.Sunset.IsZero() {
+		p.Sunset = v.Sunset
+	}
+	if n := fields["timeout"]; n != nil {
+		d, err := time.ParseDuration(n.Value)
+		if err != nil || d <= 0 {
+			r.fault(n, "timeout %q: want a time such as 10s", n.Value)
+		}
+		p.Timeout = d
+	}
+	p.Headers = r.headers(fields["headers"])
+	if n := fields["scopes"]; n != nil {
+		p.Scopes = []string{}
+		for _, item := range r.items(n, "scopes") {
+			if err := bus.CheckScope(item.Value); err != nil {
+				r.fault(item, "%v", err)
+			}
+			p.Scopes = append(p.Scopes, item.Value)
+		}
+	}
+	env := r.input(p, fields)
+	r.steps(p, fields, node, env)
+	var route any
+	if err := node.Decode(&route); err != nil {
+		r.fault(node, "%v", err)
+		return nil
+	}
+	if err := p.seal(route); err != nil {
+		r.fault(node, "%v", err)
+	}
+	return p
+}
+
+// headers reads the names of those that expressions may speak of.
+func (r *reader) headers(node *yaml.Node) []string {
+	var names []string
+	for _, item := range r.items(node, "headers") {
+		name := strings.ToLower(item.Value)
+		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "cookie", "x-api-key"}, name) {
+			r.fault(item, "header %q: want the name of one that holds no credential", item.Value)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// input reads what a call brings, and what expressions may say of it.
+func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
+	env := types.Map{
+		"path": types.Any, "query": types.Any, "body": types.Any,
+		"version":   types.String,
+		"principal": types.Map{"subject": types.String, "tenant": types.String, "scopes": types.Array(types.String)},
+	}
+	declared := make(map[string]map[string]any)
+	if n := fields["path"]; n != nil {
+		for _, pair := range r.pairs(n, "path") {
+			declared[pair.key.Value] = r.schema(pair.value)
+			if !strings.Contains(p.Path+"/", "/:"+pair.key.Value+"/") {
+				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.Value)
+			}
+		}
+	}
+	path := types.Map{}
+	for segment := range strings.SplitSeq(p.Path, "/") {
+		name, is := strings.CutPrefix(segment, ":")
+		if !is {
+			continue
+		}
+		schema := declared[name]
+		if schema == nil {
+			schema = map[string]any{"type": "string"}
+		}
+		path[name] = typeOf(schema)
+		p.Parameters = append(p.Parameters, bus.Argument{Name: name, In: bus.InPath, Schema: asJSON(schema)})
+	}
+	env["path"] = path
+	in, other := bus.InBody, bus.InQuery
+	if p.Method == http.MethodGet || p.Method == http.MethodDelete {
+		in, other = other, in
+	}
+	if n := fields[other]; n != nil {
+		r.fault(n, "a %s has no %s here", p.Method, other)
+	}
+	schema := map[string]any{"type": "object"}
+	if n := fields[in]; n != nil {
+		if schema = r.schema(n); schema["type"] != "object" {
+			r.fault(n, "%s: want a schema of type object", in)
+		}
+	}
+	env[in] = typeOf(schema)
+	delete(env, other)
+	p.Object = &bus.Argument{Name: in, In: in, Schema: asJSON(schema)}
+	headers := types.Map{}
+	for _, name := range p.Headers {
+		headers[name] = types.String
+	}
+	env["headers"] = headers
+	return env
+}
+
+func asJSON(schema map[string]any) json.RawMessage {
+	text, _ := json.Marshal(schema) // it was read from text
+	return text
+}
+
+// steps reads the steps, and what the answer is made of.
+func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, env types.Map) {
+	if fields["steps"] == nil {
+		r.fault(node, "steps: is missing")
+		return
+	}
+	last := ""
+	for _, item := range r.items(fields["steps"], "steps") {
+		stage := Stage{}
+		if together := child(item, "together"); together != nil {
+			r.fields(item, "steps that run together", "together")
+			for _, one := range r.items(together, "together") {
+				stage = append(stage, r.step(one, env))
+			}
+		} else {
+			stage = append(stage, r.step(item, env))
+		}
+		for _, s := range stage { // from here on others may speak of them
+			switch {
+			case s.Refusal != nil || s.Name == "":
+			case env[s.Name] != nil:
+				r.faults = append(r.faults, Fault{Line: s.line, Column: s.column, Problem: fmt.Sprintf("the name %q is taken; give the step another by name:", s.Name)})
+			default:
+				env[s.Name], last = types.Any, s.Name
+			}
+		}
+		p.Stages = append(p.Stages, stage)
+	}
+	if last == "" {
+		r.fault(fields["steps"], "no step asks a service")
+		return
+	}
+	p.answer = last
+	if n := fields["answer"]; n != nil {
+		if p.answer = n.Value; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.answer }) {
+			r.fault(n, "answer: there is no step %q", n.Value)
+			return
+		}
+	}
+	p.result = r.expression(fields["result"], p.answer, env, false)
+}
+
+func (r *reader) step(node *yaml.Node, env types.Map) *Step {
+	s := &Step{line: node.Line, column: node.Column}
+	fields := r.fields(node, "a step", "name", "ask", "args", "when", "refuse")
+	if n := fields["when"]; n != nil {
+		s.when = r.expression(n, "", env, true)
+	}
+	ask, refuse := fields["ask"], fields["refuse"]
+	switch {
+	case (ask == nil) == (refuse == nil):
+		r.fault(node, "a step has either ask: or refuse:")
+		return s
+	case refuse != nil:
+		s.Refusal = r.refusal(refuse)
+		return s
+	}
+	var ok bool
+	if s.Service, s.Action, ok = strings.Cut(ask.Value, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
+		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
+		r.fault(ask, "ask: want a service and an action, as in users GET_USER")
+	}
+	s.line, s.column = ask.Line, ask.Column
+	s.Name = strings.ToLower(s.Action)
+	if n := fields["name"]; n != nil {
+		s.Name = n.Value
+		s.line, s.column = n.Line, n.Column
+	}
+	if (ok || s.Name != "") && !regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`).MatchString(s.Name) {
+		r.fault(node, "step %q: want a name of lower-case letters, digits and underscores", s.Name)
+		s.Name = ""
+	}
+	for _, item := range r.items(fields["args"], "args") {
+		if e := r.expression(item, "", env, false); e != nil {
+			s.args = append(s.args, e)
+		}
+	}
+	return s
+}
+
+func (r *reader) refusal(node *yaml.Node) *Refusal {
+	fields := r.fields(node, "refuse", "code", "status", "message")
+	f := &Refusal{Code: r.text(fields["code"]), Message: r.text(fields["message"])}
+	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(f.Code) {
+		r.fault(node, "refuse: want a code such as NOT_SUPPORTED")
+	}
+	if n := fields["status"]; n == nil || n.Decode(&f.Status) != nil || f.Status < http.StatusBadRequest || f.Status > 599 {
+		r.fault(node, "refuse: want a status from 400 to 599")
+	}
+	if f.Message == "" {
+		r.fault(node, "refuse: want a message")
+	}
+	return f
+}
+
+// expression compiles a scalar; without one, otherwise.
+func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wantBool bool) *expression {
+	text := otherwise
+	if node != nil {
+		if node.Kind != yaml.ScalarNode {
+			r.fault(node, "want an expression")
+			return nil
+		}
+		text = node.Value
+	}
+	e, err := compile(text, env, wantBool)
+	if err != nil {
+		r.fault(node, "%s: %v", text, err)
+	}
+	return e
+}

@@ -1,0 +1,282 @@
+package versions
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// Input is one call of a plan's route.
+type Input struct {
+	// Args is a JSON array: the path's parameters in their order, then the body or the
+	// query, then, where the plan names headers, an object of those that were sent.
+	Args string
+	// Principal is who calls; nil: nobody had to say.
+	Principal *bus.Principal
+}
+
+// Ask asks for one step, with a JSON array of arguments. An error means that there is
+// no answer of the service.
+type Ask func(ctx context.Context, step *Step, args string) (bus.Reply, error)
+
+// Answer is what a plan came to.
+type Answer struct {
+	// Envelope is the result, or the error of the step that failed, as it came.
+	Envelope []byte
+	// Refusal is the error of a step that refuses, or of an expression, instead of an
+	// envelope.
+	Refusal *bus.Error
+	// Status and Location are those of the step that the answer is of.
+	Status   int
+	Location string
+	// Timings are those of the steps that were asked, in the order of the plan.
+	Timings []Timing
+}
+
+// Timing is when a step was under way.
+type Timing struct {
+	Step  string
+	Began time.Duration // since the first
+	Took  time.Duration
+}
+
+// run is one run of a plan.
+type run struct {
+	plan  *Plan
+	ask   Ask
+	began time.Time
+
+	mu      sync.Mutex
+	env     map[string]any
+	raw     map[string]json.RawMessage
+	answer  Answer
+	timings map[string]Timing
+}
+
+// errFailed ends a run that has its answer: a step failed.
+var errFailed = errors.New("a step failed")
+
+// Run runs the steps. An error is one of ask's: then there is no answer yet.
+func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
+	r := &run{plan: p, ask: ask, began: time.Now(), raw: make(map[string]json.RawMessage), timings: make(map[string]Timing)}
+	if wrong := r.prepare(in); wrong != nil {
+		return Answer{Refusal: &bus.Error{Code: bus.CodeBadRequest, Status: http.StatusBadRequest, Message: wrong.Error()}}, nil
+	}
+	err := r.all(ctx)
+	if err != nil && !errors.Is(err, errFailed) {
+		return Answer{}, err
+	}
+	for _, s := range p.Steps() {
+		if t, asked := r.timings[s.Name]; asked {
+			r.answer.Timings = append(r.answer.Timings, t)
+		}
+	}
+	return r.answer, nil
+}
+
+// all runs the stages, and makes the result of what they gave.
+func (r *run) all(ctx context.Context) error {
+	for _, stage := range r.plan.Stages {
+		if err := r.stage(ctx, stage); err != nil {
+			return err
+		}
+	}
+	result, err := r.value(r.plan.result)
+	if err != nil {
+		return r.broken("result", err)
+	}
+	r.answer.Envelope = bus.Success(result)
+	return nil
+}
+
+// prepare makes what expressions may speak of.
+func (r *run) prepare(in Input) error {
+	var args []json.RawMessage
+	if err := json.Unmarshal([]byte(in.Args), &args); err != nil {
+		return errors.New("args: not a JSON array")
+	}
+	path, object, headers := map[string]any{}, any(map[string]any{}), map[string]any{}
+	for i, parameter := range r.plan.Parameters {
+		if i >= len(args) {
+			return fmt.Errorf("path: %s is missing", parameter.Name)
+		}
+		path[parameter.Name] = read(args[i])
+	}
+	if i := len(r.plan.Parameters); i < len(args) {
+		object = read(args[i])
+		r.raw[r.plan.Object.Name] = args[i]
+		if i+1 < len(args) {
+			headers, _ = read(args[i+1]).(map[string]any)
+		}
+	}
+	for _, name := range r.plan.Headers {
+		if headers[name] == nil {
+			headers[name] = ""
+		}
+	}
+	principal := map[string]any{"subject": "", "tenant": "", "scopes": []string{}}
+	if in.Principal != nil {
+		principal["subject"], principal["tenant"], principal["scopes"] = in.Principal.Subject, in.Principal.Tenant, in.Principal.Scopes
+	}
+	r.env = map[string]any{
+		"path": path, r.plan.Object.Name: object, "headers": headers, "version": r.plan.Version, "principal": principal,
+	}
+	return nil
+}
+
+// read reads JSON as expressions know it: whole numbers as such.
+func read(text json.RawMessage) any {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return nil
+	}
+	return plain(value)
+}
+
+func plain(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return int(n)
+		}
+		f, _ := v.Float64() // it is a number
+		return f
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = plain(v[name])
+		}
+	}
+	return value
+}
+
+// stage runs the steps of a stage at once. The first that fails ends the others.
+func (r *run) stage(ctx context.Context, stage Stage) error {
+	if len(stage) == 1 {
+		return r.step(ctx, stage[0])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, len(stage))
+	var running sync.WaitGroup
+	for _, s := range stage {
+		running.Go(func() {
+			if err := r.step(ctx, s); err != nil {
+				failed <- err
+				cancel()
+			}
+		})
+	}
+	running.Wait()
+	close(failed)
+	return <-failed // nil: none has
+}
+
+func (r *run) step(ctx context.Context, s *Step) error {
+	if s.when != nil {
+		r.mu.Lock()
+		holds, err := s.when.run(r.env)
+		r.mu.Unlock()
+		if err != nil {
+			return r.broken(s.label()+": when", err)
+		}
+		if holds != true {
+			return nil
+		}
+	}
+	if f := s.Refusal; f != nil {
+		return r.refuse(&bus.Error{Code: f.Code, Status: f.Status, Message: f.Message})
+	}
+	args := []byte{'['}
+	for i, e := range s.args {
+		value, err := r.value(e)
+		if err != nil {
+			return r.broken(s.label()+": args", err)
+		}
+		if i > 0 {
+			args = append(args, ',')
+		}
+		args = append(args, value...)
+	}
+	began := time.Since(r.began)
+	reply, err := r.ask(ctx, s, string(append(args, ']')))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timings[s.Name] = Timing{Step: s.Name, Began: began, Took: time.Since(r.began) - began}
+	if err != nil {
+		return fmt.Errorf("step %s: %w", s.Name, err)
+	}
+	return r.note(s, reply)
+}
+
+// note takes the answer to a step. Its caller holds the lock.
+func (r *run) note(s *Step, reply bus.Reply) error {
+	var envelope struct {
+		OK     bool            `json:"ok"`
+		Result json.RawMessage `json:"result"`
+	}
+	said, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
+	if err := json.Unmarshal([]byte(reply.Envelope), &envelope); err != nil || !envelope.OK {
+		if r.answer.Envelope == nil && r.answer.Refusal == nil { // the first that failed
+			r.answer.Envelope, r.answer.Status, r.answer.Location = []byte(reply.Envelope), said.Status, ""
+		}
+		return errFailed
+	}
+	r.env[s.Name], r.raw[s.Name] = read(envelope.Result), envelope.Result
+	if s.Name == r.plan.answer {
+		r.answer.Status, r.answer.Location = said.Status, said.Location
+	}
+	return nil
+}
+
+// value is what an expression gives, as JSON. What is only passed on stays as it was
+// written.
+func (r *run) value(e *expression) (json.RawMessage, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if raw, whole := r.raw[e.name]; whole {
+		return raw, nil
+	}
+	value, err := e.run(r.env)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(value)
+}
+
+func (s *Step) label() string {
+	if s.Name == "" {
+		return "refuse"
+	}
+	return "step " + s.Name
+}
+
+// broken ends a run whose expression could not be worked out with what came.
+func (r *run) broken(where string, err error) error {
+	return r.refuse(&bus.Error{
+		Code: bus.CodeInternal, Status: http.StatusInternalServerError,
+		Message: r.plan.Name() + ": " + where + ": " + strings.TrimSpace(err.Error()),
+	})
+}
+
+func (r *run) refuse(e *bus.Error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answer.Envelope == nil && r.answer.Refusal == nil {
+		r.answer.Refusal, r.answer.Status, r.answer.Location = e, e.Status, ""
+	}
+	return errFailed
+}

@@ -1,0 +1,262 @@
+package versions
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+func shop(t *testing.T) *File {
+	t.Helper()
+	text, err := os.ReadFile("../examples/shop/versions.yaml")
+	require.NoError(t, err)
+	file, faults := Parse(text)
+	require.Empty(t, faults)
+	return file
+}
+
+func TestShopsVersions(t *testing.T) {
+	t.Parallel()
+	var shown strings.Builder
+	shop(t).Show(&shown, "v3")
+	assert.Equal(t, `v3
+└─ POST /payments  Pays through A or B for what is there, and redeems the voucher
+   ├─ refuse 501 NOT_SUPPORTED  when body.gateway == "C"
+   ├─ together
+   │  ├─ user: users CHECK_PURCHASABLE(body.user_id)
+   │  ├─ item: items CHECK_AVAILABLE(body.item_id)
+   │  └─ voucher: vouchers CHECK_UNUSED(body.voucher)  when body.voucher != nil
+   ├─ pay: payments PAY(body)
+   └─ redeem: vouchers REDEEM_VOUCHER(body.voucher, {"payment_id": pay.id})  when body.voucher != nil
+`, shown.String())
+}
+
+// A plan that is kept by its source is the same plan.
+func TestPlanIsMadeAgainFromItsSource(t *testing.T) {
+	t.Parallel()
+	for _, v := range shop(t).Versions {
+		for _, p := range v.Plans {
+			again, err := ParsePlan(p.Source())
+			require.NoError(t, err)
+			assert.Equal(t, p.Hash(), again.Hash())
+			assert.Equal(t, p.Name(), again.Name())
+			assert.Len(t, again.Steps(), len(p.Steps()))
+		}
+	}
+	_, err := ParsePlan([]byte(`{"versions":{}}`))
+	require.Error(t, err)
+	_, err = ParsePlan([]byte(`{`))
+	require.Error(t, err)
+}
+
+// All that is wrong is told at once, each where it is.
+func TestEveryFaultWithItsPlace(t *testing.T) {
+	t.Parallel()
+	_, faults := Parse([]byte(`versions:
+  one:
+    routes: {}
+  v2:
+    sunset: soon
+    routs: {}
+    routes:
+      PAY /payments:
+        steps: []
+      GET /things/:id:
+        path: {ID: {type: integer}}
+        body: {type: object}
+        timeout: never
+        headers: [Authorization]
+        steps:
+          - ask: things
+          - name: thing
+            ask: things GET_THING
+            args: [path.id + 1, path.name, later]
+            when: path.id
+          - together:
+              - {name: a, ask: things GET_A, args: [b]}
+              - {name: b, ask: things GET_B}
+          - name: later
+            ask: compositions GET
+          - refuse: {code: no, status: 200}
+          - {}
+        answer: nobody
+      GET /things/:other:
+        steps: [{name: later, ask: things GET_LATER}]
+  v2: {}
+`))
+	want := []string{
+		`2:3: version "one"`, `5:13: sunset: want a date`, `6:5: a version has no "routs"`, `8:7: route "PAY /payments"`,
+		`11:16: /things/:id has no parameter :ID`, `12:15: a GET has no body here`, `13:18: timeout "never"`, `14:19: header "Authorization"`,
+		`16:18: ask: want a service and an action`, `19:20: path.id + 1: invalid operation`, `19:33: path.name: unknown field`,
+		`19:44: later: unknown name later`, `20:19: path.id: expected bool`, `22:53: b: unknown name b`, `25:18: ask: want a service`,
+		`26:21: refuse: want a code`, `26:21: refuse: want a message`, `26:21: refuse: want a status`, `27:13: a step has either`, `28:17: answer: there is no step "nobody"`,
+		`29:7: route GET /things/:other is the same`, `31:3: v2 is given twice`,
+	}
+	said := faults.String()
+	assert.Len(t, faults, len(want))
+	for _, w := range want {
+		assert.Contains(t, said, w)
+	}
+	for _, text := range []string{"", "[]", "versions:\n  v1: [\n", "version: {}"} {
+		file, faults := Parse([]byte(text))
+		assert.Nil(t, file, text)
+		assert.True(t, faults.Fatal(), text)
+	}
+}
+
+func services() bus.Snapshot {
+	id := bus.Argument{Name: "id", In: bus.InPath, Schema: []byte(`{"type":"integer"}`)}
+	body := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
+	return bus.Snapshot{"things": {Name: "things", Manifest: &bus.Manifest{Service: "things", Actions: []bus.Action{
+		{Name: "GET", Safe: true, Args: []bus.Argument{id}, Scopes: []string{"things:read"}}, {Name: "PUT", Args: []bus.Argument{id, body}, Scopes: []string{"things:write"}},
+	}}}}
+}
+
+func TestFileIsHeldAgainstManifests(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      GET /things/:id:
+        path: {id: {type: integer}}
+        steps:
+          - {name: a, ask: things GET, args: [path.id]}
+          - {name: b, ask: others GET, args: [path.id]}
+      PUT /things/:id:
+        steps:
+          - {name: a, ask: things GET, args: [path.id]}
+          - {name: b, ask: things LOOK}
+          - {name: c, ask: things PUT, args: ['1']}
+          - {name: d, ask: things GET, args: ['1', '2']}
+`))
+	require.Empty(t, faults)
+	assert.Equal(t, strings.Join([]string{
+		`8:20: warning: the service others has not been seen yet`,
+		`11:20: things GET: id has to be of type integer; path.id is of type string`,
+		`12:20: things has no action LOOK; it has GET, PUT`,
+		`13:20: things PUT: the argument body is missing`,
+		`14:20: things GET takes 1 arguments, not 2`,
+	}, "\n"), file.Check(services()).String())
+	plans := file.Versions[0].Plans
+	assert.False(t, plans[0].Safe(services()), "others is not known")
+	assert.False(t, plans[1].Safe(services()))
+	assert.Contains(t, plans[1].Needs(services()), "things:write")
+}
+
+// asked answers steps by name, and notes them.
+type asked struct {
+	mu      sync.Mutex
+	steps   []string
+	answers map[string]string
+}
+
+func (a *asked) ask(_ context.Context, s *Step, args string) (bus.Reply, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.steps = append(a.steps, s.Name+args)
+	envelope, there := a.answers[s.Name]
+	if !there {
+		envelope = `{"ok":true,"result":{"id":7, "big": 1.0}}`
+	}
+	if envelope == "" {
+		return bus.Reply{}, errors.New("no answer")
+	}
+	return bus.Reply{Meta: "status=201,location=%2F" + s.Name, Envelope: envelope}, nil
+}
+
+func pay(t *testing.T, body string, answers map[string]string) (*asked, Answer, error) {
+	t.Helper()
+	a := &asked{answers: answers}
+	answer, err := shop(t).Find("v3").Plans[0].Run(t.Context(), Input{Args: "[" + body + "]"}, a.ask)
+	return a, answer, err
+}
+
+func TestStepsRunInTheirOrder(t *testing.T) {
+	t.Parallel()
+	const body = `{"user_id":1,"item_id":2,"gateway":"A","amount":9007199254740993,"voucher":"X"}`
+	a, answer, err := pay(t, body, nil)
+	require.NoError(t, err)
+	assert.Equal(t, `{"ok":true,"result":{"id":7, "big": 1.0}}`, string(answer.Envelope), "as the service wrote it")
+	assert.Equal(t, 201, answer.Status)
+	assert.Equal(t, "/pay", answer.Location)
+	assert.ElementsMatch(t, []string{"user[1]", "item[2]", `voucher["X"]`}, a.steps[:3])
+	assert.Equal(t, []string{"pay[" + body + "]", `redeem["X",{"payment_id":7}]`}, a.steps[3:])
+	assert.Len(t, answer.Timings, 5)
+
+	a, _, err = pay(t, `{"user_id":1,"item_id":2,"gateway":"A","amount":1}`, nil)
+	require.NoError(t, err)
+	assert.Len(t, a.steps, 3, "no voucher, neither checked nor redeemed")
+}
+
+func TestFirstFailureIsTheAnswer(t *testing.T) {
+	t.Parallel()
+	const body = `{"user_id":1,"item_id":2,"gateway":"A","amount":1}`
+	const sold = `{"ok":false,"error":{"code":"ITEM_UNAVAILABLE","status":409}}`
+	a, answer, err := pay(t, body, map[string]string{"item": sold})
+	require.NoError(t, err)
+	assert.Equal(t, sold, string(answer.Envelope))
+	assert.Empty(t, answer.Location)
+	assert.NotContains(t, strings.Join(a.steps, " "), "pay[")
+
+	_, _, err = pay(t, body, map[string]string{"pay": ""})
+	require.ErrorContains(t, err, "step pay: no answer")
+
+	a, answer, err = pay(t, `{"user_id":1,"item_id":2,"gateway":"C","amount":1}`, nil)
+	require.NoError(t, err)
+	assert.Empty(t, a.steps)
+	assert.Equal(t, "NOT_SUPPORTED", answer.Refusal.Code)
+	assert.Equal(t, 501, answer.Refusal.Status)
+}
+
+// Steps that run together do so at the same time: each waits for the others here.
+func TestTogetherIsAtOnce(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	all.Add(3)
+	_, err := shop(t).Find("v3").Plans[0].Run(t.Context(), Input{Args: `[{"user_id":1,"item_id":2,"gateway":"A","amount":1,"voucher":"X"}]`},
+		func(_ context.Context, s *Step, _ string) (bus.Reply, error) {
+			if s.Name == "user" || s.Name == "item" || s.Name == "voucher" {
+				all.Done()
+				all.Wait()
+			}
+			return bus.Reply{Envelope: `{"ok":true,"result":{"id":1}}`}, nil
+		})
+	require.NoError(t, err)
+}
+
+func TestExpressionsSpeakOfTheCall(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      GET /things/:id/:kind:
+        path: {id: {type: integer}}
+        query: {type: object, properties: {limit: {type: integer}}}
+        headers: [X-Currency]
+        steps:
+          - {name: a, ask: things GET, args: [path.id + 1]}
+        result: '{"a": a.n * 2, "kind": path.kind, "limit": query.limit ?? 10, "currency": headers["x-currency"], "who": principal.subject, "version": version}'
+`))
+	require.Empty(t, faults)
+	a := &asked{answers: map[string]string{"a": `{"ok":true,"result":{"n":21}}`}}
+	answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{
+		Args: `[6,"red",{},{"x-currency":"EUR"}]`, Principal: &bus.Principal{Subject: "jwt:ada"},
+	}, a.ask)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"ok":true,"result":{"a":42,"kind":"red","limit":10,"currency":"EUR","who":"jwt:ada","version":"v1"}}`, string(answer.Envelope))
+	assert.Equal(t, []string{"a[7]"}, a.steps)
+
+	a = &asked{answers: map[string]string{"a": `{"ok":true,"result":"no object"}`}}
+	answer, err = file.Versions[0].Plans[0].Run(t.Context(), Input{Args: `[6,"red"]`}, a.ask)
+	require.NoError(t, err)
+	assert.Equal(t, 500, answer.Refusal.Status)
+	assert.Contains(t, answer.Refusal.Message, "GET /v1/things/:id/:kind: result")
+}

@@ -1,0 +1,126 @@
+package versions
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"go.yaml.in/yaml/v3"
+)
+
+// reader reads nodes, and collects all that is wrong with them.
+type reader struct{ faults Faults }
+
+func (r *reader) fault(at *yaml.Node, format string, args ...any) {
+	f := Fault{Line: 1, Column: 1, Problem: fmt.Sprintf(format, args...)}
+	if at != nil {
+		f.Line, f.Column = at.Line, at.Column
+	}
+	r.faults = append(r.faults, f)
+}
+
+type pair struct{ key, value *yaml.Node }
+
+// follow gives what an alias stands for.
+func follow(node *yaml.Node) *yaml.Node {
+	for i := 0; i < 16 && node != nil && node.Kind == yaml.AliasNode; i++ {
+		node = node.Alias
+	}
+	return node
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
+
+// pairs lists the entries of a mapping.
+func (r *reader) pairs(node *yaml.Node, what string) []pair {
+	if node = follow(node); node.Kind != yaml.MappingNode {
+		r.fault(node, "%s: want names with values", what)
+		return nil
+	}
+	var all []pair
+	seen := make(map[string]bool)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if seen[key.Value] {
+			r.fault(key, "%s is given twice", key.Value)
+			continue
+		}
+		seen[key.Value] = true
+		all = append(all, pair{key, follow(node.Content[i+1])})
+	}
+	return all
+}
+
+// fields are the entries of a mapping with these names and no others.
+func (r *reader) fields(node *yaml.Node, what string, names ...string) map[string]*yaml.Node {
+	fields := make(map[string]*yaml.Node)
+	for _, p := range r.pairs(node, what) {
+		if !slices.Contains(names, p.key.Value) {
+			r.fault(p.key, "%s has no %q; it may have %s", what, p.key.Value, strings.Join(names, ", "))
+			continue
+		}
+		fields[p.key.Value] = p.value
+	}
+	return fields
+}
+
+// child is one entry of a mapping; nil: there is none.
+func child(node *yaml.Node, name string) *yaml.Node {
+	node = follow(node)
+	for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			return follow(node.Content[i+1])
+		}
+	}
+	return nil
+}
+
+// items lists a sequence; nil is an empty one.
+func (r *reader) items(node *yaml.Node, what string) []*yaml.Node {
+	if node == nil {
+		return nil
+	}
+	if node = follow(node); node.Kind != yaml.SequenceNode {
+		r.fault(node, "%s: want a list", what)
+		return nil
+	}
+	list := make([]*yaml.Node, len(node.Content))
+	for i, item := range node.Content {
+		list[i] = follow(item)
+	}
+	return list
+}
+
+func (r *reader) text(node *yaml.Node) string {
+	if node == nil {
+		return ""
+	}
+	if node.Kind != yaml.ScalarNode {
+		r.fault(node, "want a text")
+		return ""
+	}
+	return node.Value
+}
+
+// schema reads a JSON schema that is written as YAML.
+func (r *reader) schema(node *yaml.Node) map[string]any {
+	var schema map[string]any
+	if err := node.Decode(&schema); err != nil || schema == nil {
+		r.fault(node, "want a JSON schema")
+		return map[string]any{}
+	}
+	text, err := json.Marshal(schema)
+	var parsed jsonschema.Schema
+	if err == nil {
+		err = json.Unmarshal(text, &parsed)
+	}
+	if err == nil {
+		_, err = parsed.Resolve(nil)
+	}
+	if err != nil {
+		r.fault(node, "not a JSON schema: %v", err)
+	}
+	return schema
+}
