@@ -29,6 +29,11 @@ type Error struct {
 	cause error
 }
 
+// NotSent reports that the service was not asked: nothing happened.
+func (f *Error) NotSent() bool {
+	return errors.Is(f.cause, errNoWorker) || errors.Is(f.cause, bus.ErrUnavailable) && !errors.Is(f.cause, bus.ErrTimeout) || errors.Is(f.cause, bus.ErrOverloaded)
+}
+
 // Error is the code and the message.
 func (f *Error) Error() string { return f.Code + ": " + f.Message }
 

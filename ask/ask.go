@@ -39,11 +39,18 @@ type Config struct {
 
 // Asker asks on behalf of one service. It is safe for concurrent use.
 type Asker struct {
-	client   *bus.Client
-	cache    *cache.Cache
-	services *bus.Registry
-	log      *slog.Logger
-	close    func()
+	client  *bus.Client
+	cache   *cache.Cache
+	service func(ctx context.Context, name string) (*bus.Service, error)
+	log     *slog.Logger
+	close   func()
+}
+
+// Over makes an asker of what a process has already: a gateway. It is not closed.
+func Over(client *bus.Client, shared *cache.Cache, services func() bus.Snapshot, log *slog.Logger) *Asker {
+	return &Asker{client: client, cache: shared, log: log, service: func(_ context.Context, name string) (*bus.Service, error) {
+		return services()[name], nil
+	}}
 }
 
 // New starts an asker. Close it after its last question.
@@ -57,13 +64,13 @@ func New(cfg Config) (*Asker, error) {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("the cache: %w", err)
 	}
+	services := bus.NewFollower(cfg.Conn)
 	a := &Asker{
-		client: bus.NewClient(cfg.Conn, bus.ClientConfig{Role: cfg.Role}), cache: shared,
-		services: bus.NewFollower(cfg.Conn), log: cfg.Logger,
+		client: bus.NewClient(cfg.Conn, bus.ClientConfig{Role: cfg.Role}), cache: shared, service: services.Follow, log: cfg.Logger,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var looking sync.WaitGroup
-	looking.Go(func() { a.services.Run(ctx) })
+	looking.Go(func() { services.Run(ctx) })
 	a.close = func() {
 		stop()
 		looking.Wait()
@@ -88,6 +95,9 @@ type Question struct {
 	ID uuid.UUID
 	// Store is how long the outcome of an unsafe request is kept.
 	Store time.Duration
+	// Keep has the outcome of a safe request kept too, and no shared answer taken: asked
+	// again, it gives what it gave.
+	Keep bool
 	// Principal is on whose behalf it is asked; nil: nobody had to say.
 	Principal *bus.Principal
 	// Meta travels along, but for the principal. Its Depth and Lanes are those of
@@ -98,42 +108,51 @@ type Question struct {
 // Do asks, and gives the result as JSON. It waits as long as the action may take,
 // or until the context ends. An error is a *Error.
 func (a *Asker) Do(ctx context.Context, q *Question) (json.RawMessage, error) {
+	reply, err := a.Ask(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return result(reply.Envelope)
+}
+
+// Ask is Do with the answer as it came, also one that tells of a failure.
+func (a *Asker) Ask(ctx context.Context, q *Question) (bus.Reply, error) {
 	action, err := a.find(ctx, q)
 	if err != nil {
-		return nil, explain(q, err)
+		return bus.Reply{}, explain(q, err)
 	}
 	question := action.Ask(q.Service, q.Args)
 	if f := refuse(q, question.Lane); f != nil {
-		return nil, f
+		return bus.Reply{}, f
 	}
 	meta, err := json.Marshal(q.Meta)
 	if err != nil {
-		return nil, explain(q, err)
+		return bus.Reply{}, explain(q, err)
 	}
 	question.Meta, question.Principal = string(meta), q.Principal
 	if deadline, ok := ctx.Deadline(); ok {
 		question.Timeout = min(question.Timeout, time.Until(deadline))
 	}
 	if question.Timeout <= 0 {
-		return nil, explain(q, bus.ErrTimeout)
+		return bus.Reply{}, explain(q, bus.ErrTimeout)
 	}
-	envelope, err := a.answer(ctx, q, action, &question)
+	reply, err := a.answer(ctx, q, action, &question)
 	if err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return nil, context.Cause(ctx) // who asked is told to stop: it is no answer
+			return bus.Reply{}, context.Cause(ctx) // who asked is told to stop: it is no answer
 		}
 		f := explain(q, err)
 		if f.Code == bus.CodeInternal {
 			a.log.ErrorContext(ctx, "a service could not be asked", "service", q.Service, "action", q.Action, "error", err)
 		}
-		return nil, f
+		return bus.Reply{}, f
 	}
-	return result(envelope)
+	return reply, nil
 }
 
 // find gives the action as its service declares it.
 func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
-	service, err := a.services.Follow(ctx, q.Service)
+	service, err := a.service(ctx, q.Service)
 	switch {
 	case err != nil:
 		return nil, err
@@ -165,20 +184,20 @@ func refuse(q *Question, lane string) *Error {
 }
 
 // answer asks once, or shares the answer of somebody who asks the same.
-func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, question *bus.Ask) (string, error) {
+func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, question *bus.Ask) (bus.Reply, error) {
 	policy, shared := Policy(action)
-	if !shared {
-		if !question.Safe {
+	if !shared || q.Keep {
+		if question.Safe = question.Safe && !q.Keep; !question.Safe {
 			question.ID, question.Shared, question.Store = q.ID, true, q.Store
 		}
 		reply, err := a.client.Do(ctx, question)
 		if err != nil {
-			return "", err
+			return bus.Reply{}, err
 		}
 		if said, err := bus.ParseReplyMeta(reply.Meta); err == nil && len(said.Tags) > 0 {
 			a.cache.Drop(q.Service, said.Tags...) // who asked has changed it, and may read it next
 		}
-		return reply.Envelope, nil
+		return reply, nil
 	}
 	asked := *question // who asks may be gone when it runs
 	answer, err := a.cache.Do(ctx, &cache.Query{
@@ -200,8 +219,8 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 		return Shared{Status: status, Meta: reply.Meta, Envelope: reply.Envelope}.Outcome()
 	})
 	if err != nil {
-		return "", err
+		return bus.Reply{}, err
 	}
 	kept, err := ParseShared(answer.Value)
-	return kept.Envelope, err
+	return bus.Reply{Meta: kept.Meta, Envelope: kept.Envelope}, err
 }

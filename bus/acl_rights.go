@@ -16,6 +16,8 @@ func (k Keys) gatewayRights() []grant {
 		{commands: append(connectionCommands(), "wait")},
 	}, k.enqueueRights([]string{"*"}), k.lookupRights([]string{"*"}, RoleAPI), []grant{
 		{keys: k.patterns("~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // it cancels
+		// Compositions: gateways are their workers.
+		{keys: k.patterns("~", []string{ReservedService}, "*"), commands: workerCommands()},
 		// Who is there. The length of the dead letters is for `mailroom services`.
 		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
 		{keys: read("dead"), commands: []string{"xlen"}},

@@ -48,6 +48,9 @@ type ConsumerConfig struct {
 	// been told to stop, before their contexts end. Defaults to
 	// DefaultDrainLimit.
 	DrainLimit time.Duration
+	// Hidden keeps the consumer off the list of services: of the mailbox of
+	// compositions, which gateways consume. No other service has a reserved name.
+	Hidden bool
 	// Run runs one request. It is called on a goroutine of its own. When it
 	// reports false there is no outcome: the request will be delivered again.
 	Run func(context.Context, *Delivery) (Outcome, bool)
@@ -145,7 +148,7 @@ var ErrRefused = errors.New("Redis refuses the worker")
 
 // NewConsumer prepares a worker with a new identifier.
 func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
-	if err := CheckServiceName(cfg.Manifest.Service); err != nil {
+	if err := CheckServiceName(cfg.Manifest.Service); err != nil && (!cfg.Hidden || cfg.Manifest.Service != ReservedService) {
 		return nil, err
 	}
 	if err := cfg.setDefaults(); err != nil {

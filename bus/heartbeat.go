@@ -99,9 +99,12 @@ func (c *Consumer) missedHeartbeat(ctx context.Context, err error) {
 
 func (c *Consumer) announce(ctx context.Context, pipe redis.Pipeliner, canonical []byte, digest string) {
 	now := c.conn.Clock.Now()
+	pipe.ZRemRangeByScore(ctx, c.conn.Keys.Workers(c.service), "-inf", "("+millis(now.Add(-deadWorkerTTL).UnixMilli()))
+	if c.cfg.Hidden {
+		return
+	}
 	pipe.Set(ctx, c.conn.Keys.Manifest(c.service, digest), canonical, ManifestTTL)
 	pipe.SAdd(ctx, c.conn.Keys.Services(), c.service)
-	pipe.ZRemRangeByScore(ctx, c.conn.Keys.Workers(c.service), "-inf", "("+millis(now.Add(-deadWorkerTTL).UnixMilli()))
 	pipe.Publish(ctx, c.conn.Keys.Registry(), c.service)
 }
 
@@ -152,7 +155,9 @@ func (c *Consumer) leave(ctx context.Context) {
 	if err == nil {
 		pipe := c.conn.rdb.Pipeline()
 		pipe.ZRem(ctx, c.conn.Keys.Workers(c.service), c.worker+" "+digest)
-		pipe.Publish(ctx, c.conn.Keys.Registry(), c.service)
+		if !c.cfg.Hidden {
+			pipe.Publish(ctx, c.conn.Keys.Registry(), c.service)
+		}
 		_, err = pipe.Exec(ctx)
 	}
 	if err != nil && !c.dismissed(err) {

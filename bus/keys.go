@@ -80,6 +80,9 @@ func (k Keys) Parked(service string) string { return k.tagged(service, "parked")
 // Manifest is the string that holds one build's manifest.
 func (k Keys) Manifest(service, digest string) string { return k.tagged(service, "manifest:"+digest) }
 
+// Plan is the string that holds the plan of a composition, by its hash.
+func (k Keys) Plan(hash string) string { return k.tagged(ReservedService, "plan:"+hash) }
+
 // Services is the set of the known services' names.
 func (k Keys) Services() string { return k.namespace + ":services" }
 

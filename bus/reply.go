@@ -48,6 +48,8 @@ type ReplyMeta struct {
 	Location string
 	// Tags are what the handler invalidated.
 	Tags []string
+	// Timing is more of where the time went, as entries of the header Server-Timing.
+	Timing string
 	// Stored says that the envelope is too long to publish: read the record.
 	Stored bool
 }
@@ -90,6 +92,10 @@ func (m ReplyMeta) Append(dst []byte) []byte {
 	if len(m.Tags) > 0 {
 		pair("tags")
 		dst = append(dst, escape(strings.Join(m.Tags, " "))...)
+	}
+	if m.Timing != "" {
+		pair("timing")
+		dst = append(dst, escape(m.Timing)...)
 	}
 	if m.Stored {
 		pair("stored")
@@ -152,6 +158,8 @@ func (m *ReplyMeta) set(name, value string) (err error) {
 	case "tags":
 		value, err = url.PathUnescape(value)
 		m.Tags = strings.Fields(value)
+	case "timing":
+		m.Timing, err = url.PathUnescape(value)
 	case "stored":
 		m.Stored = value == "1"
 	}

@@ -55,6 +55,8 @@ type Meta struct {
 	Caller string `json:"caller,omitempty"`
 	// Version is the version of the API that was called, as in v2; empty: none.
 	Version string `json:"version,omitempty"`
+	// Plan is the hash of what a composition runs.
+	Plan string `json:"plan,omitempty"`
 	// Depth is how many services have asked each other to get here.
 	Depth int `json:"depth,omitempty"`
 	// Lanes are those held by the requests that wait for this one. See LaneName.

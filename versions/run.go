@@ -67,10 +67,10 @@ var errFailed = errors.New("a step failed")
 // Run runs the steps. An error is one of ask's: then there is no answer yet.
 func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
 	r := &run{plan: p, ask: ask, began: time.Now(), raw: make(map[string]json.RawMessage), timings: make(map[string]Timing)}
-	if wrong := r.prepare(in); wrong != nil {
-		return Answer{Refusal: &bus.Error{Code: bus.CodeBadRequest, Status: http.StatusBadRequest, Message: wrong.Error()}}, nil
+	err := r.prepare(in)
+	if err == nil {
+		err = r.all(ctx)
 	}
-	err := r.all(ctx)
 	if err != nil && !errors.Is(err, errFailed) {
 		return Answer{}, err
 	}
@@ -101,12 +101,12 @@ func (r *run) all(ctx context.Context) error {
 func (r *run) prepare(in Input) error {
 	var args []json.RawMessage
 	if err := json.Unmarshal([]byte(in.Args), &args); err != nil {
-		return errors.New("args: not a JSON array")
+		return r.malformed("args: not a JSON array")
 	}
 	path, object, headers := map[string]any{}, any(map[string]any{}), map[string]any{}
 	for i, parameter := range r.plan.Parameters {
 		if i >= len(args) {
-			return fmt.Errorf("path: %s is missing", parameter.Name)
+			return r.malformed("path: " + parameter.Name + " is missing")
 		}
 		path[parameter.Name] = read(args[i])
 	}
@@ -130,6 +130,10 @@ func (r *run) prepare(in Input) error {
 		"path": path, r.plan.Object.Name: object, "headers": headers, "version": r.plan.Version, "principal": principal,
 	}
 	return nil
+}
+
+func (r *run) malformed(message string) error {
+	return r.refuse(&bus.Error{Code: bus.CodeBadRequest, Status: http.StatusBadRequest, Message: message})
 }
 
 // read reads JSON as expressions know it: whole numbers as such.
