@@ -19,6 +19,7 @@ type gatewayFlags struct {
 	edgeFlags
 	authFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
+	Versions     string        `placeholder:"FILE" help:"Which versions of the API there are, and what they are composed of. It is read again when it changes."`
 	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
 	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
 	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
@@ -26,6 +27,8 @@ type gatewayFlags struct {
 	NearBytes    int64         `default:"67108864" help:"Memory for this process's own copies of cached answers; 0: none are kept."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Say in a header which worker answered."`
 	Drain        time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
+
+	versionsText []byte // instead of a file
 }
 
 func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
@@ -39,7 +42,7 @@ func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*
 	cfg := api.Config{
 		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, NearBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
-		HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+		VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
 	if err := f.apply(&cfg); err != nil {
 		return nil, &exitError{code: exitUsage, err: err}

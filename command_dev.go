@@ -7,6 +7,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/devredis"
+	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -19,6 +20,9 @@ type devCommand struct {
 func (c *devCommand) Run(ctx context.Context, p *program) error {
 	if c.Auth == "" {
 		c.Auth = api.AuthNone
+	}
+	if c.Versions == "" {
+		c.versionsText = shop.Versions
 	}
 	log := c.logger(p)
 	ln, err := c.listen(ctx)

@@ -84,6 +84,7 @@ type commands struct {
 	Keys     keysCommand     `cmd:"" help:"The API keys of clients: create, list, revoke."`
 	Dead     deadCommand     `cmd:"" help:"The dead letters of a service: list, show, replay, drop."`
 	ACL      aclCommand      `cmd:"" name:"acl" help:"Redis users with the rights of a role and no others: prints them, or sets them."`
+	Versions versionsCommand `cmd:"" help:"The versions of the API: check, show."`
 	Version  versionCommand  `cmd:"" help:"Version, commit and Go version."`
 }
 

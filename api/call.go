@@ -3,10 +3,8 @@ package api
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,6 +27,8 @@ type call struct {
 	ownID     bool      // the caller gave that name, it is not the correlation ID
 	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
 	trace     string
+	version   string         // of the API, as in v2; empty: none was named
+	plan      string         // the hash of what it is composed of
 	principal *bus.Principal // who calls; nil: nobody has to say
 	limit     tightest
 	began     time.Time
@@ -61,7 +61,15 @@ func (s *Server) handle(c *fiber.Ctx) error {
 		return nil
 	}
 	t := s.table.Load()
-	r, params, allowed := t.match(lookupMethod(in.method), segments, nil)
+	r, params, allowed, known := t.find(&in, segments)
+	if !known {
+		s.refuse(c, &in, nil, fail(codeNotFound, "there is no version "+segments[0]))
+		return nil
+	}
+	if in.version != "" {
+		segments = segments[1:]
+		t.retire(c.Response(), &in, r)
+	}
 	if r == nil {
 		s.unrouted(c, &in, t, segments, allowed)
 		return nil
@@ -147,7 +155,10 @@ func (s *Server) tooEarly(t *table) bool {
 
 // unrouted answers a call that no action serves.
 func (s *Server) unrouted(c *fiber.Ctx, in *call, t *table, segments, allowed []string) {
-	service := t.services[segments[0]]
+	var service *bus.Service
+	if len(segments) > 0 {
+		service = t.services[segments[0]]
+	}
 	switch {
 	case len(allowed) > 0 && in.method == http.MethodOptions:
 		writeAllow(c.Response(), allowHeader(allowed), in.requestID)
@@ -170,95 +181,6 @@ func allowHeader(methods []string) string {
 	return list + ", OPTIONS"
 }
 
-// arguments makes the JSON array of a call's arguments.
-func (s *Server) arguments(c *fiber.Ctx, in *call, r *route, params []string) (string, *failure) {
-	dst := append(make([]byte, 0, 32+len(in.body)), '[')
-	dst, problems := r.arguments.appendPath(dst, params)
-	object, more, f := s.object(c, in, r)
-	if f != nil {
-		return "", f
-	}
-	if problems = append(problems, more...); len(problems) > 0 {
-		return "", badRequest(problems...)
-	}
-	if object != "" {
-		if len(dst) > 1 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, object...)
-	}
-	return string(append(dst, ']')), nil
-}
-
-// object makes the last argument, from the body or the query; empty: none.
-func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *failure) {
-	o := r.arguments.object
-	if r.object == bus.InQuery {
-		if o == nil {
-			return "", nil, nil
-		}
-		query, err := url.ParseQuery(in.query)
-		if err != nil {
-			return "", []problem{{Field: "query", Problem: "not valid percent-encoding"}}, nil //nolint:nilerr // it is told as a problem
-		}
-		values, problems := o.fromQuery(query)
-		if len(values) == 0 || len(problems) > 0 {
-			return "", problems, nil
-		}
-		return string(appendJSON(nil, values)), nil, nil
-	}
-	if len(in.body) == 0 {
-		if o == nil {
-			return "", nil, nil
-		}
-		return "", o.checkBody(map[string]any{}), nil
-	}
-	if f := checkMediaType(c); f != nil {
-		return "", nil, f
-	}
-	return checkObject(in.body, o)
-}
-
-// checkMediaType refuses a body that is not plain JSON.
-func checkMediaType(c *fiber.Ctx) *failure {
-	if c.Get(fiber.HeaderContentEncoding) != "" {
-		return fail(codeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
-	}
-	media, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	isJSON := media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
-	if media != "" && !isJSON {
-		return fail(codeUnsupportedMedia, "the body has to be JSON, with Content-Type: application/json")
-	}
-	return nil
-}
-
-func checkObject(body string, o *object) (string, []problem, *failure) {
-	if !utf8.ValidString(body) {
-		return "", []problem{{Field: "body", Problem: "not UTF-8"}}, nil
-	}
-	value, wrong := readJSON(body)
-	if wrong != nil {
-		return "", []problem{*wrong}, nil
-	}
-	if o != nil {
-		problems := o.checkBody(value)
-		if len(problems) == 0 {
-			problems = o.checkIntegers(body)
-		}
-		return body, problems, nil
-	}
-	fields, ok := value.(map[string]any)
-	if !ok {
-		return "", []problem{{Field: "body", Problem: "this action takes no body"}}, nil
-	}
-	var problems []problem
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		problems = append(problems, problem{Field: name, Problem: "is not a field of this action"})
-	}
-	return "", problems, nil
-}
-
 // serve asks the service and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	if r.caching != nil {
@@ -270,6 +192,16 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		return crowded(r.service)
 	}
 	defer s.bulkhead.leave(r.service)
+	if r.plan != nil {
+		if r.action.Safe {
+			return s.composeHere(c, in, r, args)
+		}
+		if err := s.composer.keep(s.calls, r.plan); err != nil {
+			s.log.Debug("a plan could not be kept", "composition", r.action.Name, "error", err)
+			return unavailable("Redis is not reachable")
+		}
+		in.plan = r.plan.Hash()
+	}
 	ask := r.action.Ask(r.service, args)
 	ask.Principal = in.principal
 	var prefer preference
@@ -303,6 +235,9 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 
 // live reports whether a service has a worker.
 func (s *Server) live(r *route) bool {
+	if r.plan != nil {
+		return true // gateways run it
+	}
 	service := s.table.Load().services[r.service]
 	return service != nil && service.Live()
 }

@@ -75,6 +75,15 @@ type Config struct {
 	// TLSCert and TLSKey are PEM files; with them the gateway serves HTTPS. They are
 	// read again when they change.
 	TLSCert, TLSKey string
+	// VersionsFile says which versions of the API there are; see package versions. It is
+	// read again when it changes. Versions is the same as a text, where there is no file.
+	// Default to none.
+	VersionsFile string
+	Versions     []byte
+	// IdleLimit is how long a composition may be without a sign of life from its gateway
+	// before another goes on with it; the same for all gateways. Defaults to
+	// bus.DefaultIdleLimit.
+	IdleLimit time.Duration
 	// HideWorker leaves out the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool

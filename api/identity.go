@@ -1,8 +1,12 @@
 package api
 
 import (
+	"encoding/json"
+
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/bus"
 )
 
 const (
@@ -67,6 +71,14 @@ func saneTraceParent(s string) bool {
 // have been checked to need no escapes.
 func (in *call) meta() string {
 	named := in.ownID || in.keyed
+	if in.version != "" {
+		m := bus.Meta{TraceParent: in.trace, Version: in.version, Plan: in.plan}
+		if named {
+			m.RequestID = in.requestID
+		}
+		text, _ := json.Marshal(m) // of texts
+		return string(text)
+	}
 	switch {
 	case named && in.trace != "":
 		return `{"request_id":"` + in.requestID + `","traceparent":"` + in.trace + `"}`

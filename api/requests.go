@@ -45,7 +45,7 @@ func (s *Server) request(c *fiber.Ctx, in *call, name string) {
 	}
 	var t ticket
 	t.service, t.id, _ = strings.Cut(name, ".")
-	if bus.CheckServiceName(t.service) != nil || len(t.id) != 36 || uuid.Validate(t.id) != nil {
+	if bus.CheckServiceName(t.service) != nil && t.service != bus.ReservedService || len(t.id) != 36 || uuid.Validate(t.id) != nil {
 		s.refuse(c, in, nil, unknownRequest())
 		return
 	}

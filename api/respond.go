@@ -31,6 +31,9 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
 		// The worker gave up a moment before the gateway did.
 		res.Header.Set(fiber.HeaderLocation, at)
 	}
+	if status == http.StatusServiceUnavailable { // a service that another one could not reach
+		res.Header.Set(fiber.HeaderRetryAfter, seconds(time.Second))
+	}
 	if reply.Replayed && in.keyed {
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
@@ -56,7 +59,11 @@ func (s *Server) writeMeta(res *fasthttp.Response, in *call, meta bus.ReplyMeta,
 	if !own {
 		return
 	}
-	res.Header.SetBytesV("Server-Timing", serverTiming(meta, time.Since(in.began)))
+	timing := serverTiming(meta, time.Since(in.began))
+	if meta.Timing != "" && plainText(meta.Timing) {
+		timing = append(append(timing, ", "...), meta.Timing...)
+	}
+	res.Header.SetBytesV("Server-Timing", timing)
 	if !s.cfg.HideWorker {
 		if meta.Worker != "" && plainText(meta.Worker) {
 			res.Header.Set("Mailroom-Worker", meta.Worker)

@@ -15,8 +15,10 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/versions"
 )
 
 // Server is one gateway.
@@ -34,6 +36,9 @@ type Server struct {
 
 	unmatched sync.Map // routes of rules that are none, which has been logged
 	table     atomic.Pointer[table]
+	tables    sync.Mutex // one is built at a time
+	versioned *versioned
+	composer  *composer
 
 	certificate *certificate // nil: plain HTTP
 	limiter     *limits.Limiter
@@ -59,15 +64,20 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	for i := range cfg.Sizes {
 		s.sizes[cfg.Sizes[i].Route] = &cfg.Sizes[i]
 	}
+	var err error
 	if cfg.TLSCert != "" {
-		var err error
 		if s.certificate, err = newCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
-	s.table.Store(buildTable(bus.Snapshot{}, s.log))
+	if s.versioned, err = newVersioned(cfg.VersionsFile, cfg.Versions); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	s.rebuild(bus.Snapshot{})
 	s.registry = bus.NewRegistry(conn, func(services bus.Snapshot) {
-		s.table.Store(buildTable(services, s.log))
+		s.tables.Lock()
+		s.rebuild(services)
+		s.tables.Unlock()
 		s.warnOfScopes(services)
 		s.warnOfRules(s.table.Load())
 	})
@@ -173,6 +183,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	looking, stopLooking := context.WithCancel(calls)
 	defer stopLooking()
 	background.Go(func() { s.registry.Run(looking) })
+	background.Go(func() { s.watchVersions(looking) })
+	s.composer = &composer{
+		s: s, asker: ask.Over(s.client, s.cache, s.services, s.log),
+		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
+	}
+	if s.versioned.inForce() != nil {
+		background.Go(func() { s.composer.consume(waits) })
+	}
 
 	open := &connections{open: make(map[*connection]struct{})}
 	s.app.Server().ConnState = open.changed
@@ -231,6 +249,9 @@ func (s *Server) openCache() (closeCache func(), err error) {
 		}
 	}, nil
 }
+
+// services are those that the gateway knows.
+func (s *Server) services() bus.Snapshot { return s.table.Load().services }
 
 // Serves reports whether this gateway routes to all the named services, each
 // with a live worker.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/versions"
 )
 
 // table finds the action behind a method and a path. It is built anew whenever
@@ -17,6 +18,7 @@ type table struct {
 	root     *node
 	services bus.Snapshot
 	patterns map[string]bool // of all routes, as services declare them
+	versions map[string]*versionTable
 }
 
 // node is one segment of the paths. A literal child beats the parameter.
@@ -32,8 +34,9 @@ type route struct {
 	pattern   string // as the service declares it
 	action    *bus.Action
 	arguments *arguments
-	object    string   // bus.InBody or bus.InQuery: where the last argument is
-	caching   *caching // nil: each call runs
+	object    string         // bus.InBody or bus.InQuery: where the last argument is
+	caching   *caching       // nil: each call runs
+	plan      *versions.Plan // what it is composed of; nil: it is a service's own
 }
 
 // buildTable collects the routes of all services. A route that cannot be served
@@ -76,29 +79,10 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 			return err // nobody has it, and it goes into a header
 		}
 	}
-	n := t.root
-	parameters := 0
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		if strings.HasPrefix(segment, ":") {
-			parameters++
-			if n.parameter == nil {
-				n.parameter = &node{}
-			}
-			n = n.parameter
-			continue
-		}
-		if segment == "" {
-			return fmt.Errorf("path %q has an empty segment", path)
-		}
-		if n.literals == nil {
-			n.literals = make(map[string]*node)
-		}
-		if n.literals[segment] == nil {
-			n.literals[segment] = &node{}
-		}
-		n = n.literals[segment]
+	n, parameters, err := t.root.place(path)
+	if err != nil {
+		return err
 	}
-	var err error
 	if r.arguments, err = newArguments(action, parameters); err != nil {
 		return err
 	}
@@ -111,6 +95,32 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 	n.methods[method] = r
 	t.patterns[pattern] = true
 	return nil
+}
+
+// place gives the node of a path, made where it is missing, and how many parameters
+// lie on the way.
+func (n *node) place(path string) (at *node, parameters int, err error) {
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if strings.HasPrefix(segment, ":") {
+			parameters++
+			if n.parameter == nil {
+				n.parameter = &node{}
+			}
+			n = n.parameter
+			continue
+		}
+		if segment == "" {
+			return nil, 0, fmt.Errorf("path %q has an empty segment", path)
+		}
+		if n.literals == nil {
+			n.literals = make(map[string]*node)
+		}
+		if n.literals[segment] == nil {
+			n.literals[segment] = &node{}
+		}
+		n = n.literals[segment]
+	}
+	return n, parameters, nil
 }
 
 // maxSegments is more than any route has; a longer path matches nothing.

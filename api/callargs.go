@@ -1,0 +1,123 @@
+package api
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// arguments makes the JSON array of a call's arguments.
+func (s *Server) arguments(c *fiber.Ctx, in *call, r *route, params []string) (string, *failure) {
+	dst := append(make([]byte, 0, 32+len(in.body)), '[')
+	dst, problems := r.arguments.appendPath(dst, params)
+	object, more, f := s.object(c, in, r)
+	if f != nil {
+		return "", f
+	}
+	if problems = append(problems, more...); len(problems) > 0 {
+		return "", badRequest(problems...)
+	}
+	if object != "" {
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, object...)
+	}
+	if r.plan != nil && len(r.plan.Headers) > 0 {
+		dst = appendHeaders(dst, c, r.plan.Headers, object == "")
+	}
+	return string(append(dst, ']')), nil
+}
+
+// appendHeaders adds the headers that a plan speaks of, behind the object, which may
+// have been left out.
+func appendHeaders(dst []byte, c *fiber.Ctx, names []string, bare bool) []byte {
+	sent := make(map[string]string)
+	for _, name := range names {
+		if value := c.Get(name); value != "" && utf8.ValidString(value) {
+			sent[name] = value
+		}
+	}
+	if len(dst) > 1 {
+		dst = append(dst, ',')
+	}
+	if bare {
+		dst = append(dst, "{},"...)
+	}
+	return appendJSON(dst, sent)
+}
+
+// object makes the last argument, from the body or the query; empty: none.
+func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *failure) {
+	o := r.arguments.object
+	if r.object == bus.InQuery {
+		if o == nil {
+			return "", nil, nil
+		}
+		query, err := url.ParseQuery(in.query)
+		if err != nil {
+			return "", []problem{{Field: "query", Problem: "not valid percent-encoding"}}, nil //nolint:nilerr // it is told as a problem
+		}
+		values, problems := o.fromQuery(query)
+		if len(values) == 0 || len(problems) > 0 {
+			return "", problems, nil
+		}
+		return string(appendJSON(nil, values)), nil, nil
+	}
+	if len(in.body) == 0 {
+		if o == nil {
+			return "", nil, nil
+		}
+		return "", o.checkBody(map[string]any{}), nil
+	}
+	if f := checkMediaType(c); f != nil {
+		return "", nil, f
+	}
+	return checkObject(in.body, o)
+}
+
+// checkMediaType refuses a body that is not plain JSON.
+func checkMediaType(c *fiber.Ctx) *failure {
+	if c.Get(fiber.HeaderContentEncoding) != "" {
+		return fail(codeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
+	}
+	media, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	isJSON := media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
+	if media != "" && !isJSON {
+		return fail(codeUnsupportedMedia, "the body has to be JSON, with Content-Type: application/json")
+	}
+	return nil
+}
+
+func checkObject(body string, o *object) (string, []problem, *failure) {
+	if !utf8.ValidString(body) {
+		return "", []problem{{Field: "body", Problem: "not UTF-8"}}, nil
+	}
+	value, wrong := readJSON(body)
+	if wrong != nil {
+		return "", []problem{*wrong}, nil
+	}
+	if o != nil {
+		problems := o.checkBody(value)
+		if len(problems) == 0 {
+			problems = o.checkIntegers(body)
+		}
+		return body, problems, nil
+	}
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return "", []problem{{Field: "body", Problem: "this action takes no body"}}, nil
+	}
+	var problems []problem
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		problems = append(problems, problem{Field: name, Problem: "is not a field of this action"})
+	}
+	return "", problems, nil
+}

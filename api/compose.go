@@ -1,0 +1,259 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/ask"
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/versions"
+)
+
+// composer runs the compositions that gateways find in their mailbox.
+type composer struct {
+	s     *Server
+	asker *ask.Asker
+
+	mu    sync.Mutex
+	plans map[string]*versions.Plan // by hash, as they were read from Redis
+	kept  map[string]time.Time      // when a plan was last kept in Redis
+}
+
+// keepAgain is how often a plan in force is kept anew.
+const keepAgain = time.Hour
+
+// compositions is how many a gateway runs at once.
+const compositions = 256
+
+// consume serves the mailbox of compositions until the context ends.
+func (c *composer) consume(ctx context.Context) {
+	consumer, err := bus.NewConsumer(c.s.conn, bus.ConsumerConfig{
+		Manifest: &bus.Manifest{Service: bus.ReservedService, Version: "1", Protocol: 1},
+		Hidden:   true, Concurrency: compositions, IdleLimit: c.s.cfg.IdleLimit, DrainLimit: c.s.cfg.DrainLimit, Run: c.run,
+	})
+	if err == nil {
+		err = consumer.Run(ctx)
+	}
+	if err != nil {
+		c.s.log.Error("compositions are not served here", "error", err)
+	}
+}
+
+// keep makes sure that a plan can be read by whoever goes on with a composition.
+func (c *composer) keep(ctx context.Context, p *versions.Plan) error {
+	c.mu.Lock()
+	fresh := time.Since(c.kept[p.Hash()]) < keepAgain
+	c.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	if err := c.s.conn.KeepPlan(ctx, p.Hash(), p.Source()); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept[p.Hash()], c.plans[p.Hash()] = time.Now(), p
+	return nil
+}
+
+// plan gives the one that a composition began with.
+func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error) {
+	c.mu.Lock()
+	p := c.plans[hash]
+	c.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	source, err := c.s.conn.Plan(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = versions.ParsePlan(source); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.plans[hash] = p
+	return p, nil
+}
+
+// composition is one run of a request from the mailbox.
+type composition struct {
+	*composer
+	request *bus.Request
+	meta    bus.Meta
+	begun   atomic.Bool // a step with effects may have happened
+}
+
+// run runs one delivery. What is not known of a step leaves the request without an
+// outcome: it is delivered again, and no step that has happened happens again.
+func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	one := &composition{composer: c, request: &d.Request, meta: d.Request.ParseMeta()}
+	one.begun.Store(d.Attempt > 1)
+	log := c.s.log.With("composition", d.Request.Action, "request", d.Request.ID)
+	plan, err := c.plan(ctx, one.meta.Plan)
+	if errors.Is(err, bus.ErrNoPlan) {
+		log.ErrorContext(ctx, "a composition's plan is not kept any more", "error", err)
+		return one.failure(&bus.Error{Code: codeInternal, Status: http.StatusInternalServerError, Message: "the plan of this request is gone"}), true
+	}
+	if err != nil {
+		log.WarnContext(ctx, "a composition's plan cannot be read, it will be delivered again", "error", err)
+		return bus.Outcome{}, false
+	}
+	left := plan.Timeout
+	if d.Request.Deadline != 0 {
+		left = time.UnixMilli(d.Request.Deadline).Sub(c.s.conn.Clock.Now())
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	began := time.Now()
+	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal}, one.step)
+	if err != nil {
+		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
+		return bus.Outcome{}, false
+	}
+	o := bus.Outcome{Meta: bus.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: answer.Envelope}
+	if answer.Refusal != nil {
+		if answer.Refusal.Status == http.StatusInternalServerError {
+			log.ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
+			answer.Refusal.Message = "internal error"
+		}
+		o = one.failure(answer.Refusal)
+	}
+	o.Meta.Run, o.Meta.Timing = time.Since(began), timings(answer.Timings)
+	return o, true
+}
+
+func (c *composition) failure(e *bus.Error) bus.Outcome {
+	e.Service, e.Action = bus.ReservedService, c.request.Action
+	e.Stamp(c.request)
+	return bus.Outcome{Meta: bus.ReplyMeta{Status: e.Status}, Envelope: bus.Failure(*e)}
+}
+
+// timings tells when each step was under way, for Server-Timing.
+func timings(steps []versions.Timing) string {
+	var b strings.Builder
+	for i, t := range steps {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(t.Step + `;desc="from `)
+		b.Write(bus.AppendMillis(nil, t.Began))
+		b.WriteString(`";dur=`)
+		b.Write(bus.AppendMillis(nil, t.Took))
+	}
+	return b.String()
+}
+
+// question is what a step asks, as a part of a request.
+func question(s *versions.Step, args string, own *bus.Meta, id string) *ask.Question {
+	q := &ask.Question{
+		Service: s.Service, Action: s.Action, Args: args, Principal: own.Principal,
+		Meta: bus.Meta{
+			RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: bus.ReservedService, Depth: own.Depth + 1,
+		},
+	}
+	if q.Meta.RequestID == "" {
+		q.Meta.RequestID = id
+	}
+	return q
+}
+
+// step asks for a step of a composition that is a request itself: under an ID of
+// its own, so that it happens once, whoever goes on with the composition. What could
+// not be sent is tried again once something may have happened; before, that the
+// service cannot be reached is the answer.
+func (c *composition) step(ctx context.Context, s *versions.Step, args string) (bus.Reply, error) {
+	q := question(s, args, &c.meta, c.request.ID)
+	q.Keep, q.Store, q.ID = true, bus.StepStore, bus.DerivedID("step", c.request.ID, s.Name)
+	effects := !c.safe(s)
+	waits := backoff.New(50*time.Millisecond, time.Second)
+	for {
+		before := c.begun.Load()
+		if effects {
+			c.begun.Store(true)
+		}
+		reply, err := c.asker.Ask(ctx, q)
+		if err == nil {
+			return reply, nil
+		}
+		failed, known := errors.AsType[*ask.Error](err)
+		switch {
+		case !known: // told to stop
+			return bus.Reply{}, err
+		case !before && (!effects || failed.NotSent()):
+			return failedReply(failed, c.request), nil
+		case !failed.NotSent():
+			return bus.Reply{}, err
+		}
+		if wait := backoff.Pause(ctx, waits.Next()); wait != nil {
+			return bus.Reply{}, err
+		}
+	}
+}
+
+func (c *composition) safe(s *versions.Step) bool {
+	service := c.s.table.Load().services[s.Service]
+	if service == nil || service.Manifest == nil {
+		return false
+	}
+	for i := range service.Manifest.Actions {
+		if a := &service.Manifest.Actions[i]; a.Name == s.Action {
+			return a.Safe
+		}
+	}
+	return true // there is no such action: nothing can happen
+}
+
+// failedReply is the answer that a step's service did not give.
+func failedReply(failed *ask.Error, r *bus.Request) bus.Reply {
+	e := bus.Error{Code: failed.Code, Status: failed.Status, Message: failed.Message, Service: failed.Service, Action: failed.Action}
+	e.Stamp(r)
+	meta := bus.ReplyMeta{Status: failed.Status}
+	return bus.Reply{Meta: string(meta.Append(nil)), Envelope: string(bus.Failure(e))}
+}
+
+// composeHere answers a call of a plan that only reads: it runs in this gateway, and
+// each step is shared and cached as its service declares.
+func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
+	ctx, cancel := context.WithTimeout(s.calls, r.plan.Timeout)
+	defer cancel()
+	request := &bus.Request{ID: in.id.String(), Action: r.action.Name, Meta: in.meta()}
+	meta := request.ParseMeta()
+	meta.Principal = in.principal
+	answer, err := r.plan.Run(ctx, versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (bus.Reply, error) {
+		reply, err := s.composer.asker.Ask(ctx, question(step, args, &meta, request.ID))
+		if failed, known := errors.AsType[*ask.Error](err); known {
+			return failedReply(failed, request), nil
+		}
+		return reply, err
+	})
+	if err != nil {
+		return s.explain(in, r, err)
+	}
+	if answer.Refusal != nil {
+		if answer.Refusal.Status == http.StatusInternalServerError {
+			s.log.Error("a composition failed", "composition", r.action.Name, "request", in.id, "error", answer.Refusal.Message)
+			return fail(codeInternal, "internal error")
+		}
+		e := answer.Refusal
+		e.Service, e.Action = bus.ReservedService, r.action.Name
+		e.Stamp(request)
+		answer.Envelope = bus.Failure(*e)
+	}
+	said := bus.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
+	reply := bus.Reply{Meta: string(said.Append(nil)), Envelope: string(answer.Envelope)}
+	if err := s.fits(in, r, reply.Envelope); err != nil {
+		return s.explain(in, r, err)
+	}
+	s.respond(c, in, r, reply)
+	return nil
+}

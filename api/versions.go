@@ -1,0 +1,240 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/versions"
+)
+
+// lookAtVersions is how often the versions file is looked at.
+const lookAtVersions = time.Second
+
+// versioned is the versions file in force.
+type versioned struct {
+	file string // empty: there is none to look at again
+
+	mu      sync.Mutex
+	text    []byte // as it was read last, good or bad
+	current *versions.File
+	told    string // the faults against manifests that were logged last
+}
+
+// newVersioned reads the versions file, or takes a text. A bad one is an error.
+func newVersioned(file string, text []byte) (*versioned, error) {
+	v := &versioned{file: file, text: text}
+	if file != "" {
+		var err error
+		if v.text, err = os.ReadFile(file); err != nil { //nolint:gosec // the operator names the file
+			return nil, fmt.Errorf("versions file: %w", err)
+		}
+	}
+	if len(v.text) == 0 && file == "" {
+		return v, nil
+	}
+	parsed, faults := versions.Parse(v.text)
+	if parsed == nil {
+		return nil, errors.New("versions file:\n" + v.named(faults))
+	}
+	v.current = parsed
+	return v, nil
+}
+
+// named lists faults behind the file's name.
+func (v *versioned) named(faults versions.Faults) string {
+	name := v.file
+	if name == "" {
+		name = "versions"
+	}
+	return name + ":" + strings.ReplaceAll(faults.String(), "\n", "\n"+name+":")
+}
+
+func (v *versioned) inForce() *versions.File {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.current
+}
+
+// watchVersions reads the file again when it changes, and on SIGHUP, until the context
+// ends. A bad one leaves the one before in force.
+func (s *Server) watchVersions(ctx context.Context) {
+	v := s.versioned
+	if v.file == "" {
+		return
+	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	ticker := time.NewTicker(lookAtVersions)
+	defer ticker.Stop()
+	missing := false
+	for {
+		asked := false
+		select {
+		case <-again:
+			asked = true
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		text, err := os.ReadFile(v.file)
+		if err != nil {
+			if !missing || asked {
+				s.log.Error("the versions file cannot be read, the one before stays in force", "file", v.file, "error", err)
+			}
+			missing = true
+			continue
+		}
+		missing = false
+		v.mu.Lock()
+		same := bytes.Equal(text, v.text)
+		v.text = text
+		v.mu.Unlock()
+		if same && !asked {
+			continue
+		}
+		s.reloadVersions(text)
+	}
+}
+
+// reloadVersions puts a file in force, unless it is bad: by itself, or by what the
+// services declare.
+func (s *Server) reloadVersions(text []byte) {
+	v := s.versioned
+	parsed, faults := versions.Parse(text)
+	if parsed != nil {
+		faults = append(faults, parsed.Check(s.registry.Snapshot())...)
+	}
+	if faults.Fatal() {
+		s.log.Error("the versions file is bad, the one before stays in force", "faults", v.named(faults))
+		return
+	}
+	v.mu.Lock()
+	v.current, v.told = parsed, ""
+	v.mu.Unlock()
+	s.log.Info("the versions file is in force", "file", v.file, "versions", len(parsed.Versions))
+	s.tables.Lock()
+	defer s.tables.Unlock()
+	s.rebuild(s.registry.Snapshot())
+}
+
+// rebuild makes the table of routes anew. Its caller holds the lock of tables.
+func (s *Server) rebuild(services bus.Snapshot) {
+	file := s.versioned.inForce()
+	t := buildTable(services, s.log)
+	t.versions = make(map[string]*versionTable)
+	if file != nil {
+		for _, v := range file.Versions {
+			t.versions[v.Name] = newVersionTable(v, services)
+		}
+		s.warnOfPlans(file, services)
+	}
+	s.table.Store(t)
+}
+
+// warnOfPlans logs what of a versions file does not fit what services declare, once
+// for the same faults: a service may have changed since the file was read.
+func (s *Server) warnOfPlans(file *versions.File, services bus.Snapshot) {
+	faults := slices.DeleteFunc(file.Check(services), func(f versions.Fault) bool { return f.Warning })
+	v := s.versioned
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	said := faults.String()
+	if said != v.told && len(faults) > 0 {
+		s.log.Error("versions do not fit what the services declare", "faults", v.named(faults))
+	}
+	v.told = said
+}
+
+// versionTable finds the routes of one version.
+type versionTable struct {
+	root *node
+	versions.Retirement
+}
+
+func newVersionTable(v *versions.Version, services bus.Snapshot) *versionTable {
+	t := &versionTable{root: &node{}, Retirement: v.Retirement}
+	for _, p := range v.Plans {
+		action := &bus.Action{
+			Name: p.Name(), Summary: p.Summary, Safe: p.Safe(services), TimeoutMillis: p.Timeout.Milliseconds(),
+			Args: append(slices.Clone(p.Parameters), *p.Object), Scopes: p.Needs(services),
+		}
+		r := &route{service: bus.ReservedService, pattern: p.Method + " /" + p.Version + p.Path, action: action, object: p.Object.In, plan: p}
+		n, parameters, err := t.root.place(p.Path)
+		if err == nil {
+			r.arguments, err = newArguments(action, parameters)
+		}
+		if err != nil {
+			continue // the file was checked: it cannot be
+		}
+		if n.methods == nil {
+			n.methods = make(map[string]*route)
+		}
+		n.methods[p.Method] = r
+	}
+	return t
+}
+
+// isVersion reports whether a path's first segment names a version of the API.
+func isVersion(segment string) bool {
+	if len(segment) < 2 || segment[0] != 'v' {
+		return false
+	}
+	_, err := strconv.ParseUint(segment[1:], 10, 32)
+	return err == nil
+}
+
+// find gives the route of a call: the version's own, or the service's.
+func (t *table) find(in *call, segments []string) (r *route, params, allowed []string, known bool) {
+	if !isVersion(segments[0]) {
+		r, params, allowed = t.match(lookupMethod(in.method), segments, nil)
+		return r, params, allowed, true
+	}
+	v := t.versions[segments[0]]
+	if v == nil {
+		return nil, nil, nil, false
+	}
+	in.version = segments[0]
+	own := &table{root: v.root}
+	r, params, more := own.match(lookupMethod(in.method), segments[1:], nil)
+	if r == nil {
+		r, params, allowed = t.match(lookupMethod(in.method), segments[1:], nil)
+		allowed = append(allowed, more...)
+		slices.Sort(allowed)
+		allowed = slices.Compact(allowed)
+	}
+	return r, params, allowed, true
+}
+
+// retire tells callers that what they call will go: Deprecation
+// (https://www.rfc-editor.org/rfc/rfc9745) and Sunset
+// (https://www.rfc-editor.org/rfc/rfc8594).
+func (t *table) retire(res *fasthttp.Response, in *call, r *route) {
+	if in.version == "" {
+		return
+	}
+	when := t.versions[in.version].Retirement
+	if r != nil && r.plan != nil {
+		when = r.plan.Retirement
+	}
+	if !when.Deprecated.IsZero() {
+		res.Header.Set("Deprecation", "@"+strconv.FormatInt(when.Deprecated.Unix(), 10))
+	}
+	if !when.Sunset.IsZero() {
+		res.Header.Set("Sunset", when.Sunset.UTC().Format(http.TimeFormat))
+	}
+}

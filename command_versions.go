@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/examples/shop"
+	"github.com/oskadev/mailroom/versions"
+)
+
+// versionsCommand is about the versions of the API.
+type versionsCommand struct {
+	Check versionsCheckCommand `cmd:"" help:"Checks a versions file as a whole: every fault, with line and column. Exit code 1 when there is any."`
+	Show  versionsShowCommand  `cmd:"" help:"Prints versions, with their routes and steps, as a tree."`
+}
+
+// versionsFile is the one that is meant.
+type versionsFile struct {
+	Versions string `placeholder:"FILE" help:"The versions file. The shop example's unless given."`
+}
+
+// read gives a file and its name.
+func (f *versionsFile) read(named string) (text []byte, name string, err error) {
+	if named == "" {
+		named = f.Versions
+	}
+	if named == "" {
+		return shop.Versions, "versions.yaml", nil
+	}
+	text, err = os.ReadFile(named) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, "", &exitError{code: exitUsage, err: fmt.Errorf("versions file: %w", err)}
+	}
+	return text, named, nil
+}
+
+type versionsCheckCommand struct {
+	commonFlags
+	redisFlags
+	versionsFile
+	File string `arg:"" optional:"" help:"The versions file."`
+}
+
+// lookPatience is how long Redis may take to tell of the services.
+const lookPatience = 3 * time.Second
+
+// Run prints what is wrong.
+func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
+	text, name, err := c.read(c.File)
+	if err != nil {
+		return err
+	}
+	file, faults := versions.Parse(text)
+	unchecked := ""
+	if file != nil {
+		services, err := c.services(ctx, p)
+		if err != nil {
+			unchecked = err.Error()
+		} else {
+			faults = append(faults, file.Check(services)...)
+		}
+	}
+	for _, fault := range faults {
+		p.printf("%s:%s\n", name, fault)
+	}
+	if unchecked != "" {
+		_, _ = fmt.Fprintf(p.stderr, "not held against what services declare: %s\n", unchecked)
+	}
+	if faults.Fatal() {
+		return &exitError{code: exitFailed}
+	}
+	routes := 0
+	for _, v := range file.Versions {
+		routes += len(v.Plans)
+	}
+	p.printf("%s: %d versions, %d routes\n", name, len(file.Versions), routes)
+	return nil
+}
+
+// services are those that are known at Redis.
+func (c *versionsCheckCommand) services(ctx context.Context, p *program) (bus.Snapshot, error) {
+	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	if err := conn.Ping(ctx); err != nil {
+		return nil, err
+	}
+	registry := bus.NewRegistry(conn, nil)
+	if err := registry.Look(ctx); err != nil {
+		return nil, err
+	}
+	return registry.Snapshot(), nil
+}
+
+type versionsShowCommand struct {
+	Config string `help:"A YAML file with settings, its keys named like the flags." placeholder:"FILE"`
+	versionsFile
+	What []string `arg:"" optional:"" help:"One version, such as v3, or a versions file, or both."`
+}
+
+// Run prints the tree.
+func (c *versionsShowCommand) Run(p *program) error {
+	only, named := "", ""
+	for _, what := range c.What {
+		if regexp.MustCompile(`^v[0-9]+$`).MatchString(what) {
+			only = what
+		} else {
+			named = what
+		}
+	}
+	text, name, err := c.read(named)
+	if err != nil {
+		return err
+	}
+	file, faults := versions.Parse(text)
+	if file == nil {
+		return errors.New(name + ":" + strings.ReplaceAll(faults.String(), "\n", "\n"+name+":"))
+	}
+	if only != "" && file.Find(only) == nil {
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s has no version %s", name, only)}
+	}
+	file.Show(p.stdout, only)
+	return nil
+}
