@@ -17,22 +17,31 @@ import (
 
 // insist asks a gateway under an Idempotency-Key until there is an outcome.
 func (s *stage) insist(gateway int, path, key string, body any) (status int, said []byte) {
-	text, _ := json.Marshal(body) // maps of strings and numbers
 	for range 20 {
-		req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.listen[gateway]+path, bytes.NewReader(text)) // its parts are constant
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Idempotency-Key", key)
-		if res, err := s.client.Do(req); err == nil {
-			status = res.StatusCode
-			said, err = io.ReadAll(res.Body)
-			_ = res.Body.Close()
-			if err == nil && status < http.StatusInternalServerError {
-				return status, said
-			}
+		if status, said = s.once(gateway, path, key, body); status != 0 && status < http.StatusInternalServerError {
+			break
 		}
 		s.pass(100 * time.Millisecond)
 	}
 	return status, said
+}
+
+// once asks once; status 0: there is no answer.
+func (s *stage) once(gateway int, path, key string, body any) (status int, said []byte) {
+	text, _ := json.Marshal(body)                                                                                                 // maps of strings and numbers
+	req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.listen[gateway]+path, bytes.NewReader(text)) // its parts are constant
+	req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	res, err := s.client.Do(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer func() { _ = res.Body.Close() }()
+	if said, err = io.ReadAll(res.Body); err != nil {
+		return 0, nil
+	}
+	return res.StatusCode, said
 }
 
 // appended is one APPEND as its caller saw it.

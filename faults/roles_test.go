@@ -159,7 +159,11 @@ func (p *player) work(ctx context.Context) error {
 	all := []*workers.Service{s}
 	if os.Getenv(envExamples) != "" {
 		rdb, namespace := p.conn.Redis(), p.conn.Keys.Namespace()
-		all = append(all, echo.Service(rdb, namespace), shop.New(rdb, namespace).Items())
+		example := shop.New(rdb, namespace)
+		if err := example.Seed(ctx); err != nil {
+			return err
+		}
+		all = append(append(all, echo.Service(rdb, namespace)), example.Services()...)
 	}
 	return workers.RunConfig(ctx, workers.Config{
 		Conn: p.conn, Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
@@ -197,7 +201,9 @@ func (p *player) handle(ctx context.Context, n string, w work) (done, error) {
 }
 
 func (p *player) serve(ctx context.Context) error {
-	server, err := api.New(p.conn, api.Config{Logger: p.log, CacheTimeout: 5 * time.Second})
+	server, err := api.New(p.conn, api.Config{
+		Logger: p.log, CacheTimeout: 5 * time.Second, Versions: shop.Versions, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
+	})
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,7 @@ func (s *stage) gateway(i int, env ...string) *process {
 	}
 	return start(s.t, "gateway", append([]string{
 		envRedis + "=" + url, envLedger + "=" + s.ledger.path, envListen + "=" + s.listen[i],
+		envIdle + "=" + strconv.FormatInt(s.set.idle.Milliseconds(), 10),
 	}, env...)...)
 }
 
