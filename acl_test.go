@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -59,10 +60,10 @@ func (g *guarded) as(user string) []string {
 	return []string{"--redis", "redis://" + user + "@" + g.redis.Addr(), "--redis-password-file", filepath.Join(g.passwords, user)}
 }
 
-func (g *guarded) gateway(t *testing.T) {
+func (g *guarded) gateway(t *testing.T, args ...string) {
 	t.Helper()
 	address := testsupport.FreeAddr(t)
-	start(t, append([]string{"api", "--auth", "none", "--limit", "10000/s per address", "--listen", address}, g.as("api")...)...)
+	start(t, append(append([]string{"api", "--auth", "none", "--limit", "10000/s per address", "--listen", address}, args...), g.as("api")...)...)
 	g.gateways = append(g.gateways, "http://"+address)
 }
 
@@ -119,8 +120,8 @@ func (p *process) ends(within time.Duration) (code int, printed string) {
 func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t, "users", "items", "vouchers", "payments", "echo")
-	g.gateway(t)
-	g.gateway(t)
+	g.gateway(t, "--versions", "examples/shop/versions.yaml")
+	g.gateway(t, "--versions", "examples/shop/versions.yaml")
 	workers := make(map[string]*process)
 	for _, service := range []string{"users", "items", "vouchers", "payments", "echo"} {
 		workers[service] = g.serving(t, service, service, "--max-attempts", "1")
@@ -133,6 +134,9 @@ func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 		method, path, body string
 		status             int
 	}{
+		{http.MethodPost, "/v3/payments", `{"user_id":1,"item_id":1,"gateway":"B","amount":500}`, 201},
+		{http.MethodPost, "/echo/7/append", `{"value":1}`, 200},
+		{http.MethodGet, "/echo/7/log", "", 200},
 		{http.MethodGet, "/users", "", 200},
 		{http.MethodGet, "/users/count", "", 200},
 		{http.MethodPost, "/users", `{"name":"Ada","email":"ada@example.com"}`, 201},
@@ -160,6 +164,14 @@ func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 			assert.Equal(t, c.status, status, "%s %s: %s", c.method, c.path, body)
 		}
 	}
+	var calling sync.WaitGroup // all but one of them wait for their turns
+	for range 6 {
+		calling.Go(func() {
+			_, errs, code := mailroom(t, append([]string{"call", "echo", "APPEND", "9", `{"value":1,"ms":50}`}, g.as("api")...)...)
+			assert.Zero(t, code, errs)
+		})
+	}
+	calling.Wait()
 	g.handlesTickets(t, workers["echo"])
 	g.handlesDeadLetters(t)
 	out, errs, code := mailroom(t, append([]string{"services", "users"}, g.as("api")...)...)
