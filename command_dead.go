@@ -59,7 +59,7 @@ const letterPage = 500
 
 // open connects, and checks that Redis answers.
 func (f *deadFlags) open(ctx context.Context, p *program) (*bus.Conn, error) {
-	if err := bus.CheckServiceName(f.Service); err != nil {
+	if err := bus.CheckServiceName(f.Service); err != nil && f.Service != bus.ReservedService {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
 	conn, err := f.connect(&f.redisFlags, "worker "+f.Service, f.logger(p))

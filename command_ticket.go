@@ -24,7 +24,7 @@ type ticketCommand struct {
 // Run prints what became of a request.
 func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 	service, id, _ := strings.Cut(strings.TrimPrefix(c.Name, "/requests/"), ".")
-	if err := bus.CheckServiceName(service); err != nil {
+	if err := bus.CheckServiceName(service); err != nil && service != bus.ReservedService {
 		return &exitError{code: exitUsage, err: fmt.Errorf("ticket %q: %w", c.Name, err)}
 	}
 	if len(id) != 36 || uuid.Validate(id) != nil {

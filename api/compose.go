@@ -226,9 +226,12 @@ func failedReply(failed *ask.Error, r *bus.Request) bus.Reply {
 func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	ctx, cancel := context.WithTimeout(s.calls, r.plan.Timeout)
 	defer cancel()
-	request := &bus.Request{ID: in.id.String(), Action: r.action.Name, Meta: in.meta()}
-	meta := request.ParseMeta()
-	meta.Principal = in.principal
+	request := &bus.Request{ID: in.id.String(), Action: r.action.Name}
+	meta := bus.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
+	if in.ownID {
+		meta.RequestID = in.requestID
+		request.Meta = in.meta()
+	}
 	answer, err := r.plan.Run(ctx, versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (bus.Reply, error) {
 		reply, err := s.composer.asker.Ask(ctx, question(step, args, &meta, request.ID))
 		if failed, known := errors.AsType[*ask.Error](err); known {
@@ -250,10 +253,10 @@ func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *fai
 		answer.Envelope = bus.Failure(*e)
 	}
 	said := bus.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
-	reply := bus.Reply{Meta: string(said.Append(nil)), Envelope: string(answer.Envelope)}
+	reply := bus.Reply{Envelope: string(answer.Envelope)}
 	if err := s.fits(in, r, reply.Envelope); err != nil {
 		return s.explain(in, r, err)
 	}
-	s.respond(c, in, r, reply)
+	s.respondWith(c, in, r, reply, said)
 	return nil
 }

@@ -20,6 +20,11 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
 	if err != nil {
 		s.log.Warn("a reply's meta cannot be read", "request", in.id, "error", err)
 	}
+	s.respondWith(c, in, r, reply, meta)
+}
+
+// respondWith is respond with what the reply's meta says.
+func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply bus.Reply, meta bus.ReplyMeta) {
 	res := c.Response()
 	status := statusFor(reply.Envelope, meta.Status)
 	if status == 0 {

@@ -265,6 +265,24 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 		}
 	}
 	p.result = r.expression(fields["result"], p.answer, env, false)
+	p.mark()
+}
+
+// mark notes where each step is, and which results expressions look into, so that no
+// other has to be read.
+func (p *Plan) mark() {
+	all := []*expression{p.result}
+	for _, stage := range p.Stages {
+		for _, s := range stage {
+			all = append(append(all, s.when), s.args...)
+		}
+	}
+	for i, s := range p.Steps() {
+		s.place = i
+		s.read = slices.ContainsFunc(all, func(e *expression) bool {
+			return e != nil && e.name != s.Name && strings.Contains(e.text, s.Name)
+		})
+	}
 }
 
 func (r *reader) step(node *yaml.Node, env types.Map) *Step {

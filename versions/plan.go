@@ -94,6 +94,9 @@ type Step struct {
 	when *expression // nil: always
 	args []*expression
 
+	place int  // among the steps of the plan
+	read  bool // an expression looks into its result
+
 	line, column int
 }
 

@@ -2,11 +2,13 @@ package versions
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,8 +59,15 @@ type run struct {
 	mu      sync.Mutex
 	env     map[string]any
 	raw     map[string]json.RawMessage
+	whole   string // the envelope of the step that the answer is of
 	answer  Answer
-	timings map[string]Timing
+	timings []timed
+}
+
+// timed is the timing of a step, by its place in the plan.
+type timed struct {
+	at *Step
+	Timing
 }
 
 // errFailed ends a run that has its answer: a step failed.
@@ -66,7 +75,7 @@ var errFailed = errors.New("a step failed")
 
 // Run runs the steps. An error is one of ask's: then there is no answer yet.
 func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
-	r := &run{plan: p, ask: ask, began: time.Now(), raw: make(map[string]json.RawMessage), timings: make(map[string]Timing)}
+	r := &run{plan: p, ask: ask, began: time.Now(), raw: make(map[string]json.RawMessage)}
 	err := r.prepare(in)
 	if err == nil {
 		err = r.all(ctx)
@@ -74,10 +83,9 @@ func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
 	if err != nil && !errors.Is(err, errFailed) {
 		return Answer{}, err
 	}
-	for _, s := range p.Steps() {
-		if t, asked := r.timings[s.Name]; asked {
-			r.answer.Timings = append(r.answer.Timings, t)
-		}
+	slices.SortFunc(r.timings, func(a, b timed) int { return cmp.Compare(a.at.place, b.at.place) })
+	for i := range r.timings {
+		r.answer.Timings = append(r.answer.Timings, r.timings[i].Timing)
 	}
 	return r.answer, nil
 }
@@ -88,6 +96,10 @@ func (r *run) all(ctx context.Context) error {
 		if err := r.stage(ctx, stage); err != nil {
 			return err
 		}
+	}
+	if r.plan.result.name == r.plan.answer && r.whole != "" {
+		r.answer.Envelope = []byte(r.whole) // as it came
+		return nil
 	}
 	result, err := r.value(r.plan.result)
 	if err != nil {
@@ -219,7 +231,7 @@ func (r *run) step(ctx context.Context, s *Step) error {
 	reply, err := r.ask(ctx, s, string(append(args, ']')))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timings[s.Name] = Timing{Step: s.Name, Began: began, Took: time.Since(r.began) - began}
+	r.timings = append(r.timings, timed{s, Timing{Step: s.Name, Began: began, Took: time.Since(r.began) - began}})
 	if err != nil {
 		return fmt.Errorf("step %s: %w", s.Name, err)
 	}
@@ -228,22 +240,38 @@ func (r *run) step(ctx context.Context, s *Step) error {
 
 // note takes the answer to a step. Its caller holds the lock.
 func (r *run) note(s *Step, reply bus.Reply) error {
-	var envelope struct {
-		OK     bool            `json:"ok"`
-		Result json.RawMessage `json:"result"`
-	}
 	said, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
-	if err := json.Unmarshal([]byte(reply.Envelope), &envelope); err != nil || !envelope.OK {
+	result, ok := resultOf(reply.Envelope)
+	if !ok {
 		if r.answer.Envelope == nil && r.answer.Refusal == nil { // the first that failed
 			r.answer.Envelope, r.answer.Status, r.answer.Location = []byte(reply.Envelope), said.Status, ""
 		}
 		return errFailed
 	}
-	r.env[s.Name], r.raw[s.Name] = read(envelope.Result), envelope.Result
+	r.raw[s.Name] = result
+	if r.env[s.Name] = any(nil); s.read {
+		r.env[s.Name] = read(result)
+	}
 	if s.Name == r.plan.answer {
-		r.answer.Status, r.answer.Location = said.Status, said.Location
+		r.answer.Status, r.answer.Location, r.whole = said.Status, said.Location, reply.Envelope
 	}
 	return nil
+}
+
+// resultOf is the result in an envelope; false: it tells of a failure, or nothing.
+func resultOf(envelope string) (json.RawMessage, bool) {
+	const head, tail = `{"ok":true,"result":`, `}`
+	if strings.HasPrefix(envelope, head) && strings.HasSuffix(envelope, tail) { // as our own workers write it
+		if result := json.RawMessage(envelope[len(head) : len(envelope)-len(tail)]); json.Valid(result) {
+			return result, true
+		}
+	}
+	var read struct {
+		OK     bool            `json:"ok"`
+		Result json.RawMessage `json:"result"`
+	}
+	err := json.Unmarshal([]byte(envelope), &read)
+	return read.Result, err == nil && read.OK
 }
 
 // value is what an expression gives, as JSON. What is only passed on stays as it was
