@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/json"
-
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
@@ -76,8 +74,7 @@ func (in *call) meta() string {
 		if named {
 			m.RequestID = in.requestID
 		}
-		text, _ := json.Marshal(m) // of texts
-		return string(text)
+		return m.Encode()
 	}
 	switch {
 	case named && in.trace != "":

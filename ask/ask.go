@@ -125,11 +125,7 @@ func (a *Asker) Ask(ctx context.Context, q *Question) (bus.Reply, error) {
 	if f := refuse(q, question.Lane); f != nil {
 		return bus.Reply{}, f
 	}
-	meta, err := json.Marshal(q.Meta)
-	if err != nil {
-		return bus.Reply{}, explain(q, err)
-	}
-	question.Meta, question.Principal = string(meta), q.Principal
+	question.Meta, question.Principal = q.Meta.Encode(), q.Principal
 	if deadline, ok := ctx.Deadline(); ok {
 		question.Timeout = min(question.Timeout, time.Until(deadline))
 	}

@@ -100,6 +100,47 @@ func (p *Principal) into(meta string) string {
 	return string(append(dst, "}}"...))
 }
 
+// Encode is the meta as JSON, but for the principal, which an Ask names by itself; empty
+// where there is nothing to say.
+func (m *Meta) Encode() string {
+	dst := make([]byte, 1, 160)
+	dst[0] = '{'
+	pair := func(name string) {
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), name...), `":`...)
+	}
+	for _, text := range [...]struct{ name, value string }{
+		{"request_id", m.RequestID}, {"traceparent", m.TraceParent}, {"caller", m.Caller}, {"version", m.Version}, {"plan", m.Plan},
+	} {
+		if text.value != "" {
+			pair(text.name)
+			dst = appendText(dst, text.value)
+		}
+	}
+	if m.Depth != 0 {
+		pair("depth")
+		dst = strconv.AppendInt(dst, int64(m.Depth), 10)
+	}
+	for i, lane := range m.Lanes {
+		if i == 0 {
+			pair("lanes")
+			dst = append(dst, '[')
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendText(dst, lane)
+	}
+	switch {
+	case len(m.Lanes) > 0:
+		dst = append(dst, ']')
+	case len(dst) == 1:
+		return ""
+	}
+	return string(append(dst, '}'))
+}
+
 // appendText writes a JSON string. Most need no escapes, and no detour.
 func appendText(dst []byte, text string) []byte {
 	for i := range len(text) {

@@ -1,9 +1,11 @@
 package bus
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestPrincipalsTravelInMeta(t *testing.T) {
@@ -57,5 +59,25 @@ func FuzzPrincipalInMeta(f *testing.F) {
 		m := r.ParseMeta()
 		assert.Equal(t, p, m.Principal)
 		assert.Equal(t, valid(requestID), m.RequestID)
+	})
+}
+
+// A meta that was written by hand is read as it was.
+func FuzzMeta(f *testing.F) {
+	f.Add("a", "b", "c", "v1", "x", 3, "things/thing:1")
+	f.Add("", "", "", "", "", 0, "")
+	f.Add("\"", "\\", "<", "\n", "\u2028", -1, "é")
+	f.Fuzz(func(t *testing.T, id, trace, caller, version, plan string, depth int, lane string) {
+		want := Meta{RequestID: id, TraceParent: trace, Caller: caller, Version: version, Plan: plan, Depth: depth}
+		if lane != "" {
+			want.Lanes = []string{lane, lane}
+		}
+		byHand := want.Encode()
+		text, err := json.Marshal(want)
+		require.NoError(t, err)
+		if byHand == "" {
+			byHand = "{}"
+		}
+		assert.Equal(t, string(text), byHand)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
@@ -16,8 +17,9 @@ import (
 type expression struct {
 	text    string
 	program *vm.Program
-	name    string // where it is a name and nothing more
-	kind    string // of JSON, where it is known before it runs
+	name    string   // where it is a name and nothing more
+	chain   []string // where it is names with dots between them and nothing more
+	kind    string   // of JSON, where it is known before it runs
 }
 
 // most bounds what one expression may be.
@@ -46,7 +48,7 @@ func compile(text string, env types.Map, wantBool bool) (*expression, error) {
 	if trimmed := strings.TrimSpace(text); env[trimmed] != nil {
 		e.name = trimmed
 	}
-	e.kind = kindOf(program.Node().Type())
+	e.kind, e.chain = kindOf(program.Node().Type()), chainOf(program.Node())
 	return e, nil
 }
 
@@ -74,7 +76,42 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
+// chainOf gives the names of what only leads from one field to the next: most
+// expressions do, and need no machine.
+func chainOf(node ast.Node) []string {
+	switch n := node.(type) {
+	case *ast.IdentifierNode:
+		return []string{n.Value}
+	case *ast.ChainNode:
+		return chainOf(n.Node)
+	case *ast.MemberNode:
+		name, literal := n.Property.(*ast.StringNode)
+		before := chainOf(n.Node)
+		if !literal || before == nil || n.Optional || n.Method {
+			return nil
+		}
+		return append(before, name.Value)
+	}
+	return nil
+}
+
+// follow goes along a chain; false: it does not lead through objects alone.
+func (e *expression) follow(env map[string]any) (any, bool) {
+	var value any = env
+	for _, name := range e.chain {
+		object, is := value.(map[string]any)
+		if !is {
+			return nil, false
+		}
+		value = object[name]
+	}
+	return value, e.chain != nil
+}
+
 func (e *expression) run(env map[string]any) (any, error) {
+	if value, plain := e.follow(env); plain {
+		return value, nil
+	}
 	value, err := expr.Run(e.program, env)
 	if err != nil {
 		if said, ok := errors.AsType[*file.Error](err); ok {

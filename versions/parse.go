@@ -277,11 +277,17 @@ func (p *Plan) mark() {
 			all = append(append(all, s.when), s.args...)
 		}
 	}
-	for i, s := range p.Steps() {
-		s.place = i
-		s.read = slices.ContainsFunc(all, func(e *expression) bool {
-			return e != nil && e.name != s.Name && strings.Contains(e.text, s.Name)
+	looksInto := func(name string) bool {
+		return slices.ContainsFunc(all, func(e *expression) bool {
+			return e != nil && e.name != name && strings.Contains(e.text, name)
 		})
+	}
+	for i, s := range p.Steps() {
+		s.place, s.read = i, looksInto(s.Name)
+	}
+	p.speaks = make(map[string]bool)
+	for _, what := range []string{"path", "body", "query", "headers", "principal"} {
+		p.speaks[what] = looksInto(what) || slices.ContainsFunc(all, func(e *expression) bool { return e != nil && e.name == what })
 	}
 }
 

@@ -72,7 +72,8 @@ type Plan struct {
 	Stages []Stage
 
 	result *expression
-	answer string // the step whose status and Location the answer has
+	speaks map[string]bool // of what a call brings expressions speak
+	answer string          // the step whose status and Location the answer has
 	source []byte
 	hash   string
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -115,33 +116,53 @@ func (r *run) prepare(in Input) error {
 	if err := json.Unmarshal([]byte(in.Args), &args); err != nil {
 		return r.malformed("args: not a JSON array")
 	}
-	path, object, headers := map[string]any{}, any(map[string]any{}), map[string]any{}
-	for i, parameter := range r.plan.Parameters {
-		if i >= len(args) {
-			return r.malformed("path: " + parameter.Name + " is missing")
-		}
-		path[parameter.Name] = read(args[i])
+	p := r.plan
+	r.env = map[string]any{"version": p.Version}
+	if len(args) < len(p.Parameters) {
+		return r.malformed("path: " + p.Parameters[len(args)].Name + " is missing")
 	}
-	if i := len(r.plan.Parameters); i < len(args) {
-		object = read(args[i])
-		r.raw[r.plan.Object.Name] = args[i]
-		if i+1 < len(args) {
-			headers, _ = read(args[i+1]).(map[string]any)
+	if p.speaks["path"] {
+		path := make(map[string]any, len(p.Parameters))
+		for i, parameter := range p.Parameters {
+			path[parameter.Name] = read(args[i])
+		}
+		r.env["path"] = path
+	}
+	args = args[len(p.Parameters):]
+	if name := p.Object.Name; p.speaks[name] {
+		r.env[name] = map[string]any{}
+		if len(args) > 0 {
+			r.env[name], r.raw[name] = read(args[0]), args[0]
 		}
 	}
-	for _, name := range r.plan.Headers {
+	if p.speaks["headers"] {
+		headers := map[string]any{}
+		if len(args) > 1 {
+			headers, _ = read(args[1]).(map[string]any)
+		}
+		r.env["headers"] = withEmpty(headers, p.Headers)
+	}
+	if p.speaks["principal"] {
+		who := in.Principal
+		if who == nil {
+			who = &bus.Principal{}
+		}
+		r.env["principal"] = map[string]any{"subject": who.Subject, "tenant": who.Tenant, "scopes": slices.Clone(who.Scopes)}
+	}
+	return nil
+}
+
+// withEmpty has headers that were not sent be empty.
+func withEmpty(headers map[string]any, names []string) map[string]any {
+	if headers == nil {
+		headers = make(map[string]any, len(names))
+	}
+	for _, name := range names {
 		if headers[name] == nil {
 			headers[name] = ""
 		}
 	}
-	principal := map[string]any{"subject": "", "tenant": "", "scopes": []string{}}
-	if in.Principal != nil {
-		principal["subject"], principal["tenant"], principal["scopes"] = in.Principal.Subject, in.Principal.Tenant, in.Principal.Scopes
-	}
-	r.env = map[string]any{
-		"path": path, r.plan.Object.Name: object, "headers": headers, "version": r.plan.Version, "principal": principal,
-	}
-	return nil
+	return headers
 }
 
 func (r *run) malformed(message string) error {
@@ -150,6 +171,9 @@ func (r *run) malformed(message string) error {
 
 // read reads JSON as expressions know it: whole numbers as such.
 func read(text json.RawMessage) any {
+	if n, err := strconv.Atoi(string(text)); err == nil && len(text) < 18 && text[0] != '+' {
+		return n
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
@@ -283,6 +307,9 @@ func (r *run) value(e *expression) (json.RawMessage, error) {
 		return raw, nil
 	}
 	value, err := e.run(r.env)
+	if n, whole := value.(int); err == nil && whole {
+		return strconv.AppendInt(nil, int64(n), 10), nil
+	}
 	if err != nil {
 		return nil, err
 	}
