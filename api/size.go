@@ -111,7 +111,7 @@ func (s *Server) bodyLimit(h *fasthttp.RequestHeader) int {
 		return s.cfg.BodyLimit
 	}
 	if segments, ok := split(string(uri.PathOriginal())); ok {
-		r, _, _ := s.table.Load().match(lookupMethod(string(h.Method())), segments, nil)
+		r, _, _, _ := s.table.Load().find(&call{method: string(h.Method())}, segments)
 		if own := s.sizesOf(r); own != nil && own.Request > 0 {
 			return own.Request
 		}

@@ -140,6 +140,9 @@ func (s *Server) rebuild(services bus.Snapshot) {
 	if file != nil {
 		for _, v := range file.Versions {
 			t.versions[v.Name] = newVersionTable(v, services)
+			for _, p := range v.Plans {
+				t.patterns[p.Name()] = true
+			}
 		}
 		s.warnOfPlans(file, services)
 	}

@@ -46,15 +46,13 @@ func neverSent(err error) bool {
 // isHopeless reports that Redis answered with an error that trying again does
 // not change, unlike one of a server that is full, loading or failing over.
 func isHopeless(err error) bool {
-	if !isServerError(err) {
+	var said redis.Error
+	if !isServerError(err) || !errors.As(err, &said) {
 		return false
 	}
-	for _, code := range []string{"WRONGTYPE", "ERR"} {
-		if redis.HasErrorPrefix(err, code) {
-			return true
-		}
-	}
-	return false
+	// The library's own test of a prefix looks behind "ERR ".
+	text := said.Error()
+	return strings.HasPrefix(text, "WRONGTYPE ") || strings.HasPrefix(text, "ERR ") && text != "ERR max number of clients reached"
 }
 
 // isServerError reports that Redis answered with an error, so that nothing is

@@ -255,7 +255,7 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 		return 0, ctx.Err()
 	})
 	run := serve(t, s)
-	reply, err := run.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "HANG", Timeout: 100 * time.Millisecond, Safe: true})
+	reply, err := run.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "HANG", Timeout: time.Second, Safe: true})
 	if err != nil { // the asker's time is up at the same moment
 		require.ErrorIs(t, err, bus.ErrTimeout)
 	} else {

@@ -10,7 +10,7 @@
 //
 //   - An effect and the memory of the request that had it are written in one script (lua/). The same request again
 //     changes nothing and is answered as the first time.
-//   - A store that does not answer is tried again until the request's deadline (retry.go). After that the handler
+//   - A store that does not answer is tried again until the request's deadline ([workers.Retry]). After that the handler
 //     returns [workers.NoOutcome], because it cannot know whether the effect happened; the next delivery finds out.
 //   - What the shop asks of others, a payment provider (providers.go), carries the request's id as well.
 //

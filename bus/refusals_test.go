@@ -1,0 +1,34 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// said is an error as Redis answers it.
+type said string
+
+func (s said) Error() string { return string(s) }
+
+func (said) RedisError() {}
+
+func TestWhatIsHopeless(t *testing.T) {
+	t.Parallel()
+	for text, hopeless := range map[string]bool{
+		"WRONGTYPE Operation against a key holding the wrong kind of value": true,
+		"ERR value is not an integer or out of range":                       true,
+		"ERR max number of clients reached":                                 false,
+		"OOM command not allowed when used memory > 'maxmemory'.":           false,
+		"LOADING Redis is loading the dataset in memory":                    false,
+		"READONLY You can't write against a read only replica.":             false,
+		"MASTERDOWN Link with MASTER is down":                               false,
+	} {
+		assert.Equal(t, hopeless, isHopeless(said(text)), text)
+		assert.Equal(t, hopeless, isHopeless(fmt.Errorf("settle: %w", said(text))), text)
+	}
+	assert.False(t, isHopeless(errors.New("EOF")))
+	assert.False(t, isHopeless(nil))
+}
