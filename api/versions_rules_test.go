@@ -55,7 +55,7 @@ func TestCompositionsWantScopes(t *testing.T) {
         steps: [{ask: guarded READ}, {ask: guarded TOUCH}]
       POST /open:
         scopes: []
-        steps: [{name: written, ask: guarded WRITE, args: ['{"name": "x"}']}]
+        steps: [{name: written, ask: guarded WRITE, args: ['{"name": "x", "size": 1}']}]
 `
 	s := newGuarded(t, api.AuthRequired, func(c *api.Config) { c.Versions = []byte(text) })
 	nobody, _ := s.key("acme")
