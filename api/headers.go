@@ -85,7 +85,7 @@ func (c *CORS) answer() fiber.Handler {
 		}, ","),
 		ExposeHeaders: strings.Join([]string{
 			headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, headerCacheStatus,
-			"Idempotency-Replayed", "Preference-Applied", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
+			"Idempotency-Replayed", "Preference-Applied", "Deprecation", "Sunset", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
 			"Mailroom-Worker", "Mailroom-Attempt",
 		}, ","),
 		MaxAge: int(c.MaxAge / time.Second),

@@ -84,7 +84,7 @@ func (r *keyring) load(ctx context.Context) time.Duration {
 }
 
 // mostWait is how long a call waits for keys, where a load does not end by itself.
-const mostWait = 10 * time.Second
+const mostWait = 2 * time.Second
 
 // find gives the key for a token, and the set that it is from. A key that is not
 // known may be new: then the set is loaded again, unless that was done just now. An

@@ -1,0 +1,63 @@
+// Command orders is a service that asks others: an order checks its user and reserves its item. With `go run .` running,
+// whose greeting tells where its Redis is:
+//
+//	go run ./examples/orders redis://127.0.0.1:PORT
+//	curl --json '{"user_id":1,"item_id":1}' http://127.0.0.1:8080/orders
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/oskadev/mailroom/workers"
+)
+
+// NewOrder is what a client sends.
+type NewOrder struct {
+	UserID int64 `json:"user_id"`
+	ItemID int64 `json:"item_id"`
+}
+
+// Order is what it gets.
+type Order struct {
+	ID    string `json:"id"`
+	Stock int64  `json:"stock" jsonschema:"how many of the item are left"`
+}
+
+// order may run again when its worker dies. The item is reserved once all the same: who asks again under a request's own
+// ID gets the outcome that there is.
+func order(ctx context.Context, in NewOrder) (Order, error) {
+	if _, err := workers.Ask(ctx, "users", "CHECK_PURCHASABLE", in.UserID); err != nil {
+		return Order{}, err // 403 USER_SUSPENDED, as the users service says it
+	}
+	reserved, err := workers.AskFor[struct {
+		Stock int64 `json:"stock"`
+	}](ctx, "items", "RESERVE_ITEM", in.ItemID)
+	if err != nil {
+		return Order{}, err
+	}
+	workers.SetStatus(ctx, http.StatusCreated)
+	return Order{ID: workers.RequestID(ctx), Stock: reserved.Stock}, nil
+}
+
+func service() *workers.Service {
+	orders := workers.NewService("orders", workers.WithVersion("1.0.0"))
+	workers.Handle1(orders, "ORDER", order, workers.Route("POST /orders"), workers.Summary("Reserves an item for a user"))
+	return orders
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	redis := "redis://127.0.0.1:6379"
+	if len(os.Args) > 1 {
+		redis = os.Args[1]
+	}
+	if err := workers.Run(ctx, redis, service()); err != nil {
+		log.Print(err)
+	}
+}
