@@ -125,7 +125,9 @@ func parseRequest(fields []string) (Request, error) {
 			accepted = value
 		}
 	}
-	r.accepted, _ = strconv.ParseInt(accepted, 10, 64) // it is only told to people
+	if accepted != "" {
+		r.accepted, _ = strconv.ParseInt(accepted, 10, 64) // it is only told to people
+	}
 	return r, r.check(version, deadline, store)
 }
 

@@ -243,3 +243,12 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+func TestReadingARequestAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts what the process allocates
+	fields := written(t, goldenRequests()[1])
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := parseRequest(fields); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}

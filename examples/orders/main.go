@@ -7,7 +7,7 @@ package main
 
 import (
 	"context"
-	"log"
+	"fmt"
 	"net/http"
 	"os"
 	"os/signal"
@@ -58,6 +58,7 @@ func main() {
 		redis = os.Args[1]
 	}
 	if err := workers.Run(ctx, redis, service()); err != nil {
-		log.Print(err)
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
