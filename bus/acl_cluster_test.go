@@ -32,7 +32,10 @@ func TestRightsOnACluster(t *testing.T) {
 
 	consumer, err := bus.NewConsumer(g.connect(t, "users", url), bus.ConsumerConfig{
 		Manifest: &bus.Manifest{Service: "users", Version: "1", Protocol: 1, Actions: []bus.Action{}},
-		Run: func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+			if d.Request.Lane != "" { // so that others wait behind it
+				<-time.After(10 * time.Millisecond)
+			}
 			return bus.Outcome{Envelope: bus.Success([]byte("1"))}, true
 		},
 	})
@@ -52,6 +55,16 @@ func TestRightsOnACluster(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, `{"ok":true,"result":1}`, reply.Envelope)
 	}
+	var waiting sync.WaitGroup
+	for range 10 {
+		waiting.Go(func() {
+			reply, err := client.Do(t.Context(), &bus.Ask{Service: "users", Action: "DO", Lane: "user:1", Timeout: 10 * time.Second})
+			if assert.NoError(t, err) {
+				assert.Equal(t, `{"ok":true,"result":1}`, reply.Envelope)
+			}
+		})
+	}
+	waiting.Wait()
 	require.NoError(t, bus.NewRegistry(conn, nil).Look(t.Context()))
 	_, err = conn.Redis().Get(t.Context(), "mailroom:{users}:a").Result()
 	require.ErrorAs(t, err, new(*bus.RefusedError))
