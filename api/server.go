@@ -189,7 +189,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
 	}
 	if s.versioned.inForce() != nil {
-		background.Go(func() { s.composer.consume(waits) })
+		// As long as there are calls: they may wait for what only this gateway runs.
+		background.Go(func() { s.composer.consume(looking) })
 	}
 
 	open := &connections{open: make(map[*connection]struct{})}
