@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -246,9 +247,13 @@ func FuzzParseRequest(f *testing.F) {
 
 func TestReadingARequestAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts what the process allocates
 	fields := written(t, goldenRequests()[1])
-	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		if _, err := parseRequest(fields); err != nil {
-			t.Fatal(err)
-		}
-	}))
+	fewest := math.Inf(1)
+	for range 20 { // goroutines that other tests leave for a moment allocate too
+		fewest = min(fewest, testing.AllocsPerRun(100, func() {
+			if _, err := parseRequest(fields); err != nil {
+				t.Fatal(err)
+			}
+		}))
+	}
+	assert.Zero(t, fewest)
 }
