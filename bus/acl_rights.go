@@ -65,7 +65,7 @@ func (k Keys) lookupRights(services []string, role string) []grant {
 		{keys: read("manifest:*"), commands: []string{"get"}},
 		{
 			keys:     k.patterns("~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
-			commands: []string{"eval", "evalsha", "get", "mget", "set", "append", "del", "pttl", "pexpire"},
+			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
 		// One command may name several: they are in one grant.
 		{channels: []string{k.Replies(role+".*", "*"), k.Beat(role + ".*"), k.Registry(), k.namespace + ":flights:*"}, commands: []string{"subscribe"}},

@@ -26,7 +26,9 @@ type Cache struct {
 	mu      sync.Mutex
 	looks   map[string]*look   // that have not left, by question and mode
 	flights map[string]*flight // by question and nonces
+	leads   map[*look]struct{} // whose leases are kept
 	likely  map[string]bool    // questions that had a copy when they were looked for
+	nonces  map[string]string  // of tags that had one before they were asked for: a guess
 	closed  bool
 
 	ctx  context.Context //nolint:containedctx // of runs, which belong to nobody who asks
@@ -45,7 +47,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
 	}
 	c := &Cache{
 		cfg: cfg, log: cfg.Logger, keys: keys{cfg.Namespace}, near: kept,
-		looks: make(map[string]*look), flights: make(map[string]*flight), likely: make(map[string]bool),
+		looks: make(map[string]*look), flights: make(map[string]*flight), leads: make(map[*look]struct{}),
+		likely: make(map[string]bool), nonces: make(map[string]string),
 	}
 	c.channel = c.keys.flights(randomToken())
 	c.line = newLine(rdb, &c.cfg)
@@ -55,6 +58,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
 	}
 	c.own.Go(func() { c.listen(c.ctx) })
 	c.own.Go(func() { c.watchMemory(c.ctx) })
+	c.own.Go(func() { c.keepLeases(c.ctx) })
 	return c, nil
 }
 
@@ -125,14 +129,18 @@ func (c *Cache) do(ctx context.Context, q *Query, run Run) (Answer, error) {
 	if c.line.away() {
 		return c.bypass(q, run)
 	}
-	l, first, err := c.ask(q, mode, run)
+	l, first, err := c.ask(q, mode, run, q.Patient)
 	if err != nil {
 		return Answer{}, err
 	}
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		return Answer{}, ctx.Err()
+	if first && q.Patient {
+		<-l.done // Redis has Config.Timeout
+	} else {
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return Answer{}, ctx.Err()
+		}
 	}
 	found := &l.found
 	switch {
@@ -156,13 +164,18 @@ func (c *Cache) await(ctx context.Context, q *Query, l *look, first bool) (Answe
 	crowded := f.waiting >= c.cfg.MaxWaiting
 	f.waiting++
 	c.mu.Unlock()
-	if crowded {
+	switch {
+	case first && l.led && l.inline: // also when others crowd around it
+		f.leadHere(l)
+		<-f.done
+	case crowded:
 		return Answer{}, ErrCrowded
-	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return Answer{}, ctx.Err()
+	default:
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return Answer{}, ctx.Err()
+		}
 	}
 	if (f.err != nil || f.outcome.Broken) && found.within(q.Policy.StaleIfError) {
 		return found.answer(Stale, q), nil

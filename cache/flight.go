@@ -55,56 +55,47 @@ func (f *flight) end(o Outcome, joined bool, err error) {
 	close(f.done)
 }
 
-// lead runs the question. What comes of it nobody who leaves can stop.
+// lead has the question run. What comes of it nobody who leaves can stop.
 func (f *flight) lead(l *look) {
 	c := f.cache
 	c.mu.Lock()
 	f.leading = true
 	c.mu.Unlock()
-	begun := c.running(func() {
-		stop := c.keepLease(l)
-		outcome, err := c.runGuarded(l.query, l.run)
-		f.end(outcome, false, err)
-		stop()
-		if err == nil && c.ctx.Err() == nil { // cut short, it is no outcome for others
-			c.fill(l, outcome)
-		}
-	})
-	if !begun {
+	// Who gets what is stale does not wait for what is made.
+	if l.inline = l.inline && !l.found.within(l.query.Policy.StaleWhileRevalidate); l.inline {
+		return
+	}
+	if !c.running(func() { f.fly(l) }) {
 		f.end(Outcome{}, false, ErrClosed)
 	}
 }
 
-// keepLease keeps the lease until it is stopped, so that nobody else runs the
-// question meanwhile.
-func (c *Cache) keepLease(l *look) (stop func()) {
-	every := c.cfg.Lease / 3
-	var timer *time.Timer
-	stopped := make(chan struct{})
-	extend := &command{
-		script: c.line.extend, keys: []string{c.keys.of(l.query.Space, "lease", l.digest) + ":" + l.nonces},
-		args: []any{l.token, c.cfg.Lease.Milliseconds()},
-		done: func(any, error) {
-			select {
-			case <-stopped:
-			default: // also after an error: the lease may still be there
-				timer.Reset(every)
-			}
-		},
+// leadHere is the run of whoever asked first, and waits for it.
+func (f *flight) leadHere(l *look) {
+	c := f.cache
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.work.Add(1)
 	}
-	c.mu.Lock() // the timer is there before it fires
-	timer = time.AfterFunc(every, func() {
-		c.mu.Lock()
-		closed := c.closed
-		c.mu.Unlock()
-		if !closed {
-			c.line.batches.Add(extend)
-		}
-	})
 	c.mu.Unlock()
-	return func() {
-		close(stopped)
-		timer.Stop()
+	if closed {
+		f.end(Outcome{}, false, ErrClosed)
+		return
+	}
+	defer c.work.Done()
+	f.fly(l)
+}
+
+// fly runs the question, and hands the outcome to all who wait for it.
+func (f *flight) fly(l *look) {
+	c := f.cache
+	c.keep(l)
+	outcome, err := c.runGuarded(l.query, l.run)
+	f.end(outcome, false, err)
+	c.letGo(l)
+	if err == nil && c.ctx.Err() == nil { // cut short, it is no outcome for others
+		c.fill(l, outcome)
 	}
 }
 
@@ -156,7 +147,7 @@ func (f *flight) watch(ctx context.Context, l *look, lease time.Duration) {
 		if leading { // by another look of this process
 			return
 		}
-		again, _, err := c.ask(l.query, modeLook, l.run)
+		again, _, err := c.ask(l.query, modeLook, l.run, false)
 		if err == nil {
 			<-again.done
 			err = again.err

@@ -34,6 +34,11 @@ func (k keys) look(q *Query, digest string) []string {
 	return list
 }
 
+// lease is the lease of a question for those who read these nonces.
+func (k keys) lease(space, digest, nonces string) string {
+	return k.of(space, "lease", digest) + ":" + nonces
+}
+
 func (k keys) tag(space, tag string) string { return k.of(space, "tag", tag) }
 
 // flights is the channel on which a process hears the outcomes that it waits for.

@@ -27,7 +27,7 @@ const (
 	lines      = 2   // pipelines under way at once
 )
 
-// line takes scripts of all who ask to Redis, many in one pipeline.
+// line takes commands of all who ask to Redis, many in one pipeline.
 type line struct {
 	rdb      redis.UniversalClient
 	batches  *batch.Batcher[*command]
@@ -38,14 +38,22 @@ type line struct {
 	look, fill, extend *redis.Script
 }
 
-// command is one script on its way, or the plain reading of a copy.
+// command is one script on its way, or a few plain commands one behind the other.
 type command struct {
-	script *redis.Script // nil: MGET of the keys, and PTTL of the first
-	ttl    *redis.Cmd    // the answer to PTTL
+	script *redis.Script // nil: what is in plain
 	keys   []string
 	args   []any
+	plain  []*redis.Cmd
 	leaves func()           // before it is sent; may be nil
-	done   func(any, error) // with its answer
+	done   func(any, error) // with the answer of the script, or of the last plain command
+}
+
+// add puts a plain command behind the others, the key in its second place.
+func (c *command) add(args ...any) *redis.Cmd {
+	cmd := redis.NewCmd(context.Background(), args...)
+	cmd.SetFirstKeyPos(1)
+	c.plain = append(c.plain, cmd)
+	return cmd
 }
 
 func newLine(rdb redis.UniversalClient, cfg *Config) *line {
@@ -97,11 +105,10 @@ func (l *line) send(ctx context.Context, batch []*command, eval evaluate) []*red
 			answers[i] = eval(c.script, ctx, pipe, c.keys, c.args...)
 			continue
 		}
-		answers[i] = redis.NewCmd(ctx, c.args...)
-		answers[i].SetFirstKeyPos(1)
-		_ = pipe.Process(ctx, answers[i]) // a pipeline only collects
-		c.ttl = redis.NewCmd(ctx, "pttl", c.args[1])
-		_ = pipe.Process(ctx, c.ttl)
+		for _, cmd := range c.plain {
+			_ = pipe.Process(ctx, cmd) // a pipeline only collects
+			answers[i] = cmd
+		}
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	return answers
@@ -110,6 +117,9 @@ func (l *line) send(ctx context.Context, batch []*command, eval evaluate) []*red
 // finish hands an answer over, and notes whether there was one at all.
 func (l *line) finish(c *command, cmd *redis.Cmd) {
 	answer, err := cmd.Result()
+	if err == redis.Nil { //nolint:errorlint // the library does not wrap it: there is nothing, which is an answer
+		err = nil
+	}
 	if err != nil && !answered(err) {
 		l.awayTill.Store(time.Now().Add(l.rest).UnixNano())
 	}

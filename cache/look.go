@@ -31,6 +31,11 @@ type look struct {
 	flight *flight // under way; nil: there is a copy, or none and none is made
 	found  copied
 	nonces string
+
+	claimed bool      // it took the lease before it knew that there is a copy
+	absent  bool      // there was no copy, not even one that is worth nothing
+	inline  bool      // who asked first runs it, and waits for the end
+	began   time.Time // the run
 }
 
 // copied is a copy as it was found.
@@ -55,8 +60,9 @@ func randomToken() string {
 
 // ask looks for a question together with those who ask it now, in any case not
 // by a look that has left already: that may have seen what is invalidated since.
-// It reports whether this is the first to ask.
-func (c *Cache) ask(q *Query, mode string, run Run) (*look, bool, error) {
+// It reports whether this is the first to ask. Who stays, and is the first, runs
+// the question itself where the look says so: see look.inline.
+func (c *Cache) ask(q *Query, mode string, run Run, stays bool) (*look, bool, error) {
 	digest := q.digest()
 	alone := mode == modeFresh
 	c.mu.Lock()
@@ -71,14 +77,17 @@ func (c *Cache) ask(q *Query, mode string, run Run) (*look, bool, error) {
 		l.asking++
 		return l, false, nil
 	}
-	l := &look{query: q, digest: digest, mode: mode, run: run, token: randomToken(), asking: 1, done: make(chan struct{})}
+	l := &look{query: q, digest: digest, mode: mode, run: run, token: randomToken(), asking: 1, done: make(chan struct{}), inline: stays}
 	if !alone {
 		c.looks[digest+mode] = l
 	}
-	if mode == modeLook && c.likely[digest] {
-		c.line.batches.Add(c.reading(l))
-	} else {
+	switch {
+	case mode != modeLook:
 		c.line.batches.Add(c.looking(l))
+	case c.likely[digest]:
+		c.line.batches.Add(c.reading(l))
+	default:
+		c.line.batches.Add(c.claiming(l))
 	}
 	return l, true, nil
 }
@@ -95,7 +104,7 @@ func (c *Cache) leaves(l *look) {
 }
 
 // reading is the way to look where a copy is likely: it costs Redis a fraction
-// of the script, which is run after it where there is none.
+// of the script.
 func (c *Cache) reading(l *look) *command {
 	q := l.query
 	args := make([]any, 2, 2+len(q.Tags))
@@ -103,35 +112,41 @@ func (c *Cache) reading(l *look) *command {
 	for _, tag := range q.Tags {
 		args = append(args, c.keys.tag(q.Space, tag))
 	}
-	read := &command{args: args, leaves: func() { c.leaves(l) }}
-	read.done = func(answer any, err error) {
-		values, _ := answer.([]any)
-		left, ttlErr := read.ttl.Int64()
-		if left -= q.Policy.stale().Milliseconds(); err != nil || ttlErr != nil || left <= 0 || len(values) != 1+len(q.Tags) {
+	read := &command{leaves: func() { c.leaves(l) }}
+	got, ttl := read.add(args...), read.add("pttl", args[1])
+	read.done = func(_ any, err error) {
+		values, _ := got.Val().([]any)
+		left, _ := ttl.Val().(int64)
+		if err = errors.Join(err, got.Err()); err != nil || len(values) != 1+len(q.Tags) {
 			c.lookInstead(l, err)
 			return
 		}
 		nonces := make([]string, len(q.Tags))
 		for i, value := range values[1:] {
 			nonces[i], _ = value.(string)
-			if nonces[i] == "" {
-				c.lookInstead(l, nil)
-				return
-			}
-		}
-		seen := "-"
-		if len(nonces) > 0 {
-			seen = strings.Join(nonces, ",")
 		}
 		copied, _ := values[0].(string)
-		copied, same := strings.CutPrefix(copied, seen+" ")
-		if !same {
+		if copied == "" {
+			c.claimInstead(l, nonces)
+			return
+		}
+		l.nonces = join(nonces)
+		copied, same := strings.CutPrefix(copied, l.nonces+" ")
+		if left -= q.Policy.stale().Milliseconds(); !same || left <= 0 {
 			c.lookInstead(l, nil)
 			return
 		}
-		c.looked(l, []any{"hit", seen, int64(0), left, copied}, nil)
+		c.looked(l, []any{"hit", l.nonces, int64(0), left, copied}, nil)
 	}
 	return read
+}
+
+// join writes nonces as copies, leases and flights name them.
+func join(nonces []string) string {
+	if len(nonces) == 0 {
+		return "-"
+	}
+	return strings.Join(nonces, ",")
 }
 
 // lookInstead looks by the script after all.
@@ -162,12 +177,10 @@ func (c *Cache) isLikely(digest string) {
 // looking is the way to look by the script.
 func (c *Cache) looking(l *look) *command {
 	q := l.query
-	// A nonce outlives some generations of copies. With it, those that are left end.
-	nonceLife := 4*q.Policy.life() + time.Minute
 	return &command{
 		script: c.line.look, keys: c.keys.look(q, l.digest),
 		args: []any{
-			l.token, c.cfg.Lease.Milliseconds(), c.channel, q.Policy.stale().Milliseconds(), nonceLife.Milliseconds(), l.mode,
+			l.token, c.cfg.Lease.Milliseconds(), c.channel, q.Policy.stale().Milliseconds(), q.nonceLife().Milliseconds(), l.mode,
 		},
 		leaves: func() { c.leaves(l) },
 		done: func(answer any, err error) {
@@ -181,27 +194,38 @@ func (c *Cache) looking(l *look) *command {
 
 // looked takes the answer of Redis, and begins or joins what it says.
 func (c *Cache) looked(l *look, answer any, err error) {
-	defer close(l.done)
 	if err != nil {
 		l.err = err
+		close(l.done)
 		return
 	}
 	what, wait, err := l.read(answer)
 	if err != nil {
 		l.err = err
+		close(l.done)
 		return
 	}
+	c.lookedUp(l, what, wait)
+}
+
+// lookedUp begins or joins what a look gave.
+func (c *Cache) lookedUp(l *look, what string, wait time.Duration) {
+	defer close(l.done)
 	l.led = what == "lead"
-	switch {
-	case what == "hit":
+	switch what {
+	case "hit":
 		c.near.put(l.query, l.found)
-	case what == "lead" && l.mode == modeFresh:
-		l.flight = newFlight(c, l)
+		if l.claimed {
+			c.release(l, Outcome{Value: l.found.value})
+		}
+	case "lead":
+		if l.mode == modeFresh {
+			l.flight = newFlight(c, l)
+		} else {
+			l.flight = c.flightOf(l)
+		}
 		l.flight.lead(l)
-	case what == "lead":
-		l.flight = c.flightOf(l)
-		l.flight.lead(l)
-	case what == "wait":
+	case "wait":
 		l.flight = c.flightOf(l)
 		l.flight.follow(l, wait)
 	}

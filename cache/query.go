@@ -21,6 +21,10 @@ type Query struct {
 	Refresh bool
 	// OnlyStored wants a copy, or else ErrNotStored.
 	OnlyStored bool
+	// Patient says that who asks waits for a run of its own to the end, also past the
+	// end of the context: where the run ends in time by itself, that spares it a
+	// goroutine. Defaults to false.
+	Patient bool
 }
 
 // Policy says how long an answer is used.
@@ -46,6 +50,10 @@ func (p Policy) life() time.Duration {
 	}
 	return p.TTL + p.stale()
 }
+
+// nonceLife is how long a new nonce of one of its tags is kept: it outlives some
+// generations of copies. With it, those that are left end.
+func (q *Query) nonceLife() time.Duration { return 4*q.Policy.life() + time.Minute }
 
 // Identity joins the parts of a question, each behind its length: no two lists
 // of parts are the same identity.

@@ -52,6 +52,7 @@ if mode == 'fresh' then
   return {'lead', seen, 0, 0}
 end
 local held = call('SET', lease, token, 'NX', 'PX', ARGV[2], 'GET')
-if not held then return {'lead', seen, 0, left, copy} end
+-- It may be this one's already: see claim.go.
+if not held or held:sub(1, #token) == token then return {'lead', seen, 0, left, copy} end
 if #held < 65536 and not held:find(' ' .. ARGV[3], 1, true) then call('APPEND', lease, ' ' .. ARGV[3]) end
 return {'wait', seen, call('PTTL', lease), left, copy}
