@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // claiming is the way to look where a copy is not likely: plain commands, which
@@ -19,7 +17,7 @@ import (
 // read: whoever had it before has stored its copy by then.
 func (c *Cache) claiming(l *look) *command {
 	q := l.query
-	claim := &command{plain: make([]*redis.Cmd, 0, len(q.Tags)+2), leaves: func() { c.leaves(l) }}
+	claim := &command{plain: make([][]any, 0, len(q.Tags)+2), leaves: func() { c.leaves(l) }}
 	guess, fresh := make([]string, len(q.Tags)), len(q.Tags) > 0
 	life := q.nonceLife().Milliseconds()
 	for i, tag := range q.Tags {
@@ -33,17 +31,17 @@ func (c *Cache) claiming(l *look) *command {
 	}
 	guessed := join(guess)
 	lease := claim.add("set", c.keys.lease(q.Space, l.digest, guessed), l.token, "nx", "px", c.cfg.Lease.Milliseconds(), "get")
-	var found *redis.Cmd
+	found := -1
 	if !fresh { // of a new nonce there are none
 		found = claim.add("get", c.keys.of(q.Space, "cached", l.digest))
 	}
 	claim.done = func(any, error) {
-		seen, err := noncesOf(claim.plain[:len(q.Tags)], l.token)
+		seen, err := claim.nonces(len(q.Tags), l.token)
 		nonces := join(seen)
-		held, leaseErr := textOf(lease)
+		held, leaseErr := claim.text(lease)
 		copied, copyErr := "", error(nil)
-		if found != nil {
-			copied, copyErr = textOf(found)
+		if found >= 0 {
+			copied, copyErr = claim.text(found)
 		}
 		if err = errors.Join(err, leaseErr, copyErr); err != nil {
 			c.looked(l, nil, err)
@@ -64,11 +62,11 @@ func (c *Cache) claiming(l *look) *command {
 	return claim
 }
 
-// noncesOf gives the nonces of the tags: those that there were, or the new one.
-func noncesOf(tags []*redis.Cmd, token string) ([]string, error) {
-	nonces := make([]string, len(tags))
-	for i, tag := range tags {
-		nonce, err := textOf(tag)
+// nonces gives those of the first so many commands: what there was, or the new one.
+func (c *command) nonces(tags int, token string) ([]string, error) {
+	nonces := make([]string, tags)
+	for i := range nonces {
+		nonce, err := c.text(i)
 		if err != nil {
 			return nil, err
 		}
@@ -104,13 +102,4 @@ func (c *Cache) learn(q *Query, nonces []string) {
 			delete(c.nonces, key)
 		}
 	}
-}
-
-// textOf is a plain command's answer; empty: there is nothing.
-func textOf(cmd *redis.Cmd) (string, error) {
-	text, err := cmd.Text()
-	if err == redis.Nil { //nolint:errorlint // the library does not wrap it, and this is asked often
-		err = nil
-	}
-	return text, err
 }

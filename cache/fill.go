@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Sizes of a value, in bytes.
@@ -62,14 +60,14 @@ func (c *Cache) replace(l *look, o Outcome, life time.Duration) {
 // nonces have been replaced nobody finds, and the near copy is as old as the look.
 func (c *Cache) store(l *look, o Outcome, life time.Duration) {
 	ms := life.Milliseconds()
-	fill := &command{plain: make([]*redis.Cmd, 0, 2)}
+	fill := &command{plain: make([][]any, 0, 2)}
 	stored := fill.add("set", c.keys.of(l.query.Space, "cached", l.digest), l.nonces+" "+strconv.FormatInt(ms, 10)+" "+o.Value, "nx", "px", ms)
 	lease := fill.add("getdel", c.keys.lease(l.query.Space, l.digest, l.nonces))
 	fill.done = func(any, error) {
-		if stored.Err() == nil {
+		if fill.answers[stored].Err() == nil {
 			c.keepNear(l, o, l.at)
 		}
-		c.handOver(l, o, lease)
+		c.handOver(l, o, fill, lease)
 	}
 	c.line.batches.Add(fill)
 }
@@ -86,14 +84,14 @@ func (c *Cache) keepNear(l *look, o Outcome, since time.Time) {
 func (c *Cache) release(l *look, o Outcome) {
 	free := &command{}
 	lease := free.add("getdel", c.keys.lease(l.query.Space, l.digest, l.nonces))
-	free.done = func(any, error) { c.handOver(l, o, lease) }
+	free.done = func(any, error) { c.handOver(l, o, free, lease) }
 	c.line.batches.Add(free)
 }
 
-// handOver tells the outcome to the processes that a lease names. The lease may be
+// handOver tells the outcome to the processes that a lease names, as a command got it. The lease may be
 // that of another leader, who took this one for dead: what it waits for is as good.
-func (c *Cache) handOver(l *look, o Outcome, lease *redis.Cmd) {
-	held, err := textOf(lease)
+func (c *Cache) handOver(l *look, o Outcome, from *command, lease int) {
+	held, err := from.text(lease)
 	if err != nil {
 		return // those who wait look again when the lease has ended
 	}

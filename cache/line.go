@@ -40,20 +40,28 @@ type line struct {
 
 // command is one script on its way, or a few plain commands one behind the other.
 type command struct {
-	script *redis.Script // nil: what is in plain
-	keys   []string
-	args   []any
-	plain  []*redis.Cmd
-	leaves func()           // before it is sent; may be nil
-	done   func(any, error) // with the answer of the script, or of the last plain command
+	script  *redis.Script // nil: what is in plain
+	keys    []string
+	args    []any
+	plain   [][]any          // each with its key in the second place
+	answers []*redis.Cmd     // to these
+	leaves  func()           // before it is sent; may be nil
+	done    func(any, error) // with the answer of the script, or of the last plain command
 }
 
-// add puts a plain command behind the others, the key in its second place.
-func (c *command) add(args ...any) *redis.Cmd {
-	cmd := redis.NewCmd(context.Background(), args...)
-	cmd.SetFirstKeyPos(1)
-	c.plain = append(c.plain, cmd)
-	return cmd
+// add puts a plain command behind the others, and says where its answer will be.
+func (c *command) add(args ...any) int {
+	c.plain = append(c.plain, args)
+	return len(c.plain) - 1
+}
+
+// text is the answer to a plain command; empty: there is nothing.
+func (c *command) text(at int) (string, error) {
+	text, err := c.answers[at].Text()
+	if err == redis.Nil { //nolint:errorlint // the library does not wrap it, and this is asked often
+		err = nil
+	}
+	return text, err
 }
 
 func newLine(rdb redis.UniversalClient, cfg *Config) *line {
@@ -105,9 +113,12 @@ func (l *line) send(ctx context.Context, batch []*command, eval evaluate) []*red
 			answers[i] = eval(c.script, ctx, pipe, c.keys, c.args...)
 			continue
 		}
-		for _, cmd := range c.plain {
-			_ = pipe.Process(ctx, cmd) // a pipeline only collects
-			answers[i] = cmd
+		c.answers = make([]*redis.Cmd, len(c.plain))
+		for j, args := range c.plain {
+			c.answers[j] = redis.NewCmd(ctx, args...)
+			c.answers[j].SetFirstKeyPos(1)
+			_ = pipe.Process(ctx, c.answers[j]) // a pipeline only collects
+			answers[i] = c.answers[j]
 		}
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error

@@ -115,9 +115,9 @@ func (c *Cache) reading(l *look) *command {
 	read := &command{leaves: func() { c.leaves(l) }}
 	got, ttl := read.add(args...), read.add("pttl", args[1])
 	read.done = func(_ any, err error) {
-		values, _ := got.Val().([]any)
-		left, _ := ttl.Val().(int64)
-		if err = errors.Join(err, got.Err()); err != nil || len(values) != 1+len(q.Tags) {
+		values, gotErr := read.answers[got].Slice()
+		left, _ := read.answers[ttl].Int64()
+		if err = errors.Join(err, gotErr); err != nil || len(values) != 1+len(q.Tags) {
 			c.lookInstead(l, err)
 			return
 		}
