@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,7 +119,7 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
 		return bus.Outcome{}, false
 	}
-	o := bus.Outcome{Meta: bus.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: answer.Envelope}
+	o := bus.Outcome{Meta: bus.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: []byte(answer.Envelope)}
 	if answer.Refusal != nil {
 		if answer.Refusal.Status == http.StatusInternalServerError {
 			log.ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
@@ -140,17 +139,16 @@ func (c *composition) failure(e *bus.Error) bus.Outcome {
 
 // timings tells when each step was under way, for Server-Timing.
 func timings(steps []versions.Timing) string {
-	var b strings.Builder
+	b := make([]byte, 0, 64)
 	for i, t := range steps {
 		if i > 0 {
-			b.WriteString(", ")
+			b = append(b, ", "...)
 		}
-		b.WriteString(t.Step + `;desc="from `)
-		b.Write(bus.AppendMillis(nil, t.Began))
-		b.WriteString(`";dur=`)
-		b.Write(bus.AppendMillis(nil, t.Took))
+		b = append(append(b, t.Step...), `;desc="from `...)
+		b = append(bus.AppendMillis(b, t.Began), `";dur=`...)
+		b = bus.AppendMillis(b, t.Took)
 	}
-	return b.String()
+	return string(b)
 }
 
 // question is what a step asks, as a part of a request.
@@ -221,16 +219,25 @@ func failedReply(failed *ask.Error, r *bus.Request) bus.Reply {
 	return bus.Reply{Meta: string(meta.Append(nil)), Envelope: string(bus.Failure(e))}
 }
 
+// bounded is a context that tells its deadline, and does not end by itself then: who
+// asks waits no longer, and a timer for each call costs more than that look.
+type bounded struct {
+	context.Context //nolint:containedctx // it is one
+	until           time.Time
+}
+
+// Deadline is when who asks gives up.
+func (b bounded) Deadline() (time.Time, bool) { return b.until, true }
+
 // composeHere answers a call of a plan that only reads: it runs in this gateway, and
 // each step is shared and cached as its service declares.
 func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	ctx, cancel := context.WithTimeout(s.calls, r.plan.Timeout)
-	defer cancel()
-	request := &bus.Request{ID: in.id.String(), Action: r.action.Name}
+	ctx := bounded{s.calls, in.began.Add(r.plan.Timeout)}
+	request := &bus.Request{ID: in.requestID, Action: r.action.Name}
 	meta := bus.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
 	if in.ownID {
 		meta.RequestID = in.requestID
-		request.Meta = in.meta()
+		request.ID, request.Meta = in.id.String(), in.meta()
 	}
 	answer, err := r.plan.Run(ctx, versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (bus.Reply, error) {
 		reply, err := s.composer.asker.Ask(ctx, question(step, args, &meta, request.ID))
@@ -250,10 +257,10 @@ func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *fai
 		e := answer.Refusal
 		e.Service, e.Action = bus.ReservedService, r.action.Name
 		e.Stamp(request)
-		answer.Envelope = bus.Failure(*e)
+		answer.Envelope = string(bus.Failure(*e))
 	}
 	said := bus.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
-	reply := bus.Reply{Envelope: string(answer.Envelope)}
+	reply := bus.Reply{Envelope: answer.Envelope}
 	if err := s.fits(in, r, reply.Envelope); err != nil {
 		return s.explain(in, r, err)
 	}

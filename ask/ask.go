@@ -155,11 +155,12 @@ func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
 	case service == nil || !service.Live():
 		return nil, fmt.Errorf("no worker of %s is running: %w", q.Service, errNoWorker)
 	}
-	i := slices.IndexFunc(service.Manifest.Actions, func(action bus.Action) bool { return action.Name == q.Action })
-	if i < 0 {
-		return nil, unknown(q, q.Action)
+	for i := range service.Manifest.Actions {
+		if action := &service.Manifest.Actions[i]; action.Name == q.Action {
+			return action, nil
+		}
 	}
-	return &service.Manifest.Actions[i], nil
+	return nil, unknown(q, q.Action)
 }
 
 // refuse refuses what could never be answered: a request that waits for its turn
@@ -194,6 +195,11 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 			a.cache.Drop(q.Service, said.Tags...) // who asked has changed it, and may read it next
 		}
 		return reply, nil
+	}
+	if deadline, ok := ctx.Deadline(); ok { // which the context of a composition does not watch itself
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
 	}
 	asked := *question // who asks may be gone when it runs
 	answer, err := a.cache.Do(ctx, &cache.Query{

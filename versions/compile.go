@@ -20,6 +20,7 @@ type expression struct {
 	name    string   // where it is a name and nothing more
 	chain   []string // where it is names with dots between them and nothing more
 	kind    string   // of JSON, where it is known before it runs
+	param   int      // where it is a parameter of the path and nothing more: which, from 1
 }
 
 // most bounds what one expression may be.

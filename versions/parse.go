@@ -268,29 +268,6 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 	p.mark()
 }
 
-// mark notes where each step is, and which results expressions look into, so that no
-// other has to be read.
-func (p *Plan) mark() {
-	all := []*expression{p.result}
-	for _, stage := range p.Stages {
-		for _, s := range stage {
-			all = append(append(all, s.when), s.args...)
-		}
-	}
-	looksInto := func(name string) bool {
-		return slices.ContainsFunc(all, func(e *expression) bool {
-			return e != nil && e.name != name && strings.Contains(e.text, name)
-		})
-	}
-	for i, s := range p.Steps() {
-		s.place, s.read = i, looksInto(s.Name)
-	}
-	p.speaks = make(map[string]bool)
-	for _, what := range []string{"path", "body", "query", "headers", "principal"} {
-		p.speaks[what] = looksInto(what) || slices.ContainsFunc(all, func(e *expression) bool { return e != nil && e.name == what })
-	}
-}
-
 func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 	s := &Step{line: node.Line, column: node.Column}
 	fields := r.fields(node, "a step", "name", "ask", "args", "when", "refuse")

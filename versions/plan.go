@@ -73,9 +73,12 @@ type Plan struct {
 
 	result *expression
 	speaks map[string]bool // of what a call brings expressions speak
-	answer string          // the step whose status and Location the answer has
-	source []byte
-	hash   string
+	// computes says that an expression is more than a parameter of the path, or the
+	// result of a step, passed on.
+	computes bool
+	answer   string // the step whose status and Location the answer has
+	source   []byte
+	hash     string
 
 	line, column int
 }
@@ -97,6 +100,7 @@ type Step struct {
 
 	place int  // among the steps of the plan
 	read  bool // an expression looks into its result
+	used  bool // an expression speaks of its result, but for the answer as it came
 
 	line, column int
 }

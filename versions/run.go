@@ -33,7 +33,7 @@ type Ask func(ctx context.Context, step *Step, args string) (bus.Reply, error)
 // Answer is what a plan came to.
 type Answer struct {
 	// Envelope is the result, or the error of the step that failed, as it came.
-	Envelope []byte
+	Envelope string
 	// Refusal is the error of a step that refuses, or of an expression, instead of an
 	// envelope.
 	Refusal *bus.Error
@@ -57,10 +57,12 @@ type run struct {
 	ask   Ask
 	began time.Time
 
+	args []json.RawMessage // as they came
+
 	mu      sync.Mutex
-	env     map[string]any
-	raw     map[string]json.RawMessage
-	whole   string // the envelope of the step that the answer is of
+	env     map[string]any             // nil: nothing is computed
+	raw     map[string]json.RawMessage // what is passed on
+	whole   string                     // the envelope of the step that the answer is of
 	answer  Answer
 	timings []timed
 }
@@ -76,7 +78,7 @@ var errFailed = errors.New("a step failed")
 
 // Run runs the steps. An error is one of ask's: then there is no answer yet.
 func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
-	r := &run{plan: p, ask: ask, began: time.Now(), raw: make(map[string]json.RawMessage)}
+	r := &run{plan: p, ask: ask, began: time.Now()}
 	err := r.prepare(in)
 	if err == nil {
 		err = r.all(ctx)
@@ -99,28 +101,31 @@ func (r *run) all(ctx context.Context) error {
 		}
 	}
 	if r.plan.result.name == r.plan.answer && r.whole != "" {
-		r.answer.Envelope = []byte(r.whole) // as it came
+		r.answer.Envelope = r.whole // as it came
 		return nil
 	}
 	result, err := r.value(r.plan.result)
 	if err != nil {
 		return r.broken("result", err)
 	}
-	r.answer.Envelope = bus.Success(result)
+	r.answer.Envelope = string(bus.Success(result))
 	return nil
 }
 
 // prepare makes what expressions may speak of.
 func (r *run) prepare(in Input) error {
-	var args []json.RawMessage
-	if err := json.Unmarshal([]byte(in.Args), &args); err != nil {
+	args, err := elements(in.Args)
+	if err != nil {
 		return r.malformed("args: not a JSON array")
 	}
 	p := r.plan
-	r.env = map[string]any{"version": p.Version}
 	if len(args) < len(p.Parameters) {
 		return r.malformed("path: " + p.Parameters[len(args)].Name + " is missing")
 	}
+	if r.args = args; !p.computes {
+		return nil
+	}
+	r.env = map[string]any{"version": p.Version}
 	if p.speaks["path"] {
 		path := make(map[string]any, len(p.Parameters))
 		for i, parameter := range p.Parameters {
@@ -132,7 +137,8 @@ func (r *run) prepare(in Input) error {
 	if name := p.Object.Name; p.speaks[name] {
 		r.env[name] = map[string]any{}
 		if len(args) > 0 {
-			r.env[name], r.raw[name] = read(args[0]), args[0]
+			r.env[name] = read(args[0])
+			r.pass(name, args[0])
 		}
 	}
 	if p.speaks["headers"] {
@@ -150,6 +156,28 @@ func (r *run) prepare(in Input) error {
 		r.env["principal"] = map[string]any{"subject": who.Subject, "tenant": who.Tenant, "scopes": slices.Clone(who.Scopes)}
 	}
 	return nil
+}
+
+// elements cuts a JSON array. Numbers alone, as in most paths, need no reader of JSON.
+func elements(array string) (list []json.RawMessage, err error) {
+	inner, isArray := strings.CutPrefix(array, "[")
+	inner, ends := strings.CutSuffix(inner, "]")
+	if isArray && ends && inner != "" && strings.Trim(inner, "0123456789,") == "" {
+		for element := range strings.SplitSeq(inner, ",") {
+			list = append(list, json.RawMessage(element))
+		}
+		return list, nil
+	}
+	err = json.Unmarshal([]byte(array), &list)
+	return list, err
+}
+
+// pass notes what may be passed on. Its caller holds the lock, or is alone.
+func (r *run) pass(name string, value json.RawMessage) {
+	if r.raw == nil {
+		r.raw = make(map[string]json.RawMessage)
+	}
+	r.raw[name] = value
 }
 
 // withEmpty has headers that were not sent be empty.
@@ -265,15 +293,21 @@ func (r *run) step(ctx context.Context, s *Step) error {
 // note takes the answer to a step. Its caller holds the lock.
 func (r *run) note(s *Step, reply bus.Reply) error {
 	said, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
-	result, ok := resultOf(reply.Envelope)
+	var result json.RawMessage
+	ok := !s.used && strings.HasPrefix(reply.Envelope, successHead)
 	if !ok {
-		if r.answer.Envelope == nil && r.answer.Refusal == nil { // the first that failed
-			r.answer.Envelope, r.answer.Status, r.answer.Location = []byte(reply.Envelope), said.Status, ""
+		result, ok = resultOf(reply.Envelope)
+	}
+	if !ok {
+		if r.answer.Envelope == "" && r.answer.Refusal == nil { // the first that failed
+			r.answer.Envelope, r.answer.Status, r.answer.Location = reply.Envelope, said.Status, ""
 		}
 		return errFailed
 	}
-	r.raw[s.Name] = result
-	if r.env[s.Name] = any(nil); s.read {
+	if s.used {
+		r.pass(s.Name, result)
+	}
+	if s.read && r.env != nil {
 		r.env[s.Name] = read(result)
 	}
 	if s.Name == r.plan.answer {
@@ -282,11 +316,14 @@ func (r *run) note(s *Step, reply bus.Reply) error {
 	return nil
 }
 
+// successHead is what a success begins with, as our own workers write it.
+const successHead = `{"ok":true,"result":`
+
 // resultOf is the result in an envelope; false: it tells of a failure, or nothing.
 func resultOf(envelope string) (json.RawMessage, bool) {
-	const head, tail = `{"ok":true,"result":`, `}`
-	if strings.HasPrefix(envelope, head) && strings.HasSuffix(envelope, tail) { // as our own workers write it
-		if result := json.RawMessage(envelope[len(head) : len(envelope)-len(tail)]); json.Valid(result) {
+	const tail = `}`
+	if strings.HasPrefix(envelope, successHead) && strings.HasSuffix(envelope, tail) {
+		if result := json.RawMessage(envelope[len(successHead) : len(envelope)-len(tail)]); json.Valid(result) {
 			return result, true
 		}
 	}
@@ -301,6 +338,9 @@ func resultOf(envelope string) (json.RawMessage, bool) {
 // value is what an expression gives, as JSON. What is only passed on stays as it was
 // written.
 func (r *run) value(e *expression) (json.RawMessage, error) {
+	if e.param > 0 {
+		return r.args[e.param-1], nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if raw, whole := r.raw[e.name]; whole {
@@ -334,7 +374,7 @@ func (r *run) broken(where string, err error) error {
 func (r *run) refuse(e *bus.Error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.answer.Envelope == nil && r.answer.Refusal == nil {
+	if r.answer.Envelope == "" && r.answer.Refusal == nil {
 		r.answer.Refusal, r.answer.Status, r.answer.Location = e, e.Status, ""
 	}
 	return errFailed

@@ -184,7 +184,7 @@ func TestStepsRunInTheirOrder(t *testing.T) {
 	const body = `{"user_id":1,"item_id":2,"gateway":"A","amount":9007199254740993,"voucher":"X"}`
 	a, answer, err := pay(t, body, nil)
 	require.NoError(t, err)
-	assert.Equal(t, `{"ok":true,"result":{"id":7, "big": 1.0}}`, string(answer.Envelope), "as the service wrote it")
+	assert.Equal(t, `{"ok":true,"result":{"id":7, "big": 1.0}}`, answer.Envelope, "as the service wrote it")
 	assert.Equal(t, 201, answer.Status)
 	assert.Equal(t, "/pay", answer.Location)
 	assert.ElementsMatch(t, []string{"user[1]", "item[2]", `voucher["X"]`}, a.steps[:3])
@@ -202,7 +202,7 @@ func TestFirstFailureIsTheAnswer(t *testing.T) {
 	const sold = `{"ok":false,"error":{"code":"ITEM_UNAVAILABLE","status":409}}`
 	a, answer, err := pay(t, body, map[string]string{"item": sold})
 	require.NoError(t, err)
-	assert.Equal(t, sold, string(answer.Envelope))
+	assert.Equal(t, sold, answer.Envelope)
 	assert.Empty(t, answer.Location)
 	assert.NotContains(t, strings.Join(a.steps, " "), "pay[")
 
@@ -251,7 +251,7 @@ func TestExpressionsSpeakOfTheCall(t *testing.T) {
 		Args: `[6,"red",{},{"x-currency":"EUR"}]`, Principal: &bus.Principal{Subject: "jwt:ada"},
 	}, a.ask)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"ok":true,"result":{"a":42,"kind":"red","limit":10,"currency":"EUR","who":"jwt:ada","version":"v1"}}`, string(answer.Envelope))
+	assert.JSONEq(t, `{"ok":true,"result":{"a":42,"kind":"red","limit":10,"currency":"EUR","who":"jwt:ada","version":"v1"}}`, answer.Envelope)
 	assert.Equal(t, []string{"a[7]"}, a.steps)
 
 	a = &asked{answers: map[string]string{"a": `{"ok":true,"result":"no object"}`}}

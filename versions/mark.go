@@ -1,0 +1,51 @@
+package versions
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+// mark notes what of a call and of its steps expressions speak of, so that nothing
+// else has to be read.
+func (p *Plan) mark() {
+	all := []*expression{p.result}
+	var conditions []*expression
+	for _, stage := range p.Stages {
+		for _, s := range stage {
+			all = append(all, s.args...)
+			if s.when != nil {
+				conditions = append(conditions, s.when)
+			}
+		}
+	}
+	all = slices.DeleteFunc(all, func(e *expression) bool { return e == nil }) // it was a fault
+	for _, e := range all {
+		if len(e.chain) == 2 && e.chain[0] == "path" {
+			e.param = 1 + slices.IndexFunc(p.Parameters, func(parameter bus.Argument) bool { return parameter.Name == e.chain[1] })
+		}
+	}
+	computed := append(slices.DeleteFunc(slices.Clone(all), func(e *expression) bool { return e.param > 0 }), conditions...)
+	looksInto := func(name string) bool {
+		return slices.ContainsFunc(computed, func(e *expression) bool { return e.name != name && strings.Contains(e.text, name) })
+	}
+	passesOn := func(name string) bool {
+		return slices.ContainsFunc(computed, func(e *expression) bool { return e.name == name })
+	}
+	for i, s := range p.Steps() {
+		s.place, s.read = i, looksInto(s.Name)
+		s.used = s.read || passesOn(s.Name)
+		if s.Name == p.answer && p.result != nil && p.result.name == s.Name { // which is passed on with its envelope
+			others := slices.ContainsFunc(computed, func(e *expression) bool { return e.name == s.Name && e != p.result })
+			s.used = s.read || others
+		}
+	}
+	p.speaks = make(map[string]bool)
+	for _, what := range []string{"path", "body", "query", "headers", "principal"} {
+		p.speaks[what] = looksInto(what) || passesOn(what)
+	}
+	p.computes = len(conditions) > 0 || slices.ContainsFunc(computed, func(e *expression) bool {
+		return !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == e.name })
+	})
+}
