@@ -11,7 +11,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race faults faults-long bench bench-peers lint format ci smoke image up down clean
+.PHONY: help build run test race faults faults-long bench bench-peers profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: ## all benchmarks, ready for benchstat, into .tmp/bench.txt
 
 bench-peers: ## Mailroom beside what one would run instead, and the ratios (see bench/peers.sh)
 	bench/peers.sh
+
+profile: ## where the time goes, as default.pgo, by which the compiler optimizes (see bench/profile.sh)
+	bench/profile.sh
 
 lint: $(LINTER) ## the linters of .golangci.yml
 	$(LINTER) run
