@@ -11,7 +11,7 @@ import (
 // pass although two parties could read it differently: the raw material of
 // request smuggling (RFC 9112, sections 3.2 and 6.1).
 func refuseHostile(h *fasthttp.RequestHeader) *failure {
-	if f := ambiguous(h.RawHeaders()); f != nil {
+	if f := ambiguous(h.RawHeaders(), h.IsHTTP11()); f != nil {
 		return f
 	}
 	switch {
@@ -40,8 +40,10 @@ func hostile(message string) *failure {
 	return f
 }
 
-// ambiguous looks at the header lines as they came.
-func ambiguous(raw []byte) *failure {
+// ambiguous looks at the header lines as they came. Any coding but chunked, or that
+// of a client too old to know one, leaves open where the body ends; the HTTP library
+// takes "identity" for no body (RFC 9112, sections 6.1 and 6.3).
+func ambiguous(raw []byte, knowsChunks bool) *failure {
 	length, encoding := false, false
 	for line := range bytes.Lines(raw) {
 		switch {
@@ -51,6 +53,9 @@ func ambiguous(raw []byte) *failure {
 			length = true
 		case begins(line, "transfer-encoding:"):
 			encoding = true
+			if coding := bytes.TrimSpace(line[len("transfer-encoding:"):]); !knowsChunks || !bytes.EqualFold(coding, []byte("chunked")) {
+				return hostile("a Transfer-Encoding other than chunked")
+			}
 		}
 	}
 	if length && encoding {
