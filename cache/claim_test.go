@@ -93,3 +93,64 @@ func TestWhoIsPatientWaitsForItsOwnRun(t *testing.T) {
 	})
 	s.filled(c, 3)
 }
+
+// Who wants no copy takes nothing from those who do: they get theirs as soon as
+// anybody's run has ended, however often somebody refreshes meanwhile.
+func TestRefreshingKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.StartRedis(t).URL())
+	quick := func(c *Config) { c.Lease = 100 * time.Millisecond }
+	a, b := s.cache(quick), s.cache(quick)
+	q := question("7")
+	fresh := *q
+	fresh.Refresh = true
+	leading, refreshing := newStalled(), newStalled()
+	first := s.ask(a, q, leading.run)
+	<-leading.begun
+	second := s.ask(b, q, s.counted)
+	s.waiting(b, 1)
+	var refreshed []<-chan asked
+	for range 3 {
+		refreshed = append(refreshed, s.ask(a, &fresh, refreshing.run))
+		<-refreshing.begun
+	}
+	leading.end <- Outcome{Value: "old", Store: true}
+	assert.Equal(t, "old", (<-first).answer.Value)
+	assert.Equal(t, asked{answer: Answer{Value: "old", Source: Joined, Left: q.Policy.TTL}}, <-second)
+	s.filled(a, 1)
+	s.gets(b, q, "old", Shared)
+
+	for range refreshed { // the last of them to begin stores, whichever ends when
+		refreshing.end <- Outcome{Value: "new", Store: true}
+	}
+	for _, one := range refreshed {
+		assert.Equal(t, "new", (<-one).answer.Value)
+	}
+	s.filled(a, 2)
+	s.gets(b, q, "new", Shared)
+	assert.Zero(t, s.runs.Load())
+}
+
+// A refresh that has stored what it found hands it to those who wait for an older
+// run, which stores nothing any more.
+func TestARefreshEndsTheWaitForAnOlderRun(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.StartRedis(t).URL())
+	a, b := s.cache(), s.cache()
+	q := question("7")
+	fresh := *q
+	fresh.Refresh = true
+	slow := newStalled()
+	first := s.ask(a, q, slow.run)
+	<-slow.begun
+	second := s.ask(b, q, s.counted)
+	s.waiting(b, 1)
+	answer, err := a.Do(t.Context(), &fresh, func(context.Context) Outcome { return Outcome{Value: "new", Store: true} })
+	require.NoError(t, err)
+	assert.Equal(t, "new", answer.Value)
+	assert.Equal(t, "new", (<-second).answer.Value)
+	slow.end <- Outcome{Value: "old", Store: true}
+	assert.Equal(t, "old", (<-first).answer.Value)
+	s.filled(a, 1)
+	s.gets(b, q, "new", Shared)
+}

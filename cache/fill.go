@@ -42,7 +42,7 @@ func (c *Cache) replace(l *look, o Outcome, life time.Duration) {
 	var left time.Time
 	c.line.batches.Add(&command{
 		script: c.line.fill, keys: c.keys.look(l.query, l.digest),
-		args:   []any{l.token, l.nonces, life.Milliseconds(), o.Value, l.head(o), longMessage},
+		args:   []any{l.token, l.nonces, life.Milliseconds(), o.Value, l.head(o), longMessage, l.mode},
 		leaves: func() { left = time.Now() },
 		done: func(answer any, err error) {
 			if stored, _ := answer.(int64); err == nil && stored == 1 {

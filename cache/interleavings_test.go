@@ -94,7 +94,9 @@ func (x *tale) note(client int, in access, do func() int64) {
 func (x *tale) read(client int, r *rand.Rand, c *Cache) {
 	delays := rand.New(rand.NewPCG(r.Uint64(), 1))
 	x.note(client, access{kind: "read"}, func() int64 {
-		a, err := c.Do(x.s.t.Context(), x.query, func(context.Context) Outcome {
+		q := *x.query
+		q.Refresh = r.IntN(8) == 0
+		a, err := c.Do(x.s.t.Context(), &q, func(context.Context) Outcome {
 			dawdle(delays)
 			value := x.value.Load()
 			dawdle(delays)
@@ -136,7 +138,7 @@ func (x *tale) mortal(r *rand.Rand, c *Cache) {
 	}
 	<-time.After(time.Duration(r.IntN(60)) * time.Millisecond)
 	err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, found[1], 60_000,
-		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+token+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage).Err()
+		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+token+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage, modeLook).Err()
 	x.must(err)
 }
 

@@ -44,8 +44,12 @@ func (c *Cache) keepLeases(ctx context.Context) {
 }
 
 func (c *Cache) extending(l *look) *command {
+	lease := c.keys.lease(l.query.Space, l.digest, l.nonces)
+	if l.mode == modeFresh {
+		lease += ":fresh"
+	}
 	return &command{
-		script: c.line.extend, keys: []string{c.keys.lease(l.query.Space, l.digest, l.nonces)},
+		script: c.line.extend, keys: []string{lease},
 		args: []any{l.token, c.cfg.Lease.Milliseconds()},
 		done: func(any, error) {},
 	}

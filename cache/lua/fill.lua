@@ -1,5 +1,7 @@
 -- Ends a leader's run, if it still holds the lease: stores its outcome, unless a
 -- tag was invalidated since its look, and hands it to the processes that wait.
+-- Who runs in any case (fresh) takes the lease from whoever has it, once it has
+-- stored its outcome: what was begun before may not replace that.
 --
 -- KEYS[1]   the copy       KEYS[2]   the lease, a prefix: ":" and nonces follow
 -- KEYS[3]   a prefix of what is too long to publish: ":" and the token follow
@@ -8,13 +10,15 @@
 -- ARGV[3]   how long the copy lives, ms; 0: it is not stored
 -- ARGV[4]   the outcome's value         ARGV[5]  what the message begins with
 -- ARGV[6]   from how many bytes on a value is not published
+-- ARGV[7]   how it looked (look.lua)
 -- Returns 1 when a copy was stored. See look.lua for what a copy and a lease are.
 local call, token, seen, life, value = redis.call, ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local lease = KEYS[2] .. ':' .. seen
-local held = call('GET', lease)
+local lease, fresh = KEYS[2] .. ':' .. seen, ARGV[7] == 'fresh'
+local own = fresh and lease .. ':fresh' or lease
+local held = call('GET', own)
 if not held or held:sub(1, #token) ~= token then return 0 end
-call('DEL', lease)
+call('DEL', own)
 
 local stored = 0
 if life ~= '0' then
@@ -32,12 +36,17 @@ if life ~= '0' then
   end
 end
 
-if #held > #token then
+local waiting = held
+if fresh and stored == 1 then
+  waiting = call('GET', lease) or ''
+  call('DEL', lease)
+end
+if waiting:find(' ', 1, true) then
   local message = ARGV[5] .. value
   if #value > tonumber(ARGV[6]) then
     call('SET', KEYS[3] .. ':' .. token, value, 'PX', 10000)
     message = ARGV[5]
   end
-  for channel in held:sub(#token + 1):gmatch('%S+') do redis.pcall('PUBLISH', channel, message) end
+  for channel in waiting:match(' .*'):gmatch('%S+') do redis.pcall('PUBLISH', channel, message) end
 end
 return stored

@@ -8,8 +8,8 @@
 -- ARGV[3]   the channel of the process that looks
 -- ARGV[4]   how much of a copy's life is stale, ms
 -- ARGV[5]   how long a new nonce lasts, ms
--- ARGV[6]   look: as said above; fresh: no copy, run in any case, and nobody who
---           has begun may store any more; peek: a copy and nothing else
+-- ARGV[6]   look: as said above; fresh: no copy, run in any case, beside whoever
+--           runs already, with a lease of its own; peek: a copy and nothing else
 -- A copy is its nonces, its life in ms and its value, with a space behind each of
 -- the first two. A lease is its token and the channels of those who wait, with a
 -- space before each.
@@ -48,7 +48,7 @@ end
 
 local lease = KEYS[2] .. ':' .. seen
 if mode == 'fresh' then
-  call('SET', lease, token, 'PX', ARGV[2])
+  call('SET', lease .. ':fresh', token, 'PX', ARGV[2])
   return {'lead', seen, 0, 0}
 end
 local held = call('SET', lease, token, 'NX', 'PX', ARGV[2], 'GET')
