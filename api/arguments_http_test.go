@@ -186,7 +186,7 @@ func TestMediaTypesOtherThanJSONAreRefused(t *testing.T) {
 	const body = `{"name":"a","size":1}`
 	for _, header := range []string{
 		"Content-Type: text/plain", "Content-Type: application/x-www-form-urlencoded", "Content-Type: application/xml",
-		"Content-Type: multipart/form-data; boundary=x", "Content-Type: application/jsonp", "Content-Type: text/json+json",
+		"Content-Type: application/json; charset=utf-16", "Content-Type: multipart/form-data; boundary=x", "Content-Type: application/jsonp", "Content-Type: text/json+json",
 		"Content-Encoding: gzip", "Content-Encoding: deflate", "Content-Encoding: br",
 	} {
 		s.refused(415, "UNSUPPORTED_MEDIA_TYPE", http.MethodPost, "/things", body, header)

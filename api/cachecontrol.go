@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ type wants struct {
 
 func wantsOf(c *fiber.Ctx) wants {
 	var w wants
-	header := c.Get(fiber.HeaderCacheControl)
+	header := allOf(c, fiber.HeaderCacheControl)
 	if header == "" {
 		w.fresh = c.Get(fiber.HeaderPragma) == "no-cache"
 		return w
@@ -73,6 +74,15 @@ func wantsOf(c *fiber.Ctx) wants {
 		w.fresh = false
 	}
 	return w
+}
+
+// allOf is a header that is a list, from all its lines.
+func allOf(c *fiber.Ctx, name string) string {
+	lines := c.Request().Header.PeekAll(name)
+	if len(lines) <= 1 {
+		return c.Get(name)
+	}
+	return string(bytes.Join(lines, []byte(",")))
 }
 
 // older reports that an answer is a copy which is older than the caller wants.

@@ -123,8 +123,21 @@ func TestWhatCallersSayOfCopies(t *testing.T) {
 		return string(s.do(http.MethodGet, "/library/7", "").Result) == `4`
 	})
 	a := s.got(`5`, http.MethodGet, "/library/7", "", "Cache-Control: no-store")
-	assert.Empty(t, a.header.Get("Cache-Status"))
+	assert.Equal(t, "fwd=bypass; detail=no-store", cacheStatus(a))
 	s.got(`4`, http.MethodGet, "/library/7", "", "Cache-Control: max-age=60")
+	for _, headers := range [][]string{
+		{"Cache-Control: only-if-cached, no-store"},
+		{"Cache-Control: max-stale=1", "Cache-Control: only-if-cached"}, // each line counts
+	} {
+		none := s.refused(504, "TIMEOUT", http.MethodGet, "/library/8", "", headers...)
+		assert.Equal(t, "detail=not-stored", cacheStatus(none))
+	}
+	etag := s.do(http.MethodGet, "/library/7", "").header.Get("Etag")
+	response, err := s.client.Do(s.request(http.MethodGet, "/library/7", "", `If-None-Match: "other"`, "If-None-Match: "+etag))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, http.StatusNotModified, response.StatusCode)
+	assert.EqualValues(t, 5, s.runs.Load())
 }
 
 func TestWritesMakeCopiesStaleBeforeTheyAreAnswered(t *testing.T) {

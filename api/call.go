@@ -184,14 +184,17 @@ func allowHeader(methods []string) string {
 // serve asks the service and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	if r.caching != nil {
-		if wants := wantsOf(c); !wants.noStore {
+		wants := wantsOf(c)
+		if !wants.noStore || wants.onlyStored {
 			return s.cached(c, in, r, args, wants)
 		}
+		setHeader(c.Response(), headerCacheStatus, "mailroom; fwd=bypass; detail=no-store")
 	}
-	if !s.bulkhead.enter(r.service) {
-		return crowded(r.service)
+	place := placeOf(r)
+	if !s.bulkhead.Enter(place) {
+		return crowded(place)
 	}
-	defer s.bulkhead.leave(r.service)
+	defer s.bulkhead.Leave(place)
 	if r.plan != nil {
 		if r.action.Safe {
 			return s.composeHere(c, in, r, args)
@@ -249,10 +252,10 @@ func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.As
 	if !s.live(r) {
 		return bus.Reply{}, noWorker(r)
 	}
-	if !s.bulkhead.enter(r.service) { // copies need no place, nor do those who wait for this answer
+	if !s.bulkhead.Enter(r.service) { // copies need no place, nor do those who wait for this answer
 		return bus.Reply{}, crowded(r.service)
 	}
-	defer s.bulkhead.leave(r.service)
+	defer s.bulkhead.Leave(r.service)
 	reply, err := s.client.Do(ctx, ask)
 	if err != nil {
 		return bus.Reply{}, s.explain(in, r, err)

@@ -87,13 +87,23 @@ func checkMediaType(c *fiber.Ctx) *failure {
 	if c.Get(fiber.HeaderContentEncoding) != "" {
 		return fail(codeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
 	}
-	media, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
+	media, parameters, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
 	media = strings.ToLower(strings.TrimSpace(media))
 	isJSON := media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if media != "" && !isJSON {
 		return fail(codeUnsupportedMedia, "the body has to be JSON, with Content-Type: application/json")
 	}
+	if name, charset, _ := strings.Cut(parameters, "="); strings.EqualFold(strings.TrimSpace(name), "charset") && !isUTF8(charset) {
+		return fail(codeUnsupportedMedia, "JSON is UTF-8: leave out the charset")
+	}
 	return nil
+}
+
+// isUTF8 reports whether a charset is UTF-8, or ASCII, which is a part of it.
+func isUTF8(charset string) bool {
+	charset, _, _ = strings.Cut(charset, ";")
+	charset = strings.ToLower(strings.Trim(strings.TrimSpace(charset), `"`))
+	return charset == "utf-8" || charset == "utf8" || charset == "us-ascii"
 }
 
 func checkObject(body string, o *object) (string, []problem, *failure) {

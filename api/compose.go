@@ -127,7 +127,7 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 		}
 		o = one.failure(answer.Refusal)
 	}
-	o.Meta.Run, o.Meta.Timing = time.Since(began), timings(answer.Timings)
+	o.Meta.Run, o.Meta.Timing, o.Meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
 	return o, true
 }
 

@@ -125,6 +125,29 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	assert.Empty(t, a.header.Get("Access-Control-Allow-Origin"), "nobody is let in who was not named")
 }
 
+// A page can read why it was refused, also where that is said before its call is one.
+func TestPagesReadEarlyRefusals(t *testing.T) {
+	t.Parallel()
+	for _, origins := range [][]string{{"https://app.example.com"}, {"https://*.example.com"}} {
+		s := newGuarded(t, api.AuthRequired, func(c *api.Config) {
+			c.CORS, c.BodyLimit = api.CORS{Origins: origins, Credentials: true}, 100
+		})
+		key, _ := s.key("")
+		for status, headers := range map[int][]string{401: nil, 413: {key}} {
+			a := s.do(http.MethodPost, "/guarded/open", `"`+strings.Repeat("x", 200)+`"`, append(headers, "Origin: https://app.example.com")...)
+			require.Equal(t, status, a.status)
+			assert.Equal(t, "https://app.example.com", a.header.Get("Access-Control-Allow-Origin"), status)
+			assert.Equal(t, "true", a.header.Get("Access-Control-Allow-Credentials"))
+			assert.Contains(t, a.header.Get("Vary"), "Origin")
+			assert.Contains(t, a.header.Get("Access-Control-Expose-Headers"), "X-Request-Id")
+			for _, foreign := range []string{"https://example.com.evil", "http://app.example.com", "null"} {
+				a = s.do(http.MethodPost, "/guarded/open", `"`+strings.Repeat("x", 200)+`"`, append(headers, "Origin: "+foreign)...)
+				assert.Empty(t, a.header.Get("Access-Control-Allow-Origin"), foreign)
+			}
+		}
+	}
+}
+
 func TestConfigTellsAllFaults(t *testing.T) {
 	t.Parallel()
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})

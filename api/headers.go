@@ -17,11 +17,15 @@ const strictTransport = "max-age=31536000"
 
 // guard adds the headers that keep an answer from being taken for what it is not:
 // it is no page, and nobody keeps it unless its action says so.
-func (s *Server) guard(res *fasthttp.Response) {
+func (s *Server) guard(h *fasthttp.RequestHeader, res *fasthttp.Response) {
 	setHeader(res, fiber.HeaderXContentTypeOptions, "nosniff")
 	setHeader(res, fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	if len(res.Header.Peek(fiber.HeaderCacheControl)) == 0 {
 		setHeader(res, fiber.HeaderCacheControl, "no-store")
+	}
+	// Where the middleware was not reached.
+	if origin := h.Peek(fiber.HeaderOrigin); len(origin) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
+		s.cfg.CORS.readable(string(origin), res)
 	}
 	if s.certificate != nil {
 		setHeader(res, fiber.HeaderStrictTransportSecurity, strictTransport)
@@ -83,11 +87,39 @@ func (c *CORS) answer() fiber.Handler {
 			fiber.HeaderAuthorization, "X-API-Key", fiber.HeaderContentType, fiber.HeaderCacheControl, fiber.HeaderIfNoneMatch,
 			headerRequestID, headerIdempotencyKey, "Prefer", "Last-Event-ID", "traceparent",
 		}, ","),
-		ExposeHeaders: strings.Join([]string{
-			headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, headerCacheStatus,
-			"Idempotency-Replayed", "Preference-Applied", "Deprecation", "Sunset", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
-			"Mailroom-Worker", "Mailroom-Attempt",
-		}, ","),
-		MaxAge: int(c.MaxAge / time.Second),
+		ExposeHeaders: exposed(),
+		MaxAge:        int(c.MaxAge / time.Second),
 	})
+}
+
+// exposed lists the headers that pages of other origins may read.
+func exposed() string {
+	return strings.Join([]string{
+		headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, headerCacheStatus,
+		"Idempotency-Replayed", "Preference-Applied", "Deprecation", "Sunset", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
+		"Mailroom-Worker", "Mailroom-Attempt",
+	}, ",")
+}
+
+// readable lets a page of an allowed origin read an answer that was given before its
+// call was one: a refusal by the message's size or form.
+func (c *CORS) readable(origin string, res *fasthttp.Response) {
+	for _, allowed := range c.Origins {
+		scheme, domain, wild := strings.Cut(allowed, "://*.")
+		under := wild && strings.HasPrefix(origin, scheme+"://") && strings.HasSuffix(origin, "."+domain)
+		switch {
+		case allowed == "*":
+			res.Header.Set(fiber.HeaderAccessControlAllowOrigin, "*")
+		case allowed == origin || under:
+			res.Header.Set(fiber.HeaderAccessControlAllowOrigin, origin)
+			res.Header.Set(fiber.HeaderVary, fiber.HeaderOrigin)
+			if c.Credentials {
+				res.Header.Set(fiber.HeaderAccessControlAllowCredentials, "true")
+			}
+		default:
+			continue
+		}
+		res.Header.Set(fiber.HeaderAccessControlExposeHeaders, exposed())
+		return
+	}
 }

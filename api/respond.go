@@ -43,10 +43,22 @@ func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply bus.Reply, 
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
 	// Before the caller hears of a change, this gateway has forgotten what was before.
-	if len(meta.Tags) > 0 {
-		s.cache.Drop(r.service, meta.Tags...)
-	}
+	s.forget(r, meta.Tags)
 	s.writeMeta(res, in, meta, true)
+}
+
+// forget drops this gateway's copies of what a call has changed. Of a composition each
+// tag stands behind its service and a slash.
+func (s *Server) forget(r *route, tags []string) {
+	if r.plan == nil {
+		s.cache.Drop(r.service, tags...)
+		return
+	}
+	for _, tag := range tags {
+		if service, tag, ok := strings.Cut(tag, "/"); ok {
+			s.cache.Drop(service, tag)
+		}
+	}
 }
 
 // noEnvelope is the answer where a service gave none that can be read.
@@ -217,6 +229,6 @@ func (s *Server) onError(c *fiber.Ctx, err error) error {
 		s.log.Error("a call failed at the edge", "error", err)
 	}
 	writeFailure(c.Response(), f, bus.Error{RequestID: requestIDOf(&c.Request().Header)})
-	s.guard(c.Response())
+	s.guard(&c.Request().Header, c.Response())
 	return nil
 }

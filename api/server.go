@@ -100,7 +100,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		defer s.recovered(ctx)
 		s.edge(ctx, next)
-		s.guard(&ctx.Response)
+		s.guard(&ctx.Request.Header, &ctx.Response)
 	}
 	return s, nil
 }
@@ -128,7 +128,7 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 		f := fail(codeInternal, "internal error")
 		f.closeAfter = true
 		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
-		s.guard(&ctx.Response)
+		s.guard(&ctx.Request.Header, &ctx.Response)
 	}
 }
 
@@ -145,7 +145,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	}
 	refuseRest(ctx)
 	writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(h)})
-	s.guard(&ctx.Response)
+	s.guard(h, &ctx.Response)
 	return statusOf(f.code)
 }
 
@@ -185,7 +185,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	background.Go(func() { s.registry.Run(looking) })
 	background.Go(func() { s.watchVersions(looking) })
 	s.composer = &composer{
-		s: s, asker: ask.Over(s.client, s.cache, s.services, s.log),
+		s: s, asker: ask.Over(s.client, s.cache, &s.bulkhead, s.services, s.log),
 		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
 	}
 	if s.versioned.inForce() != nil {

@@ -90,3 +90,37 @@ func TestSlowServiceTakesNoRoomFromOthers(t *testing.T) {
 		return s.do(http.MethodPost, "/slow/hold", "").status == 200
 	})
 }
+
+// Nor do compositions: each has places of its own, and its steps take those of the
+// services that they ask.
+func TestSlowServiceTakesNoRoomFromCompositions(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(c *api.Config) {
+		c.InFlight = 3
+		c.Versions = []byte(`versions: {v1: {routes: {
+  POST /held: {steps: [{ask: slow HOLD}]},
+  POST /also: {steps: [{ask: slow HOLD}]},
+  GET /count: {steps: [{ask: quick COUNT}]}}}}`)
+	})
+	s.work(s.quick())
+	s.awaitRoute("/quick/count")
+	entered, release := s.hold()
+	var asking sync.WaitGroup
+	for range 3 {
+		asking.Go(func() {
+			a, err := s.send(s.request(http.MethodPost, "/v1/held", ""))
+			if assert.NoError(t, err) {
+				assert.Equal(t, 200, a.status, a.body)
+			}
+		})
+		<-entered
+	}
+	a := s.refused(503, "OVERLOADED", http.MethodPost, "/v1/held", "")
+	assert.Contains(t, a.Error.Message, "POST /v1/held")
+	a = s.refused(503, "OVERLOADED", http.MethodPost, "/v1/also", "")
+	assert.NotEmpty(t, a.header.Get("Retry-After"))
+	s.refused(503, "OVERLOADED", http.MethodPost, "/slow/hold", "")
+	s.got(`7`, http.MethodGet, "/v1/count", "")
+	close(release)
+	asking.Wait()
+}

@@ -293,6 +293,18 @@ func TestCompositionWaitsForItsSteps(t *testing.T) {
 	assert.Equal(t, `{"ok":true,"result":{"id":7,"currency":"EUR"}}`, got.body)
 	assert.Equal(t, "/parts/7", got.header.Get("Location"))
 	assert.EqualValues(t, 1, p.made.Load())
+	// Whichever gateway ran it, the caller's hears what it has changed.
+	keys, err := s.conn.Redis().Keys(s.ctx, "*{compositions}:req:*").Result()
+	require.NoError(t, err)
+	changed := 0
+	for _, key := range keys {
+		outcome, err := s.conn.Redis().HGet(s.ctx, key, "outcome").Result()
+		require.NoError(t, err)
+		if strings.Contains(outcome, "tags=parts%2Fpart%3A7") {
+			changed++
+		}
+	}
+	assert.Equal(t, 1, changed)
 }
 
 // A versions file is read again when it changes; a bad one changes nothing.

@@ -40,15 +40,23 @@ type Config struct {
 // Asker asks on behalf of one service. It is safe for concurrent use.
 type Asker struct {
 	client  *bus.Client
+	places  Places // nil: as many as ask
 	cache   *cache.Cache
 	service func(ctx context.Context, name string) (*bus.Service, error)
 	log     *slog.Logger
 	close   func()
 }
 
+// Places bounds how many requests to one service are in flight.
+type Places interface {
+	// Enter takes a place; false: there is none. Who got one leaves.
+	Enter(service string) bool
+	Leave(service string)
+}
+
 // Over makes an asker of what a process has already: a gateway. It is not closed.
-func Over(client *bus.Client, shared *cache.Cache, services func() bus.Snapshot, log *slog.Logger) *Asker {
-	return &Asker{client: client, cache: shared, log: log, service: func(_ context.Context, name string) (*bus.Service, error) {
+func Over(client *bus.Client, shared *cache.Cache, places Places, services func() bus.Snapshot, log *slog.Logger) *Asker {
+	return &Asker{client: client, cache: shared, places: places, log: log, service: func(_ context.Context, name string) (*bus.Service, error) {
 		return services()[name], nil
 	}}
 }
@@ -146,6 +154,17 @@ func (a *Asker) Ask(ctx context.Context, q *Question) (bus.Reply, error) {
 	return reply, nil
 }
 
+// send asks the service itself, where there is a place.
+func (a *Asker) send(ctx context.Context, question *bus.Ask) (bus.Reply, error) {
+	if a.places != nil {
+		if !a.places.Enter(question.Service) {
+			return bus.Reply{}, &bus.OverloadedError{Service: question.Service, RetryAfter: time.Second}
+		}
+		defer a.places.Leave(question.Service)
+	}
+	return a.client.Do(ctx, question)
+}
+
 // find gives the action as its service declares it.
 func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
 	service, err := a.service(ctx, q.Service)
@@ -187,7 +206,7 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 		if question.Safe = question.Safe && !q.Keep; !question.Safe {
 			question.ID, question.Shared, question.Store = q.ID, true, q.Store
 		}
-		reply, err := a.client.Do(ctx, question)
+		reply, err := a.send(ctx, question)
 		if err != nil {
 			return bus.Reply{}, err
 		}
@@ -205,7 +224,7 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 	answer, err := a.cache.Do(ctx, &cache.Query{
 		Space: q.Service, Identity: Identity(action, q.Principal, q.Args), Tags: Tags(action, q.Args), Policy: policy,
 	}, func(ctx context.Context) cache.Outcome {
-		reply, err := a.client.Do(ctx, &asked)
+		reply, err := a.send(ctx, &asked)
 		if err != nil {
 			f := explain(q, err)
 			e := bus.Error{Code: f.Code, Status: f.Status, Message: f.Message, Service: f.Service, Action: f.Action}

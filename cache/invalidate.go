@@ -27,6 +27,7 @@ type Invalidator struct {
 	mu     sync.Mutex
 	behind map[[2]string]uint64 // space and tag, of what Redis was not told, and which of all that was
 	noted  uint64
+	lost   int           // too many to be remembered
 	again  chan struct{} // capacity 1: there is something to try again
 	stop   context.CancelFunc
 	own    sync.WaitGroup
@@ -109,15 +110,20 @@ func (i *Invalidator) isBehind() bool {
 // remember keeps tags for later.
 func (i *Invalidator) remember(space string, tags []string, err error) {
 	i.mu.Lock()
-	first := len(i.behind) == 0
+	first, before := len(i.behind) == 0, i.lost
 	for _, tag := range tags {
-		if len(i.behind) < mostBehind {
+		if of := [2]string{space, tag}; len(i.behind) < mostBehind || i.behind[of] != 0 {
 			i.noted++
-			i.behind[[2]string{space, tag}] = i.noted
+			i.behind[of] = i.noted
+		} else {
+			i.lost++
 		}
 	}
-	n := len(i.behind)
+	n, overflown := len(i.behind), before == 0 && i.lost > 0
 	i.mu.Unlock()
+	if overflown {
+		i.log.Error("too many cached answers wait to be invalidated: further ones may be shown until their time is up", "remembered", n)
+	}
 	if first {
 		i.log.Error("cached answers could not be invalidated: they may be shown until their time is up, or Redis is back", "space", space, "tags", tags, "error", err)
 	}
@@ -177,12 +183,15 @@ func (i *Invalidator) tryAgain(ctx context.Context) (int, error) {
 			}
 		}
 	}
-	left := len(i.behind)
+	left, lost := len(i.behind), i.lost
+	if left == 0 {
+		i.lost = 0
+	}
 	i.mu.Unlock()
 	if err == nil {
 		i.changed(left)
 		if left == 0 {
-			i.log.WarnContext(ctx, "all cached answers that could not be invalidated now are", "space", space)
+			i.log.WarnContext(ctx, "the cached answers that could not be invalidated now are, but for those that were too many", "space", space, "too_many", lost)
 		}
 	}
 	return left, err

@@ -40,6 +40,8 @@ type Answer struct {
 	// Status and Location are those of the step that the answer is of.
 	Status   int
 	Location string
+	// Tags are what the steps invalidated, each behind its service and a slash.
+	Tags []string
 	// Timings are those of the steps that were asked, in the order of the plan.
 	Timings []Timing
 }
@@ -293,6 +295,9 @@ func (r *run) step(ctx context.Context, s *Step) error {
 // note takes the answer to a step. Its caller holds the lock.
 func (r *run) note(s *Step, reply bus.Reply) error {
 	said, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
+	for _, tag := range said.Tags {           // also of a step that failed
+		r.answer.Tags = append(r.answer.Tags, s.Service+"/"+tag)
+	}
 	var result json.RawMessage
 	ok := !s.used && strings.HasPrefix(reply.Envelope, successHead)
 	if !ok {
