@@ -43,7 +43,9 @@ func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply bus.Reply, 
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
 	// Before the caller hears of a change, this gateway has forgotten what was before.
-	s.forget(r, meta.Tags)
+	if len(meta.Tags) > 0 {
+		s.forget(r, meta.Tags)
+	}
 	s.writeMeta(res, in, meta, true)
 }
 

@@ -32,10 +32,14 @@ func (c *Cache) keepLeases(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if c.line.away() {
+			continue
+		}
 		now := time.Now()
 		c.mu.Lock()
 		for l := range c.leads {
-			if !c.closed && now.Sub(l.began) >= c.cfg.Lease/6 { // most runs are shorter
+			if !c.closed && !l.extending && now.Sub(l.began) >= c.cfg.Lease/6 { // most runs are shorter
+				l.extending = true
 				c.line.batches.Add(c.extending(l))
 			}
 		}
@@ -51,6 +55,10 @@ func (c *Cache) extending(l *look) *command {
 	return &command{
 		script: c.line.extend, keys: []string{lease},
 		args: []any{l.token, c.cfg.Lease.Milliseconds()},
-		done: func(any, error) {},
+		done: func(any, error) {
+			c.mu.Lock()
+			l.extending = false
+			c.mu.Unlock()
+		},
 	}
 }

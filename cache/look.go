@@ -35,7 +35,9 @@ type look struct {
 	claimed bool      // it took the lease before it knew that there is a copy
 	absent  bool      // there was no copy, not even one that is worth nothing
 	inline  bool      // who asked first runs it, and waits for the end
-	began   time.Time // the run
+	began   time.Time // of the run
+
+	extending bool // its lease is about to be extended; guarded by Cache.mu
 }
 
 // copied is a copy as it was found.
