@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -28,6 +27,10 @@ type composer struct {
 
 // keepAgain is how often a plan in force is kept anew.
 const keepAgain = time.Hour
+
+// brieflyKept is how long the outcome of a composition is kept that nothing came of:
+// shorter than its caller is told to wait, long enough for a reply that was lost.
+const brieflyKept = 900 * time.Millisecond
 
 // compositions is how many a gateway runs at once.
 const compositions = 256
@@ -87,16 +90,21 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 // composition is one run of a request from the mailbox.
 type composition struct {
 	*composer
-	request *bus.Request
-	meta    bus.Meta
-	begun   atomic.Bool // a step with effects may have happened
+	delivery *bus.Delivery
+	request  *bus.Request
+	meta     bus.Meta
+	timeout  time.Duration // of its plan
+	again    bool          // it was begun before, by whomever
+
+	mu    sync.Mutex
+	begun map[*versions.Step]bool // what with effects may have happened, or is about to
+	over  bool                    // a step that could not be asked is the answer
 }
 
 // run runs one delivery. What is not known of a step leaves the request without an
 // outcome: it is delivered again, and no step that has happened happens again.
 func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
-	one := &composition{composer: c, request: &d.Request, meta: d.Request.ParseMeta()}
-	one.begun.Store(d.Attempt > 1)
+	one := &composition{composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
 	log := c.s.log.With("composition", d.Request.Action, "request", d.Request.ID)
 	plan, err := c.plan(ctx, one.meta.Plan)
 	if errors.Is(err, bus.ErrNoPlan) {
@@ -107,14 +115,14 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 		log.WarnContext(ctx, "a composition's plan cannot be read, it will be delivered again", "error", err)
 		return bus.Outcome{}, false
 	}
-	left := plan.Timeout
+	one.timeout = plan.Timeout
 	if d.Request.Deadline != 0 {
-		left = time.UnixMilli(d.Request.Deadline).Sub(c.s.conn.Clock.Now())
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.UnixMilli(d.Request.Deadline).Sub(c.s.conn.Clock.Now()))
+		defer cancel()
 	}
-	ctx, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
 	began := time.Now()
-	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal}, one.step)
+	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal, Stage: one.stage}, one.step)
 	if err != nil {
 		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
 		return bus.Outcome{}, false
@@ -126,6 +134,9 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 			answer.Refusal.Message = "internal error"
 		}
 		o = one.failure(answer.Refusal)
+	}
+	if one.over { // nothing has happened: asked again under the same ID, it is tried again
+		o.Keep = brieflyKept
 	}
 	o.Meta.Run, o.Meta.Timing, o.Meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
 	return o, true
@@ -165,6 +176,42 @@ func question(s *versions.Step, args string, own *bus.Meta, id string) *ask.Ques
 	return q
 }
 
+// stage notes which steps may have effects from now on.
+func (c *composition) stage(steps []*versions.Step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range steps {
+		if s.Refusal == nil && !c.safe(s) {
+			c.begun[s] = true
+		}
+	}
+}
+
+// begin notes that a step is asked for; false: the composition has its answer.
+func (c *composition) begin(s *versions.Step, effects bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if effects && !c.over {
+		c.begun[s] = true
+	}
+	return !c.over
+}
+
+// givesUp reports whether a failure of a step is the answer: nothing can have
+// happened, neither by it nor by any other, and nothing will. A request without a
+// deadline waits instead.
+func (c *composition) givesUp(s *versions.Step, effects, notSent bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if notSent {
+		delete(c.begun, s)
+	}
+	if !c.again && len(c.begun) == 0 && (!effects || notSent) && c.request.Deadline != 0 {
+		c.over = true
+	}
+	return c.over
+}
+
 // step asks for a step of a composition that is a request itself: under an ID of
 // its own, so that it happens once, whoever goes on with the composition. What could
 // not be sent is tried again once something may have happened; before, that the
@@ -175,9 +222,12 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 	effects := !c.safe(s)
 	waits := backoff.New(50*time.Millisecond, time.Second)
 	for {
-		before := c.begun.Load()
-		if effects {
-			c.begun.Store(true)
+		if !c.begin(s, effects) {
+			<-ctx.Done() // the step beside it that failed ends this one
+			return bus.Reply{}, ctx.Err()
+		}
+		if c.request.Deadline == 0 { // it waits for its services as long as that takes
+			c.delivery.Extend(c.timeout + bus.DefaultTimeout)
 		}
 		reply, err := c.asker.Ask(ctx, q)
 		if err == nil {
@@ -187,7 +237,7 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 		switch {
 		case !known: // told to stop
 			return bus.Reply{}, err
-		case !before && (!effects || failed.NotSent()):
+		case c.givesUp(s, effects, failed.NotSent()):
 			return failedReply(failed, c.request), nil
 		case !failed.NotSent():
 			return bus.Reply{}, err

@@ -96,7 +96,7 @@ func explain(q *Question, err error) *Error {
 
 var (
 	errUnknown  = errors.New("not known")
-	errNoWorker = errors.New("no worker is running")
+	errNoWorker = errors.New("no worker")
 )
 
 func unknown(q *Question, what string) error {

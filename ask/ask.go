@@ -172,7 +172,7 @@ func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
 	case err != nil:
 		return nil, err
 	case service == nil || !service.Live():
-		return nil, fmt.Errorf("no worker of %s is running: %w", q.Service, errNoWorker)
+		return nil, fmt.Errorf("%w of %s is running", errNoWorker, q.Service)
 	}
 	for i := range service.Manifest.Actions {
 		if action := &service.Manifest.Actions[i]; action.Name == q.Action {

@@ -11,6 +11,9 @@ import (
 type Outcome struct {
 	Meta     ReplyMeta
 	Envelope []byte
+	// Keep is how long the outcome is kept; 0: as long as its request wants. What says
+	// that nothing has happened is kept for a moment: asked again, it is run.
+	Keep time.Duration
 	// Expired says, where there is no outcome, that the request's time was up
 	// before its handler was called.
 	Expired bool
@@ -23,6 +26,15 @@ type ending struct {
 	meta     []byte
 	envelope []byte
 	reason   string // of a dead letter
+	keep     time.Duration
+}
+
+// store is how long its outcome is kept, in ms.
+func (e *ending) store() int64 {
+	if wanted := e.delivery.Request.Store; e.keep == 0 || wanted == 0 {
+		return wanted
+	}
+	return e.keep.Milliseconds()
 }
 
 // deliver runs a request, or ends it where it must not run, and hands the
@@ -166,7 +178,7 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 		return c.fail(d, StateDone, Error{Code: CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
 	}
 	o.Meta.Worker, o.Meta.Attempt, o.Meta.Queue = c.worker, d.Attempt, d.Queued
-	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope}, true
+	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep}, true
 }
 
 // mayBegin asks whether an unsafe request is still this worker's, when so much

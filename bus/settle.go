@@ -226,7 +226,7 @@ func (s *settler) fenced(ctx context.Context, endings []*ending, whole bool) *wr
 	for _, e := range endings {
 		r := &e.delivery.Request
 		keys = append(keys, s.c.conn.Keys.Record(s.c.service, r.ID))
-		args = append(args, e.delivery.Entry, r.ID, e.state, e.meta, e.envelope, millis(r.Store),
+		args = append(args, e.delivery.Entry, r.ID, e.state, e.meta, e.envelope, millis(e.store()),
 			e.reason, strconv.Itoa(e.delivery.Attempt))
 	}
 	return s.c.conn.scripts.settle.command(ctx, whole, keys, args)

@@ -24,6 +24,9 @@ type Input struct {
 	Args string
 	// Principal is who calls; nil: nobody had to say.
 	Principal *bus.Principal
+	// Stage is told which steps are about to run at once, before any of them does. Nil:
+	// nobody wants to know.
+	Stage func(steps []*Step)
 }
 
 // Ask asks for one step, with a JSON array of arguments. An error means that there is
@@ -57,6 +60,7 @@ type Timing struct {
 type run struct {
 	plan  *Plan
 	ask   Ask
+	tell  func([]*Step)
 	began time.Time
 
 	args []json.RawMessage // as they came
@@ -80,7 +84,7 @@ var errFailed = errors.New("a step failed")
 
 // Run runs the steps. An error is one of ask's: then there is no answer yet.
 func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
-	r := &run{plan: p, ask: ask, began: time.Now()}
+	r := &run{plan: p, ask: ask, tell: in.Stage, began: time.Now()}
 	err := r.prepare(in)
 	if err == nil {
 		err = r.all(ctx)
@@ -233,8 +237,16 @@ func plain(value any) any {
 	return value
 }
 
-// stage runs the steps of a stage at once. The first that fails ends the others.
+// stage runs the steps of a stage whose conditions hold, at once. The first that
+// fails ends the others.
 func (r *run) stage(ctx context.Context, stage Stage) error {
+	stage, err := r.due(stage)
+	if err != nil || len(stage) == 0 {
+		return err
+	}
+	if r.tell != nil {
+		r.tell(stage)
+	}
 	if len(stage) == 1 {
 		return r.step(ctx, stage[0])
 	}
@@ -255,18 +267,28 @@ func (r *run) stage(ctx context.Context, stage Stage) error {
 	return <-failed // nil: none has
 }
 
-func (r *run) step(ctx context.Context, s *Step) error {
-	if s.when != nil {
-		r.mu.Lock()
-		holds, err := s.when.run(r.env)
-		r.mu.Unlock()
-		if err != nil {
-			return r.broken(s.label()+": when", err)
-		}
-		if holds != true {
-			return nil
-		}
+// due gives the steps whose conditions hold.
+func (r *run) due(stage Stage) (Stage, error) {
+	if !slices.ContainsFunc(stage, func(s *Step) bool { return s.when != nil }) {
+		return stage, nil
 	}
+	var due Stage
+	for _, s := range stage {
+		if s.when != nil {
+			holds, err := s.when.run(r.env)
+			if err != nil {
+				return nil, r.broken(s.label()+": when", err)
+			}
+			if holds != true {
+				continue
+			}
+		}
+		due = append(due, s)
+	}
+	return due, nil
+}
+
+func (r *run) step(ctx context.Context, s *Step) error {
 	if f := s.Refusal; f != nil {
 		return r.refuse(&bus.Error{Code: f.Code, Status: f.Status, Message: f.Message})
 	}
