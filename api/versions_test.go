@@ -308,61 +308,6 @@ func TestCompositionWaitsForItsSteps(t *testing.T) {
 	assert.Equal(t, 1, changed)
 }
 
-// Of steps that run together one may have had its effect when another cannot be asked:
-// that is no answer, whichever began first.
-func TestTogetherWaitsForWhatIsAwayOnceAnythingMayHaveHappened(t *testing.T) {
-	t.Parallel()
-	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
-		c.Versions = []byte(`versions: {v1: {routes: {POST /both/:id: {path: {id: {type: integer}}, timeout: 20s, steps: [
-  {together: [{name: noted, ask: notes NOTE, args: [path.id]}, {name: made, ask: parts MAKE, args: [path.id, '{"currency": "EUR"}']}]}]}}}}`)
-	})
-	var p parts
-	stop := s.work(notes())
-	s.work(p.service())
-	s.awaitRoute("/parts/1")
-	s.awaitRoute("/notes/ready")
-	stop()
-	s.awaitNoWorker("/notes/ready")
-	const calls = 8
-	var asking sync.WaitGroup
-	for i := range calls {
-		asking.Go(func() {
-			got, err := s.send(s.request(http.MethodPost, fmt.Sprintf("/v1/both/%d", i), ""))
-			if assert.NoError(t, err) {
-				assert.Equal(t, http.StatusCreated, got.status, got.body)
-			}
-		})
-	}
-	testsupport.Eventually(t, patience, "all parts are made", func() bool { return p.made.Load() == calls })
-	s.work(notes())
-	asking.Wait()
-	assert.EqualValues(t, calls, p.made.Load())
-}
-
-// A composition that could not begin leaves its key free, and one without a deadline waits.
-func TestCompositionThatCouldNotBegin(t *testing.T) {
-	t.Parallel()
-	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
-	const key = "Idempotency-Key: mine"
-	got := s.do(http.MethodPost, "/v1/things/7", "", key)
-	require.Equal(t, http.StatusServiceUnavailable, got.status, got.body)
-	accepted := s.do(http.MethodPost, "/v1/things/8", "", "Prefer: respond-async")
-	require.Equal(t, http.StatusAccepted, accepted.status, accepted.body)
-	var p parts
-	s.work(p.service(), notes())
-	testsupport.Eventually(t, patience, "the same key is tried again", func() bool {
-		response, err := s.client.Do(s.request(http.MethodPost, "/v1/things/7", "", key)) // for a moment still the 503
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		return response.StatusCode == http.StatusCreated
-	})
-	testsupport.Eventually(t, patience, "what was accepted has run", func() bool {
-		return s.state(accepted.header.Get("Location")).State == "done"
-	})
-	assert.Contains(t, s.do(http.MethodGet, accepted.header.Get("Location"), "").body, `"id":8`)
-	assert.EqualValues(t, 2, p.made.Load())
-}
-
 // A versions file is read again when it changes; a bad one changes nothing.
 func TestVersionsAreReadAgain(t *testing.T) {
 	t.Parallel()
