@@ -177,6 +177,8 @@ func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 	out, errs, code := mailroom(t, append([]string{"services", "users"}, g.as("api")...)...)
 	assert.Zero(t, code, errs)
 	assert.Contains(t, out, "GET /users/:id")
+	_, errs, code = mailroom(t, append([]string{"services", "compositions"}, g.as("api")...)...)
+	assert.Zero(t, code, errs)
 	for _, service := range []string{"users", "items", "vouchers", "payments"} {
 		require.NoError(t, workers[service].stop(), "it drains")
 	}

@@ -83,7 +83,8 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 	if err := registry.Look(ctx); err != nil {
 		return nil, err
 	}
-	found := registry.Snapshot()
+	found := maps.Clone(registry.Snapshot())
+	found[bus.ReservedService] = &bus.Service{Name: bus.ReservedService} // gateways are its workers, and declare nothing
 	views := []serviceView{}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if c.Name != "" && name != c.Name {
@@ -92,6 +93,9 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		stats, err := conn.Stats(ctx, name)
 		if err != nil {
 			return nil, err
+		}
+		if name == bus.ReservedService && c.Name == "" && stats == (bus.Stats{}) {
+			continue
 		}
 		view := viewOf(found[name], stats)
 		if c.Lanes {

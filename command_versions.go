@@ -56,23 +56,15 @@ func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	file, faults := versions.Parse(text)
-	unchecked := ""
-	if file != nil {
-		services, err := c.services(ctx, p)
-		if err != nil {
-			unchecked = err.Error()
-		} else {
-			faults = append(faults, file.Check(services)...)
-		}
-	}
+	services, unknown := c.services(ctx, p)
+	file, faults := versions.Parse(text, services)
 	for _, fault := range faults {
 		p.printf("%s:%s\n", name, fault)
 	}
-	if unchecked != "" {
-		_, _ = fmt.Fprintf(p.stderr, "not held against what services declare: %s\n", unchecked)
+	if unknown != nil {
+		_, _ = fmt.Fprintf(p.stderr, "not held against what services declare: %v\n", unknown)
 	}
-	if faults.Fatal() {
+	if file == nil {
 		return &exitError{code: exitFailed}
 	}
 	routes := 0
@@ -122,7 +114,7 @@ func (c *versionsShowCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	file, faults := versions.Parse(text)
+	file, faults := versions.Parse(text, nil)
 	if file == nil {
 		return errors.New(name + ":" + strings.ReplaceAll(faults.String(), "\n", "\n"+name+":"))
 	}

@@ -260,6 +260,10 @@ func TestCallAndServices(t *testing.T) {
 	for _, name := range []string{"SERVICE", "BACKLOG", "users", "items", "vouchers", "payments", "echo"} {
 		assert.Contains(t, out, name)
 	}
+	assert.NotContains(t, out, "compositions", "nothing is in it")
+	out, code = mailroom("services", "compositions")
+	assert.Zero(t, code)
+	assert.Contains(t, out, "compositions")
 	out, code = mailroom("services", "users")
 	assert.Zero(t, code)
 	for _, text := range []string{"GET /users/:id", "PATCH /users/:id", "unsafe", "WORKER"} {

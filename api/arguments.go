@@ -50,44 +50,36 @@ func newArguments(a *bus.Action, parameters int) (*arguments, error) {
 	}
 	args := &arguments{}
 	for i, arg := range a.Args {
-		schema := &jsonschema.Schema{}
-		if len(arg.Schema) > 0 {
-			if err := json.Unmarshal(arg.Schema, schema); err != nil {
-				return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
-			}
-		}
-		if err := checkReferences(arg.Schema); err != nil {
-			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
-		}
-		if circular(schema) {
-			return nil, fmt.Errorf("schema of %s refers to itself", arg.Name)
-		}
-		resolved, err := schema.CloneSchemas().Resolve(nil)
+		root, err := schema.Read(arg.Schema)
 		if err != nil {
 			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
 		}
-		v := newValue(arg.Name, schema, schema, resolved)
+		resolved, err := root.CloneSchemas().Resolve(nil)
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
+		}
+		v := newValue(arg.Name, root, root, resolved)
 		if i < parameters {
 			args.path = append(args.path, v)
 			continue
 		}
-		if args.object, err = newObject(v, schema); err != nil {
+		if args.object, err = newObject(v, root); err != nil {
 			return nil, err
 		}
 	}
 	return args, nil
 }
 
-func newValue(name string, root, schema *jsonschema.Schema, resolved *jsonschema.Resolved) value {
-	v := value{name: name, types: typesOf(root, schema), resolved: resolved, bare: isBare(schema)}
-	if items := follow(root, schema).Items; items != nil {
-		v.items = typesOf(root, items)
+func newValue(name string, root, own *jsonschema.Schema, resolved *jsonschema.Resolved) value {
+	v := value{name: name, types: schema.Types(root, own), resolved: resolved, bare: isBare(own)}
+	if items := schema.Follow(root, own).Items; items != nil {
+		v.items = schema.Types(root, items)
 	}
 	return v
 }
 
 func newObject(v value, root *jsonschema.Schema) (*object, error) {
-	own := follow(root, root)
+	own := schema.Follow(root, root)
 	o := &object{value: v, fields: make(map[string]value), required: own.Required, shape: schema.Of(root)}
 	// One field alone is checked against an object where nothing else is asked
 	// for, so that what the schema refers to is still in its place.

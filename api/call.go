@@ -29,6 +29,7 @@ type call struct {
 	trace     string
 	version   string         // of the API, as in v2; empty: none was named
 	plan      string         // the hash of what it is composed of
+	planBegan int64          // when that was asked for
 	principal *bus.Principal // who calls; nil: nobody has to say
 	limit     tightest
 	began     time.Time
@@ -203,7 +204,7 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 			s.log.Debug("a plan could not be kept", "composition", r.action.Name, "error", err)
 			return unavailable("Redis is not reachable")
 		}
-		in.plan = r.plan.Hash()
+		in.plan, in.planBegan = r.plan.Hash(), s.conn.Clock.Millis()
 	}
 	ask := r.action.Ask(r.service, args)
 	ask.Principal = in.principal

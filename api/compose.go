@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -106,10 +107,12 @@ type composition struct {
 func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 	one := &composition{composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
 	log := c.s.log.With("composition", d.Request.Action, "request", d.Request.ID)
+	if one.tooOld() {
+		return one.dead()
+	}
 	plan, err := c.plan(ctx, one.meta.Plan)
 	if errors.Is(err, bus.ErrNoPlan) {
-		log.ErrorContext(ctx, "a composition's plan is not kept any more", "error", err)
-		return one.failure(&bus.Error{Code: codeInternal, Status: http.StatusInternalServerError, Message: "the plan of this request is gone"}), true
+		return bus.Outcome{Dead: "its plan is not kept any more"}, false
 	}
 	if err != nil {
 		log.WarnContext(ctx, "a composition's plan cannot be read, it will be delivered again", "error", err)
@@ -123,6 +126,9 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	began := time.Now()
 	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal, Stage: one.stage}, one.step)
+	if errors.Is(err, errTooOld) {
+		return one.dead()
+	}
 	if err != nil {
 		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
 		return bus.Outcome{}, false
@@ -140,6 +146,20 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	o.Meta.Run, o.Meta.Timing, o.Meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
 	return o, true
+}
+
+var errTooOld = errors.New("it was asked for too long ago")
+
+// tooOld reports whether what the steps of a composition have done may be forgotten by
+// now: asked again, they would do it again.
+func (c *composition) tooOld() bool {
+	return c.meta.Began != 0 && c.s.conn.Clock.Millis()-c.meta.Began > bus.StepStore.Milliseconds()
+}
+
+// dead gives a composition up that cannot be gone on with.
+func (c *composition) dead() (bus.Outcome, bool) {
+	return bus.Outcome{Dead: "asked for more than " + strconv.Itoa(int(bus.StepStore.Hours()/24)) +
+		" days ago: what its steps have done is not kept any more, and they would run again"}, false
 }
 
 func (c *composition) failure(e *bus.Error) bus.Outcome {
@@ -225,6 +245,9 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 		if !c.begin(s, effects) {
 			<-ctx.Done() // the step beside it that failed ends this one
 			return bus.Reply{}, ctx.Err()
+		}
+		if c.tooOld() {
+			return bus.Reply{}, errTooOld
 		}
 		if c.request.Deadline == 0 { // it waits for its services as long as that takes
 			c.delivery.Extend(c.timeout + bus.DefaultTimeout)

@@ -3,13 +3,17 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -66,4 +70,39 @@ func TestCompositionThatCouldNotBegin(t *testing.T) {
 	})
 	assert.Contains(t, s.do(http.MethodGet, accepted.header.Get("Location"), "").body, `"id":8`)
 	assert.EqualValues(t, 2, p.made.Load())
+}
+
+// A composition whose steps may be forgotten is not gone on with: they would run again.
+func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
+	var p parts
+	s.work(p.service(), notes())
+	s.awaitRoute("/parts/1")
+	require.Equal(t, http.StatusCreated, s.do(http.MethodPost, "/v1/things/7", "").status)
+	plans, err := s.conn.Redis().Keys(s.ctx, s.conn.Keys.Plan("*")).Result()
+	require.NoError(t, err)
+	require.Len(t, plans, 1)
+	meta := bus.Meta{Version: "v1", Plan: strings.TrimPrefix(plans[0], s.conn.Keys.Plan(""))}
+	client := bus.NewClient(s.conn, bus.ClientConfig{})
+	defer client.Close()
+	require.NoError(t, client.WaitReady(s.ctx))
+	dies := func(change func(*bus.Meta)) string {
+		own := meta
+		change(&own)
+		ask := &bus.Ask{Service: bus.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
+		reply, err := client.Do(s.ctx, ask)
+		require.NoError(t, err)
+		assert.Contains(t, reply.Envelope, `"state":"dead"`)
+		letter, err := s.conn.FindDeadLetter(s.ctx, bus.ReservedService, ask.ID.String())
+		require.NoError(t, err)
+		return letter.Error
+	}
+	assert.Contains(t, dies(func(m *bus.Meta) { m.Began = time.Now().Add(-bus.StepStore - time.Minute).UnixMilli() }), "more than 7 days ago")
+	assert.Contains(t, dies(func(m *bus.Meta) { m.Plan = "none" }), "its plan is not kept any more")
+	assert.EqualValues(t, 1, p.made.Load(), "neither ran")
+	meta.Began = time.Now().Add(-bus.StepStore + time.Minute).UnixMilli()
+	reply, err := client.Do(s.ctx, &bus.Ask{Service: bus.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
+	require.NoError(t, err)
+	assert.Contains(t, reply.Envelope, `{"ok":true`)
 }

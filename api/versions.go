@@ -31,6 +31,7 @@ type versioned struct {
 	mu      sync.Mutex
 	text    []byte // as it was read last, good or bad
 	current *versions.File
+	refused []byte // a text that is not in force for its faults; nil: none
 	told    string // the faults against manifests that were logged last
 }
 
@@ -46,7 +47,7 @@ func newVersioned(file string, text []byte) (*versioned, error) {
 	if len(v.text) == 0 && file == "" {
 		return v, nil
 	}
-	parsed, faults := versions.Parse(v.text)
+	parsed, faults := versions.Parse(v.text, nil)
 	if parsed == nil {
 		return nil, errors.New("versions file:\n" + v.named(faults))
 	}
@@ -114,26 +115,52 @@ func (s *Server) watchVersions(ctx context.Context) {
 // reloadVersions puts a file in force, unless it is bad: by itself, or by what the
 // services declare.
 func (s *Server) reloadVersions(text []byte) {
-	v := s.versioned
-	parsed, faults := versions.Parse(text)
-	if parsed != nil {
-		faults = append(faults, parsed.Check(s.registry.Snapshot())...)
-	}
-	if faults.Fatal() {
-		s.log.Error("the versions file is bad, the one before stays in force", "faults", v.named(faults))
+	s.tables.Lock() // the services stay as they are meanwhile, or rebuild it afterwards
+	defer s.tables.Unlock()
+	services := s.registry.Snapshot()
+	parsed, faults := versions.Parse(text, services)
+	if parsed == nil {
+		s.log.Error("the versions file is bad, the one before stays in force", "faults", s.versioned.named(faults))
+		s.versioned.refuse(text)
 		return
 	}
+	s.enforce(parsed)
+	s.rebuild(services)
+}
+
+// enforce puts a file in force.
+func (s *Server) enforce(parsed *versions.File) {
+	v := s.versioned
 	v.mu.Lock()
-	v.current, v.told = parsed, ""
+	v.current, v.refused, v.told = parsed, nil, ""
 	v.mu.Unlock()
 	s.log.Info("the versions file is in force", "file", v.file, "versions", len(parsed.Versions))
-	s.tables.Lock()
-	defer s.tables.Unlock()
-	s.rebuild(s.registry.Snapshot())
+}
+
+// refuse keeps a text that is not in force: what it lacks may come.
+func (v *versioned) refuse(text []byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.refused = text
+}
+
+// reconsider tries again the text that was refused: the services are others now.
+func (s *Server) reconsider(services bus.Snapshot) {
+	v := s.versioned
+	v.mu.Lock()
+	text := v.refused
+	v.mu.Unlock()
+	if text == nil {
+		return
+	}
+	if parsed, _ := versions.Parse(text, services); parsed != nil {
+		s.enforce(parsed)
+	}
 }
 
 // rebuild makes the table of routes anew. Its caller holds the lock of tables.
 func (s *Server) rebuild(services bus.Snapshot) {
+	s.reconsider(services)
 	file := s.versioned.inForce()
 	t := buildTable(services, s.log)
 	t.versions = make(map[string]*versionTable)

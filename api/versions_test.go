@@ -288,6 +288,12 @@ func TestCompositionWaitsForItsSteps(t *testing.T) {
 	done := make(chan *answer, 1)
 	go func() { done <- s.do(http.MethodPost, "/v1/things/7", "", "X-Currency: EUR") }()
 	testsupport.Eventually(t, patience, "the first step has happened", func() bool { return p.made.Load() == 1 })
+	waiting, err := s.conn.Redis().XRange(s.ctx, s.conn.Keys.Requests(bus.ReservedService), "-", "+").Result()
+	require.NoError(t, err)
+	require.Len(t, waiting, 1)
+	meta, _ := waiting[0].Values["meta"].(string)
+	asked := (&bus.Request{Meta: meta}).ParseMeta().Began
+	assert.WithinDuration(t, time.Now(), time.UnixMilli(asked), patience, "it says when it was asked for")
 	s.work(notes())
 	got = <-done
 	assert.Equal(t, http.StatusCreated, got.status, got.body)
@@ -355,4 +361,28 @@ func TestVersionsAreReadAgain(t *testing.T) {
 	require.ErrorContains(t, err, "versions:1:11: versions: want names with values")
 	_, err = api.New(s.conn, api.Config{VersionsFile: file + ".none"})
 	require.ErrorContains(t, err, "versions file")
+}
+
+// A file that is refused for what a service does not have yet comes in force when the
+// service has it.
+func TestRefusedVersionsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "versions.yaml")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write("versions: {v1: {}}")
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.VersionsFile = file })
+	stop := s.work(notes())
+	s.awaitRoute("/notes/ready")
+	write("versions: {v1: {routes: {GET /later: {steps: [{ask: notes LATER}]}}}}")
+	s.logs.Wait(t, "notes has no action LATER")
+	assert.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/v1/later", "").status)
+	stop()
+	grown := notes()
+	workers.Handle0(grown, "LATER", func(context.Context) (bool, error) { return true, nil }, workers.Safe())
+	s.work(grown)
+	s.awaitRoute("/v1/later")
+	// What was refused for good does not come back.
+	write("versions: {v1: {routes: {GET /later: {steps: [{ask: notes NEVER}]}}}}")
+	s.logs.Wait(t, "notes has no action NEVER")
+	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/v1/later", "").status)
 }

@@ -222,7 +222,7 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 	}
 	asked := *question // who asks may be gone when it runs
 	answer, err := a.cache.Do(ctx, &cache.Query{
-		Space: q.Service, Identity: Identity(action, q.Principal, q.Args), Tags: Tags(action, q.Args), Policy: policy,
+		Space: q.Service, Identity: within(q.Meta.Lanes, Identity(action, q.Principal, q.Args)), Tags: Tags(action, q.Args), Policy: policy,
 	}, func(ctx context.Context) cache.Outcome {
 		reply, err := a.send(ctx, &asked)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,16 @@ func Identity(action *bus.Action, principal *bus.Principal, args string) string 
 	// not for the same caller with fewer.
 	parts := append([]string{"of", principal.Key(), strconv.Itoa(len(principal.Scopes))}, principal.Scopes...)
 	return cache.Identity(append(parts, action.Name, args)...)
+}
+
+// within is an identity for those who hold lanes: they wait for nobody who does not,
+// and nobody else waits for them, since whether there is a circle is another question
+// for each.
+func within(lanes []string, identity string) string {
+	if len(lanes) == 0 {
+		return identity
+	}
+	return cache.Identity(append(slices.Clone(lanes), identity)...)
 }
 
 // Tags name what the answer is made of.

@@ -17,6 +17,9 @@ type Outcome struct {
 	// Expired says, where there is no outcome, that the request's time was up
 	// before its handler was called.
 	Expired bool
+	// Dead says, where there is no outcome, why there will be none: the request becomes
+	// a dead letter at once.
+	Dead string
 }
 
 // ending is an outcome on its way to be settled.
@@ -166,10 +169,13 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 	c.conn.hook.at(StepBegin, d.Request.ID)
 	o, ok := c.cfg.Run(ctx, d)
 	c.conn.hook.at(StepRan, d.Request.ID)
-	if !ok {
-		if o.Expired && d.fresh {
-			return c.expire(d), true
-		}
+	switch {
+	case ok:
+	case o.Dead != "":
+		return c.bury(d, o.Dead), true
+	case o.Expired && d.fresh:
+		return c.expire(d), true
+	default:
 		return nil, false
 	}
 	if len(o.Envelope) > MaxReply {

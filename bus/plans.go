@@ -11,7 +11,7 @@ import (
 
 // PlanTTL is how long the plan of a composition is kept after it was last in force
 // at any gateway, and StepStore how long the outcome of a composition's step is: so
-// long a composition that was given up can be replayed, and repeats nothing.
+// long after it was asked for a composition can be gone on with, and repeats nothing.
 const (
 	PlanTTL   = 8 * 24 * time.Hour
 	StepStore = 7 * 24 * time.Hour

@@ -119,9 +119,14 @@ func (m *Meta) Encode() string {
 			dst = appendText(dst, text.value)
 		}
 	}
-	if m.Depth != 0 {
-		pair("depth")
-		dst = strconv.AppendInt(dst, int64(m.Depth), 10)
+	for _, number := range [...]struct {
+		name  string
+		value int64
+	}{{"began", m.Began}, {"depth", int64(m.Depth)}} {
+		if number.value != 0 {
+			pair(number.name)
+			dst = strconv.AppendInt(dst, number.value, 10)
+		}
 	}
 	for i, lane := range m.Lanes {
 		if i == 0 {

@@ -32,6 +32,19 @@ func TestPrincipalsTravelInMeta(t *testing.T) {
 	assert.Equal(t, "mine", r.ParseMeta().Principal.Subject, "whatever else stands there")
 }
 
+func TestMetaIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	for _, m := range []Meta{
+		{},
+		{Depth: 2},
+		{Began: 1_790_000_000_000},
+		{RequestID: "r\"", TraceParent: "t", Caller: "c", Version: "v2", Plan: "p", Began: 1, Depth: 3, Lanes: []string{"a/b", "c/d"}},
+	} {
+		r := Request{Meta: m.Encode()}
+		assert.Equal(t, m, r.ParseMeta(), r.Meta)
+	}
+}
+
 func TestBuildsWantTheScopesOfBoth(t *testing.T) {
 	t.Parallel()
 	manifest := func(scopes ...string) *Manifest {

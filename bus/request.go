@@ -57,6 +57,9 @@ type Meta struct {
 	Version string `json:"version,omitempty"`
 	// Plan is the hash of what a composition runs.
 	Plan string `json:"plan,omitempty"`
+	// Began is when a composition was first asked for, in unix milliseconds of Redis; 0:
+	// not known.
+	Began int64 `json:"began,omitempty"`
 	// Depth is how many services have asked each other to get here.
 	Depth int `json:"depth,omitempty"`
 	// Lanes are those held by the requests that wait for this one. See LaneName.

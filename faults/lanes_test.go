@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,9 +18,9 @@ import (
 )
 
 // insist asks a gateway under an Idempotency-Key until there is an outcome.
-func (s *stage) insist(gateway int, path, key string, body any) (status int, said []byte) {
+func (s *stage) insist(gateway int, path, key string, body any, headers ...string) (status int, said []byte) {
 	for range 20 {
-		if status, said = s.once(gateway, path, key, body); status != 0 && status < http.StatusInternalServerError {
+		if status, said = s.once(gateway, path, key, body, headers...); status != 0 && status < http.StatusInternalServerError {
 			break
 		}
 		s.pass(100 * time.Millisecond)
@@ -27,12 +29,16 @@ func (s *stage) insist(gateway int, path, key string, body any) (status int, sai
 }
 
 // once asks once; status 0: there is no answer.
-func (s *stage) once(gateway int, path, key string, body any) (status int, said []byte) {
+func (s *stage) once(gateway int, path, key string, body any, headers ...string) (status int, said []byte) {
 	text, _ := json.Marshal(body)                                                                                                 // maps of strings and numbers
 	req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.listen[gateway]+path, bytes.NewReader(text)) // its parts are constant
 	req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		req.Header.Set(name, value)
+	}
 	res, err := s.client.Do(req)
 	if err != nil {
 		return 0, nil
@@ -102,6 +108,7 @@ func TestLanes(t *testing.T) {
 			})
 		}
 	}
+	asking.Go(func() { s.appendInOrder(ids, each) })
 	stop := make(chan struct{})
 	var killing sync.WaitGroup
 	kills := 0
@@ -110,7 +117,7 @@ func TestLanes(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(time.Second):
+			case <-time.After(time.Duration(times(400, 1000)) * time.Millisecond):
 				kills++
 				s.replaceWorker()
 			}
@@ -120,6 +127,7 @@ func TestLanes(t *testing.T) {
 	close(stop)
 	killing.Wait()
 	took := time.Since(began)
+	assert.Positive(t, kills)
 	require.Len(t, all, ids*callers*each)
 
 	histories := make(map[int][]porcupine.Operation)
@@ -153,7 +161,30 @@ func TestLanes(t *testing.T) {
 		stats, err := s.conn.Stats(t.Context(), "echo")
 		return err == nil && stats.Backlog+stats.Parked+stats.Pending+stats.Dead == 0
 	})
+	for _, pattern := range []string{s.conn.Keys.Lane("echo", "*"), s.conn.Keys.Parked("echo")} {
+		keys, err := s.conn.Redis().Keys(t.Context(), pattern).Result()
+		require.NoError(t, err)
+		assert.Empty(t, keys, "an idle lane has no key")
+	}
+	var log struct {
+		Result []string `json:"result"`
+	}
+	require.NoError(t, json.Unmarshal(s.get(0, fmt.Sprintf("/echo/%d/log", ids)), &log))
+	var want []string
+	for i := range each {
+		want = append(want, strconv.Itoa(i))
+	}
+	assert.Equal(t, want, log.Result, "in the order they were accepted")
 	t.Logf("lanes: %d appends to %d lists, %d workers killed, none lost or doubled, in %v", len(all), ids, kills, took.Round(time.Millisecond))
+}
+
+// appendInOrder appends to one list without waiting for what comes of it: each as soon
+// as the one before was accepted, by the other gateway.
+func (s *stage) appendInOrder(id, most int) {
+	for i := range most {
+		status, said := s.insist(i%2, fmt.Sprintf("/echo/%d/append", id), fmt.Sprintf("order.%d", i), map[string]any{"value": strconv.Itoa(i), "ms": 1}, "Prefer: respond-async")
+		assert.Contains(s.t, []int{http.StatusAccepted, http.StatusOK}, status, "%s", said)
+	}
 }
 
 // get reads from a gateway.

@@ -1,10 +1,12 @@
 package versions
 
 import (
-	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/expr-lang/expr/types"
 
 	"github.com/oskadev/mailroom/bus"
 )
@@ -21,39 +23,114 @@ func (f *File) Check(services bus.Snapshot) Faults {
 	return faults.sorted()
 }
 
-// Check holds one plan against what services declare.
+// Check holds one plan against what services declare: its expressions against what
+// the steps give, and the arguments of each step against what its action takes.
 func (p *Plan) Check(services bus.Snapshot) Faults {
-	var faults Faults
+	c := &checker{services: services, env: maps.Clone(p.env), known: outlines{}}
+	c.inputs(p)
 	for _, s := range p.Steps() {
-		fault := func(warning bool, format string, args ...any) {
-			faults = append(faults, Fault{Line: s.line, Column: s.column, Warning: warning, Problem: fmt.Sprintf(format, args...)})
+		if action := find(services, s.Service, s.Action); action != nil && c.env[s.Name] != nil {
+			c.env[s.Name], c.known[s.Name] = typeOfJSON(action.Result), outlineOf(action.Result)
 		}
-		service := services[s.Service]
-		if service == nil || service.Manifest == nil {
-			fault(true, "the service %s has not been seen yet", s.Service)
-			continue
-		}
-		action := find(services, s.Service, s.Action)
-		if action == nil {
-			fault(false, "%s has no action %s; it has %s", s.Service, s.Action, strings.Join(names(service.Manifest), ", "))
-			continue
-		}
-		if len(s.args) > len(action.Args) {
-			fault(false, "%s %s takes %d arguments, not %d", s.Service, s.Action, len(action.Args), len(s.args))
-			continue
-		}
-		for i, arg := range action.Args {
-			schema := declared(arg.Schema)
-			switch {
-			case i >= len(s.args) && (arg.In == bus.InPath || len(schema.Required) > 0 || arg.In == ""):
-				fault(false, "%s %s: the argument %s is missing", s.Service, s.Action, arg.Name)
-			case i < len(s.args) && !fits(s.args[i].kind, schema.kinds()):
-				fault(false, "%s %s: %s has to be of type %s; %s is of type %s",
-					s.Service, s.Action, arg.Name, strings.Join(schema.kinds(), " or "), s.args[i].text, s.args[i].kind)
+	}
+	for _, stage := range p.Stages {
+		for _, s := range stage {
+			c.depends = c.depends || s.when != nil
+			c.expression(s.when)
+			if s.Refusal == nil && s.Service != "" {
+				c.step(s)
 			}
 		}
 	}
-	return faults
+	c.expression(p.result)
+	return c.faults
+}
+
+// checker holds a plan against what services declare.
+type checker struct {
+	services bus.Snapshot
+	env      types.Map // what expressions may speak of
+	known    outlines  // the same, as far as schemas tell
+	depends  bool      // what a call brings may have been judged by a condition
+	faults   Faults
+}
+
+func (c *checker) fault(line, column int, format string, args ...any) {
+	c.faults = append(c.faults, Fault{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) warn(line, column int, format string, args ...any) {
+	c.faults = append(c.faults, Fault{Line: line, Column: column, Warning: true, Problem: fmt.Sprintf(format, args...)})
+}
+
+// inputs notes what is known of what a call brings.
+func (c *checker) inputs(p *Plan) {
+	path := &outline{types: []string{"object"}, fields: make(map[string]*outline), closed: true}
+	for _, parameter := range p.Parameters {
+		path.fields[parameter.Name] = outlineOf(parameter.Schema)
+		path.always = append(path.always, parameter.Name)
+	}
+	c.known["path"] = path
+	if p.Object != nil {
+		c.known[p.Object.Name] = outlineOf(p.Object.Schema)
+	}
+}
+
+// expression gives what is known of the value of one, and notes what it says of steps
+// that cannot be.
+func (c *checker) expression(e *expression) *outline {
+	if e == nil { // there is none, or it was a fault before
+		return nil
+	}
+	again, err := compile(e.text, c.env, false)
+	if err != nil {
+		c.fault(e.line, e.column, "%s: %v", e.text, err)
+		return nil
+	}
+	return c.known.of(again.program.Node())
+}
+
+// step holds one against its action.
+func (c *checker) step(s *Step) {
+	given := make([]*outline, len(s.args))
+	for i, e := range s.args {
+		given[i] = c.expression(e)
+	}
+	service := c.services[s.Service]
+	if service == nil || service.Manifest == nil {
+		c.warn(s.line, s.column, "the service %s has not been seen yet", s.Service)
+		return
+	}
+	action := find(c.services, s.Service, s.Action)
+	if action == nil {
+		c.fault(s.line, s.column, "%s has no action %s; it has %s", s.Service, s.Action, strings.Join(names(service.Manifest), ", "))
+		return
+	}
+	if len(s.args) > len(action.Args) {
+		c.fault(s.line, s.column, "%s %s takes %d arguments, not %d", s.Service, s.Action, len(action.Args), len(s.args))
+		return
+	}
+	for i, arg := range action.Args {
+		wanted := outlineOf(arg.Schema)
+		if i >= len(s.args) {
+			if arg.In == bus.InPath || arg.In == "" || wanted != nil && len(wanted.always) > 0 {
+				c.fault(s.line, s.column, "%s %s: the argument %s is missing", s.Service, s.Action, arg.Name)
+			}
+			continue
+		}
+		c.argument(s, s.args[i], given[i], arg.Name, wanted)
+	}
+}
+
+// argument holds what is given against what is wanted.
+func (c *checker) argument(s *Step, e *expression, given *outline, name string, wanted *outline) {
+	wanted.misfits(given, name, func(problem string) {
+		c.fault(e.line, e.column, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
+	}, func(problem string) {
+		if !c.depends {
+			c.warn(e.line, e.column, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
+		}
+	})
 }
 
 func names(m *bus.Manifest) []string {
@@ -63,40 +140,4 @@ func names(m *bus.Manifest) []string {
 	}
 	slices.Sort(list)
 	return list
-}
-
-// outline is what of a JSON schema is looked at.
-type outline struct {
-	Type     any      `json:"type"`
-	Required []string `json:"required"`
-}
-
-func declared(schema json.RawMessage) outline {
-	var o outline
-	_ = json.Unmarshal(schema, &o) // another one says nothing of types
-	return o
-}
-
-func (o outline) kinds() []string {
-	switch t := o.Type.(type) {
-	case string:
-		return []string{t}
-	case []any:
-		var kinds []string
-		for _, one := range t {
-			if name, ok := one.(string); ok {
-				kinds = append(kinds, name)
-			}
-		}
-		return kinds
-	}
-	return nil
-}
-
-// fits reports whether a kind that is known beforehand can be one of these.
-func fits(kind string, kinds []string) bool {
-	if kind == "" || len(kinds) == 0 || slices.Contains(kinds, kind) {
-		return true
-	}
-	return slices.Contains(kinds, "number") && kind == "integer" || slices.Contains(kinds, "integer") && kind == "number"
 }

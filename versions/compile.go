@@ -1,6 +1,7 @@
 package versions
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
@@ -19,8 +20,9 @@ type expression struct {
 	program *vm.Program
 	name    string   // where it is a name and nothing more
 	chain   []string // where it is names with dots between them and nothing more
-	kind    string   // of JSON, where it is known before it runs
 	param   int      // where it is a parameter of the path and nothing more: which, from 1
+
+	line, column int
 }
 
 // most bounds what one expression may be.
@@ -49,8 +51,15 @@ func compile(text string, env types.Map, wantBool bool) (*expression, error) {
 	if trimmed := strings.TrimSpace(text); env[trimmed] != nil {
 		e.name = trimmed
 	}
-	e.kind, e.chain = kindOf(program.Node().Type()), chainOf(program.Node())
+	e.chain = chainOf(program.Node())
 	return e, nil
+}
+
+// isName reports whether expressions can speak of something by a name, which the
+// language may have a meaning for: nil, let, not.
+func isName(name string) bool {
+	e, err := compile(name+".x", types.Map{name: types.Any}, false)
+	return err == nil && len(e.chain) > 0
 }
 
 // kindOf is the JSON kind of a type; empty: it shows when it runs.
@@ -121,6 +130,15 @@ func (e *expression) run(env map[string]any) (any, error) {
 		return nil, err
 	}
 	return value, nil
+}
+
+// typeOfJSON is typeOf a schema as a manifest has it.
+func typeOfJSON(text []byte) types.Type {
+	var schema map[string]any
+	if json.Unmarshal(text, &schema) != nil { // it says nothing of types
+		return types.Any
+	}
+	return typeOf(schema)
 }
 
 // typeOf is what expressions may do with a value of a JSON schema.

@@ -3,6 +3,7 @@ package versions
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,7 +22,9 @@ func elements(array string) (list []json.RawMessage, err error) {
 	return list, err
 }
 
-// read reads JSON as expressions know it: whole numbers as such.
+// read reads JSON as expressions know it: whole numbers as such. Those that neither an
+// int nor a float64 can hold stay as they were written: they can be passed on, and
+// nothing can be computed of them.
 func read(text json.RawMessage) any {
 	if n, err := strconv.Atoi(string(text)); err == nil && len(text) < 18 && text[0] != '+' {
 		return n
@@ -38,10 +41,14 @@ func read(text json.RawMessage) any {
 func plain(value any) any {
 	switch v := value.(type) {
 	case json.Number:
-		if n, err := v.Int64(); err == nil {
+		n, err := v.Int64()
+		if err == nil {
 			return int(n)
 		}
-		f, _ := v.Float64() // it is a number
+		f, err := v.Float64()
+		if err != nil || !strings.ContainsAny(v.String(), ".eE") {
+			return v
+		}
 		return f
 	case []any:
 		for i := range v {
@@ -53,4 +60,22 @@ func plain(value any) any {
 		}
 	}
 	return value
+}
+
+// huge reports whether a value that was read holds a number that stayed as it was
+// written.
+func huge(value any) bool {
+	switch v := value.(type) {
+	case json.Number:
+		return true
+	case []any:
+		return slices.ContainsFunc(v, huge)
+	case map[string]any:
+		for _, field := range v {
+			if huge(field) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -42,7 +42,7 @@ func TestWhatIsOnlyPassedOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things/:id/:kind: {path: {id: {type: integer}}, steps: ` + c.steps + `}}}}`))
+			file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things/:id/:kind: {path: {id: {type: integer}}, steps: `+c.steps+`}}}}`), nil)
 			require.Empty(t, faults)
 			a := &asked{answers: c.answers}
 			answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{Args: c.args}, a.ask)

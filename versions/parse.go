@@ -15,15 +15,20 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// Parse reads a versions file (YAML). The faults are all that can be said without
-// knowing the services; with any but warnings there is no file.
-func Parse(text []byte) (*File, Faults) {
+// Parse reads a versions file (YAML), and holds it against what services declare;
+// where they are nil they are not known, and nothing is said of them. The faults are
+// all that there are, in the order of the file; with any but warnings there is no file.
+func Parse(text []byte, services bus.Snapshot) (*File, Faults) {
 	r := &reader{}
 	file := r.file(text)
-	if r.faults.Fatal() {
-		return nil, r.faults.sorted()
+	faults := r.faults
+	if services != nil && file != nil { // what could be read of it
+		faults = append(faults, file.Check(services)...)
 	}
-	return file, r.faults.sorted()
+	if faults.Fatal() {
+		return nil, faults.sorted()
+	}
+	return file, faults.sorted()
 }
 
 func (r *reader) file(text []byte) *File {
@@ -69,9 +74,6 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 	seen := make(map[string]string)
 	for _, pair := range r.pairs(fields["routes"], "routes") {
 		p := r.plan(v, pair.key, pair.value)
-		if p == nil {
-			continue
-		}
 		shape := p.Method + " " + regexp.MustCompile(`:[^/]+`).ReplaceAllString(p.Path, ":")
 		if other, twice := seen[shape]; twice {
 			r.fault(pair.key, "route %s is the same as %s", pair.key.Value, other)
@@ -111,7 +113,8 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	found := routePattern().FindStringSubmatch(key.Value)
 	if found == nil {
 		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.Value)
-		return nil
+		method, path, _ := strings.Cut(key.Value, " ")
+		found = []string{key.Value, method, path} // the rest may be wrong too
 	}
 	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.Line, column: key.Column}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
@@ -143,11 +146,11 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	env := r.input(p, fields)
 	r.steps(p, fields, node, env)
 	var route any
-	if err := node.Decode(&route); err != nil {
-		r.fault(node, "%v", err)
-		return nil
+	err := node.Decode(&route)
+	if err == nil {
+		err = p.seal(route)
 	}
-	if err := p.seal(route); err != nil {
+	if err != nil {
 		r.fault(node, "%v", err)
 	}
 	return p
@@ -231,11 +234,15 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 		r.fault(node, "steps: is missing")
 		return
 	}
+	p.env = env
 	last := ""
 	for _, item := range r.items(fields["steps"], "steps") {
 		stage := Stage{}
 		if together := child(item, "together"); together != nil {
 			r.fields(item, "steps that run together", "together")
+			if len(together.Content) == 0 {
+				r.fault(together, "together: want a list of steps")
+			}
 			for _, one := range r.items(together, "together") {
 				stage = append(stage, r.step(one, env))
 			}
@@ -287,6 +294,7 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 	if s.Service, s.Action, ok = strings.Cut(ask.Value, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
 		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
 		r.fault(ask, "ask: want a service and an action, as in users GET_USER")
+		s.Service = "" // it is held against none
 	}
 	s.line, s.column = ask.Line, ask.Column
 	s.Name = strings.ToLower(s.Action)
@@ -294,14 +302,17 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		s.Name = n.Value
 		s.line, s.column = n.Line, n.Column
 	}
-	if (ok || s.Name != "") && !regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`).MatchString(s.Name) {
+	switch {
+	case !ok && s.Name == "":
+	case !regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`).MatchString(s.Name):
 		r.fault(node, "step %q: want a name of lower-case letters, digits and underscores", s.Name)
+		s.Name = ""
+	case !isName(s.Name):
+		r.fault(node, "step %q: expressions mean something else by that; give the step another by name:", s.Name)
 		s.Name = ""
 	}
 	for _, item := range r.items(fields["args"], "args") {
-		if e := r.expression(item, "", env, false); e != nil {
-			s.args = append(s.args, e)
-		}
+		s.args = append(s.args, r.expression(item, "", env, false)) // nil: it was a fault
 	}
 	return s
 }
@@ -334,6 +345,10 @@ func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wa
 	e, err := compile(text, env, wantBool)
 	if err != nil {
 		r.fault(node, "%s: %v", text, err)
+		return nil
+	}
+	if node != nil {
+		e.line, e.column = node.Line, node.Column
 	}
 	return e
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expr-lang/expr/types"
+
 	"github.com/oskadev/mailroom/bus"
 )
 
@@ -72,6 +74,7 @@ type Plan struct {
 	Stages []Stage
 
 	result *expression
+	env    types.Map       // what expressions may speak of, the results of steps by whatever type
 	speaks map[string]bool // of what a call brings expressions speak
 	// computes says that an expression is more than a parameter of the path, or the
 	// result of a step, passed on.
@@ -188,7 +191,7 @@ func (p *Plan) seal(route any) error {
 
 // ParsePlan makes a plan from its source.
 func ParsePlan(source []byte) (*Plan, error) {
-	file, faults := Parse(source)
+	file, faults := Parse(source, nil)
 	if file == nil {
 		return nil, errors.New(faults.String())
 	}

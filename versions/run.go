@@ -158,7 +158,7 @@ func (r *run) prepare(in Input) error {
 		if who == nil {
 			who = &bus.Principal{}
 		}
-		r.env["principal"] = map[string]any{"subject": who.Subject, "tenant": who.Tenant, "scopes": slices.Clone(who.Scopes)}
+		r.env["principal"] = map[string]any{"subject": who.Subject, "tenant": who.Tenant, "scopes": append([]string{}, who.Scopes...)}
 	}
 	return nil
 }
@@ -341,12 +341,28 @@ func (s *Step) label() string {
 	return "step " + s.Name
 }
 
-// broken ends a run whose expression could not be worked out with what came.
+// broken ends a run whose expression could not be worked out with what came. Numbers of
+// the caller that are too large for that are the caller's fault.
 func (r *run) broken(where string, err error) error {
+	if name := r.hugeInput(); name != "" {
+		return r.malformed(name + ": a number is larger than what can be computed with (64 bits)")
+	}
 	return r.refuse(&bus.Error{
 		Code: bus.CodeInternal, Status: http.StatusInternalServerError,
 		Message: r.plan.Name() + ": " + where + ": " + strings.TrimSpace(err.Error()),
 	})
+}
+
+// hugeInput names the part of a call that has a number which is too large; empty: none.
+func (r *run) hugeInput() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range []string{"path", r.plan.Object.Name} {
+		if huge(r.env[name]) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (r *run) refuse(e *bus.Error) error {

@@ -18,7 +18,7 @@ func shop(t *testing.T) *File {
 	t.Helper()
 	text, err := os.ReadFile("../examples/shop/versions.yaml")
 	require.NoError(t, err)
-	file, faults := Parse(text)
+	file, faults := Parse(text, nil)
 	require.Empty(t, faults)
 	return file
 }
@@ -90,15 +90,24 @@ func TestEveryFaultWithItsPlace(t *testing.T) {
         answer: nobody
       GET /things/:other:
         steps: [{name: later, ask: things GET_LATER}]
+      GET /others:
+        query: {type: object, properties: {a: {$ref: "other.json"}}}
+        steps:
+          - {name: nil, ask: things GET_NIL}
+          - together: []
+          - {name: let, ask: things GET_LET, args: [nil]}
   v2: {}
-`))
+`), nil)
 	want := []string{
 		`2:3: version "one"`, `5:13: sunset: want a date`, `6:5: a version has no "routs"`, `8:7: route "PAY /payments"`,
 		`11:16: /things/:id has no parameter :ID`, `12:15: a GET has no body here`, `13:18: timeout "never"`, `14:19: header "Authorization"`,
 		`16:18: ask: want a service and an action`, `19:20: path.id + 1: invalid operation`, `19:33: path.name: unknown field`,
 		`19:44: later: unknown name later`, `20:19: path.id: expected bool`, `22:53: b: unknown name b`, `25:18: ask: want a service`,
 		`26:21: refuse: want a code`, `26:21: refuse: want a message`, `26:21: refuse: want a status`, `27:13: a step has either`, `28:17: answer: there is no step "nobody"`,
-		`29:7: route GET /things/:other is the same`, `31:3: v2 is given twice`,
+		`9:16: no step asks a service`,
+		`29:7: route GET /things/:other is the same`, `32:16: not a JSON schema: $ref "other.json" is not supported`,
+		`34:13: step "nil": expressions mean something else by that`, `35:23: together: want a list of steps`, `36:13: step "let": expressions mean`,
+		`34:11: no step asks a service`, `37:3: v2 is given twice`,
 	}
 	said := faults.String()
 	assert.Len(t, faults, len(want))
@@ -106,49 +115,10 @@ func TestEveryFaultWithItsPlace(t *testing.T) {
 		assert.Contains(t, said, w)
 	}
 	for _, text := range []string{"", "[]", "versions:\n  v1: [\n", "version: {}"} {
-		file, faults := Parse([]byte(text))
+		file, faults := Parse([]byte(text), nil)
 		assert.Nil(t, file, text)
 		assert.True(t, faults.Fatal(), text)
 	}
-}
-
-func services() bus.Snapshot {
-	id := bus.Argument{Name: "id", In: bus.InPath, Schema: []byte(`{"type":"integer"}`)}
-	body := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
-	return bus.Snapshot{"things": {Name: "things", Manifest: &bus.Manifest{Service: "things", Actions: []bus.Action{
-		{Name: "GET", Safe: true, Args: []bus.Argument{id}, Scopes: []string{"things:read"}}, {Name: "PUT", Args: []bus.Argument{id, body}, Scopes: []string{"things:write"}},
-	}}}}
-}
-
-func TestFileIsHeldAgainstManifests(t *testing.T) {
-	t.Parallel()
-	file, faults := Parse([]byte(`versions:
-  v1:
-    routes:
-      GET /things/:id:
-        path: {id: {type: integer}}
-        steps:
-          - {name: a, ask: things GET, args: [path.id]}
-          - {name: b, ask: others GET, args: [path.id]}
-      PUT /things/:id:
-        steps:
-          - {name: a, ask: things GET, args: [path.id]}
-          - {name: b, ask: things LOOK}
-          - {name: c, ask: things PUT, args: ['1']}
-          - {name: d, ask: things GET, args: ['1', '2']}
-`))
-	require.Empty(t, faults)
-	assert.Equal(t, strings.Join([]string{
-		`8:20: warning: the service others has not been seen yet`,
-		`11:20: things GET: id has to be of type integer; path.id is of type string`,
-		`12:20: things has no action LOOK; it has GET, PUT`,
-		`13:20: things PUT: the argument body is missing`,
-		`14:20: things GET takes 1 arguments, not 2`,
-	}, "\n"), file.Check(services()).String())
-	plans := file.Versions[0].Plans
-	assert.False(t, plans[0].Safe(services()), "others is not known")
-	assert.False(t, plans[1].Safe(services()))
-	assert.Contains(t, plans[1].Needs(services()), "things:write")
 }
 
 // asked answers steps by name, and notes them.
@@ -244,7 +214,7 @@ func TestExpressionsSpeakOfTheCall(t *testing.T) {
         steps:
           - {name: a, ask: things GET, args: [path.id + 1]}
         result: '{"a": a.n * 2, "kind": path.kind, "limit": query.limit ?? 10, "currency": headers["x-currency"], "who": principal.subject, "version": version}'
-`))
+`), nil)
 	require.Empty(t, faults)
 	a := &asked{answers: map[string]string{"a": `{"ok":true,"result":{"n":21}}`}}
 	answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{
@@ -259,4 +229,34 @@ func TestExpressionsSpeakOfTheCall(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 500, answer.Refusal.Status)
 	assert.Contains(t, answer.Refusal.Message, "GET /v1/things/:id/:kind: result")
+}
+
+// Numbers that no machine computes with are passed on as they came; who wants them
+// computed is told that they are too large.
+func TestNumbersOfAnySize(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      POST /things/:id:
+        path: {id: {type: integer}}
+        body: {type: object}
+        steps:
+          - {name: a, ask: things GET, args: [path.id, body.n, '{"n": body.n, "of": [body.n]}']}
+          - {name: b, ask: things GET, when: body.n > 1}
+        result: '{"n": a.n, "scopes": principal.scopes}'
+`), nil)
+	require.Empty(t, faults)
+	for n, more := range map[string]bool{"9223372036854775807": true, "9223372036854775808": false, "-123456789012345678901234567890": false, "1e999": false, "2.5": true} {
+		a := &asked{answers: map[string]string{"a": `{"ok":true,"result":{"n":` + n + `}}`}}
+		answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{Args: `[` + n + `,{"n":` + n + `}]`}, a.ask)
+		require.NoError(t, err)
+		assert.Equal(t, `a[`+n+`,`+n+`,{"n":`+n+`,"of":[`+n+`]}]`, a.steps[0])
+		if more {
+			assert.Equal(t, `{"ok":true,"result":{"n":`+n+`,"scopes":[]}}`, answer.Envelope)
+			continue
+		}
+		assert.Equal(t, 400, answer.Refusal.Status, n)
+		assert.Contains(t, answer.Refusal.Message, "larger than")
+	}
 }

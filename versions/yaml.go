@@ -6,8 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/jsonschema-go/jsonschema"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/oskadev/mailroom/bus/schema"
 )
 
 // reader reads nodes, and collects all that is wrong with them.
@@ -106,21 +107,17 @@ func (r *reader) text(node *yaml.Node) string {
 
 // schema reads a JSON schema that is written as YAML.
 func (r *reader) schema(node *yaml.Node) map[string]any {
-	var schema map[string]any
-	if err := node.Decode(&schema); err != nil || schema == nil {
+	var read map[string]any
+	if err := node.Decode(&read); err != nil || read == nil {
 		r.fault(node, "want a JSON schema")
 		return map[string]any{}
 	}
-	text, err := json.Marshal(schema)
-	var parsed jsonschema.Schema
+	text, err := json.Marshal(read)
 	if err == nil {
-		err = json.Unmarshal(text, &parsed)
-	}
-	if err == nil {
-		_, err = parsed.Resolve(nil)
+		_, err = schema.Read(text)
 	}
 	if err != nil {
 		r.fault(node, "not a JSON schema: %v", err)
 	}
-	return schema
+	return read
 }

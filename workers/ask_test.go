@@ -24,7 +24,9 @@ import (
 type town struct {
 	t      *testing.T
 	client *bus.Client
-	runs   atomic.Int64 // of what items does
+	conn   *bus.Conn
+	runs   atomic.Int64  // of what items does
+	closed chan struct{} // lets RING go on
 }
 
 // seen is what a handler of items knows of its request.
@@ -52,11 +54,12 @@ func (w *town) see(ctx context.Context, id int64) (seen, error) {
 
 func newTown(t *testing.T) *town {
 	t.Helper()
-	w := &town{t: t}
+	w := &town{t: t, closed: make(chan struct{})}
 	log, _ := testsupport.Logger(t)
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
+	w.conn = conn
 
 	items := workers.NewService("items")
 	workers.Handle1(items, "SEE", w.see, workers.Safe(), workers.Timeout(time.Minute))
@@ -69,6 +72,9 @@ func newTown(t *testing.T) *town {
 		}
 		return n, nil
 	}, workers.Safe(), workers.Cache(time.Minute, "item:{0}"), workers.Public())
+	workers.Handle1(items, "ROUND", func(ctx context.Context, id int64) (json.RawMessage, error) {
+		return workers.Ask(ctx, "front", "TURN", id)
+	}, workers.Safe(), workers.Cache(time.Minute))
 	workers.Handle0(items, "FAIL", func(context.Context) (int, error) {
 		return 0, workers.Fail("SOLD_OUT", http.StatusConflict, "none is left").WithDetails(map[string]int{"left": 0})
 	})
@@ -82,6 +88,12 @@ func newTown(t *testing.T) *town {
 	forward("SEE", workers.Safe())
 	forward("CHANGE", workers.Lane("front:{0}"))
 	forward("COUNT", workers.Safe())
+	forward("ROUND", workers.Safe())
+	workers.Handle1(front, "TURN", w.see, workers.Lane("front:{0}"))
+	workers.Handle1(front, "RING", func(ctx context.Context, id int64) (json.RawMessage, error) {
+		<-w.closed
+		return workers.Ask(ctx, "items", "ROUND", id)
+	}, workers.Lane("front:{0}"))
 	forward("NO_SUCH_ACTION", workers.Safe())
 	workers.Handle0(front, "FAIL", func(ctx context.Context) (int, error) { return workers.AskFor[int](ctx, "items", "FAIL") })
 	workers.Handle0(front, "NOBODY", func(ctx context.Context) (int, error) { return workers.AskFor[int](ctx, "nobody", "GET") }, workers.Safe())
@@ -197,6 +209,34 @@ func TestAskRefusesCircles(t *testing.T) {
 	a = w.ask("DEEPER", `[]`, "", true)
 	assert.Equal(t, "ASK_TOO_DEEP", a.Error.Code)
 	assert.Equal(t, http.StatusLoopDetected, a.Error.Status)
+}
+
+// A read that is shared does not hide a circle from those who would wait for ever, nor
+// tell of theirs to who would not.
+func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	said := func(action, lane string, safe bool) <-chan string {
+		answered := make(chan string, 1)
+		go func() {
+			reply, err := w.client.Do(t.Context(), &bus.Ask{Service: "front", Action: action, Args: `[7]`, Safe: safe, Lane: lane, Timeout: 4 * time.Second, Principal: &bus.Principal{}})
+			answered <- fmt.Sprint(reply.Envelope, err)
+		}()
+		return answered
+	}
+	ring := said("RING", "front:7", false)
+	waiting := func(parked int64) func() bool {
+		return func() bool {
+			stats, err := w.conn.Stats(t.Context(), "front")
+			return err == nil && stats.Pending > 0 && stats.Parked == parked
+		}
+	}
+	testsupport.Eventually(t, 10*time.Second, "the lane is held", waiting(0))
+	round := said("ROUND", "", true)
+	testsupport.Eventually(t, 10*time.Second, "the read waits for its turn", waiting(1))
+	close(w.closed) // now the one waits for the other
+	assert.Contains(t, <-ring, `"code":"ASK_CYCLE"`)
+	assert.Contains(t, <-round, `{"ok":true`)
 }
 
 // Those who ask the same share an answer, until a change that is asked for.

@@ -66,6 +66,23 @@ func replayed(s *stage) {
 	s.empty()
 }
 
+// givenUpAtOnce: who runs a request can say that there will be no outcome.
+func givenUpAtOnce(s *stage) {
+	c := s.client(bus.ClientConfig{})
+	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+		return bus.Outcome{Dead: "nobody knows any more"}, false
+	})
+	ask := unsafe(`[1]`)
+	ask.ID = uuid.New()
+	reply, err := c.Do(s.ctx, ask)
+	require.NoError(s.t, err)
+	require.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	letter, err := s.conn.FindDeadLetter(s.ctx, "things", ask.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, "nobody knows any more", letter.Error)
+	assert.Equal(s.t, 1, letter.Attempts)
+}
+
 func replayOfDone(s *stage) {
 	c := s.client(bus.ClientConfig{})
 	ask, _, runs := s.dies(c)

@@ -47,6 +47,7 @@ func tests() map[string]func(*stage) {
 		"a request delivered too often becomes a dead letter":   tooOften,
 		"a safe request too becomes a dead letter":              safeTooOften,
 		"a dead letter can be replayed under its ID":            replayed,
+		"a request can be given up at once":                     givenUpAtOnce,
 		"a dead letter that has an outcome does not run again":  replayOfDone,
 		"a dropped dead letter frees its ID":                    dropped,
 		"a dead letter without an ID can be dropped":            letterOfNobody,

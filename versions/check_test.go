@@ -1,0 +1,147 @@
+package versions
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+func services() bus.Snapshot {
+	id := bus.Argument{Name: "id", In: bus.InPath, Schema: []byte(`{"type":"integer"}`)}
+	body := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
+	order := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["sum","to"],"additionalProperties":false,
+		"properties":{"sum":{"type":"integer"},"to":{"$ref":"#/$defs/Address"},"notes":{"type":["null","array"],"items":{"type":"string"}}},
+		"$defs":{"Address":{"type":"object","required":["city"],"properties":{"city":{"type":"string"},"near":{"$ref":"#/$defs/Address"}}}}}`)}
+	thing := []byte(`{"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"integer"},"name":{"type":"string"}}}`)
+	return bus.Snapshot{"things": {Name: "things", Manifest: &bus.Manifest{Service: "things", Actions: []bus.Action{
+		{Name: "GET", Safe: true, Args: []bus.Argument{id}, Scopes: []string{"things:read"}, Result: thing},
+		{Name: "PUT", Args: []bus.Argument{id, body}, Scopes: []string{"things:write"}},
+		{Name: "ORDER", Args: []bus.Argument{order}},
+	}}}}
+}
+
+func TestFileIsHeldAgainstManifests(t *testing.T) {
+	t.Parallel()
+	const text = `versions:
+  v1:
+    routes:
+      GET /things/:id:
+        path: {id: {type: integer}}
+        steps:
+          - {name: a, ask: things GET, args: [path.id]}
+          - {name: b, ask: others GET, args: [path.id]}
+      PUT /things/:id:
+        steps:
+          - {name: a, ask: things GET, args: [path.id]}
+          - {name: b, ask: things LOOK}
+          - {name: c, ask: things PUT, args: ['1']}
+          - {name: d, ask: things GET, args: ['1', '2']}
+`
+	file, faults := Parse([]byte(text), nil)
+	require.Empty(t, faults)
+	bad, faults := Parse([]byte(text), services())
+	assert.Nil(t, bad)
+	assert.Equal(t, strings.Join([]string{
+		`8:20: warning: the service others has not been seen yet`,
+		`11:47: things GET: path.id: id has to be of type integer, and is of type string`,
+		`12:20: things has no action LOOK; it has GET, ORDER, PUT`,
+		`13:20: things PUT: the argument body is missing`,
+		`14:20: things GET takes 1 arguments, not 2`,
+	}, "\n"), faults.String())
+	plans := file.Versions[0].Plans
+	assert.False(t, plans[0].Safe(services()), "others is not known")
+	assert.False(t, plans[1].Safe(services()))
+	assert.Contains(t, plans[1].Needs(services()), "things:write")
+}
+
+// What the file has wrong by itself keeps nobody from hearing what does not fit.
+func TestFaultsOfBothKindsAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    rotes: {}
+    routes:
+      FETCH /things/:id:
+        steps:
+          - {name: a, ask: things LOOK}
+      GET /things/:id:
+        path: {id: {type: integer}}
+        steps:
+          - {name: a, ask: things LOOK, args: [path.no]}
+          - {name: b, ask: things GET, args: [path.no]}
+          - {name: c, ask: things}
+`), services())
+	assert.Nil(t, file)
+	assert.Equal(t, strings.Join([]string{
+		`3:5: a version has no "rotes"; it may have deprecated, sunset, routes`,
+		`5:7: route "FETCH /things/:id": want a method and a path, as in POST /payments or GET /users/:id`,
+		`7:20: things has no action LOOK; it has GET, ORDER, PUT`,
+		`11:20: things has no action LOOK; it has GET, ORDER, PUT`,
+		`11:48: path.no: unknown field no`,
+		`12:47: path.no: unknown field no`,
+		`13:28: ask: want a service and an action, as in users GET_USER`,
+	}, "\n"), faults.String())
+}
+
+// Arguments are held against their schemas field by field, as far as that is certain.
+func TestArgumentsFieldByField(t *testing.T) {
+	t.Parallel()
+	const body = `{type: object, required: [sum, to], additionalProperties: false, properties: {sum: {type: integer}, to: {type: object}, notes: {type: array}}}`
+	for name, c := range map[string]struct{ body, arg, said string }{
+		"the same":                     {body, "body", ""},
+		"whatever":                     {"{type: object}", "body", ""},
+		"a number may be whole":        {strings.Replace(body, "integer", "number", 1), "body", ""},
+		"another type":                 {strings.Replace(body, "integer", "string", 1), "body", "body: body.sum has to be of type integer, and is of type string"},
+		"another type within":          {strings.Replace(body, "to: {type: object", "to: {type: object, properties: {near: {type: object, properties: {city: {type: integer}}}}", 1), "body", "body: body.to.near.city has to be of type string, and is of type integer"},
+		"another type of items":        {strings.Replace(body, "{type: array", "{type: array, items: {type: integer}", 1), "body", "body: body.notes[] has to be of type string, and is of type integer"},
+		"missing":                      {`{type: object, additionalProperties: false, properties: {to: {type: object}}, required: [to]}`, "body", "body: body.sum is missing"},
+		"one that may be left out":     {strings.Replace(body, "[sum, to]", "[to]", 1), "body", "warning: things ORDER: body: body.sum may be left out by who calls, and is wanted"},
+		"unknown":                      {strings.Replace(body, "properties: {", "properties: {more: {}, ", 1), "body", "body: body.more is not known there; it may have notes, sum, to"},
+		"a map":                        {body, `{"sum": body.sum, "to": {"city": "Wien"}}`, ""},
+		"a map with another type":      {body, `{"sum": "1", "to": body.to}`, "body.sum has to be of type integer, and is of type string"},
+		"a map without one":            {body, `{"sum": 1}`, "body.to is missing"},
+		"a map with one too many":      {body, `{"sum": 1, "to": body.to, "more": 1}`, "body.more is not known there"},
+		"a map with one missing in it": {body, `{"sum": 1, "to": {}}`, "body.to.city is missing"},
+		"a map of whatever":            {body, `{"sum": 1, (body.to.city): 1}`, ""},
+		"nothing":                      {body, "nil", "body has to be of type object, and is of type null"},
+		"whatever a condition gives":   {body, "body.sum > 1 ? body : nil", ""},
+		"what a step gave":             {body, "thing", "body.sum is missing"},
+		"a field of what a step gave":  {body, `{"sum": thing.id, "to": {"city": thing.name}}`, ""},
+		"another type of a step":       {body, `{"sum": thing.name, "to": body.to}`, "body.sum has to be of type integer, and is of type string"},
+		"no field of a step":           {body, `{"sum": thing.nosuch, "to": body.to}`, "thing.nosuch, \"to\": body.to}: unknown field nosuch"},
+		"an operator of other types":   {body, `{"sum": thing.id + "x", "to": body.to}`, "mismatched types int and string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {body: `+c.body+`, steps: [{name: thing, ask: things GET, args: ['1']}, {ask: things ORDER, args: [`+"'"+c.arg+"'"+`]}]}}}}`), services())
+			if c.said == "" {
+				assert.Empty(t, faults)
+				return
+			}
+			assert.Contains(t, faults.String(), c.said)
+		})
+	}
+}
+
+// Conditions and results speak of what steps give too; what a condition may have seen
+// to is not warned of.
+func TestConditionsAndResultsAreHeldAgainstManifests(t *testing.T) {
+	t.Parallel()
+	_, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      POST /orders:
+        body: {type: object, properties: {sum: {type: integer}}}
+        steps:
+          - {name: thing, ask: things GET, args: ['1'], when: body.sum != nil}
+          - {name: b, ask: things GET, args: ['1'], when: thing.nosuch == 1}
+          - {name: c, ask: things ORDER, args: ['{"sum": body.sum, "to": {"city": thing == nil ? "" : thing.name}}']}
+          - {name: d, ask: things PUT, args: [thing.id, body]}
+        result: thing.other
+`), services())
+	assert.Equal(t, "8:59: thing.nosuch == 1: unknown field nosuch\n11:17: thing.other: unknown field other", faults.String())
+}
