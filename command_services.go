@@ -69,7 +69,7 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 		return printJSON(p.stdout, views)
 	}
 	printServices(p.stdout, views)
-	if c.Name != "" {
+	if c.Name != "" && c.Name != bus.ReservedService { // which declares nothing
 		printDetails(p.stdout, &views[0])
 	}
 	if c.Lanes {
