@@ -1,7 +1,6 @@
 package versions
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -9,27 +8,28 @@ import (
 )
 
 // elements cuts a JSON array. Numbers alone, as in most paths, need no reader of JSON.
-func elements(array string) (list []json.RawMessage, err error) {
+func elements(array string) (list []string, err error) {
 	inner, isArray := strings.CutPrefix(array, "[")
 	inner, ends := strings.CutSuffix(inner, "]")
 	if isArray && ends && inner != "" && strings.Trim(inner, "0123456789,") == "" {
-		for element := range strings.SplitSeq(inner, ",") {
-			list = append(list, json.RawMessage(element))
-		}
-		return list, nil
+		return strings.Split(inner, ","), nil
 	}
-	err = json.Unmarshal([]byte(array), &list)
+	var read []json.RawMessage
+	err = json.Unmarshal([]byte(array), &read)
+	for _, element := range read {
+		list = append(list, string(element))
+	}
 	return list, err
 }
 
 // read reads JSON as expressions know it: whole numbers as such. Those that neither an
 // int nor a float64 can hold stay as they were written: they can be passed on, and
 // nothing can be computed of them.
-func read(text json.RawMessage) any {
-	if n, err := strconv.Atoi(string(text)); err == nil && len(text) < 18 && text[0] != '+' {
+func read(text string) any {
+	if n, err := strconv.Atoi(text); err == nil && len(text) < 18 && text[0] != '+' {
 		return n
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var value any
 	if decoder.Decode(&value) != nil {

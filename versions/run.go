@@ -53,6 +53,8 @@ type Timing struct {
 	Step  string
 	Began time.Duration // since the first
 	Took  time.Duration
+
+	place int // of the step in its plan
 }
 
 // run is one run of a plan.
@@ -62,20 +64,13 @@ type run struct {
 	tell  func([]*Step)
 	began time.Time
 
-	args []json.RawMessage // as they came
+	args []string // as they came
 
-	mu      sync.Mutex
-	env     map[string]any             // nil: nothing is computed
-	raw     map[string]json.RawMessage // what is passed on
-	whole   string                     // the envelope of the step that the answer is of
-	answer  Answer
-	timings []timed
-}
-
-// timed is the timing of a step, by its place in the plan.
-type timed struct {
-	at *Step
-	Timing
+	mu     sync.Mutex
+	env    map[string]any    // nil: nothing is computed
+	raw    map[string]string // what is passed on
+	whole  string            // the envelope of the step that the answer is of
+	answer Answer
 }
 
 // errFailed ends a run that has its answer: a step failed.
@@ -91,10 +86,7 @@ func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
 	if err != nil && !errors.Is(err, errFailed) {
 		return Answer{}, err
 	}
-	slices.SortFunc(r.timings, func(a, b timed) int { return cmp.Compare(a.at.place, b.at.place) })
-	for i := range r.timings {
-		r.answer.Timings = append(r.answer.Timings, r.timings[i].Timing)
-	}
+	slices.SortFunc(r.answer.Timings, func(a, b Timing) int { return cmp.Compare(a.place, b.place) })
 	return r.answer, nil
 }
 
@@ -109,7 +101,7 @@ func (r *run) all(ctx context.Context) error {
 		r.answer.Envelope = r.whole // as it came
 		return nil
 	}
-	result, err := r.value(r.plan.result)
+	result, err := r.appendValue(nil, r.plan.result)
 	if err != nil {
 		return r.broken("result", err)
 	}
@@ -164,9 +156,9 @@ func (r *run) prepare(in Input) error {
 }
 
 // pass notes what may be passed on. Its caller holds the lock, or is alone.
-func (r *run) pass(name string, value json.RawMessage) {
+func (r *run) pass(name, value string) {
 	if r.raw == nil {
-		r.raw = make(map[string]json.RawMessage)
+		r.raw = make(map[string]string)
 	}
 	r.raw[name] = value
 }
@@ -243,22 +235,22 @@ func (r *run) step(ctx context.Context, s *Step) error {
 	if f := s.Refusal; f != nil {
 		return r.refuse(&bus.Error{Code: f.Code, Status: f.Status, Message: f.Message})
 	}
-	args := []byte{'['}
+	var most [64]byte // of most steps
+	args := append(most[:0], '[')
 	for i, e := range s.args {
-		value, err := r.value(e)
-		if err != nil {
-			return r.broken(s.label()+": args", err)
-		}
 		if i > 0 {
 			args = append(args, ',')
 		}
-		args = append(args, value...)
+		var err error
+		if args, err = r.appendValue(args, e); err != nil {
+			return r.broken(s.label()+": args", err)
+		}
 	}
 	began := time.Since(r.began)
 	reply, err := r.ask(ctx, s, string(append(args, ']')))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timings = append(r.timings, timed{s, Timing{Step: s.Name, Began: began, Took: time.Since(r.began) - began}})
+	r.answer.Timings = append(r.answer.Timings, Timing{Step: s.Name, Began: began, Took: time.Since(r.began) - began, place: s.place})
 	if err != nil {
 		return fmt.Errorf("step %s: %w", s.Name, err)
 	}
@@ -271,7 +263,7 @@ func (r *run) note(s *Step, reply bus.Reply) error {
 	for _, tag := range said.Tags {           // also of a step that failed
 		r.answer.Tags = append(r.answer.Tags, s.Service+"/"+tag)
 	}
-	var result json.RawMessage
+	result := ""
 	ok := !s.used && strings.HasPrefix(reply.Envelope, successHead)
 	if !ok {
 		result, ok = resultOf(reply.Envelope)
@@ -298,10 +290,10 @@ func (r *run) note(s *Step, reply bus.Reply) error {
 const successHead = `{"ok":true,"result":`
 
 // resultOf is the result in an envelope; false: it tells of a failure, or nothing.
-func resultOf(envelope string) (json.RawMessage, bool) {
+func resultOf(envelope string) (string, bool) {
 	const tail = `}`
 	if strings.HasPrefix(envelope, successHead) && strings.HasSuffix(envelope, tail) {
-		if result := json.RawMessage(envelope[len(successHead) : len(envelope)-len(tail)]); json.Valid(result) {
+		if result := envelope[len(successHead) : len(envelope)-len(tail)]; json.Valid([]byte(result)) {
 			return result, true
 		}
 	}
@@ -310,28 +302,29 @@ func resultOf(envelope string) (json.RawMessage, bool) {
 		Result json.RawMessage `json:"result"`
 	}
 	err := json.Unmarshal([]byte(envelope), &read)
-	return read.Result, err == nil && read.OK
+	return string(read.Result), err == nil && read.OK
 }
 
-// value is what an expression gives, as JSON. What is only passed on stays as it was
-// written.
-func (r *run) value(e *expression) (json.RawMessage, error) {
+// appendValue appends what an expression gives, as JSON. What is only passed on stays as
+// it was written.
+func (r *run) appendValue(dst []byte, e *expression) ([]byte, error) {
 	if e.param > 0 {
-		return r.args[e.param-1], nil
+		return append(dst, r.args[e.param-1]...), nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if raw, whole := r.raw[e.name]; whole {
-		return raw, nil
+		return append(dst, raw...), nil
 	}
 	value, err := e.run(r.env)
-	if n, whole := value.(int); err == nil && whole {
-		return strconv.AppendInt(nil, int64(n), 10), nil
-	}
 	if err != nil {
-		return nil, err
+		return dst, err
 	}
-	return json.Marshal(value)
+	if n, whole := value.(int); whole {
+		return strconv.AppendInt(dst, int64(n), 10), nil
+	}
+	text, err := json.Marshal(value)
+	return append(dst, text...), err
 }
 
 func (s *Step) label() string {
