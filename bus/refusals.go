@@ -13,7 +13,7 @@ import (
 // Within a script it has no code for that: the words are those of Redis 7.0, and
 // of 7.2 and newer.
 func isRefused(err error) bool {
-	if err == nil {
+	if err == nil || err == redis.Nil { //nolint:errorlint // the library does not wrap it, and most errors are this one
 		return false
 	}
 	refusals := []string{
