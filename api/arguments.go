@@ -95,8 +95,7 @@ func newObject(v value, root *jsonschema.Schema) (*object, error) {
 		field.isField = true
 		o.fields[name] = field
 	}
-	// {"not":{}} is how "additionalProperties": false reads.
-	o.closed = own.AdditionalProperties != nil && own.AdditionalProperties.Not != nil
+	o.closed = own.AdditionalProperties != nil && schema.Nothing(own.AdditionalProperties)
 	return o, nil
 }
 

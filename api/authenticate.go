@@ -181,7 +181,13 @@ func badCredential(reason string) *failure {
 // authorize checks that a caller may do what a route does.
 func (s *Server) authorize(in *call, r *route) *failure {
 	scopes := r.action.Scopes
-	if len(scopes) == 0 || s.cfg.Auth == AuthNone {
+	if s.cfg.Auth == AuthNone {
+		return nil
+	}
+	if r.unknown != "" { // nobody can say yet who may
+		return unavailable("the service " + r.unknown + " has not been seen yet")
+	}
+	if len(scopes) == 0 {
 		return nil
 	}
 	if in.principal == nil {

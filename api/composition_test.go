@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/workers"
 )
 
 // Of steps that run together one may have had its effect when another cannot be asked:
@@ -105,4 +107,42 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	reply, err := client.Do(s.ctx, &bus.Ask{Service: bus.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
 	require.NoError(t, err)
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
+}
+
+// Who may call a composition is known once its services have said what they want.
+func TestCompositionsOfUnseenServicesAreNotAccepted(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", with(api.AuthOptional), func(c *api.Config) {
+		c.Versions = []byte(`versions: {v1: {routes: {
+  POST /written: {steps: [{ask: guarded WRITE, args: ['{"name": "x"}']}]},
+  POST /open: {scopes: [], steps: [{ask: guarded WRITE, args: ['{"name": "x"}']}]}}}}`)
+	})
+	s.refused(http.StatusServiceUnavailable, "UNAVAILABLE", http.MethodPost, "/v1/written", "", "Prefer: respond-async")
+	s.work(s.guarded())
+	testsupport.Eventually(t, patience, "it is known", func() bool {
+		return s.do(http.MethodPost, "/v1/written", "", "Prefer: respond-async").status == http.StatusUnauthorized
+	})
+	assert.Zero(t, s.runs.Load())
+	got := s.do(http.MethodPost, "/v1/open", "")
+	assert.NotEqual(t, http.StatusUnauthorized, got.status, "the version says itself who may")
+}
+
+// A version overrides the routes that it names, not those that a parameter of its own
+// would match too.
+func TestVersionsLeaveLiteralRoutes(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
+		c.Versions = []byte(`versions: {v1: {routes: {
+  GET /notes/:id: {path: {id: {type: integer}}, steps: [{ask: notes READY}], result: path.id},
+  GET /notes/all/:id: {steps: [{ask: notes READY}], result: path.id}}}}`)
+	})
+	service := notes()
+	workers.Handle1(service, "ALL", func(_ context.Context, of string) (string, error) { return "own " + of, nil }, workers.Route("GET /notes/:of/first"), workers.Safe())
+	s.work(service)
+	s.awaitRoute("/notes/ready")
+	s.got("7", http.MethodGet, "/v1/notes/7", "")
+	s.got("true", http.MethodGet, "/v1/notes/ready", "")
+	s.got(`"second"`, http.MethodGet, "/v1/notes/all/second", "")
+	s.got(`"first"`, http.MethodGet, "/v1/notes/all/first", "")
+	s.got(`"own some"`, http.MethodGet, "/v1/notes/some/first", "")
 }

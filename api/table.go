@@ -37,6 +37,7 @@ type route struct {
 	object    string         // bus.InBody or bus.InQuery: where the last argument is
 	caching   *caching       // nil: each call runs
 	plan      *versions.Plan // what it is composed of; nil: it is a service's own
+	unknown   string         // a service that the plan asks for and that has not said yet which scopes it wants
 }
 
 // buildTable collects the routes of all services. A route that cannot be served
@@ -100,6 +101,9 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 // place gives the node of a path, made where it is missing, and how many parameters
 // lie on the way.
 func (n *node) place(path string) (at *node, parameters int, err error) {
+	if strings.Count(path, "/") > maxSegments {
+		return nil, 0, fmt.Errorf("path %q has more than %d segments", path, maxSegments)
+	}
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		if strings.HasPrefix(segment, ":") {
 			parameters++
@@ -123,8 +127,8 @@ func (n *node) place(path string) (at *node, parameters int, err error) {
 	return n, parameters, nil
 }
 
-// maxSegments is more than any route has; a longer path matches nothing.
-const maxSegments = 16
+// maxSegments is how many segments a route has at most; a longer path matches nothing.
+const maxSegments = versions.MostSegments
 
 // match finds the route of a method and a path's segments, and appends the
 // values of its parameters. Without a route it tells which methods the path

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -166,7 +167,7 @@ func (s *Server) rebuild(services bus.Snapshot) {
 	t.versions = make(map[string]*versionTable)
 	if file != nil {
 		for _, v := range file.Versions {
-			t.versions[v.Name] = newVersionTable(v, services)
+			t.versions[v.Name] = newVersionTable(v, services, s.log)
 			for _, p := range v.Plans {
 				t.patterns[p.Name()] = true
 			}
@@ -196,20 +197,22 @@ type versionTable struct {
 	versions.Retirement
 }
 
-func newVersionTable(v *versions.Version, services bus.Snapshot) *versionTable {
+func newVersionTable(v *versions.Version, services bus.Snapshot, log *slog.Logger) *versionTable {
 	t := &versionTable{root: &node{}, Retirement: v.Retirement}
 	for _, p := range v.Plans {
+		scopes, unknown := p.Needs(services)
 		action := &bus.Action{
 			Name: p.Name(), Summary: p.Summary, Safe: p.Safe(services), TimeoutMillis: p.Timeout.Milliseconds(),
-			Args: append(slices.Clone(p.Parameters), *p.Object), Scopes: p.Needs(services),
+			Args: append(slices.Clone(p.Parameters), *p.Object), Scopes: scopes,
 		}
-		r := &route{service: bus.ReservedService, pattern: p.Method + " /" + p.Version + p.Path, action: action, object: p.Object.In, plan: p}
+		r := &route{service: bus.ReservedService, pattern: p.Method + " /" + p.Version + p.Path, action: action, object: p.Object.In, plan: p, unknown: unknown}
 		n, parameters, err := t.root.place(p.Path)
 		if err == nil {
 			r.arguments, err = newArguments(action, parameters)
 		}
 		if err != nil {
-			continue // the file was checked: it cannot be
+			log.Error("left out a route", "route", p.Name(), "error", err)
+			continue
 		}
 		if n.methods == nil {
 			n.methods = make(map[string]*route)
@@ -241,13 +244,31 @@ func (t *table) find(in *call, segments []string) (r *route, params, allowed []s
 	in.version = segments[0]
 	own := &table{root: v.root}
 	r, params, more := own.match(lookupMethod(in.method), segments[1:], nil)
-	if r == nil {
-		r, params, allowed = t.match(lookupMethod(in.method), segments[1:], nil)
-		allowed = append(allowed, more...)
-		slices.Sort(allowed)
-		allowed = slices.Compact(allowed)
+	if r != nil && len(params) == 0 {
+		return r, params, nil, true
 	}
-	return r, params, allowed, true
+	service, values, allowed := t.match(lookupMethod(in.method), segments[1:], nil)
+	switch {
+	case r != nil && (service == nil || !moreLiteral(service.pattern, r.plan.Method+" "+r.plan.Path)):
+		return r, params, nil, true
+	case service != nil:
+		return service, values, nil, true
+	}
+	allowed = append(allowed, more...)
+	slices.Sort(allowed)
+	return nil, nil, slices.Compact(allowed), true
+}
+
+// moreLiteral reports whether of two patterns that match one path the first has a literal
+// segment where they first differ.
+func moreLiteral(pattern, other string) bool {
+	one, two := strings.Split(pattern, "/"), strings.Split(other, "/")
+	for i := range min(len(one), len(two)) {
+		if first, second := strings.HasPrefix(one[i], ":"), strings.HasPrefix(two[i], ":"); first != second {
+			return second
+		}
+	}
+	return false
 }
 
 // retire tells callers that what they call will go: Deprecation

@@ -26,23 +26,27 @@ func (f *File) Check(services bus.Snapshot) Faults {
 // Check holds one plan against what services declare: its expressions against what
 // the steps give, and the arguments of each step against what its action takes.
 func (p *Plan) Check(services bus.Snapshot) Faults {
-	c := &checker{services: services, env: maps.Clone(p.env), known: outlines{}}
+	c := &checker{services: services, env: maps.Clone(p.inputs), known: outlines{}}
 	c.inputs(p)
-	for _, s := range p.Steps() {
-		if action := find(services, s.Service, s.Action); action != nil && c.env[s.Name] != nil {
-			c.env[s.Name], c.known[s.Name] = typeOfJSON(action.Result), outlineOf(action.Result)
-		}
-	}
 	for _, stage := range p.Stages {
 		for _, s := range stage {
 			c.depends = c.depends || s.when != nil
-			c.expression(s.when)
+			c.expression(s.when, true)
 			if s.Refusal == nil && s.Service != "" {
 				c.step(s)
 			}
 		}
+		for _, s := range stage { // from here on others may speak of them
+			if s.Refusal != nil || s.Name == "" || c.env[s.Name] != nil {
+				continue
+			}
+			c.env[s.Name] = types.Any
+			if action := find(services, s.Service, s.Action); action != nil {
+				c.env[s.Name], c.known[s.Name] = typeOfJSON(action.Result), outlineOf(action.Result)
+			}
+		}
 	}
-	c.expression(p.result)
+	c.expression(p.result, false)
 	return c.faults
 }
 
@@ -78,11 +82,11 @@ func (c *checker) inputs(p *Plan) {
 
 // expression gives what is known of the value of one, and notes what it says of steps
 // that cannot be.
-func (c *checker) expression(e *expression) *outline {
+func (c *checker) expression(e *expression, wantBool bool) *outline {
 	if e == nil { // there is none, or it was a fault before
 		return nil
 	}
-	again, err := compile(e.text, c.env, false)
+	again, err := compile(e.text, c.env, wantBool)
 	if err != nil {
 		c.fault(e.line, e.column, "%s: %v", e.text, err)
 		return nil
@@ -94,7 +98,7 @@ func (c *checker) expression(e *expression) *outline {
 func (c *checker) step(s *Step) {
 	given := make([]*outline, len(s.args))
 	for i, e := range s.args {
-		given[i] = c.expression(e)
+		given[i] = c.expression(e, false)
 	}
 	service := c.services[s.Service]
 	if service == nil || service.Manifest == nil {
@@ -124,13 +128,17 @@ func (c *checker) step(s *Step) {
 
 // argument holds what is given against what is wanted.
 func (c *checker) argument(s *Step, e *expression, given *outline, name string, wanted *outline) {
-	wanted.misfits(given, name, func(problem string) {
+	if e == nil {
+		return
+	}
+	compared := comparison{tell: func(problem string) {
 		c.fault(e.line, e.column, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
-	}, func(problem string) {
+	}, maybe: func(problem string) {
 		if !c.depends {
 			c.warn(e.line, e.column, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
 		}
-	})
+	}, seen: make(map[[2]*outline]bool)}
+	compared.compare(given, wanted, name, true)
 }
 
 func names(m *bus.Manifest) []string {

@@ -1,6 +1,7 @@
 package versions
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,7 +15,8 @@ func services() bus.Snapshot {
 	id := bus.Argument{Name: "id", In: bus.InPath, Schema: []byte(`{"type":"integer"}`)}
 	body := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
 	order := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["sum","to"],"additionalProperties":false,
-		"properties":{"sum":{"type":"integer"},"to":{"$ref":"#/$defs/Address"},"notes":{"type":["null","array"],"items":{"type":"string"}}},
+		"properties":{"sum":{"type":"integer"},"to":{"$ref":"#/$defs/Address"},"notes":{"type":["null","array"],"items":{"type":"string"}},
+		"gift":{"type":["null","object"],"required":["who"],"properties":{"who":{"type":"string"}}}},
 		"$defs":{"Address":{"type":"object","required":["city"],"properties":{"city":{"type":"string"},"near":{"$ref":"#/$defs/Address"}}}}}`)}
 	thing := []byte(`{"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"integer"},"name":{"type":"string"}}}`)
 	return bus.Snapshot{"things": {Name: "things", Manifest: &bus.Manifest{Service: "things", Actions: []bus.Action{
@@ -55,7 +57,9 @@ func TestFileIsHeldAgainstManifests(t *testing.T) {
 	plans := file.Versions[0].Plans
 	assert.False(t, plans[0].Safe(services()), "others is not known")
 	assert.False(t, plans[1].Safe(services()))
-	assert.Contains(t, plans[1].Needs(services()), "things:write")
+	scopes, unknown := plans[1].Needs(services())
+	assert.Contains(t, scopes, "things:write")
+	assert.Equal(t, "things", unknown, "it has no LOOK")
 }
 
 // What the file has wrong by itself keeps nobody from hearing what does not fit.
@@ -99,8 +103,8 @@ func TestArgumentsFieldByField(t *testing.T) {
 		"another type within":          {strings.Replace(body, "to: {type: object", "to: {type: object, properties: {near: {type: object, properties: {city: {type: integer}}}}", 1), "body", "body: body.to.near.city has to be of type string, and is of type integer"},
 		"another type of items":        {strings.Replace(body, "{type: array", "{type: array, items: {type: integer}", 1), "body", "body: body.notes[] has to be of type string, and is of type integer"},
 		"missing":                      {`{type: object, additionalProperties: false, properties: {to: {type: object}}, required: [to]}`, "body", "body: body.sum is missing"},
-		"one that may be left out":     {strings.Replace(body, "[sum, to]", "[to]", 1), "body", "warning: things ORDER: body: body.sum may be left out by who calls, and is wanted"},
-		"unknown":                      {strings.Replace(body, "properties: {", "properties: {more: {}, ", 1), "body", "body: body.more is not known there; it may have notes, sum, to"},
+		"one that may be left out":     {strings.Replace(body, "[sum, to]", "[to]", 1), "body", "things ORDER: body: body.sum may be left out, and is wanted"},
+		"unknown":                      {strings.Replace(body, "properties: {", "properties: {more: {}, ", 1), "body", "body: body.more is not known there; it may have gift, notes, sum, to"},
 		"a map":                        {body, `{"sum": body.sum, "to": {"city": "Wien"}}`, ""},
 		"a map with another type":      {body, `{"sum": "1", "to": body.to}`, "body.sum has to be of type integer, and is of type string"},
 		"a map without one":            {body, `{"sum": 1}`, "body.to is missing"},
@@ -111,8 +115,10 @@ func TestArgumentsFieldByField(t *testing.T) {
 		"whatever a condition gives":   {body, "body.sum > 1 ? body : nil", ""},
 		"what a step gave":             {body, "thing", "body.sum is missing"},
 		"a field of what a step gave":  {body, `{"sum": thing.id, "to": {"city": thing.name}}`, ""},
-		"another type of a step":       {body, `{"sum": thing.name, "to": body.to}`, "body.sum has to be of type integer, and is of type string"},
+		"another type of a step":       {body, `{"sum": thing.name, "to": body.to}`, "body.sum has to be of type integer, and is of type null or string"},
 		"no field of a step":           {body, `{"sum": thing.nosuch, "to": body.to}`, "thing.nosuch, \"to\": body.to}: unknown field nosuch"},
+		"null fits too":                {strings.Replace(body, "properties: {", "properties: {gift: {type: [\"null\", object], additionalProperties: false}, ", 1), `{"sum": 1, "to": {"city": ""}, "gift": body.gift}`, "body.gift.who is missing"},
+		"a list may be empty":          {strings.Replace(body, "required: [sum, to]", "required: [sum, to, notes]", 1), `{"sum": 1, "to": {"city": ""}, "notes": [1]}`, ""},
 		"an operator of other types":   {body, `{"sum": thing.id + "x", "to": body.to}`, "mismatched types int and string"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +129,7 @@ func TestArgumentsFieldByField(t *testing.T) {
 				return
 			}
 			assert.Contains(t, faults.String(), c.said)
+			assert.Equal(t, strings.Contains(" one that may be left out, unknown, another type within, another type of items, null fits too,", " "+name+","), !faults.Fatal(), "what may fit is a warning")
 		})
 	}
 }
@@ -144,4 +151,44 @@ func TestConditionsAndResultsAreHeldAgainstManifests(t *testing.T) {
         result: thing.other
 `), services())
 	assert.Equal(t, "8:59: thing.nosuch == 1: unknown field nosuch\n11:17: thing.other: unknown field other", faults.String())
+}
+
+// What fits, or may, is no fault.
+func TestCorrectFilesAreTaken(t *testing.T) {
+	t.Parallel()
+	result := func(schema string) bus.Snapshot {
+		all := services()
+		all["things"].Manifest.Actions[0].Result = []byte(schema)
+		return all
+	}
+	for name, c := range map[string]struct{ steps, result string }{
+		"a name of a builtin, later":  {`[{when: 'count(body.items, # < 0) > 0', refuse: {code: NO, status: 400, message: no}}, {name: count, ask: things GET, args: ['1']}]`, `{}`},
+		"one's own name of a builtin": {`[{ask: things GET, args: ['get(body, "id")']}]`, `{}`},
+		"a pattern's field":           {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: [a.x_a]}]`, `{"type":"object","properties":{"id":{}},"patternProperties":{"^x_":{}},"additionalProperties":false}`},
+		"a number that may be whole":  {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: ['a.n % 2']}]`, `{"type":"object","required":["n"],"properties":{"n":{"type":"number"}}}`},
+		"fields but some":             {`[{name: a, ask: things GET, args: ['1']}, {ask: things ORDER, args: ['{"sum": a.sum, "to": a.to}']}]`, `{"type":"object","additionalProperties":{"not":{"type":"null"}}}`},
+		"what may be null":            {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: ['a.id ?? 1']}]`, `{"type":["null","object"],"properties":{"id":{"type":"string"}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {body: {type: object, properties: {items: {type: array, items: {type: number}}, id: {}}}, steps: `+c.steps+`}}}}`), result(c.result))
+			assert.False(t, faults.Fatal(), faults.String())
+		})
+	}
+}
+
+// A schema that refers to itself in many ways is looked at once.
+func TestSchemasThatReferToThemselvesOften(t *testing.T) {
+	t.Parallel()
+	var fields []string
+	for i := range 40 {
+		fields = append(fields, fmt.Sprintf(`"f%d":{"$ref":"#/$defs/N"}`, i))
+	}
+	schema := []byte(`{"$ref":"#/$defs/N","$defs":{"N":{"type":"object","additionalProperties":false,"properties":{` + strings.Join(fields, ",") + `}}}}`)
+	all := services()
+	all["things"].Manifest.Actions[0].Result = schema
+	all["things"].Manifest.Actions[1].Args[1].Schema = schema
+	file, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {steps: [{name: a, ask: things GET, args: ['1']}, {ask: things PUT, args: ['1', a]}]}}}}`), all)
+	require.Empty(t, faults)
+	assert.NotNil(t, file)
 }

@@ -36,7 +36,7 @@ func compile(text string, env types.Map, wantBool bool) (*expression, error) {
 	if len(text) > mostBytes {
 		return nil, errors.New("the expression is too long")
 	}
-	options := []expr.Option{expr.Env(env), expr.MaxNodes(mostNodes)}
+	options := append([]expr.Option{expr.Env(env), expr.MaxNodes(mostNodes)}, repeatable()...)
 	if wantBool {
 		options = append(options, expr.AsBool())
 	}
@@ -53,6 +53,12 @@ func compile(text string, env types.Map, wantBool bool) (*expression, error) {
 	}
 	e.chain = chainOf(program.Node())
 	return e, nil
+}
+
+// repeatable leaves out what gives another value each time: a composition that is gone
+// on with asks its steps the same.
+func repeatable() []expr.Option {
+	return []expr.Option{expr.DisableBuiltin("now"), expr.DisableBuiltin("keys"), expr.DisableBuiltin("values"), expr.DisableBuiltin("toPairs")}
 }
 
 // isName reports whether expressions can speak of something by a name, which the
@@ -91,6 +97,9 @@ func kindOf(t reflect.Type) string {
 func chainOf(node ast.Node) []string {
 	switch n := node.(type) {
 	case *ast.IdentifierNode:
+		if n.Value == "$env" {
+			return nil
+		}
 		return []string{n.Value}
 	case *ast.ChainNode:
 		return chainOf(n.Node)
@@ -147,8 +156,8 @@ func typeOf(schema map[string]any) types.Type {
 	switch kind {
 	case "integer":
 		return types.Int
-	case "number":
-		return types.Float64
+	case "number": // which may be whole, and is an int then
+		return types.Any
 	case "string":
 		return types.String
 	case "boolean":
@@ -171,7 +180,8 @@ func typeOf(schema map[string]any) types.Type {
 				}
 			}
 		}
-		if closed, ok := schema["additionalProperties"].(bool); !ok || closed {
+		closed, ok := schema["additionalProperties"].(bool)
+		if _, patterns := schema["patternProperties"]; !ok || closed || patterns {
 			object[types.Extra] = types.Any
 		}
 		return object

@@ -2,6 +2,8 @@ package versions
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +51,9 @@ func plain(value any) any {
 		if err != nil || !strings.ContainsAny(v.String(), ".eE") {
 			return v
 		}
+		if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return int(f) // 4.0 is whole too
+		}
 		return f
 	case []any:
 		for i := range v {
@@ -78,4 +83,36 @@ func huge(value any) bool {
 		}
 	}
 	return false
+}
+
+// named is a value with names for keys all through, as JSON has them: some functions of
+// the language make others.
+func named(value any) any {
+	switch v := value.(type) {
+	case map[any]any:
+		object := make(map[string]any, len(v))
+		for key, field := range v {
+			object[fmt.Sprint(key)] = named(field)
+		}
+		return object
+	case map[any][]any:
+		object := make(map[string]any, len(v))
+		for key, field := range v {
+			object[fmt.Sprint(key)] = named(field)
+		}
+		return object
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for key, field := range v {
+			object[key] = named(field)
+		}
+		return object
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = named(v[i])
+		}
+		return list
+	}
+	return value
 }

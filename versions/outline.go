@@ -23,32 +23,34 @@ type outline struct {
 	items  *outline            // of an array
 }
 
-// deepest is how far into a value is looked, which may hold values like itself.
-const deepest = 8
-
 // outlineOf reads the schema of a manifest or of a plan; nil: it says nothing that can
-// be judged by.
+// be judged by. What refers to itself has an outline that does.
 func outlineOf(text []byte) *outline {
 	root, err := schema.Read(text)
 	if err != nil {
 		return nil
 	}
-	return outlineWithin(root, root, 0)
-}
-
-func outlineWithin(root, s *jsonschema.Schema, depth int) *outline {
-	if s == nil || depth > deepest {
-		return nil
+	known := make(map[*jsonschema.Schema]*outline)
+	var read func(s *jsonschema.Schema) *outline
+	read = func(s *jsonschema.Schema) *outline {
+		if s == nil {
+			return nil
+		}
+		types := schema.Types(root, s)
+		s = schema.Follow(root, s)
+		if o, again := known[s]; again {
+			return o
+		}
+		o := &outline{types: types, fields: make(map[string]*outline, len(s.Properties)), always: s.Required}
+		known[s] = o
+		for name, property := range s.Properties {
+			o.fields[name] = read(property)
+		}
+		o.items = read(s.Items)
+		o.closed = s.AdditionalProperties != nil && schema.Nothing(s.AdditionalProperties) && len(s.PatternProperties) == 0
+		return o
 	}
-	o := &outline{types: schema.Types(root, s), fields: make(map[string]*outline)}
-	s = schema.Follow(root, s)
-	for name, property := range s.Properties {
-		o.fields[name] = outlineWithin(root, property, depth+1)
-	}
-	o.always, o.items = s.Required, outlineWithin(root, s.Items, depth+1)
-	// {"not":{}} is how "additionalProperties": false reads.
-	o.closed = s.AdditionalProperties != nil && s.AdditionalProperties.Not != nil && len(s.PatternProperties) == 0
-	return o
+	return read(root)
 }
 
 // outlines are those of what expressions may speak of, by name.
@@ -61,10 +63,17 @@ func (known outlines) of(node ast.Node) *outline {
 		return known[n.Value]
 	case *ast.MemberNode:
 		object := known.of(n.Node)
-		if name, literal := n.Property.(*ast.StringNode); literal && object != nil {
-			return object.fields[name.Value]
+		name, literal := n.Property.(*ast.StringNode)
+		if !literal || object == nil {
+			return nil
 		}
-		return nil
+		field := object.fields[name.Value]
+		if field != nil && len(field.types) > 0 && !slices.Contains(object.always, name.Value) {
+			or := *field // nil, where it was left out
+			or.types = append([]string{"null"}, field.types...)
+			return &or
+		}
+		return field
 	case *ast.MapNode:
 		return known.ofMap(n)
 	case *ast.NilNode:
@@ -93,53 +102,79 @@ func (known outlines) ofMap(n *ast.MapNode) *outline {
 	return o
 }
 
-// misfits tells what of a given value cannot fit what is wanted, whatever comes. What
-// depends on a call is told to maybe.
-func (wanted *outline) misfits(given *outline, where string, tell, maybe func(problem string)) {
-	if wanted == nil || given == nil {
+// comparison tells where what is given does not fit what is wanted.
+type comparison struct {
+	tell  func(problem string) // of what cannot fit, whatever comes
+	maybe func(problem string) // of what depends on a call
+	seen  map[[2]*outline]bool // since both may hold themselves
+}
+
+func (c *comparison) compare(given, wanted *outline, where string, certain bool) {
+	if wanted == nil || given == nil || c.seen[[2]*outline{given, wanted}] {
 		return
 	}
-	if !overlap(given.types, wanted.types) {
-		tell(fmt.Sprintf("%s has to be of type %s, and is of type %s", where, strings.Join(wanted.types, " or "), strings.Join(given.types, " or ")))
+	c.seen[[2]*outline{given, wanted}] = true
+	shared := overlap(given.types, wanted.types)
+	if len(shared) == 0 {
+		c.say(certain, "%s has to be of type %s, and is of type %s", where, strings.Join(wanted.types, " or "), strings.Join(given.types, " or "))
 		return
 	}
-	if may(wanted.types, "object") && may(given.types, "object") {
-		wanted.fieldMisfits(given, where, tell, maybe)
+	certain = certain && len(shared) == 1 // else it may be a value of another type
+	if slices.Contains(shared, "object") {
+		c.compareFields(given, wanted, where, certain)
 	}
-	if may(wanted.types, "array") && may(given.types, "array") {
-		wanted.items.misfits(given.items, where+"[]", tell, maybe)
+	if slices.Contains(shared, "array") {
+		c.compare(given.items, wanted.items, where+"[]", false) // which may be empty
 	}
 }
 
-func (wanted *outline) fieldMisfits(given *outline, where string, tell, maybe func(problem string)) {
+func (c *comparison) compareFields(given, wanted *outline, where string, certain bool) {
 	for _, name := range wanted.always {
 		_, known := given.fields[name]
 		switch {
 		case !known && given.closed:
-			tell(fmt.Sprintf("%s.%s is missing", where, name))
+			c.say(certain, "%s.%s is missing", where, name)
 		case known && !slices.Contains(given.always, name):
-			maybe(fmt.Sprintf("%s.%s may be left out by who calls, and is wanted", where, name))
+			c.say(false, "%s.%s may be left out, and is wanted", where, name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given.fields)) {
+		always := certain && slices.Contains(given.always, name)
 		field, known := wanted.fields[name]
 		if !known && wanted.closed {
-			tell(fmt.Sprintf("%s.%s is not known there; it may have %s", where, name, strings.Join(slices.Sorted(maps.Keys(wanted.fields)), ", ")))
+			c.say(always, "%s.%s is not known there; it may have %s", where, name, strings.Join(slices.Sorted(maps.Keys(wanted.fields)), ", "))
 			continue
 		}
-		field.misfits(given.fields[name], where+"."+name, tell, maybe)
+		c.compare(given.fields[name], field, where+"."+name, always)
 	}
 }
 
-func may(types []string, one string) bool { return len(types) == 0 || slices.Contains(types, one) }
-
-// overlap reports whether a value can be of a type of both.
-func overlap(a, b []string) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return true
+func (c *comparison) say(certain bool, format string, args ...any) {
+	if problem := fmt.Sprintf(format, args...); certain {
+		c.tell(problem)
+	} else {
+		c.maybe(problem)
 	}
-	return slices.ContainsFunc(a, func(one string) bool {
-		number := one == "integer" || one == "number" // a whole one may be either
-		return slices.Contains(b, one) || number && (slices.Contains(b, "integer") || slices.Contains(b, "number"))
-	})
+}
+
+// anyType lists all types of JSON.
+func anyType() []string { return []string{"null", "boolean", "number", "string", "array", "object"} }
+
+// overlap lists the types that a value of both can be of. A number may be whole.
+func overlap(a, b []string) []string {
+	general := func(types []string) []string {
+		if len(types) == 0 {
+			return anyType()
+		}
+		all := slices.Clone(types)
+		for i := range all {
+			if all[i] == "integer" {
+				all[i] = "number"
+			}
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	b = general(b)
+	return slices.DeleteFunc(general(a), func(one string) bool { return !slices.Contains(b, one) })
 }

@@ -1,8 +1,12 @@
 package versions
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -33,7 +37,8 @@ func Parse(text []byte, services bus.Snapshot) (*File, Faults) {
 
 func (r *reader) file(text []byte) *File {
 	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
 		line := 1
 		message := strings.TrimPrefix(err.Error(), "yaml: ")
 		if _, scanned := fmt.Sscanf(message, "line %d:", &line); scanned == nil {
@@ -47,6 +52,11 @@ func (r *reader) file(text []byte) *File {
 		r.faults = append(r.faults, Fault{Line: 1, Column: 1, Problem: "the file is empty; it begins with versions:"})
 		return nil
 	}
+	var more yaml.Node
+	if decoder.Decode(&more) == nil {
+		r.fault(&more, "a second document; a versions file is one")
+	}
+	plainText(&document, 0)
 	top := r.fields(document.Content[0], "the file", "versions")
 	if top["versions"] == nil {
 		r.fault(document.Content[0], "versions: is missing")
@@ -117,6 +127,9 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 		found = []string{key.Value, method, path} // the rest may be wrong too
 	}
 	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.Line, column: key.Column}
+	if strings.Count(p.Path, "/") > MostSegments {
+		r.fault(key, "route %q: want %d segments at most", key.Value, MostSegments)
+	}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
 	p.Summary = r.text(fields["summary"])
 	p.Retirement = r.retirement(fields)
@@ -191,6 +204,10 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 		if !is {
 			continue
 		}
+		if path[name] != nil {
+			r.faults = append(r.faults, Fault{Line: p.line, Column: p.column, Problem: fmt.Sprintf("%s has the parameter :%s twice", p.Path, name)})
+			continue
+		}
 		schema := declared[name]
 		if schema == nil {
 			schema = map[string]any{"type": "string"}
@@ -234,7 +251,7 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 		r.fault(node, "steps: is missing")
 		return
 	}
-	p.env = env
+	p.inputs = maps.Clone(env)
 	last := ""
 	for _, item := range r.items(fields["steps"], "steps") {
 		stage := Stage{}
@@ -340,7 +357,7 @@ func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wa
 			r.fault(node, "want an expression")
 			return nil
 		}
-		text = node.Value
+		text, node.Tag = node.Value, textTag // as it is written, also when it is kept
 	}
 	e, err := compile(text, env, wantBool)
 	if err != nil {

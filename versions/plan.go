@@ -14,6 +14,9 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
+// MostSegments is how many segments the path of a route has at most.
+const MostSegments = 16
+
 // DefaultTimeout is how long a composition may take, all its steps together.
 const DefaultTimeout = bus.DefaultTimeout
 
@@ -74,7 +77,7 @@ type Plan struct {
 	Stages []Stage
 
 	result *expression
-	env    types.Map       // what expressions may speak of, the results of steps by whatever type
+	inputs types.Map       // what of a call expressions may speak of
 	speaks map[string]bool // of what a call brings expressions speak
 	// computes says that an expression is more than a parameter of the path, or the
 	// result of a step, passed on.
@@ -149,18 +152,21 @@ func (p *Plan) Safe(services bus.Snapshot) bool {
 	return true
 }
 
-// Needs are the scopes that a caller has to have.
-func (p *Plan) Needs(services bus.Snapshot) []string {
+// Needs are the scopes that a caller has to have; unknown is a service whose actions
+// say so and have not been seen yet, empty: none.
+func (p *Plan) Needs(services bus.Snapshot) (scopes []string, unknown string) {
 	if p.Scopes != nil {
-		return p.Scopes
+		return p.Scopes, ""
 	}
-	var scopes []string
 	for _, s := range p.Steps() {
-		if action := find(services, s.Service, s.Action); action != nil {
-			scopes = append(scopes, action.Scopes...)
+		action := find(services, s.Service, s.Action)
+		if action == nil {
+			unknown = s.Service
+			continue
 		}
+		scopes = append(scopes, action.Scopes...)
 	}
-	return scopes
+	return scopes, unknown
 }
 
 func find(services bus.Snapshot, service, action string) *bus.Action {

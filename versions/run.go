@@ -222,8 +222,12 @@ func (r *run) due(stage Stage) (Stage, error) {
 			if err != nil {
 				return nil, r.broken(s.label()+": when", err)
 			}
-			if holds != true {
+			switch holds {
+			case true:
+			case false, nil:
 				continue
+			default:
+				return nil, r.broken(s.label()+": when", fmt.Errorf("want true or false, got %T", holds))
 			}
 		}
 		due = append(due, s)
@@ -324,6 +328,9 @@ func (r *run) appendValue(dst []byte, e *expression) ([]byte, error) {
 		return strconv.AppendInt(dst, int64(n), 10), nil
 	}
 	text, err := json.Marshal(value)
+	if _, keys := errors.AsType[*json.UnsupportedTypeError](err); keys { // groupBy makes such
+		text, err = json.Marshal(named(value))
+	}
 	return append(dst, text...), err
 }
 

@@ -96,7 +96,14 @@ func TestEveryFaultWithItsPlace(t *testing.T) {
           - {name: nil, ask: things GET_NIL}
           - together: []
           - {name: let, ask: things GET_LET, args: [nil]}
+      GET /twice/:id/:id:
+        <<: {}
+        steps: [{ask: things GET}]
+      GET /a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a:
+        steps: [{ask: things GET}]
   v2: {}
+---
+versions: {}
 `), nil)
 	want := []string{
 		`2:3: version "one"`, `5:13: sunset: want a date`, `6:5: a version has no "routs"`, `8:7: route "PAY /payments"`,
@@ -107,7 +114,8 @@ func TestEveryFaultWithItsPlace(t *testing.T) {
 		`9:16: no step asks a service`,
 		`29:7: route GET /things/:other is the same`, `32:16: not a JSON schema: $ref "other.json" is not supported`,
 		`34:13: step "nil": expressions mean something else by that`, `35:23: together: want a list of steps`, `36:13: step "let": expressions mean`,
-		`34:11: no step asks a service`, `37:3: v2 is given twice`,
+		`34:11: no step asks a service`, `42:3: v2 is given twice`,
+		`37:7: /twice/:id/:id has the parameter :id twice`, `38:9: <<: is for schemas only`, `40:7: route "GET /a/a/`, `43:1: a second document`,
 	}
 	said := faults.String()
 	assert.Len(t, faults, len(want))
@@ -258,5 +266,77 @@ func TestNumbersOfAnySize(t *testing.T) {
 		}
 		assert.Equal(t, 400, answer.Refusal.Status, n)
 		assert.Contains(t, answer.Refusal.Message, "larger than")
+	}
+}
+
+// A condition that gives neither true nor false decides nothing.
+func TestConditionsAreTrueOrFalse(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {steps: [{name: a, ask: things GET}, {when: a.stop, refuse: {code: STOP, status: 403, message: stop}}]}}}}`), nil)
+	require.Empty(t, faults)
+	for stop, want := range map[string]int{"true": 403, "false": 0, "null": 0, `"true"`: 500, "1": 500} {
+		a := &asked{answers: map[string]string{"a": `{"ok":true,"result":{"stop":` + stop + `}}`}}
+		answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{Args: `[]`}, a.ask)
+		require.NoError(t, err)
+		if want == 0 {
+			assert.Nil(t, answer.Refusal, stop)
+			continue
+		}
+		assert.Equal(t, want, answer.Refusal.Status, stop)
+	}
+}
+
+// Whole numbers are whole however they are written, and maps have names for keys.
+func TestExpressionsComputeWithWhatJSONSays(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      POST /things:
+        body: {type: object, required: [n], properties: {n: {type: integer}}}
+        steps: [{name: a, ask: things GET, args: ['body.n == 4', 'body.n % 2', 'groupBy([1, 2, 3], # > 1)']}]
+        result: '$env.version'
+`), nil)
+	require.Empty(t, faults)
+	for _, n := range []string{"4", "4.0", "4e0"} {
+		a := &asked{}
+		answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{Args: `[{"n":` + n + `}]`}, a.ask)
+		require.NoError(t, err)
+		require.Nil(t, answer.Refusal, n)
+		assert.Equal(t, []string{`a[true,0,{"false":[1],"true":[2,3]}]`}, a.steps, n)
+		assert.Equal(t, `{"ok":true,"result":"v1"}`, answer.Envelope)
+	}
+}
+
+// A composition that is gone on with asks its steps the same: nothing in an expression
+// gives another value each time.
+func TestExpressionsAreRepeatable(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"now()", "keys(body)", "values(body)", "toPairs(body)"} {
+		_, faults := Parse([]byte(`versions: {v1: {routes: {POST /things: {steps: [{ask: things GET, args: ["`+text+`"]}]}}}}`), nil)
+		assert.True(t, faults.Fatal(), text)
+	}
+}
+
+// What YAML reads as something else is the text that it is.
+func TestTextsStayTexts(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      POST /things:
+        body: {type: object, properties: {1: {enum: [2026-01-01]}}}
+        steps: [{name: a, ask: things GET, args: [0x10, 1_0]}]
+`), nil)
+	require.Empty(t, faults)
+	p := file.Versions[0].Plans[0]
+	assert.Contains(t, string(p.Object.Schema), `"1":{"enum":["2026-01-01"]}`)
+	again, err := ParsePlan(p.Source())
+	require.NoError(t, err)
+	for _, p := range []*Plan{p, again} {
+		a := &asked{}
+		_, err := p.Run(t.Context(), Input{Args: `[{}]`}, a.ask)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"a[16,10]"}, a.steps)
 	}
 }

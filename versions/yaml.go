@@ -22,6 +22,28 @@ func (r *reader) fault(at *yaml.Node, format string, args ...any) {
 	r.faults = append(r.faults, f)
 }
 
+const (
+	textTag  = "!!str"
+	mergeTag = "!!merge"
+)
+
+// plainText makes texts of what JSON has no type for: dates, and names that look like
+// anything else.
+func plainText(node *yaml.Node, depth int) {
+	if depth > 1000 { // nothing that is meant is so deep
+		return
+	}
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!timestamp" {
+		node.Tag = textTag
+	}
+	for i, child := range node.Content { // not into aliases: what they stand for is elsewhere
+		if node.Kind == yaml.MappingNode && i%2 == 0 && child.Kind == yaml.ScalarNode && child.Tag != mergeTag {
+			child.Tag = textTag
+		}
+		plainText(child, depth+1)
+	}
+}
+
 type pair struct{ key, value *yaml.Node }
 
 // follow gives what an alias stands for.
@@ -44,6 +66,10 @@ func (r *reader) pairs(node *yaml.Node, what string) []pair {
 	seen := make(map[string]bool)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := node.Content[i]
+		if key.Tag == mergeTag {
+			r.fault(key, "<<: is for schemas only")
+			continue
+		}
 		if seen[key.Value] {
 			r.fault(key, "%s is given twice", key.Value)
 			continue

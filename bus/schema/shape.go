@@ -29,7 +29,7 @@ func Of(s *jsonschema.Schema) *Shape {
 	if s.Type != "" {
 		shape.types = []string{s.Type}
 	}
-	if s.AdditionalProperties != nil && !nothing(s.AdditionalProperties) {
+	if s.AdditionalProperties != nil && !Nothing(s.AdditionalProperties) {
 		if shape.additional = Of(s.AdditionalProperties); shape.additional == nil {
 			return nil
 		}
@@ -61,8 +61,8 @@ func plain(s *jsonschema.Schema) bool {
 	return reflect.DeepEqual(rest, jsonschema.Schema{})
 }
 
-// nothing reports whether no value fits: false reads as {"not":{}}.
-func nothing(s *jsonschema.Schema) bool {
+// Nothing reports whether no value fits: false reads as {"not":{}}.
+func Nothing(s *jsonschema.Schema) bool {
 	rest := *s
 	rest.Not = nil
 	return s.Not != nil && reflect.DeepEqual(*s.Not, jsonschema.Schema{}) && reflect.DeepEqual(rest, jsonschema.Schema{})
