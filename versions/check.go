@@ -42,7 +42,7 @@ func (p *Plan) Check(services bus.Snapshot) Faults {
 			}
 			c.env[s.Name] = types.Any
 			if action := find(services, s.Service, s.Action); action != nil {
-				c.env[s.Name], c.known[s.Name] = typeOfJSON(action.Result), outlineOf(action.Result)
+				c.env[s.Name], c.known[s.Name] = typeOfJSON(action.Result), outlineOf(action.Result).orNull(s.when != nil)
 			}
 		}
 	}

@@ -167,6 +167,7 @@ func TestCorrectFilesAreTaken(t *testing.T) {
 		"a pattern's field":           {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: [a.x_a]}]`, `{"type":"object","properties":{"id":{}},"patternProperties":{"^x_":{}},"additionalProperties":false}`},
 		"a number that may be whole":  {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: ['a.n % 2']}]`, `{"type":"object","required":["n"],"properties":{"n":{"type":"number"}}}`},
 		"fields but some":             {`[{name: a, ask: things GET, args: ['1']}, {ask: things ORDER, args: ['{"sum": a.sum, "to": a.to}']}]`, `{"type":"object","additionalProperties":{"not":{"type":"null"}}}`},
+		"what a condition left out":   {`[{name: a, ask: things GET, args: ['1'], when: body.id != nil}, {ask: things ORDER, args: ['{"sum": 1, "to": {"city": ""}, "gift": a}']}]`, `{"type":"object","additionalProperties":false}`},
 		"what may be null":            {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: ['a.id ?? 1']}]`, `{"type":["null","object"],"properties":{"id":{"type":"string"}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {

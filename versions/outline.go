@@ -53,6 +53,16 @@ func outlineOf(text []byte) *outline {
 	return read(root)
 }
 
+// orNull is the outline of what may be nil instead, where it may.
+func (o *outline) orNull(may bool) *outline {
+	if o == nil || !may || len(o.types) == 0 {
+		return o
+	}
+	or := *o
+	or.types = append([]string{"null"}, o.types...)
+	return &or
+}
+
 // outlines are those of what expressions may speak of, by name.
 type outlines map[string]*outline
 
@@ -67,13 +77,7 @@ func (known outlines) of(node ast.Node) *outline {
 		if !literal || object == nil {
 			return nil
 		}
-		field := object.fields[name.Value]
-		if field != nil && len(field.types) > 0 && !slices.Contains(object.always, name.Value) {
-			or := *field // nil, where it was left out
-			or.types = append([]string{"null"}, field.types...)
-			return &or
-		}
-		return field
+		return object.fields[name.Value].orNull(!slices.Contains(object.always, name.Value))
 	case *ast.MapNode:
 		return known.ofMap(n)
 	case *ast.NilNode:
