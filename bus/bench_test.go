@@ -83,12 +83,12 @@ func benchEnding() *ending {
 // BenchmarkReplyLine writes one line of a PUBLISH, and reads it as the asker does.
 func BenchmarkReplyLine(b *testing.B) {
 	s, e := &settler{}, benchEnding()
-	line := s.line(b.Context(), nil, nil, nil, e)
+	line := s.line(nil, nil, nil, e)
 	b.Run("append", func(b *testing.B) {
 		dst := make([]byte, 0, 2*len(line))
 		b.ReportAllocs()
 		for b.Loop() {
-			dst = s.line(b.Context(), nil, nil, dst[:0], e)
+			dst = s.line(nil, nil, dst[:0], e)
 		}
 	})
 	b.Run("parse", func(b *testing.B) {

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/oskadev/mailroom/internal/backoff"
 )
 
@@ -98,11 +96,11 @@ type Delivery struct {
 	// Queued is how long the request waited until it was delivered.
 	Queued time.Duration
 
-	ctx     context.Context //nolint:containedctx // it is handed from the reader to the goroutine that runs it
-	by      *Consumer       // who runs it
-	invalid error           // what is wrong with the entry
-	fresh   bool            // it has certainly not begun before
-	owned   time.Time       // it was certainly this worker's up to the idle limit after this
+	run     *run
+	by      *Consumer // who runs it
+	invalid error     // what is wrong with the entry
+	fresh   bool      // it has certainly not begun before
+	owned   time.Time // it was certainly this worker's up to the idle limit after this
 }
 
 // Consumer reads the mailbox of a service as one worker of it.
@@ -115,7 +113,7 @@ type Consumer struct {
 	slots   *slots
 	pool    *pool
 	settler *settler
-	reads   redis.UniversalClient // for blocking reads alone
+	paces   map[string]*pace // by action
 
 	mu      sync.Mutex
 	running map[string]*run // by entry
@@ -126,12 +124,6 @@ type Consumer struct {
 
 	presence sync.Mutex // around signing on and off
 	leaving  bool       // signed off: no more heartbeats
-}
-
-// run is one delivery under way.
-type run struct {
-	cancel context.CancelCauseFunc
-	until  int64 // unix ms up to which it is kept, 0: for ever
 }
 
 // ErrOwnershipLost is the cause of a handler's ended context when another
@@ -159,6 +151,10 @@ func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
 		conn: conn, cfg: cfg, service: service, worker: service + "." + randomName(),
 		mailbox: conn.Keys.Requests(service), slots: newSlots(cfg.Concurrency),
 		running: make(map[string]*run), left: make(map[string]bool), dismiss: func() {},
+		paces: make(map[string]*pace, len(cfg.Manifest.Actions)),
+	}
+	for i := range cfg.Manifest.Actions {
+		c.paces[cfg.Manifest.Actions[i].Name] = &pace{}
 	}
 	c.pool = newPool(cfg.Concurrency, c.deliver)
 	c.settler = newSettler(c)
@@ -183,8 +179,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 		stopFetching()
 		stopWorking(ErrRefused)
 	}
-	c.reads = c.conn.newClient(1)
-	defer func() { _ = c.reads.Close() }()
 	if c.join(fetching); c.refused() != nil {
 		return c.refused()
 	}
@@ -196,7 +190,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		<-fetching.Done()
 		c.leave(context.WithoutCancel(ctx))
 	})
-	c.fetch(fetching, working)
+	<-newFetcher(c, working).start(fetching)
 	stopFetching()
 	c.drain(working, stopWorking)
 	stopSettling()
@@ -254,59 +248,6 @@ func (c *Consumer) drain(working context.Context, stopWorking context.CancelCaus
 	}
 }
 
-// recoverEvery is how often a worker looks at its own pending entries without
-// an error as the reason.
-const recoverEvery = time.Minute
-
-// fetch reads into free slots until the context ends.
-func (c *Consumer) fetch(ctx, working context.Context) {
-	waits := backoff.New(50*time.Millisecond, time.Second)
-	// A read waits no longer than a reclaim may be late, nor than the socket may.
-	every := min(c.cfg.IdleLimit/3, time.Second, c.conn.timeout/2)
-	nextReclaim := time.Now().Add(every)
-	nextRecover := time.Now().Add(recoverEvery)
-	recover := false
-	for {
-		free, err := c.slots.await(ctx)
-		if err != nil {
-			return // the context's end is how it is told to stop
-		}
-		switch now := time.Now(); {
-		case recover || now.After(nextRecover):
-			nextRecover = now.Add(recoverEvery)
-			err = c.recoverOwn(ctx, working, free)
-			recover = err != nil
-		case now.After(nextReclaim):
-			nextReclaim = now.Add(every)
-			err = c.reclaim(ctx, working, free)
-		default:
-			if err = c.read(ctx, working, free, every); err == nil {
-				waits.Reset()
-			}
-			recover = err != nil
-		}
-		if err != nil && !errors.Is(err, errMoreOwn) {
-			c.afterError(ctx, err, waits)
-		}
-	}
-}
-
-// afterError mends what can be mended, and waits before the next attempt.
-func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Backoff) {
-	switch {
-	case ctx.Err() != nil: // it was told to stop
-	case c.dismissed(err):
-	case isNoGroup(err):
-		c.conn.log.WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
-		c.join(ctx)
-	default:
-		wait := waits.Next()
-		c.conn.log.WarnContext(ctx, "reading the mailbox failed, trying again",
-			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
-		_ = backoff.Pause(ctx, wait) // the loop looks at the context
-	}
-}
-
 // join creates the consumer group where it is missing, at 0: what was sent
 // before the first worker came is read too. It tries until Redis answers.
 func (c *Consumer) join(ctx context.Context) {
@@ -332,28 +273,6 @@ func (c *Consumer) mayAnswer(ctx context.Context) error {
 	return c.conn.rdb.Publish(ctx, c.conn.Keys.Replies(c.worker, c.service), "").Err()
 }
 
-// read takes what is new (XREADGROUP with >), or waits for it.
-func (c *Consumer) read(ctx, working context.Context, free int, block time.Duration) error {
-	asked := time.Now()
-	reply, err := c.conn.readRaw(ctx, c.reads, c.mailbox, "xreadgroup", "group", Group, c.worker, "count", free,
-		"block", max(block.Milliseconds(), 1), "streams", c.mailbox, ">")
-	if errors.Is(err, redis.Nil) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	batch, err := streamEntries(reply)
-	if err != nil {
-		return err
-	}
-	for _, d := range batch {
-		d.Attempt, d.fresh, d.owned = 1, true, asked
-	}
-	c.start(working, batch)
-	return nil
-}
-
 // newDelivery reads the fields of an entry: name, value, name, value.
 func newDelivery(entry string, fields []string) *Delivery {
 	d := &Delivery{Entry: entry}
@@ -368,21 +287,4 @@ func (d *Delivery) acceptedAt() int64 {
 		return d.Request.accepted
 	}
 	return entryTime(d.Entry)
-}
-
-// start puts deliveries into slots.
-func (c *Consumer) start(working context.Context, batch []*Delivery) {
-	now := c.conn.Clock.Millis()
-	c.slots.take(len(batch))
-	c.mu.Lock()
-	for _, d := range batch {
-		d.Queued = max(0, time.Duration(now-d.acceptedAt())*time.Millisecond)
-		r := &run{}
-		d.by = c
-		d.ctx, r.cancel = context.WithCancelCause(working) //nolint:fatcontext // one for each delivery, none within another
-		delete(c.left, d.Entry)
-		c.running[d.Entry] = r
-	}
-	c.mu.Unlock()
-	c.pool.add(batch)
 }

@@ -28,7 +28,8 @@ type ending struct {
 	state    string
 	meta     []byte
 	envelope []byte
-	reason   string // of a dead letter
+	reason   string        // of a dead letter
+	took     time.Duration // by the handler
 	keep     time.Duration
 }
 
@@ -40,12 +41,18 @@ func (e *ending) store() int64 {
 	return e.keep.Milliseconds()
 }
 
-// deliver runs a request, or ends it where it must not run, and hands the
-// outcome to be settled. Its slot stays taken until then.
+// deliver runs a request and hands the outcome to be settled.
 func (c *Consumer) deliver(d *Delivery) {
-	handed := false
+	if e := c.outcomeOf(d); e != nil {
+		c.settler.add(e)
+	}
+}
+
+// outcomeOf runs a request, or ends it where it must not run. Its slot stays taken until
+// the outcome is settled; nil: there is none.
+func (c *Consumer) outcomeOf(d *Delivery) (outcome *ending) {
 	defer func() {
-		if !handed { // there is no outcome, or the handler ended its goroutine
+		if outcome == nil { // there is none, or the handler ended its goroutine
 			c.leaveUnsettled(d.Entry)
 		}
 	}()
@@ -56,12 +63,12 @@ func (c *Consumer) deliver(d *Delivery) {
 	c.conn.hook.at(step, d.Request.ID)
 	e, ok := c.judge(d)
 	if !ok {
-		e, ok = c.runRequest(d.ctx, d)
+		e, ok = c.runRequest(d.run, d)
 	}
-	if ok {
-		handed = true
-		c.settler.add(e)
+	if !ok {
+		return nil
 	}
+	return e
 }
 
 // ended frees the slots of what has been settled.
@@ -162,12 +169,14 @@ func (c *Consumer) fail(d *Delivery, state string, e Error, reason string) *endi
 
 // runRequest runs a request that may run.
 func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) {
-	c.keepUntil(d)
 	if !c.mayBegin(ctx, d) {
 		return nil, false
 	}
 	c.conn.hook.at(StepBegin, d.Request.ID)
 	o, ok := c.cfg.Run(ctx, d)
+	if p := c.paces[d.Request.Action]; p != nil {
+		p.note(o.Meta.Run)
+	}
 	c.conn.hook.at(StepRan, d.Request.ID)
 	switch {
 	case ok:
@@ -184,7 +193,7 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 		return c.fail(d, StateDone, Error{Code: CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
 	}
 	o.Meta.Worker, o.Meta.Attempt, o.Meta.Queue = c.worker, d.Attempt, d.Queued
-	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep}, true
+	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep, took: o.Meta.Run}, true
 }
 
 // mayBegin asks whether an unsafe request is still this worker's, when so much
@@ -204,41 +213,4 @@ func (c *Consumer) mayBegin(ctx context.Context, d *Delivery) bool {
 	c.conn.log.WarnContext(ctx, "a request was not begun: so late it may be another worker's", "service", c.service,
 		"worker", c.worker, "request", d.Request.ID, "error", err)
 	return false
-}
-
-// keepUntil bounds how long a request is kept alive: one whose handler hangs
-// past its time is left to others, who bury it.
-func (c *Consumer) keepUntil(d *Delivery) {
-	end := d.Request.Deadline
-	if end == 0 {
-		end = c.conn.Clock.Millis() + c.timeout(d.Request.Action).Milliseconds()
-	}
-	c.keepPast(d, end)
-}
-
-func (c *Consumer) keepPast(d *Delivery, end int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r := c.running[d.Entry]; r != nil {
-		r.until = max(r.until, end+max(c.cfg.IdleLimit, c.cfg.DrainLimit).Milliseconds())
-	}
-}
-
-// Extend keeps a request that is running for so long from now, where that is
-// past its deadline: its outcome counts then too. It takes nothing from the
-// time that the request has.
-func (d *Delivery) Extend(by time.Duration) {
-	if c := d.by; c != nil {
-		c.keepPast(d, c.conn.Clock.Now().Add(by).UnixMilli())
-	}
-}
-
-// timeout is what the manifest gives an action.
-func (c *Consumer) timeout(action string) time.Duration {
-	for i := range c.cfg.Manifest.Actions {
-		if a := &c.cfg.Manifest.Actions[i]; a.Name == action {
-			return a.Timeout()
-		}
-	}
-	return DefaultTimeout
 }

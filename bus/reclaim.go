@@ -69,6 +69,7 @@ func (c *Consumer) claim(ctx, working context.Context, idle []redis.XPendingExt)
 			"request", d.Request.ID, "attempt", d.Attempt)
 	}
 	c.start(working, batch)
+	c.pool.add(batch)
 	return len(batch), c.dropDeleted(ctx, deliveries)
 }
 
@@ -148,6 +149,7 @@ func (c *Consumer) fetchOwn(ctx, working context.Context, p redis.XPendingExt, d
 		d.Attempt, d.fresh, d.owned = int(p.RetryCount), p.RetryCount <= 1, delivered
 	}
 	c.start(working, batch)
+	c.pool.add(batch)
 	return err
 }
 

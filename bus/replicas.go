@@ -33,11 +33,11 @@ type confirmation struct {
 
 func newReplication(ctx context.Context, conn *Conn, least int, most time.Duration) *replication {
 	r := &replication{conn: conn, least: least, most: most, closed: ctx.Done()}
-	r.batches = batch.New(writeBatch, r.flush)
+	r.batches = batch.New[confirmation](writeBatch)
 	return r
 }
 
-func (r *replication) run(ctx context.Context) { r.batches.Run(ctx) }
+func (r *replication) run(ctx context.Context) { r.batches.Run(ctx, r.flush) }
 
 // confirm waits until all that Redis did for a service before now is on enough
 // replicas. With none asked for it returns at once.

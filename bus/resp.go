@@ -72,6 +72,50 @@ func (r *resp) bulk() (string, error) {
 	return s, nil
 }
 
+// word reads a string or a number as text; nil is empty.
+func (r *resp) word() (string, error) {
+	if r.at < len(r.text) && r.text[r.at] == '$' {
+		return r.bulk()
+	}
+	kind, rest, err := r.line()
+	if err != nil || kind == '+' || kind == ':' {
+		return rest, err
+	}
+	return "", errProtocol
+}
+
+// wordOf is an answer that is a string or a number; its error may be what Redis said.
+func wordOf(answer string) (string, error) { return (&resp{text: answer}).word() }
+
+// numberOf is an answer that is a number.
+func numberOf(answer string) (int64, error) {
+	word, err := wordOf(answer)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(word, 10, 64)
+	if err != nil {
+		return 0, errProtocol
+	}
+	return n, nil
+}
+
+// wordsOf is an answer that is a list of strings and numbers.
+func wordsOf(answer string) ([]string, error) {
+	r := &resp{text: answer}
+	n, err := r.array()
+	if err != nil {
+		return nil, err
+	}
+	words := make([]string, max(n, 0))
+	for i := range words {
+		if words[i], err = r.word(); err != nil {
+			return nil, err
+		}
+	}
+	return words, nil
+}
+
 // streamEntries reads what XREADGROUP gives of one stream. Entries that were
 // deleted have no fields and are left out.
 func streamEntries(reply string) ([]*Delivery, error) {

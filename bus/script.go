@@ -48,6 +48,19 @@ func (s script) command(ctx context.Context, whole bool, keys []string, args []a
 	return cmd
 }
 
+// begin opens a call of the script, by digest or whole. Keys and arguments follow.
+func (s script) begin(out *commands, whole bool, keys, args int) {
+	out.begin(3 + keys + args)
+	if whole {
+		out.text("eval")
+		out.text(s.source)
+	} else {
+		out.text("evalsha")
+		out.text(s.sha)
+	}
+	out.number(int64(keys))
+}
+
 // run calls the script once on its own.
 func (s script) run(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) (any, error) {
 	cmd := s.command(ctx, false, keys, args)

@@ -3,11 +3,9 @@ package bus
 import (
 	"context"
 	"errors"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/batch"
@@ -26,9 +24,7 @@ type settler struct {
 }
 
 func newSettler(c *Consumer) *settler {
-	s := &settler{c: c}
-	s.batches = batch.New(writeBatch, s.flush)
-	return s
+	return &settler{c: c, batches: batch.New[*ending](writeBatch)}
 }
 
 func (s *settler) add(e *ending) { s.batches.Add(e) }
@@ -40,33 +36,43 @@ func (s *settler) run(ctx context.Context) {
 	s.stop = ctx.Done()
 	var running sync.WaitGroup
 	for range settlers {
-		running.Go(func() { s.batches.Run(ctx) })
+		running.Go(func() {
+			ways := s.c.conn.newLines()
+			defer ways.close()
+			ways.prepare(ctx)
+			s.batches.Run(ctx, func(items []*ending) { s.flush(ways, items) })
+		})
 	}
 	running.Wait()
 }
 
 // settlement is one batch on its way.
 type settlement struct {
-	safe     []*ending // their replies may be lost: they can run again
-	fenced   []*ending // settle.lua: only while this worker owns them
-	confirms []redis.Cmder
-	tells    []*redis.IntCmd // PUBLISH
-	call     *writeCmd
-	whole    bool // send the script, not its digest
+	safe   []*ending // their replies may be lost: they can run again
+	fenced []*ending // settle.lua: only while this worker owns them
+	whole  bool      // send the script, not its digest
+	all    []*ending // of both kinds, where who settles them may not go on trying
+
+	stored, told int // of the commands that were written: for long envelopes, and PUBLISH
 }
 
-// flush settles a batch, and gives up what Redis will not have.
-func (s *settler) flush(items []*ending) {
-	b := &settlement{}
+// sort tells what can run again from what is fenced.
+func (b *settlement) sort(items []*ending, hook Hook) {
 	for _, e := range items {
-		s.c.conn.hook.at(StepSettle, e.delivery.Request.ID)
+		hook.at(StepSettle, e.delivery.Request.ID)
 		if e.state == StateDead || !e.delivery.Request.Safe() {
 			b.fenced = append(b.fenced, e)
 		} else {
 			b.safe = append(b.safe, e)
 		}
 	}
-	s.settle(b)
+}
+
+// flush settles a batch, and gives up what Redis will not have.
+func (s *settler) flush(ways *lines, items []*ending) {
+	b := &settlement{}
+	b.sort(items, s.c.conn.hook)
+	s.settle(ways, b)
 	s.c.ended(items)
 }
 
@@ -74,12 +80,12 @@ func (s *settler) flush(items []*ending) {
 // ended is no longer owned. Neither a lost connection nor a Redis that is full,
 // loading or failing over costs an outcome; meanwhile its slot stays taken. Only
 // what Redis will never take is given up, each ending on its own.
-func (s *settler) settle(b *settlement) {
+func (s *settler) settle(ways *lines, b *settlement) {
 	waits := backoff.New(20*time.Millisecond, time.Second)
 	var patience <-chan time.Time
 	stop := s.stop
 	for {
-		err := s.send(b)
+		err := s.send(ways, b)
 		switch {
 		case err == nil:
 			return
@@ -95,7 +101,7 @@ func (s *settler) settle(b *settlement) {
 			return
 		case isHopeless(err):
 			for _, one := range b.split() {
-				s.settle(one)
+				s.settle(ways, one)
 			}
 			return
 		}
@@ -137,36 +143,51 @@ func (s *settler) giveUp(b *settlement) {
 }
 
 // send writes what is left of a batch, and takes out what Redis confirmed.
-func (s *settler) send(b *settlement) error {
+func (s *settler) send(ways *lines, b *settlement) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.c.conn.timeout)
 	defer cancel()
-	pipe := s.c.conn.rdb.Pipeline()
-	b.confirms, b.tells = b.confirms[:0], b.tells[:0]
-	if len(b.safe) > 0 {
-		s.safe(ctx, pipe, b)
-	}
-	if len(b.fenced) > 0 {
-		b.call = s.fenced(ctx, b.fenced, b.whole)
-		_ = pipe.Process(ctx, b.call) // a pipeline only collects
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !isServerError(err) {
+	k, err := ways.to(ctx, s.c.mailbox)
+	if err != nil {
 		return err
 	}
-	var failed error
-	for _, cmd := range b.confirms {
-		failed = errors.Join(failed, cmd.Err())
+	s.write(&k.out, b)
+	ways.exchange(ctx, s.c.conn.timeout)
+	if k.err != nil {
+		return k.err
 	}
-	if failed == nil {
-		s.settled(b.safe)
-		b.safe = nil
-	}
-	for _, told := range b.tells {
-		s.c.dismissed(told.Err())
+	return s.take(b, k.taken)
+}
+
+// write adds the commands that settle a batch.
+func (s *settler) write(out *commands, b *settlement) {
+	b.stored, b.told = 0, 0
+	if len(b.safe) > 0 {
+		s.writeSafe(out, b)
 	}
 	if len(b.fenced) > 0 {
-		owned, err := b.call.Int64Slice()
+		s.writeFenced(out, b)
+	}
+}
+
+// take reads the answers to what write wrote, and takes out of the batch what Redis
+// confirmed.
+func (s *settler) take(b *settlement, answers []string) error {
+	var failed error
+	if len(b.safe) > 0 {
+		tells, removed := answers[b.stored:b.stored+b.told], answers[b.stored+b.told:b.stored+b.told+2]
+		reply := b.safe[0].delivery.Request.Reply
+		failed = errors.Join(s.errorIn(answers[:b.stored], "hset", s.c.mailbox),
+			s.errorIn(removed[:1], "xack", s.c.mailbox), s.errorIn(removed[1:], "xdel", s.c.mailbox))
+		if failed == nil {
+			s.settled(b.safe)
+			b.safe = nil
+		}
+		s.c.dismissed(s.errorIn(tells, "publish", reply))
+	}
+	if len(b.fenced) > 0 {
+		owned, err := wordsOf(answers[len(answers)-1])
 		if err != nil {
-			return err
+			return s.c.conn.door.explain(err, "evalsha", "", "", s.c.mailbox)
 		}
 		s.report(b.fenced, owned)
 		b.fenced = nil
@@ -174,16 +195,24 @@ func (s *settler) send(b *settlement) error {
 	return failed
 }
 
-// safe publishes all replies for one channel at once and removes the entries.
+// errorIn is the first error in answers to commands of a name, on a key or a channel.
+func (s *settler) errorIn(answers []string, name, on string) error {
+	for _, answer := range answers {
+		if answer[0] == '-' {
+			_, err := wordOf(answer)
+			return s.c.conn.door.explain(err, name, on)
+		}
+	}
+	return nil
+}
+
+// writeSafe publishes all replies for one channel at once and removes the entries.
 // A reply that Redis will not publish is lost; its asker asks again.
-func (s *settler) safe(ctx context.Context, pipe redis.Pipeliner, b *settlement) {
+func (s *settler) writeSafe(out *commands, b *settlement) {
 	var order []string
 	lines := make(map[string][]byte, 1)
-	entries := make([]any, 0, 3+len(b.safe))
-	entries = append(entries, "xack", s.c.mailbox, Group)
 	for _, e := range b.safe {
 		r := &e.delivery.Request
-		entries = append(entries, e.delivery.Entry)
 		if e.state == StateExpired || !s.c.conn.Keys.mayReply(s.c.service, r.Reply) {
 			continue
 		}
@@ -191,20 +220,32 @@ func (s *settler) safe(ctx context.Context, pipe redis.Pipeliner, b *settlement)
 		if !known {
 			order = append(order, r.Reply)
 		}
-		lines[r.Reply] = s.line(ctx, pipe, b, line, e)
+		lines[r.Reply] = s.line(out, b, line, e)
 	}
 	for _, channel := range order {
-		b.tells = append(b.tells, pipe.Publish(ctx, channel, lines[channel]))
+		out.begin(3)
+		out.text("publish")
+		out.text(channel)
+		out.bytes(lines[channel])
+		b.told++
 	}
-	ack := newWriteCmd(ctx, entries...)
-	del := newWriteCmd(ctx, append([]any{"xdel", s.c.mailbox}, entries[3:]...)...)
-	_ = pipe.Process(ctx, ack) // a pipeline only collects
-	_ = pipe.Process(ctx, del)
-	b.confirms = append(b.confirms, ack, del)
+	out.begin(3 + len(b.safe))
+	out.text("xack")
+	out.text(s.c.mailbox)
+	out.text(Group)
+	for _, e := range b.safe {
+		out.text(e.delivery.Entry)
+	}
+	out.begin(2 + len(b.safe))
+	out.text("xdel")
+	out.text(s.c.mailbox)
+	for _, e := range b.safe {
+		out.text(e.delivery.Entry)
+	}
 }
 
 // line adds one reply line. A long envelope goes by a record of its own.
-func (s *settler) line(ctx context.Context, pipe redis.Pipeliner, b *settlement, dst []byte, e *ending) []byte {
+func (s *settler) line(out *commands, b *settlement, dst []byte, e *ending) []byte {
 	r := &e.delivery.Request
 	dst = append(append(dst, r.ID...), ' ')
 	if len(e.envelope) <= LargeReply {
@@ -212,30 +253,43 @@ func (s *settler) line(ctx context.Context, pipe redis.Pipeliner, b *settlement,
 		return append(append(dst, e.envelope...), '\n')
 	}
 	key := s.c.conn.Keys.Record(s.c.service, r.ID)
-	b.confirms = append(b.confirms,
-		pipe.HSet(ctx, key, "outcome", string(e.meta)+" "+string(e.envelope)),
-		pipe.PExpire(ctx, key, LargeReplyTTL))
+	out.begin(4)
+	out.text("hset")
+	out.text(key)
+	out.text("outcome")
+	out.bytes(slices.Concat(e.meta, []byte{' '}, e.envelope))
+	out.begin(3)
+	out.text("pexpire")
+	out.text(key)
+	out.number(LargeReplyTTL.Milliseconds())
+	b.stored += 2
 	return append(append(dst, e.meta...), ",stored=1 -\n"...)
 }
 
-func (s *settler) fenced(ctx context.Context, endings []*ending, whole bool) *writeCmd {
-	keys := make([]string, 0, 2+len(endings))
-	args := make([]any, 0, 1+8*len(endings))
-	keys = append(keys, s.c.mailbox, s.c.conn.Keys.Dead(s.c.service))
-	args = append(args, s.c.worker)
-	for _, e := range endings {
-		r := &e.delivery.Request
-		keys = append(keys, s.c.conn.Keys.Record(s.c.service, r.ID))
-		args = append(args, e.delivery.Entry, r.ID, e.state, e.meta, e.envelope, millis(e.store()),
-			e.reason, strconv.Itoa(e.delivery.Attempt))
+func (s *settler) writeFenced(out *commands, b *settlement) {
+	s.c.conn.scripts.settle.begin(out, b.whole, 2+len(b.fenced), 1+8*len(b.fenced))
+	out.text(s.c.mailbox)
+	out.text(s.c.conn.Keys.Dead(s.c.service))
+	for _, e := range b.fenced {
+		out.text(s.c.conn.Keys.Record(s.c.service, e.delivery.Request.ID))
 	}
-	return s.c.conn.scripts.settle.command(ctx, whole, keys, args)
+	out.text(s.c.worker)
+	for _, e := range b.fenced {
+		out.text(e.delivery.Entry)
+		out.text(e.delivery.Request.ID)
+		out.text(e.state)
+		out.bytes(e.meta)
+		out.bytes(e.envelope)
+		out.millis(e.store())
+		out.text(e.reason)
+		out.number(int64(e.delivery.Attempt))
+	}
 }
 
 // report logs the outcomes that came too late: somebody else owns the request.
-func (s *settler) report(endings []*ending, owned []int64) {
+func (s *settler) report(endings []*ending, owned []string) {
 	for i, e := range endings {
-		if i < len(owned) && owned[i] == 0 {
+		if i < len(owned) && owned[i] == "0" {
 			s.c.conn.log.Warn("a late outcome was refused: the request is no longer this worker's",
 				"service", s.c.service, "worker", s.c.worker, "request", e.delivery.Request.ID)
 			continue

@@ -61,7 +61,10 @@ func written(t *testing.T, r Request) []string {
 	id, err := uuid.Parse(r.ID)
 	require.NoError(t, err)
 	waiting := newWaiters()
-	newWriter(conn, waiting, newReplies(conn, "api.x", time.Second, waiting), newAdmission(conn, DefaultMailboxLimit, DefaultLaneLimit, false), time.Second).flush([]outgoing{{service: "users", id: id, request: &r}})
+	ways := conn.newLines()
+	defer ways.close()
+	w := newWriter(conn, waiting, newReplies(conn, "api.x", time.Second, waiting), newAdmission(conn, DefaultMailboxLimit, DefaultLaneLimit, false), time.Second)
+	w.flush(ways, []outgoing{{service: "users", id: id, request: &r}})
 	reply, err := conn.readRaw(t.Context(), conn.rdb, "", "xrange", conn.Keys.Requests("users"), "-", "+")
 	require.NoError(t, err)
 	entries := &resp{text: reply}

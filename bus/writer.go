@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/batch"
 )
@@ -28,7 +27,7 @@ type outgoing struct {
 	again   bool // it was sent before, and what became of that is not known
 }
 
-// writer sends the requests of all callers of a process: few pipelines at a
+// writer sends the requests of all callers of a process: few batches at a
 // time, which hold what came while the ones before were under way.
 type writer struct {
 	conn    *Conn
@@ -40,14 +39,19 @@ type writer struct {
 }
 
 func newWriter(conn *Conn, w *waiters, r *replies, admits *admission, readyWait time.Duration) *writer {
-	wr := &writer{
+	return &writer{
 		conn: conn, waiters: w, doubt: r.doubt, certain: func() bool { return r.awaitCertain(readyWait) }, admits: admits,
+		batches: batch.New[outgoing](writeBatch),
 	}
-	wr.batches = batch.New(writeBatch, wr.flush)
-	return wr
 }
 
-func (w *writer) run(ctx context.Context) { w.batches.Run(ctx) }
+// run sends one batch at a time, until the context ends.
+func (w *writer) run(ctx context.Context) {
+	ways := w.conn.newLines()
+	defer ways.close()
+	ways.prepare(ctx)
+	w.batches.Run(ctx, func(items []outgoing) { w.flush(ways, items) })
+}
 
 func (w *writer) add(o outgoing) { w.batches.Add(o) }
 
@@ -56,10 +60,10 @@ type mail struct {
 	service string
 	waiting int64 // in the mailbox, before
 	safe    []outgoing
-	adds    []*writeCmd
 	unsafe  []outgoing
-	call    *writeCmd
-	after   *redis.IntCmd // in the mailbox, at the end
+	link    *link
+	err     error // there was no way to it: nothing was sent
+	first   int   // of its commands on the link
 }
 
 // length is how long the mailbox will be with what the mail holds by now.
@@ -70,34 +74,43 @@ func (m *mail) length() int64 { return m.waiting + int64(len(m.safe)) }
 // a sign of life.
 const flushTimeout = time.Second
 
-// flush writes a batch as one pipeline: an XADD for each safe request, a call
-// of enqueue.lua for the unsafe ones of a service, and the mailbox's length.
-func (w *writer) flush(items []outgoing) {
+// flush writes a batch in one piece: an XADD for each safe request, a call of
+// enqueue.lua for the unsafe ones of a service, and the mailbox's length.
+func (w *writer) flush(ways *lines, items []outgoing) {
 	if !w.certain() {
 		for _, o := range items {
 			w.refuse(o, &NotSentError{Cause: errDoubted})
 		}
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(w.conn.timeout, flushTimeout))
+	patience := min(w.conn.timeout, flushTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	mails := w.sort(ctx, items)
-	pipe := w.conn.rdb.Pipeline()
 	for _, m := range mails {
-		w.write(ctx, pipe, m)
-	}
-	if pipe.Len() == 0 {
-		return
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		if !isServerError(err) {
-			w.doubt()
+		if m.link, m.err = ways.to(ctx, w.conn.Keys.Requests(m.service)); m.err == nil {
+			m.first = m.link.out.count()
+			w.write(&m.link.out, m, false)
 		}
-		w.sendScriptsWhole(ctx, mails)
+	}
+	ways.exchange(ctx, patience)
+	for _, m := range mails {
+		if err := m.failed(); err != nil && !isServerError(err) {
+			w.doubt()
+			break
+		}
 	}
 	for _, m := range mails {
-		w.confirm(m)
+		w.confirm(ctx, ways, m)
 	}
+}
+
+// failed is why a mail has no answers.
+func (m *mail) failed() error {
+	if m.err != nil {
+		return m.err
+	}
+	return m.link.err
 }
 
 var errDoubted = errors.New("Redis has not answered what was sent before")
@@ -133,73 +146,108 @@ func (w *writer) sort(ctx context.Context, items []outgoing) []*mail {
 	return mails
 }
 
-func (w *writer) write(ctx context.Context, pipe redis.Pipeliner, m *mail) {
-	key := w.conn.Keys.Requests(m.service)
-	mailbox := any(key)
+// write adds the commands of a mail.
+func (w *writer) write(out *commands, m *mail, whole bool) {
+	mailbox := w.conn.Keys.Requests(m.service)
 	for _, o := range m.safe {
-		add := newWriteCmd(ctx, xadd(mailbox, o.request)...)
-		m.adds = append(m.adds, add)
-		_ = pipe.Process(ctx, add) // a pipeline only collects
+		out.xadd(mailbox, o.request)
 	}
 	switch {
 	case len(m.unsafe) > 0: // the script tells the length
-		m.call = w.enqueueCall(ctx, key, m, false)
-		_ = pipe.Process(ctx, m.call)
+		w.enqueue(out, mailbox, m, whole)
 	case len(m.safe) > 0:
-		m.after = pipe.XLen(ctx, key)
+		out.add("xlen", mailbox)
 	}
 }
 
-// xadd is the command that adds a safe request. Its values go as pointers,
-// which the client library follows: each string in an interface would be one
-// more allocation.
-func xadd(mailbox any, r *Request) []any {
-	deadline := millis(r.Deadline)
-	return []any{
-		"xadd", mailbox, "*", "v", ProtocolVersion, "id", &r.ID, "action", &r.Action, "args", &r.Args,
-		"reply", &r.Reply, "deadline", &deadline, "meta", &r.Meta,
-	}
+// xadd adds a safe request to a mailbox.
+func (c *commands) xadd(mailbox string, r *Request) {
+	c.begin(17)
+	c.text("xadd")
+	c.text(mailbox)
+	c.text("*")
+	c.text("v")
+	c.text(ProtocolVersion)
+	c.text("id")
+	c.text(r.ID)
+	c.text("action")
+	c.text(r.Action)
+	c.text("args")
+	c.text(r.Args)
+	c.text("reply")
+	c.text(r.Reply)
+	c.text("deadline")
+	c.millis(r.Deadline)
+	c.text("meta")
+	c.text(r.Meta)
 }
 
-func (w *writer) enqueueCall(ctx context.Context, mailbox string, m *mail, whole bool) *writeCmd {
-	keys := make([]string, 0, 1+len(m.unsafe))
-	args := make([]any, 0, 2+11*len(m.unsafe))
-	keys, args = append(keys, mailbox), append(args, w.admits.lane, w.admits.limit)
+func (w *writer) enqueue(out *commands, mailbox string, m *mail, whole bool) {
+	w.conn.scripts.enqueue.begin(out, whole, 1+len(m.unsafe), 2+11*len(m.unsafe))
+	out.text(mailbox)
+	for _, o := range m.unsafe {
+		out.text(w.conn.Keys.Record(m.service, o.request.ID))
+	}
+	out.number(w.admits.lane)
+	out.number(w.admits.limit)
 	for _, o := range m.unsafe {
 		r := o.request
-		keys = append(keys, w.conn.Keys.Record(m.service, r.ID))
-		args = append(args, r.ID, r.Action, r.Args, r.Reply, millis(r.Deadline), r.Meta, millis(r.Store), r.Lane,
-			r.fingerprint(), r.principal, w.admits.limitOf(m.service, r))
-	}
-	return w.conn.scripts.enqueue.command(ctx, whole, keys, args)
-}
-
-// sendScriptsWhole repeats the calls of a script that the server did not have.
-// It changed nothing then, so that repeating is safe.
-func (w *writer) sendScriptsWhole(ctx context.Context, mails []*mail) {
-	for _, m := range mails {
-		if m.call != nil && isNoScript(m.call.Err()) {
-			m.call = w.enqueueCall(ctx, w.conn.Keys.Requests(m.service), m, true)
-			_ = w.conn.rdb.Process(ctx, m.call) // its error is read in confirm
+		for _, word := range [...]string{r.ID, r.Action, r.Args, r.Reply} {
+			out.text(word)
 		}
+		out.millis(r.Deadline)
+		out.text(r.Meta)
+		out.millis(r.Store)
+		out.text(r.Lane)
+		out.text(r.fingerprint())
+		out.text(r.principal)
+		out.number(w.admits.limitOf(m.service, r))
 	}
 }
 
 // confirm tells the waiters of a mail what became of their requests.
-func (w *writer) confirm(m *mail) {
+func (w *writer) confirm(ctx context.Context, ways *lines, m *mail) {
+	err := m.failed()
+	var answers []string
+	switch {
+	case m.err != nil:
+		err = &NotSentError{Cause: err}
+	case err == nil:
+		answers = m.link.taken[m.first:]
+	}
 	for i, o := range m.safe {
-		entry, err := m.adds[i].Text()
-		w.confirmOne(o, entry, err)
+		entry, said := "", err
+		if said == nil {
+			entry, said = wordOf(answers[i])
+		}
+		w.confirmOne(o, entry, said)
 	}
-	if m.after != nil && m.after.Err() == nil {
-		w.admits.setLength(m.service, m.after.Val())
+	if err == nil && len(m.unsafe) == 0 && len(m.safe) > 0 {
+		if length, err := numberOf(answers[len(m.safe)]); err == nil {
+			w.admits.setLength(m.service, length)
+		}
 	}
-	if m.call == nil {
+	if len(m.unsafe) == 0 {
 		return
 	}
-	answers, err := m.call.Slice()
-	if err == nil && len(answers) != 2*len(m.unsafe)+1 {
-		err = fmt.Errorf("enqueue.lua gave %d values for %d requests", len(answers), len(m.unsafe))
+	answer := ""
+	if err == nil {
+		answer = answers[len(m.safe)]
+	}
+	w.confirmCall(ctx, ways, m, answer, err)
+}
+
+// confirmCall does so for what the script has said.
+func (w *writer) confirmCall(ctx context.Context, ways *lines, m *mail, answer string, err error) {
+	var words []string
+	if err == nil {
+		words, err = wordsOf(answer)
+	}
+	if isNoScript(err) { // it changed nothing then: to repeat it is safe
+		words, err = w.enqueueWhole(ctx, ways, m)
+	}
+	if err == nil && len(words) != 2*len(m.unsafe)+1 {
+		err = fmt.Errorf("enqueue.lua gave %d values for %d requests", len(words), len(m.unsafe))
 	}
 	if err != nil {
 		for _, o := range m.unsafe {
@@ -207,13 +255,27 @@ func (w *writer) confirm(m *mail) {
 		}
 		return
 	}
-	length, _ := answers[len(answers)-1].(int64)
+	length, _ := strconv.ParseInt(words[len(words)-1], 10, 64)
 	w.admits.setLength(m.service, length)
 	for i, o := range m.unsafe {
-		state, _ := answers[2*i].(string)
-		value := text(answers[2*i+1])
-		w.confirmUnsafe(o, state, value, length)
+		w.confirmUnsafe(o, words[2*i], words[2*i+1], length)
 	}
+}
+
+// enqueueWhole sends the script itself to a server that does not have it. The links'
+// answers are read by then but for other mails', which keep theirs.
+func (w *writer) enqueueWhole(ctx context.Context, ways *lines, m *mail) ([]string, error) {
+	k, err := ways.to(ctx, w.conn.Keys.Requests(m.service))
+	if err != nil {
+		return nil, &NotSentError{Cause: err}
+	}
+	answer, err := k.ask(min(w.conn.timeout, flushTimeout), func(out *commands) {
+		w.enqueue(out, w.conn.Keys.Requests(m.service), m, true)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return wordsOf(answer)
 }
 
 // confirmOne handles the answer to one request. Was it never sent, its caller
@@ -224,7 +286,9 @@ func (w *writer) confirmOne(o outgoing, entry string, err error) {
 	case err == nil:
 		w.conn.hook.at(StepEnqueued, o.request.ID)
 		w.waiters.written(o.id, o.request, entry)
-	case neverSent(err), isServerError(err):
+	case errors.Is(err, ErrUnavailable):
+		w.refuse(o, err)
+	case isServerError(err):
 		w.refuse(o, &NotSentError{Cause: err})
 	default:
 		w.waiters.written(o.id, o.request, "")
@@ -239,17 +303,6 @@ func (w *writer) refuse(o outgoing, err error) {
 		return
 	}
 	w.waiters.end(o.id, o.request, result{err: err})
-}
-
-// text reads a value of a script's answer.
-func text(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case int64:
-		return strconv.FormatInt(v, 10)
-	}
-	return ""
 }
 
 func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {

@@ -54,7 +54,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
 	c.line = newLine(rdb, &c.cfg)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	for range lines {
-		c.own.Go(func() { c.line.batches.Run(c.ctx) })
+		c.own.Go(func() { c.line.batches.Run(c.ctx, c.line.flush) })
 	}
 	c.own.Go(func() { c.listen(c.ctx) })
 	c.own.Go(func() { c.watchMemory(c.ctx) })

@@ -69,7 +69,7 @@ func newLine(rdb redis.UniversalClient, cfg *Config) *line {
 		rdb: rdb, timeout: cfg.Timeout, rest: cfg.Away,
 		look: redis.NewScript(lookLua), fill: redis.NewScript(fillLua), extend: redis.NewScript(extendLua),
 	}
-	l.batches = batch.New(batchLimit, l.flush)
+	l.batches = batch.New[*command](batchLimit)
 	return l
 }
 

@@ -7,21 +7,20 @@ import (
 	"sync"
 )
 
-// Batcher collects items of many goroutines and hands them to one function in
-// batches: while a batch is under way the next one grows, so that the load
-// itself sets the size of the batches and a lone item never waits.
+// Batcher collects items of many goroutines and hands them on in batches: while
+// a batch is under way the next one grows, so that the load itself sets the size
+// of the batches and a lone item never waits.
 type Batcher[T any] struct {
-	flush func([]T)
-	limit int // items in one flush at most
+	limit int // items in one batch at most
 
 	mu    sync.Mutex
 	items []T
 	wake  chan struct{}
 }
 
-// New makes a Batcher that hands at most limit items at once to flush. Run flushes.
-func New[T any](limit int, flush func([]T)) *Batcher[T] {
-	return &Batcher[T]{flush: flush, limit: limit, wake: make(chan struct{}, 1)}
+// New makes a Batcher that hands on at most limit items at once. Run does so.
+func New[T any](limit int) *Batcher[T] {
+	return &Batcher[T]{limit: limit, wake: make(chan struct{}, 1)}
 }
 
 // Add hands an item over. It never blocks.
@@ -45,8 +44,8 @@ func (b *Batcher[T]) Len() int {
 	return len(b.items)
 }
 
-// Run flushes until the context ends, and then what is left.
-func (b *Batcher[T]) Run(ctx context.Context) {
+// Run hands batches to flush until the context ends, and then what is left.
+func (b *Batcher[T]) Run(ctx context.Context, flush func([]T)) {
 	var spare []T
 	for {
 		stop := false
@@ -69,7 +68,7 @@ func (b *Batcher[T]) Run(ctx context.Context) {
 			}
 			for rest := items; len(rest) > 0; {
 				n := min(len(rest), b.limit)
-				b.flush(rest[:n])
+				flush(rest[:n])
 				rest = rest[n:]
 			}
 			clear(items)

@@ -16,13 +16,14 @@ func TestBatcherKeepsOrderAndLosesNothing(t *testing.T) {
 	const producers, each = 8, 500
 	var got []string
 	largest := 0
-	b := New(16, func(items []string) {
+	b := New[string](16)
+	flush := func(items []string) {
 		got = append(got, items...)
 		largest = max(largest, len(items))
-	})
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running, producing sync.WaitGroup
-	running.Go(func() { b.Run(ctx) })
+	running.Go(func() { b.Run(ctx, flush) })
 	for p := range producers {
 		producing.Go(func() {
 			for i := range each {

@@ -1,0 +1,338 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/backoff"
+)
+
+// recoverEvery is how often a worker looks at its own pending entries without
+// an error as the reason.
+const recoverEvery = time.Minute
+
+// fetcher reads the mailbox into free slots. What is known to be quick the goroutine that
+// reads runs by itself, one after the other, and settles it with the next read, in one
+// piece: nobody has to be woken for it, which would cost more than running it. All else
+// goes to the pool.
+//
+// A run that takes long after all holds nobody up: the watch relieves the goroutine. What
+// it has not begun goes to the pool, what it has done is settled, and another goroutine
+// reads on; it goes when it comes back.
+type fetcher struct {
+	c       *Consumer
+	ways    *lines
+	working context.Context //nolint:containedctx // of the runs
+	waits   *backoff.Backoff
+	every   time.Duration // how long a read waits at most
+	over    chan struct{} // closed when it has ended
+	active  chan struct{} // capacity 1: there is something to watch
+
+	nextReclaim, nextRecover time.Time
+	recover                  bool
+
+	mu      sync.Mutex
+	turn    int         // counts the goroutines that read, one after the other
+	queue   []*Delivery // to be run here
+	done    []*ending   // what was, and is to be settled
+	running *Delivery   // nil: it is in no handler
+	runs    int         // begun, in all
+	watched bool
+}
+
+func newFetcher(c *Consumer, working context.Context) *fetcher {
+	return &fetcher{
+		c: c, ways: c.conn.newLines(), working: working,
+		waits: backoff.New(50*time.Millisecond, time.Second),
+		// No longer than a reclaim may be late, nor than the socket may take.
+		every: min(c.cfg.IdleLimit/3, time.Second, c.conn.timeout/2),
+		over:  make(chan struct{}), active: make(chan struct{}, 1),
+	}
+}
+
+// start reads until the context ends; then the channel is closed. A handler that was
+// begun by then may still run: the pool waits for it.
+func (f *fetcher) start(ctx context.Context) <-chan struct{} {
+	now := time.Now()
+	f.nextReclaim, f.nextRecover = now.Add(f.every), now.Add(recoverEvery)
+	f.c.pool.ended.Go(func() { f.watch(ctx) })
+	f.take(ctx, 0)
+	return f.over
+}
+
+// take has a goroutine read, whose turn it is.
+func (f *fetcher) take(ctx context.Context, turn int) {
+	f.c.pool.ended.Go(func() {
+		gone := false // in an orderly way
+		defer func() {
+			if !gone { // its handler has ended it
+				f.relieve(ctx, turn)
+			}
+		}()
+		relieved := f.fetch(ctx, turn)
+		gone = true
+		if !relieved {
+			f.handOver(f.finished())
+			f.ways.close()
+			close(f.over)
+		}
+	})
+}
+
+// fetch reads until the context ends, or, which it reports, the goroutine is relieved.
+func (f *fetcher) fetch(ctx context.Context, turn int) (relieved bool) {
+	for {
+		if f.c.slots.none() {
+			f.settle(ctx)
+		}
+		free, err := f.c.slots.await(ctx)
+		if err != nil {
+			return false // the context's end is how it is told to stop
+		}
+		switch now := time.Now(); {
+		case f.recover || now.After(f.nextRecover):
+			f.nextRecover = now.Add(recoverEvery)
+			f.settle(ctx)
+			err = f.c.recoverOwn(ctx, f.working, free)
+			f.recover = err != nil
+		case now.After(f.nextReclaim):
+			f.nextReclaim = now.Add(f.every)
+			f.settle(ctx)
+			err = f.c.reclaim(ctx, f.working, free)
+		default:
+			var batch []*Delivery
+			if batch, err = f.read(ctx, free); err == nil {
+				f.waits.Reset()
+			}
+			f.recover = err != nil
+			if len(batch) > 0 && f.runHere(ctx, turn, batch) {
+				return true
+			}
+		}
+		if err != nil && !errors.Is(err, errMoreOwn) {
+			f.c.afterError(ctx, err, f.waits)
+		}
+	}
+}
+
+// afterError mends what can be mended, and waits before the next attempt.
+func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Backoff) {
+	switch {
+	case ctx.Err() != nil: // it was told to stop
+	case c.dismissed(err):
+	case isNoGroup(err):
+		c.conn.log.WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
+		c.join(ctx)
+	default:
+		wait := waits.Next()
+		c.conn.log.WarnContext(ctx, "reading the mailbox failed, trying again",
+			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
+		_ = backoff.Pause(ctx, wait) // the loop looks at the context
+	}
+}
+
+// read settles what was run here, and takes what is new (XREADGROUP with >), or waits for
+// it.
+func (f *fetcher) read(ctx context.Context, free int) ([]*Delivery, error) {
+	c, b := f.c, f.finished()
+	opening, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	k, err := f.ways.to(opening, c.mailbox)
+	cancel()
+	if err != nil {
+		f.handOver(b)
+		return nil, err
+	}
+	c.settler.write(&k.out, b)
+	settling := k.out.count()
+	k.out.xreadgroup(c.mailbox, c.worker, free, max(f.every.Milliseconds(), 1))
+	asked := time.Now()
+	err = k.send(c.conn.timeout)
+	k.out.reset()
+	if err == nil && settling > 0 {
+		err = f.settled(k, b, settling)
+	}
+	var answers []string
+	if err == nil {
+		answers, err = k.receive(1, c.conn.timeout)
+	}
+	if err != nil {
+		f.handOver(b)
+		return nil, err
+	}
+	batch, err := streamEntries(answers[0])
+	if err != nil {
+		if cluster, ok := c.conn.rdb.(*redis.ClusterClient); ok && strings.HasPrefix(answers[0], "-MOVED") {
+			cluster.ReloadState(ctx)
+		}
+		return nil, c.conn.door.explain(err, "xreadgroup", "streams", c.mailbox)
+	}
+	for _, d := range batch {
+		d.Attempt, d.fresh, d.owned = 1, true, asked
+	}
+	c.start(f.working, batch)
+	return batch, nil
+}
+
+// xreadgroup reads what no worker has read, up to so many entries.
+func (c *commands) xreadgroup(mailbox, worker string, count int, blockMillis int64) {
+	c.begin(11)
+	c.text("xreadgroup")
+	c.text("group")
+	c.text(Group)
+	c.text(worker)
+	c.text("count")
+	c.number(int64(count))
+	c.text("block")
+	c.number(blockMillis)
+	c.text("streams")
+	c.text(mailbox)
+	c.text(">")
+}
+
+// finished takes what was run here, to be settled.
+func (f *fetcher) finished() *settlement {
+	f.mu.Lock()
+	done := f.done
+	f.done = nil
+	f.mu.Unlock()
+	b := &settlement{all: done}
+	b.sort(done, f.c.conn.hook)
+	return b
+}
+
+// settled reads the answers to what settles a batch. What Redis did not take the settler
+// tries again.
+func (f *fetcher) settled(k *link, b *settlement, n int) error {
+	answers, err := k.receive(n, f.c.conn.timeout)
+	if err != nil {
+		return err
+	}
+	if f.c.settler.take(b, answers) == nil {
+		f.c.ended(b.all)
+		b.all = nil
+	}
+	f.handOver(b)
+	return nil
+}
+
+// settle settles what was run here without reading on.
+func (f *fetcher) settle(ctx context.Context) {
+	b := f.finished()
+	if len(b.all) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.c.conn.timeout)
+	defer cancel()
+	if k, err := f.ways.to(ctx, f.c.mailbox); err == nil {
+		f.c.settler.write(&k.out, b)
+		n := k.out.count()
+		err = k.send(f.c.conn.timeout)
+		k.out.reset()
+		if err == nil {
+			_ = f.settled(k, b, n) // what it left is handed over
+		}
+	}
+	f.handOver(b)
+}
+
+// handOver leaves what could not be settled here to the settler: it tries again, and to
+// settle what has been settled is harmless.
+func (f *fetcher) handOver(b *settlement) {
+	for _, e := range b.all {
+		f.c.settler.add(e)
+	}
+	b.all = nil
+}
+
+// unsettled is how long runs may take together before what they gave is settled.
+const unsettled = 200 * time.Microsecond
+
+// runHere runs what is quick, and leaves the rest to the pool. It reports whether the
+// goroutine has been relieved.
+func (f *fetcher) runHere(ctx context.Context, turn int, batch []*Delivery) (relieved bool) {
+	quick, rest := f.share(batch)
+	f.c.pool.add(rest)
+	f.mu.Lock()
+	f.queue = quick
+	f.mu.Unlock()
+	took := time.Duration(0)
+	for d := f.next(); d != nil; d = f.next() {
+		e := f.c.outcomeOf(d)
+		if !f.back(turn, e) {
+			return true
+		}
+		if e == nil {
+			continue
+		}
+		if took += e.took; took > unsettled {
+			f.settle(ctx)
+			took = 0
+		}
+	}
+	return false
+}
+
+// share tells what is quick from the rest.
+func (f *fetcher) share(batch []*Delivery) (quick, rest []*Delivery) {
+	isQuick := func(d *Delivery) bool { return f.c.paces[d.Request.Action].isQuick() }
+	same := true
+	for _, d := range batch[1:] {
+		same = same && isQuick(d) == isQuick(batch[0])
+	}
+	switch {
+	case same && isQuick(batch[0]):
+		return batch, nil
+	case same:
+		return nil, batch
+	}
+	for _, d := range batch {
+		if isQuick(d) {
+			quick = append(quick, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	return quick, rest
+}
+
+// next is what is to be run now; nil: nothing.
+func (f *fetcher) next() *Delivery {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.queue) == 0 {
+		return nil
+	}
+	d := f.queue[0]
+	f.queue, f.running = f.queue[1:], d
+	f.runs++
+	if !f.watched {
+		f.watched = true
+		select {
+		case f.active <- struct{}{}:
+		default: // it is about to look
+		}
+	}
+	return d
+}
+
+// back takes an outcome, or nil, when its handler has ended. It reports whether the
+// goroutine goes on.
+func (f *fetcher) back(turn int, e *ending) bool {
+	f.mu.Lock()
+	relieved := f.turn != turn
+	if !relieved {
+		if f.running = nil; e != nil {
+			f.done = append(f.done, e)
+		}
+	}
+	f.mu.Unlock()
+	if relieved && e != nil {
+		f.c.settler.add(e)
+	}
+	return !relieved
+}

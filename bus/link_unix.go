@@ -1,0 +1,33 @@
+//go:build unix
+
+package bus
+
+import (
+	"crypto/tls"
+	"net"
+	"syscall"
+)
+
+// isClosed reports that the other side has closed a connection, or said something that
+// nobody asked for. It does not wait.
+func isClosed(conn net.Conn) bool {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := true
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)  //nolint:gosec // a descriptor is an int
+		closed = err != syscall.EAGAIN && err != syscall.EWOULDBLOCK && err != syscall.EINTR //nolint:errorlint // the system's own
+		return true
+	})
+	return err != nil || closed
+}
