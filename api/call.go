@@ -222,7 +222,7 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	if prefer.given() && prefer.wait == 0 {
 		return s.accept(c, in, r, &ask, prefer)
 	}
-	reply, err := s.client.Do(s.calls, &ask)
+	reply, err := s.client.Do(s.asks, &ask)
 	if err == nil {
 		err = s.fits(in, r, reply.Envelope)
 	}

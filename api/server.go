@@ -50,6 +50,7 @@ type Server struct {
 	watchers atomic.Int64    // who waits for the end of a request that is under way
 	calls    context.Context //nolint:containedctx // ends with the last call; Fiber's handlers have no other way to see it
 	waits    context.Context //nolint:containedctx // ends as soon as the gateway has been told to stop
+	asks     context.Context //nolint:containedctx // never ends: closing the client ends what is asked
 }
 
 // New prepares a gateway on a connection to the bus.
@@ -158,7 +159,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer stopCalls()
 	waits, stopWaits := context.WithCancel(calls)
 	defer stopWaits()
-	s.calls, s.waits = calls, waits
+	s.calls, s.waits, s.asks = calls, waits, context.WithoutCancel(ctx)
 	s.client = bus.NewClient(s.conn, bus.ClientConfig{ //nolint:contextcheck // it lives until it is closed
 		MailboxLimit: s.cfg.MailboxLimit, AdmitLate: s.cfg.AdmitLate, MinReplicas: s.cfg.MinReplicas,
 	})

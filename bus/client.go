@@ -197,7 +197,6 @@ func (c *Client) once(ctx context.Context, ask *Ask) (Reply, error) {
 	c.waiters.add(id, w)
 	c.writer.add(outgoing{service: ask.Service, id: id, request: request})
 	r, err := c.wait(ctx, id, w, timeout)
-	c.release(w)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -295,23 +294,41 @@ func (a *Ask) store() time.Duration {
 	}
 }
 
-// wait ends with the answer, the timeout or the context, whichever is first.
+// wait ends with the answer, the timeout or the context, whichever is first, and gives
+// the waiter back.
 func (c *Client) wait(ctx context.Context, id uuid.UUID, w *waiter, timeout time.Duration) (result, error) {
-	w.timer.Reset(timeout)
-	defer w.timer.Stop()
+	c.setAlarm(id, w, timeout)
+	defer func() {
+		if w.alarm.Stop() { // else the alarm may still be looking for it
+			c.release(w)
+		}
+	}()
+	if ctx.Done() == nil { // one channel costs less than a choice
+		return <-w.wake, nil
+	}
 	select {
 	case r := <-w.wake:
 		return r, nil
-	case <-w.timer.C:
-		if c.waiters.remove(id, w) {
-			return result{timeout: true}, nil
-		}
 	case <-ctx.Done():
 		if c.waiters.remove(id, w) {
 			return result{}, ctx.Err()
 		}
+		return <-w.wake, nil // somebody took it to wake it: the answer is on its way
 	}
-	return <-w.wake, nil // somebody took it to wake it: the answer is on its way
+}
+
+// setAlarm wakes a waiter when its time is up.
+func (c *Client) setAlarm(id uuid.UUID, w *waiter, timeout time.Duration) {
+	w.id = id
+	if w.alarm != nil {
+		w.alarm.Reset(timeout)
+		return
+	}
+	w.alarm = time.AfterFunc(timeout, func() {
+		if c.waiters.remove(w.id, w) {
+			w.wake <- result{timeout: true}
+		}
+	})
 }
 
 // lastLook asks the record before a caller hears that the time is up: the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,7 @@ type replies struct {
 
 	mu       sync.Mutex
 	services map[string]string                 // channel → service, of what is wanted
-	pubsub   *redis.PubSub                     // the present session's; nil between two
+	socket   net.Conn                          // the present session's; nil between two
 	changed  chan struct{}                     // closed and renewed when heard or ready changes
 	heard    atomic.Pointer[map[string]string] // service → channel, of what is confirmed
 	ready    atomic.Bool
@@ -113,12 +114,16 @@ func (r *replies) listen(ctx context.Context, service string) error {
 	r.mu.Lock()
 	_, known := r.services[channel]
 	r.services[channel] = service
-	pubsub := r.pubsub
+	socket := r.socket
 	r.mu.Unlock()
-	if !known && pubsub != nil {
+	if !known && socket != nil {
 		// It may hang where Redis does. An error shows in the session's next
 		// read, which starts it anew.
-		go func() { _ = pubsub.Subscribe(context.WithoutCancel(ctx), channel) }()
+		go func() {
+			var out commands
+			out.add("subscribe", channel)
+			_, _ = socket.Write(out.buf)
+		}()
 	}
 	return r.await(ctx, func() bool { return r.channel(service) != "" })
 }
@@ -172,10 +177,10 @@ const refusedWait = time.Second
 // run keeps a session going until the context ends.
 func (r *replies) run(ctx context.Context) {
 	waits := backoff.New(50*time.Millisecond, time.Second)
-	rdb := r.conn.newClient(0)
-	defer func() { _ = rdb.Close() }()
+	ways := r.conn.newLines()
+	defer ways.close()
 	for ctx.Err() == nil {
-		err := r.session(ctx, rdb, waits)
+		err := r.session(ctx, ways, waits)
 		r.announce(false, map[string]string{})
 		if ctx.Err() != nil {
 			return
@@ -195,55 +200,77 @@ func (r *replies) run(ctx context.Context) {
 }
 
 // session subscribes and dispatches until something is wrong.
-func (r *replies) session(ctx context.Context, rdb redis.UniversalClient, waits *backoff.Backoff) error {
+func (r *replies) session(ctx context.Context, ways *lines, waits *backoff.Backoff) error {
 	beatChannel := r.conn.Keys.Beat(r.asker)
+	k, err := ways.to(ctx, beatChannel)
+	if err != nil {
+		return err
+	}
 	r.mu.Lock()
-	channels := []string{beatChannel}
+	channels := []string{"subscribe", beatChannel}
 	for channel := range r.services {
 		channels = append(channels, channel)
 	}
-	pubsub := rdb.Subscribe(ctx) // which does not talk to Redis yet
-	r.pubsub = pubsub
+	socket := k.conn
+	r.socket = socket
 	r.mu.Unlock()
 	// A blocked read does not see the context end; a closed connection it does.
-	unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
+	unwatch := context.AfterFunc(ctx, func() { _ = socket.Close() })
 	defer func() {
 		unwatch()
 		r.mu.Lock()
-		r.pubsub = nil
+		r.socket = nil
 		r.mu.Unlock()
-		_ = pubsub.Close()
+		k.drop()
 	}()
 
-	if err := pubsub.Subscribe(ctx, channels...); err != nil {
-		return r.conn.door.explain(err, "subscribe", beatChannel)
-	}
-	awaited := len(channels)
-	heard := make(map[string]string)
-	for {
-		message, err := pubsub.ReceiveTimeout(ctx, missedBeats*r.every)
-		if err != nil {
-			return r.conn.door.explain(err, "subscribe", beatChannel)
-		}
-		switch m := message.(type) {
-		case *redis.Subscription:
-			if m.Kind != "subscribe" {
-				return fmt.Errorf("unasked %s of %s", m.Kind, m.Channel)
-			}
-			awaited--
-			heard = r.confirmed(m.Channel, heard, awaited <= 0)
-			if awaited == 0 {
-				waits.Reset()
-				r.wantSweep()
-			}
-		case *redis.Message:
-			if m.Channel == beatChannel {
-				r.certain()
-				continue
-			}
-			r.dispatch(m.Channel, m.Payload)
+	k.out.add(channels...)
+	err = k.send(missedBeats * r.every)
+	k.out.reset()
+	s := &session{awaited: len(channels) - 1, heard: make(map[string]string), waits: waits, beat: beatChannel}
+	for err == nil {
+		var messages []string
+		if messages, err = k.receive(1, missedBeats*r.every); err == nil {
+			err = r.hear(s, messages[0])
 		}
 	}
+	return r.conn.door.explain(err, "subscribe", beatChannel)
+}
+
+// session is one subscription.
+type session struct {
+	beat    string // the channel of beats
+	awaited int    // confirmations
+	heard   map[string]string
+	waits   *backoff.Backoff
+}
+
+// hear takes one message: what it is, its channel, and what it says.
+func (r *replies) hear(s *session, message string) error {
+	words, err := wordsOf(message)
+	if err != nil {
+		return err
+	}
+	if len(words) != 3 {
+		return errProtocol
+	}
+	kind, channel, payload := words[0], words[1], words[2]
+	switch {
+	case kind == "message" && channel == s.beat:
+		r.certain()
+	case kind == "message":
+		r.dispatch(channel, payload)
+	case kind != "subscribe":
+		return fmt.Errorf("unasked %s of %s", kind, channel)
+	default:
+		s.awaited--
+		s.heard = r.confirmed(channel, s.heard, s.awaited <= 0)
+		if s.awaited == 0 {
+			s.waits.Reset()
+			r.wantSweep()
+		}
+	}
+	return nil
 }
 
 // confirmed notes one confirmed channel. The map that was published before is

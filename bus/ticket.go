@@ -29,7 +29,6 @@ func (c *Client) Send(ctx context.Context, ask *Ask) (uuid.UUID, error) {
 	c.waiters.add(id, w)
 	c.writer.add(outgoing{service: ask.Service, id: id, request: request})
 	r, err := c.wait(ctx, id, w, DefaultTimeout)
-	c.release(w)
 	switch {
 	case err != nil:
 		return uuid.Nil, err
@@ -85,13 +84,13 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 // Wait waits for the end, for so long at most. It reports whether that has come,
 // which Record tells more of.
 func (t *Watching) Wait(ctx context.Context, most time.Duration) (bool, error) {
-	t.w.timer.Reset(most)
-	defer t.w.timer.Stop()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
 	select {
 	case r := <-t.w.wake:
 		t.ended = true
 		return true, r.err
-	case <-t.w.timer.C:
+	case <-timer.C:
 		return false, nil
 	case <-ctx.Done():
 		return false, ctx.Err()

@@ -11,8 +11,9 @@ import (
 type waiter struct {
 	service string
 	request *Request
+	id      uuid.UUID   // once its alarm is set
 	wake    chan result // capacity 1: whoever wakes it has taken it from the table
-	timer   *time.Timer
+	alarm   *time.Timer // wakes it when its time is up; nil: it has never been set
 
 	sending  bool // it waits only for its request to be accepted
 	watching bool // it waits for a request that somebody else has sent
@@ -29,11 +30,7 @@ type waiter struct {
 	gone     bool // the last look found that its entry has left the mailbox
 }
 
-func newWaiter() *waiter {
-	w := &waiter{wake: make(chan result, 1), timer: time.NewTimer(time.Hour)}
-	w.timer.Stop()
-	return w
-}
+func newWaiter() *waiter { return &waiter{wake: make(chan result, 1)} }
 
 // begin prepares a waiter for one request; end forgets it. In between the
 // fields may only be touched through the table.
@@ -41,7 +38,7 @@ func (w *waiter) begin(service string, request *Request) {
 	w.service, w.request, w.nextLook = service, request, time.Now().Add(firstLook)
 }
 
-func (w *waiter) end() { *w = waiter{wake: w.wake, timer: w.timer} }
+func (w *waiter) end() { *w = waiter{wake: w.wake, alarm: w.alarm} }
 
 // result is what wakes a waiter.
 type result struct {
