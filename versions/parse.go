@@ -1,11 +1,8 @@
 package versions
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"regexp"
@@ -36,30 +33,14 @@ func Parse(text []byte, services bus.Snapshot) (*File, Faults) {
 }
 
 func (r *reader) file(text []byte) *File {
-	var document yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
-		line := 1
-		message := strings.TrimPrefix(err.Error(), "yaml: ")
-		if _, scanned := fmt.Sscanf(message, "line %d:", &line); scanned == nil {
-			_, message, _ = strings.Cut(message, ": ")
-		}
-		r.faults = append(r.faults, Fault{Line: line, Column: 1, Problem: message})
+	root := r.document(text)
+	if root == nil {
 		return nil
 	}
 	file := &File{}
-	if len(document.Content) == 0 {
-		r.faults = append(r.faults, Fault{Line: 1, Column: 1, Problem: "the file is empty; it begins with versions:"})
-		return nil
-	}
-	var more yaml.Node
-	if decoder.Decode(&more) == nil {
-		r.fault(&more, "a second document; a versions file is one")
-	}
-	plainText(&document, 0)
-	top := r.fields(document.Content[0], "the file", "versions")
+	top := r.fields(root, "the file", "versions")
 	if top["versions"] == nil {
-		r.fault(document.Content[0], "versions: is missing")
+		r.fault(root, "versions: is missing")
 		return nil
 	}
 	for _, pair := range r.pairs(top["versions"], "versions") {
@@ -164,7 +145,7 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 		err = p.seal(route)
 	}
 	if err != nil {
-		r.fault(node, "%v", err)
+		r.fault(node, "%s", problemOf(err))
 	}
 	return p
 }
