@@ -193,3 +193,29 @@ func TestSchemasThatReferToThemselvesOften(t *testing.T) {
 	require.Empty(t, faults)
 	assert.NotNil(t, file)
 }
+
+// Of a query a plan sees what it declares; what else is spoken of would never be there.
+func TestQueriesAreSpokenOfAsDeclared(t *testing.T) {
+	t.Parallel()
+	said := func(query, result string) string {
+		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {`+query+`steps: [{name: a, ask: things GET, args: ['1']}], result: '`+result+`'}}}}`), services())
+		return faults.String()
+	}
+	const open = `query: {type: object, additionalProperties: true, patternProperties: {^x: {}}, properties: {n: {type: integer}}}, `
+	assert.Contains(t, said("", "query.n"), "query.n: unknown field n")
+	assert.Contains(t, said(open, "query.xn"), "query.xn: unknown field xn", "it is dropped, whatever the schema allows")
+	assert.Empty(t, said(open, "(query.n ?? 1) + 1"))
+	assert.Empty(t, said("", "query"))
+	assert.Empty(t, said(`query: {$ref: "#/$defs/Q", type: object, $defs: {Q: {properties: {n: {}}}}}, `, "query.n"))
+}
+
+// A timeout is one that steps can keep, and that what they did is kept for.
+func TestTimeoutsHaveBounds(t *testing.T) {
+	t.Parallel()
+	for timeout, taken := range map[string]bool{"1ms": true, "168h": true, "999us": false, "0s": false, "-1s": false, "168h1ms": false, "10": false} {
+		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: `+timeout+`, steps: [{ask: things GET}]}}}}`), nil)
+		assert.Equal(t, taken, !faults.Fatal(), timeout)
+	}
+	_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: 200h, steps: [{ask: things GET}]}}}}`), nil)
+	assert.Equal(t, `1:49: timeout "200h": want a time such as 10s, from 1ms to 168h`, faults.String())
+}

@@ -122,8 +122,8 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	}
 	if n := fields["timeout"]; n != nil {
 		d, err := time.ParseDuration(n.Value)
-		if err != nil || d <= 0 {
-			r.fault(n, "timeout %q: want a time such as 10s", n.Value)
+		if err != nil || d < time.Millisecond || d > bus.StepStore {
+			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.Value, int(bus.StepStore.Hours()))
 		}
 		p.Timeout = d
 	}
@@ -170,10 +170,10 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 		"version":   types.String,
 		"principal": types.Map{"subject": types.String, "tenant": types.String, "scopes": types.Array(types.String)},
 	}
-	declared := make(map[string]map[string]any)
+	schemas := make(map[string]map[string]any)
 	if n := fields["path"]; n != nil {
 		for _, pair := range r.pairs(n, "path") {
-			declared[pair.key.Value] = r.schema(pair.value)
+			schemas[pair.key.Value] = r.schema(pair.value)
 			if !strings.Contains(p.Path+"/", "/:"+pair.key.Value+"/") {
 				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.Value)
 			}
@@ -189,7 +189,7 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 			r.faults = append(r.faults, Fault{Line: p.line, Column: p.column, Problem: fmt.Sprintf("%s has the parameter :%s twice", p.Path, name)})
 			continue
 		}
-		schema := declared[name]
+		schema := schemas[name]
 		if schema == nil {
 			schema = map[string]any{"type": "string"}
 		}
@@ -211,6 +211,9 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 		}
 	}
 	env[in] = typeOf(schema)
+	if _, refers := schema["$ref"]; in == bus.InQuery && !refers {
+		env[in] = declared(schema)
+	}
 	delete(env, other)
 	p.Object = &bus.Argument{Name: in, In: in, Schema: asJSON(schema)}
 	headers := types.Map{}
