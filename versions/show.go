@@ -45,7 +45,7 @@ func (p *Plan) show(w io.Writer, last bool) {
 	here, indent := branch(last)
 	title := p.Method + " " + p.Path
 	if p.Summary != "" {
-		title += "  " + p.Summary
+		title += "  " + flat(p.Summary)
 	}
 	_, _ = fmt.Fprintln(w, here+title)
 	for i, stage := range p.Stages {
@@ -70,12 +70,15 @@ func (s *Step) oneLine() string {
 	} else {
 		texts := make([]string, len(s.args))
 		for i, e := range s.args {
-			texts[i] = strings.Join(strings.Fields(e.text), " ")
+			texts[i] = flat(e.text)
 		}
 		fmt.Fprintf(&b, "%s: %s %s(%s)", s.Name, s.Service, s.Action, strings.Join(texts, ", "))
 	}
 	if s.when != nil {
-		b.WriteString("  when " + s.when.text)
+		b.WriteString("  when " + flat(s.when.text))
 	}
 	return b.String()
 }
+
+// flat is a text of several lines in one.
+func flat(text string) string { return strings.Join(strings.Fields(text), " ") }

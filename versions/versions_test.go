@@ -39,6 +39,27 @@ func TestShopsVersions(t *testing.T) {
 `, shown.String())
 }
 
+// Texts of several lines leave the tree one.
+func TestTreeOfTextsOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    routes:
+      GET /things:
+        summary: "All\n things"
+        steps:
+          - ask: things GET
+            when: |
+              1 == 1
+              and 2 == 2
+            args: ["[1,\n 2]"]
+`), nil)
+	require.Empty(t, faults)
+	var shown strings.Builder
+	file.Show(&shown, "")
+	assert.Equal(t, "v1\n└─ GET /things  All things\n   └─ get: things GET([1, 2])  when 1 == 1 and 2 == 2\n", shown.String())
+}
+
 // A plan that is kept by its source is the same plan.
 func TestPlanIsMadeAgainFromItsSource(t *testing.T) {
 	t.Parallel()
