@@ -219,3 +219,18 @@ func TestTimeoutsHaveBounds(t *testing.T) {
 	_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: 200h, steps: [{ask: things GET}]}}}}`), nil)
 	assert.Equal(t, `1:49: timeout "200h": want a time such as 10s, from 1ms to 168h`, faults.String())
 }
+
+// What a route and its version say together cannot be either.
+func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ version, route, said string }{
+		"a route":         {"", "deprecated: 2027-06-30, sunset: 2027-06-29, ", "2:49: sunset comes before deprecated"},
+		"its sunset":      {"deprecated: 2027-06-30, ", "sunset: 2027-06-29, ", "2:25: sunset comes before deprecated"},
+		"its deprecation": {"sunset: 2027-06-30, ", "deprecated: 2027-07-01, ", "2:29: sunset comes before deprecated"},
+		"a version":       {"deprecated: 2027-06-30, sunset: 2027-06-29, ", "", "1:49: sunset comes before deprecated"},
+		"the same day":    {"deprecated: 2027-06-30, ", "sunset: 2027-06-30, ", ""},
+	} {
+		_, faults := Parse([]byte("versions: {v1: {"+c.version+"routes: {\n  GET /things: {"+c.route+"steps: [{ask: things GET}]}}}}"), nil)
+		assert.Equal(t, c.said, faults.String(), name)
+	}
+}

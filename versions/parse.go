@@ -1,6 +1,7 @@
 package versions
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -58,7 +59,7 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 		return v // all its routes are the services' own
 	}
 	fields := r.fields(node, "a version", "deprecated", "sunset", "routes")
-	v.Retirement = r.retirement(fields)
+	v.Retirement = r.retirement(fields, Retirement{})
 	if fields["routes"] == nil || isNull(fields["routes"]) {
 		return v
 	}
@@ -75,11 +76,12 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 	return v
 }
 
-func (r *reader) retirement(fields map[string]*yaml.Node) Retirement {
-	at := func(name string) time.Time {
+// retirement is what the fields say, or else what holds around them.
+func (r *reader) retirement(fields map[string]*yaml.Node, around Retirement) Retirement {
+	at := func(name string, otherwise time.Time) time.Time {
 		node := fields[name]
 		if node == nil {
-			return time.Time{}
+			return otherwise
 		}
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
 			if t, err := time.Parse(layout, node.Value); err == nil {
@@ -89,9 +91,9 @@ func (r *reader) retirement(fields map[string]*yaml.Node) Retirement {
 		r.fault(node, "%s: want a date such as 2027-06-30, or a time such as 2027-06-30T12:00:00Z", name)
 		return time.Time{}
 	}
-	t := Retirement{Deprecated: at("deprecated"), Sunset: at("sunset")}
-	if !t.Sunset.IsZero() && t.Sunset.Before(t.Deprecated) {
-		r.fault(fields["sunset"], "sunset comes before deprecated")
+	t := Retirement{Deprecated: at("deprecated", around.Deprecated), Sunset: at("sunset", around.Sunset)}
+	if own := cmp.Or(fields["sunset"], fields["deprecated"]); own != nil && !t.Sunset.IsZero() && t.Sunset.Before(t.Deprecated) {
+		r.fault(own, "sunset comes before deprecated")
 	}
 	return t
 }
@@ -113,13 +115,7 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
 	p.Summary = r.text(fields["summary"])
-	p.Retirement = r.retirement(fields)
-	if p.Deprecated.IsZero() {
-		p.Deprecated = v.Deprecated
-	}
-	if p.Sunset.IsZero() {
-		p.Sunset = v.Sunset
-	}
+	p.Retirement = r.retirement(fields, v.Retirement)
 	if n := fields["timeout"]; n != nil {
 		d, err := time.ParseDuration(n.Value)
 		if err != nil || d < time.Millisecond || d > bus.StepStore {

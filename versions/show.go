@@ -15,7 +15,11 @@ func (f *File) Show(w io.Writer, only string) {
 		}
 		_, _ = fmt.Fprintln(w, v.Name+v.note())
 		for i, p := range v.Plans {
-			p.show(w, i == len(v.Plans)-1)
+			note := ""
+			if p.Retirement != v.Retirement {
+				note = p.note()
+			}
+			p.show(w, note, i == len(v.Plans)-1)
 		}
 	}
 }
@@ -41,13 +45,13 @@ func branch(last bool) (here, below string) {
 	return "├─ ", "│  "
 }
 
-func (p *Plan) show(w io.Writer, last bool) {
+func (p *Plan) show(w io.Writer, note string, last bool) {
 	here, indent := branch(last)
 	title := p.Method + " " + p.Path
 	if p.Summary != "" {
 		title += "  " + flat(p.Summary)
 	}
-	_, _ = fmt.Fprintln(w, here+title)
+	_, _ = fmt.Fprintln(w, here+title+note)
 	for i, stage := range p.Stages {
 		here, below := branch(i == len(p.Stages)-1)
 		if len(stage) == 1 {

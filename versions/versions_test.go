@@ -39,14 +39,17 @@ func TestShopsVersions(t *testing.T) {
 `, shown.String())
 }
 
-// Texts of several lines leave the tree one.
-func TestTreeOfTextsOfSeveralLines(t *testing.T) {
+// Texts of several lines leave the tree one; a route tells when it will be gone, where
+// its version says otherwise.
+func TestTreeOfTextsAndDates(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions:
   v1:
+    deprecated: 2027-06-30
     routes:
       GET /things:
         summary: "All\n things"
+        sunset: 2030-01-31
         steps:
           - ask: things GET
             when: |
@@ -57,7 +60,7 @@ func TestTreeOfTextsOfSeveralLines(t *testing.T) {
 	require.Empty(t, faults)
 	var shown strings.Builder
 	file.Show(&shown, "")
-	assert.Equal(t, "v1\n└─ GET /things  All things\n   └─ get: things GET([1, 2])  when 1 == 1 and 2 == 2\n", shown.String())
+	assert.Equal(t, "v1  (deprecated 2027-06-30)\n└─ GET /things  All things  (deprecated 2027-06-30, sunset 2030-01-31)\n   └─ get: things GET([1, 2])  when 1 == 1 and 2 == 2\n", shown.String())
 }
 
 // A plan that is kept by its source is the same plan.
