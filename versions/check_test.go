@@ -234,3 +234,25 @@ func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
 		assert.Equal(t, c.said, faults.String(), name)
 	}
 }
+
+// Expressions mean one thing by a name, and know only what came before.
+func TestNamesOfStepsAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	said := func(steps string) string {
+		_, faults := Parse([]byte("versions: {v1: {routes: {POST /things: {steps: [{name: a, ask: things GET}, "+steps+"]}}}}"), nil)
+		return faults.String()
+	}
+	for _, name := range []string{"body", "path", "headers", "principal", "version", "a"} {
+		const taken = "is taken; give the step another by name:"
+		assert.Contains(t, said("{name: "+name+", ask: things GET}"), `the name "`+name+`" `+taken)
+		assert.Contains(t, said("{together: [{name: "+name+", ask: things GET}]}"), `the name "`+name+`" `+taken)
+	}
+	assert.Contains(t, said("{together: [{name: b, ask: things GET}, {name: b, ask: things GET}]}"), `the name "b" is taken`)
+	assert.Contains(t, said("{together: [{ask: things GET}]}, {ask: others GET}"), `the name "get" is taken`)
+	for _, name := range []string{"nil", "let", "not", "in", "if", "true"} {
+		assert.Contains(t, said("{name: "+name+", ask: things GET}"), `step "`+name+`": expressions mean something else by that`)
+	}
+	assert.Contains(t, said("{name: b, when: b == 1, ask: things GET}"), "b == 1: unknown name b")
+	assert.Contains(t, said("{name: b, when: c == 1, ask: things GET}, {name: c, ask: things GET}"), "c == 1: unknown name c")
+	assert.Empty(t, said("{name: query, ask: things GET}, {name: map, ask: things GET, args: [query.id, 'map(body.list, # + a.id)']}"))
+}

@@ -151,7 +151,7 @@ func (r *reader) headers(node *yaml.Node) []string {
 	var names []string
 	for _, item := range r.items(node, "headers") {
 		name := strings.ToLower(item.Value)
-		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "cookie", "x-api-key"}, name) {
+		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "x-api-key"}, name) {
 			r.fault(item, "header %q: want the name of one that holds no credential", item.Value)
 		}
 		names = append(names, name)
@@ -284,6 +284,11 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		r.fault(node, "a step has either ask: or refuse:")
 		return s
 	case refuse != nil:
+		for _, name := range []string{"name", "args"} {
+			if n := fields[name]; n != nil {
+				r.fault(n, "a step that refuses asks nobody: it has no %s", name)
+			}
+		}
 		s.Refusal = r.refusal(refuse)
 		return s
 	}
