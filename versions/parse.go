@@ -284,12 +284,7 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		r.fault(node, "a step has either ask: or refuse:")
 		return s
 	case refuse != nil:
-		for _, name := range []string{"name", "args"} {
-			if n := fields[name]; n != nil {
-				r.fault(n, "a step that refuses asks nobody: it has no %s", name)
-			}
-		}
-		s.Refusal = r.refusal(refuse)
+		s.Refusal = r.refusal(refuse, fields)
 		return s
 	}
 	var ok bool
@@ -319,7 +314,13 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 	return s
 }
 
-func (r *reader) refusal(node *yaml.Node) *Refusal {
+// refusal reads that of a step, which has no use for some of what others have.
+func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
+	for _, name := range []string{"name", "args"} {
+		if n := step[name]; n != nil {
+			r.fault(n, "a step that refuses asks nobody: it has no %s", name)
+		}
+	}
 	fields := r.fields(node, "refuse", "code", "status", "message")
 	f := &Refusal{Code: r.text(fields["code"]), Message: r.text(fields["message"])}
 	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(f.Code) {
