@@ -77,6 +77,9 @@ func (c *callCommand) ask(ctx context.Context, conn *bus.Conn) (*bus.Ask, error)
 		return nil, err
 	}
 	service := registry.Snapshot()[c.Service]
+	if c.Service == bus.ReservedService {
+		return nil, fmt.Errorf("%s are called by their routes at a gateway, such as POST /v3/payments", c.Service)
+	}
 	if service == nil {
 		return nil, fmt.Errorf("unknown service %q", c.Service)
 	}

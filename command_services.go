@@ -69,7 +69,11 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 		return printJSON(p.stdout, views)
 	}
 	printServices(p.stdout, views)
-	if c.Name != "" && c.Name != bus.ReservedService { // which declares nothing
+	switch c.Name {
+	case "":
+	case bus.ReservedService: // which declares nothing
+		p.printf("\nGateways with a versions file run these; which routes there are and of what: mailroom versions show\n")
+	default:
 		printDetails(p.stdout, &views[0])
 	}
 	if c.Lanes {

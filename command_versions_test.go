@@ -3,7 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,4 +49,29 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	_, errs, code = mailroom(t, "api", "--auth", "none", "--versions", bad)
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, bad+":5:23")
+}
+
+// A gateway that is told by SIGHUP reads its file again, also one that has not changed.
+func TestVersionsAreReadAgainOnSIGHUP(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "versions.yaml")
+	write := func(text string) {
+		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	write("versions: {v1: {}}")
+	p := start(t, "api", "--auth", "none", "--redis", testsupport.Miniredis(t), "--listen", testsupport.FreeAddr(t), "--versions", file)
+	said := func(text string, times int) {
+		testsupport.Eventually(t, 15*time.Second, text, func() bool { return strings.Count(p.printed.String(), text) == times })
+	}
+	said("Redis is reachable", 1) // it looks at its file by then
+	write("versions: {v1: {routs: {}}}")
+	said("the one before stays in force", 1)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	said("the one before stays in force", 2)
+	write("versions: {v1: {}, v2: {}}")
+	said("the versions file is in force", 1)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	said("the versions file is in force", 2)
+	require.NoError(t, p.stop())
 }

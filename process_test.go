@@ -252,6 +252,8 @@ func TestCallAndServices(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	_, code = mailroom("call", "nobody", "DO")
 	assert.Equal(t, exitUndelivered, code)
+	err := run(t.Context(), []string{"call", "compositions", "POST /v3/payments", "--redis", f.redis.URL()}, nil, &bytes.Buffer{}, &bytes.Buffer{})
+	require.ErrorContains(t, err, "by their routes at a gateway")
 	_, code = mailroom("call", "echo", "SLEEP", `{"ms":5000}`, "--timeout", "100ms")
 	assert.Equal(t, exitUndelivered, code)
 
@@ -264,6 +266,7 @@ func TestCallAndServices(t *testing.T) {
 	out, code = mailroom("services", "compositions")
 	assert.Zero(t, code)
 	assert.Contains(t, out, "compositions")
+	assert.Contains(t, out, "Gateways with a versions file run these", "so that nobody looks for its workers")
 	out, code = mailroom("services", "users")
 	assert.Zero(t, code)
 	for _, text := range []string{"GET /users/:id", "PATCH /users/:id", "unsafe", "WORKER"} {

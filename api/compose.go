@@ -26,8 +26,9 @@ type composer struct {
 	kept  map[string]time.Time      // when a plan was last kept in Redis
 }
 
-// keepAgain is how often a plan in force is kept anew.
-const keepAgain = time.Hour
+// keepAgain is how often a plan that is asked for is kept anew: a Redis that lost its
+// memory has it again then, for gateways with another file.
+const keepAgain = time.Minute
 
 // brieflyKept is how long the outcome of a composition is kept that nothing came of:
 // shorter than its caller is told to wait, long enough for a reply that was lost.
@@ -72,6 +73,9 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 	c.mu.Lock()
 	p := c.plans[hash]
 	c.mu.Unlock()
+	if p == nil {
+		p = c.s.versioned.inForce().Plan(hash)
+	}
 	if p != nil {
 		return p, nil
 	}

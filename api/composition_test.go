@@ -16,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/versions"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -107,6 +108,27 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	reply, err := client.Do(s.ctx, &bus.Ask{Service: bus.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
 	require.NoError(t, err)
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
+}
+
+// A plan in force needs nobody who kept it: Redis may have lost its memory since.
+func TestPlansInForceAreKnown(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
+	var p parts
+	s.work(p.service(), notes())
+	s.awaitRoute("/parts/1")
+	file, faults := versions.Parse([]byte(steps), nil)
+	require.Empty(t, faults)
+	plan := file.Versions[0].Plans[2]
+	require.Equal(t, "POST /v1/things/:id", plan.Name())
+	client := bus.NewClient(s.conn, bus.ClientConfig{})
+	defer client.Close()
+	require.NoError(t, client.WaitReady(s.ctx))
+	meta := bus.Meta{Version: "v1", Plan: plan.Hash()}
+	reply, err := client.Do(s.ctx, &bus.Ask{Service: bus.ReservedService, Action: plan.Name(), Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
+	require.NoError(t, err)
+	assert.Contains(t, reply.Envelope, `{"ok":true`)
+	assert.EqualValues(t, 1, p.made.Load())
 }
 
 // Who may call a composition is known once its services have said what they want.

@@ -22,15 +22,17 @@ import (
 	"github.com/oskadev/mailroom/versions"
 )
 
-// lookAtVersions is how often the versions file is looked at.
-const lookAtVersions = time.Second
+// lookAtVersions is how often the versions file is looked at. What two looks find is
+// taken: the half of a file that is being written may be a correct file too.
+const lookAtVersions = 500 * time.Millisecond
 
 // versioned is the versions file in force.
 type versioned struct {
 	file string // empty: there is none to look at again
 
 	mu      sync.Mutex
-	text    []byte // as it was read last, good or bad
+	text    []byte // as it was taken last, good or bad
+	seen    []byte // at the last look
 	current *versions.File
 	refused []byte // a text that is not in force for its faults; nil: none
 	told    string // the faults against manifests that were logged last
@@ -102,15 +104,24 @@ func (s *Server) watchVersions(ctx context.Context) {
 			continue
 		}
 		missing = false
-		v.mu.Lock()
-		same := bytes.Equal(text, v.text)
-		v.text = text
-		v.mu.Unlock()
-		if same && !asked {
-			continue
+		if v.take(text, asked) {
+			s.reloadVersions(text)
 		}
-		s.reloadVersions(text)
 	}
+}
+
+// take reports whether a text that was read is another than the one before, and whole;
+// or what somebody asked for.
+func (v *versioned) take(text []byte, asked bool) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	whole := bytes.Equal(text, v.seen)
+	v.seen = text
+	if !asked && (!whole || bytes.Equal(text, v.text)) {
+		return false
+	}
+	v.text = text
+	return true
 }
 
 // reloadVersions puts a file in force, unless it is bad: by itself, or by what the

@@ -193,3 +193,66 @@ func TestSchemasThatReferToThemselvesOften(t *testing.T) {
 	require.Empty(t, faults)
 	assert.NotNil(t, file)
 }
+
+// Of a query a plan sees what it declares; what else is spoken of would never be there.
+func TestQueriesAreSpokenOfAsDeclared(t *testing.T) {
+	t.Parallel()
+	said := func(query, result string) string {
+		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {`+query+`steps: [{name: a, ask: things GET, args: ['1']}], result: '`+result+`'}}}}`), services())
+		return faults.String()
+	}
+	const open = `query: {type: object, additionalProperties: true, patternProperties: {^x: {}}, properties: {n: {type: integer}}}, `
+	assert.Contains(t, said("", "query.n"), "query.n: unknown field n")
+	assert.Contains(t, said(open, "query.xn"), "query.xn: unknown field xn", "it is dropped, whatever the schema allows")
+	assert.Empty(t, said(open, "(query.n ?? 1) + 1"))
+	assert.Empty(t, said("", "query"))
+	assert.Empty(t, said(`query: {$ref: "#/$defs/Q", type: object, $defs: {Q: {properties: {n: {}}}}}, `, "query.n"))
+}
+
+// A timeout is one that steps can keep, and that what they did is kept for.
+func TestTimeoutsHaveBounds(t *testing.T) {
+	t.Parallel()
+	for timeout, taken := range map[string]bool{"1ms": true, "168h": true, "999us": false, "0s": false, "-1s": false, "168h1ms": false, "10": false} {
+		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: `+timeout+`, steps: [{ask: things GET}]}}}}`), nil)
+		assert.Equal(t, taken, !faults.Fatal(), timeout)
+	}
+	_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: 200h, steps: [{ask: things GET}]}}}}`), nil)
+	assert.Equal(t, `1:49: timeout "200h": want a time such as 10s, from 1ms to 168h`, faults.String())
+}
+
+// What a route and its version say together cannot be either.
+func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ version, route, said string }{
+		"a route":         {"", "deprecated: 2027-06-30, sunset: 2027-06-29, ", "2:49: sunset comes before deprecated"},
+		"its sunset":      {"deprecated: 2027-06-30, ", "sunset: 2027-06-29, ", "2:25: sunset comes before deprecated"},
+		"its deprecation": {"sunset: 2027-06-30, ", "deprecated: 2027-07-01, ", "2:29: sunset comes before deprecated"},
+		"a version":       {"deprecated: 2027-06-30, sunset: 2027-06-29, ", "", "1:49: sunset comes before deprecated"},
+		"the same day":    {"deprecated: 2027-06-30, ", "sunset: 2027-06-30, ", ""},
+	} {
+		_, faults := Parse([]byte("versions: {v1: {"+c.version+"routes: {\n  GET /things: {"+c.route+"steps: [{ask: things GET}]}}}}"), nil)
+		assert.Equal(t, c.said, faults.String(), name)
+	}
+}
+
+// Expressions mean one thing by a name, and know only what came before.
+func TestNamesOfStepsAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	said := func(steps string) string {
+		_, faults := Parse([]byte("versions: {v1: {routes: {POST /things: {steps: [{name: a, ask: things GET}, "+steps+"]}}}}"), nil)
+		return faults.String()
+	}
+	for _, name := range []string{"body", "path", "headers", "principal", "version", "a"} {
+		const taken = "is taken; give the step another by name:"
+		assert.Contains(t, said("{name: "+name+", ask: things GET}"), `the name "`+name+`" `+taken)
+		assert.Contains(t, said("{together: [{name: "+name+", ask: things GET}]}"), `the name "`+name+`" `+taken)
+	}
+	assert.Contains(t, said("{together: [{name: b, ask: things GET}, {name: b, ask: things GET}]}"), `the name "b" is taken`)
+	assert.Contains(t, said("{together: [{ask: things GET}]}, {ask: others GET}"), `the name "get" is taken`)
+	for _, name := range []string{"nil", "let", "not", "in", "if", "true"} {
+		assert.Contains(t, said("{name: "+name+", ask: things GET}"), `step "`+name+`": expressions mean something else by that`)
+	}
+	assert.Contains(t, said("{name: b, when: b == 1, ask: things GET}"), "b == 1: unknown name b")
+	assert.Contains(t, said("{name: b, when: c == 1, ask: things GET}, {name: c, ask: things GET}"), "c == 1: unknown name c")
+	assert.Empty(t, said("{name: query, ask: things GET}, {name: map, ask: things GET, args: [query.id, 'map(body.list, # + a.id)']}"))
+}

@@ -3,6 +3,7 @@ package versions
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -188,4 +189,16 @@ func typeOf(schema map[string]any) types.Type {
 	default:
 		return types.Any
 	}
+}
+
+// declared is typeOf the schema of a query: parameters that it does not name are
+// dropped, whatever else it says of them.
+func declared(schema map[string]any) types.Type {
+	only := maps.Clone(schema)
+	if only["properties"] == nil {
+		only["properties"] = map[string]any{}
+	}
+	only["additionalProperties"] = false
+	delete(only, "patternProperties")
+	return typeOf(only)
 }

@@ -2,6 +2,7 @@
 // steps that it is composed of. A file says so, as data:
 //
 //	parse.go    reads the file: every fault at once, with line and column
+//	yaml.go     its text, and where that is none
 //	compile.go  its expressions, and what they may speak of
 //	check.go    holds it against what services declare
 //	outline.go  what of their schemas tells for sure that a value does not fit

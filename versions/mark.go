@@ -28,7 +28,9 @@ func (p *Plan) mark() {
 	}
 	computed := append(slices.DeleteFunc(slices.Clone(all), func(e *expression) bool { return e.param > 0 }), conditions...)
 	looksInto := func(name string) bool {
-		return slices.ContainsFunc(computed, func(e *expression) bool { return e.name != name && strings.Contains(e.text, name) })
+		return slices.ContainsFunc(computed, func(e *expression) bool {
+			return e.name != name && (strings.Contains(e.text, name) || strings.Contains(e.text, "$env")) // which is all of them
+		})
 	}
 	passesOn := func(name string) bool {
 		return slices.ContainsFunc(computed, func(e *expression) bool { return e.name == name })

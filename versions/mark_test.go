@@ -35,6 +35,10 @@ func TestWhatIsOnlyPassedOn(t *testing.T) {
 			steps: `[{name: open, ask: things GET}, {name: a, ask: things GET, when: open == true}]`, args: `[6,7]`,
 			answers: map[string]string{"open": `{"ok":true,"result":false}`}, asked: []string{"open[]"}, envelope: `{"ok":true,"result":null}`,
 		},
+		"by another name": {
+			steps: `[{name: part, ask: things GET, args: ['$env["pa" + "th"].id']}, {ask: things GET, args: ['$env["pa" + "rt"].id']}]`, args: `[6,7]`,
+			asked: []string{`part[6]`, `get[7]`},
+		},
 		"a failure": {
 			steps: `[{name: a, ask: things GET}]`, args: `[6,7]`, answers: map[string]string{"a": `{"ok":false,"error":{}}`},
 			asked: []string{"a[]"}, envelope: `{"ok":false,"error":{}}`,

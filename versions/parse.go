@@ -1,11 +1,9 @@
 package versions
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"regexp"
@@ -36,30 +34,14 @@ func Parse(text []byte, services bus.Snapshot) (*File, Faults) {
 }
 
 func (r *reader) file(text []byte) *File {
-	var document yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
-		line := 1
-		message := strings.TrimPrefix(err.Error(), "yaml: ")
-		if _, scanned := fmt.Sscanf(message, "line %d:", &line); scanned == nil {
-			_, message, _ = strings.Cut(message, ": ")
-		}
-		r.faults = append(r.faults, Fault{Line: line, Column: 1, Problem: message})
+	root := r.document(text)
+	if root == nil {
 		return nil
 	}
 	file := &File{}
-	if len(document.Content) == 0 {
-		r.faults = append(r.faults, Fault{Line: 1, Column: 1, Problem: "the file is empty; it begins with versions:"})
-		return nil
-	}
-	var more yaml.Node
-	if decoder.Decode(&more) == nil {
-		r.fault(&more, "a second document; a versions file is one")
-	}
-	plainText(&document, 0)
-	top := r.fields(document.Content[0], "the file", "versions")
+	top := r.fields(root, "the file", "versions")
 	if top["versions"] == nil {
-		r.fault(document.Content[0], "versions: is missing")
+		r.fault(root, "versions: is missing")
 		return nil
 	}
 	for _, pair := range r.pairs(top["versions"], "versions") {
@@ -77,7 +59,7 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 		return v // all its routes are the services' own
 	}
 	fields := r.fields(node, "a version", "deprecated", "sunset", "routes")
-	v.Retirement = r.retirement(fields)
+	v.Retirement = r.retirement(fields, Retirement{})
 	if fields["routes"] == nil || isNull(fields["routes"]) {
 		return v
 	}
@@ -94,11 +76,12 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 	return v
 }
 
-func (r *reader) retirement(fields map[string]*yaml.Node) Retirement {
-	at := func(name string) time.Time {
+// retirement is what the fields say, or else what holds around them.
+func (r *reader) retirement(fields map[string]*yaml.Node, around Retirement) Retirement {
+	at := func(name string, otherwise time.Time) time.Time {
 		node := fields[name]
 		if node == nil {
-			return time.Time{}
+			return otherwise
 		}
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
 			if t, err := time.Parse(layout, node.Value); err == nil {
@@ -108,9 +91,9 @@ func (r *reader) retirement(fields map[string]*yaml.Node) Retirement {
 		r.fault(node, "%s: want a date such as 2027-06-30, or a time such as 2027-06-30T12:00:00Z", name)
 		return time.Time{}
 	}
-	t := Retirement{Deprecated: at("deprecated"), Sunset: at("sunset")}
-	if !t.Sunset.IsZero() && t.Sunset.Before(t.Deprecated) {
-		r.fault(fields["sunset"], "sunset comes before deprecated")
+	t := Retirement{Deprecated: at("deprecated", around.Deprecated), Sunset: at("sunset", around.Sunset)}
+	if own := cmp.Or(fields["sunset"], fields["deprecated"]); own != nil && !t.Sunset.IsZero() && t.Sunset.Before(t.Deprecated) {
+		r.fault(own, "sunset comes before deprecated")
 	}
 	return t
 }
@@ -132,17 +115,11 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
 	p.Summary = r.text(fields["summary"])
-	p.Retirement = r.retirement(fields)
-	if p.Deprecated.IsZero() {
-		p.Deprecated = v.Deprecated
-	}
-	if p.Sunset.IsZero() {
-		p.Sunset = v.Sunset
-	}
+	p.Retirement = r.retirement(fields, v.Retirement)
 	if n := fields["timeout"]; n != nil {
 		d, err := time.ParseDuration(n.Value)
-		if err != nil || d <= 0 {
-			r.fault(n, "timeout %q: want a time such as 10s", n.Value)
+		if err != nil || d < time.Millisecond || d > bus.StepStore {
+			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.Value, int(bus.StepStore.Hours()))
 		}
 		p.Timeout = d
 	}
@@ -164,7 +141,7 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 		err = p.seal(route)
 	}
 	if err != nil {
-		r.fault(node, "%v", err)
+		r.fault(node, "%s", problemOf(err))
 	}
 	return p
 }
@@ -174,7 +151,7 @@ func (r *reader) headers(node *yaml.Node) []string {
 	var names []string
 	for _, item := range r.items(node, "headers") {
 		name := strings.ToLower(item.Value)
-		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "cookie", "x-api-key"}, name) {
+		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "x-api-key"}, name) {
 			r.fault(item, "header %q: want the name of one that holds no credential", item.Value)
 		}
 		names = append(names, name)
@@ -189,10 +166,10 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 		"version":   types.String,
 		"principal": types.Map{"subject": types.String, "tenant": types.String, "scopes": types.Array(types.String)},
 	}
-	declared := make(map[string]map[string]any)
+	schemas := make(map[string]map[string]any)
 	if n := fields["path"]; n != nil {
 		for _, pair := range r.pairs(n, "path") {
-			declared[pair.key.Value] = r.schema(pair.value)
+			schemas[pair.key.Value] = r.schema(pair.value)
 			if !strings.Contains(p.Path+"/", "/:"+pair.key.Value+"/") {
 				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.Value)
 			}
@@ -208,7 +185,7 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 			r.faults = append(r.faults, Fault{Line: p.line, Column: p.column, Problem: fmt.Sprintf("%s has the parameter :%s twice", p.Path, name)})
 			continue
 		}
-		schema := declared[name]
+		schema := schemas[name]
 		if schema == nil {
 			schema = map[string]any{"type": "string"}
 		}
@@ -230,6 +207,9 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 		}
 	}
 	env[in] = typeOf(schema)
+	if _, refers := schema["$ref"]; in == bus.InQuery && !refers {
+		env[in] = declared(schema)
+	}
 	delete(env, other)
 	p.Object = &bus.Argument{Name: in, In: in, Schema: asJSON(schema)}
 	headers := types.Map{}
@@ -304,7 +284,7 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		r.fault(node, "a step has either ask: or refuse:")
 		return s
 	case refuse != nil:
-		s.Refusal = r.refusal(refuse)
+		s.Refusal = r.refusal(refuse, fields)
 		return s
 	}
 	var ok bool
@@ -334,7 +314,13 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 	return s
 }
 
-func (r *reader) refusal(node *yaml.Node) *Refusal {
+// refusal reads that of a step, which has no use for some of what others have.
+func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
+	for _, name := range []string{"name", "args"} {
+		if n := step[name]; n != nil {
+			r.fault(n, "a step that refuses asks nobody: it has no %s", name)
+		}
+	}
 	fields := r.fields(node, "refuse", "code", "status", "message")
 	f := &Refusal{Code: r.text(fields["code"]), Message: r.text(fields["message"])}
 	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(f.Code) {

@@ -56,6 +56,21 @@ func (f *File) Find(name string) *Version {
 	return nil
 }
 
+// Plan gives the one with a hash; nil: there is none.
+func (f *File) Plan(hash string) *Plan {
+	if f == nil {
+		return nil
+	}
+	for _, v := range f.Versions {
+		for _, p := range v.Plans {
+			if p.hash == hash {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
 // Plan is what one route of one version does. It does not change.
 type Plan struct {
 	Version string

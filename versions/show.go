@@ -15,7 +15,11 @@ func (f *File) Show(w io.Writer, only string) {
 		}
 		_, _ = fmt.Fprintln(w, v.Name+v.note())
 		for i, p := range v.Plans {
-			p.show(w, i == len(v.Plans)-1)
+			note := ""
+			if p.Retirement != v.Retirement {
+				note = p.note()
+			}
+			p.show(w, note, i == len(v.Plans)-1)
 		}
 	}
 }
@@ -41,13 +45,13 @@ func branch(last bool) (here, below string) {
 	return "├─ ", "│  "
 }
 
-func (p *Plan) show(w io.Writer, last bool) {
+func (p *Plan) show(w io.Writer, note string, last bool) {
 	here, indent := branch(last)
 	title := p.Method + " " + p.Path
 	if p.Summary != "" {
-		title += "  " + p.Summary
+		title += "  " + flat(p.Summary)
 	}
-	_, _ = fmt.Fprintln(w, here+title)
+	_, _ = fmt.Fprintln(w, here+title+note)
 	for i, stage := range p.Stages {
 		here, below := branch(i == len(p.Stages)-1)
 		if len(stage) == 1 {
@@ -70,12 +74,15 @@ func (s *Step) oneLine() string {
 	} else {
 		texts := make([]string, len(s.args))
 		for i, e := range s.args {
-			texts[i] = strings.Join(strings.Fields(e.text), " ")
+			texts[i] = flat(e.text)
 		}
 		fmt.Fprintf(&b, "%s: %s %s(%s)", s.Name, s.Service, s.Action, strings.Join(texts, ", "))
 	}
 	if s.when != nil {
-		b.WriteString("  when " + s.when.text)
+		b.WriteString("  when " + flat(s.when.text))
 	}
 	return b.String()
 }
+
+// flat is a text of several lines in one.
+func flat(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -39,6 +39,30 @@ func TestShopsVersions(t *testing.T) {
 `, shown.String())
 }
 
+// Texts of several lines leave the tree one; a route tells when it will be gone, where
+// its version says otherwise.
+func TestTreeOfTextsAndDates(t *testing.T) {
+	t.Parallel()
+	file, faults := Parse([]byte(`versions:
+  v1:
+    deprecated: 2027-06-30
+    routes:
+      GET /things:
+        summary: "All\n things"
+        sunset: 2030-01-31
+        steps:
+          - ask: things GET
+            when: |
+              1 == 1
+              and 2 == 2
+            args: ["[1,\n 2]"]
+`), nil)
+	require.Empty(t, faults)
+	var shown strings.Builder
+	file.Show(&shown, "")
+	assert.Equal(t, "v1  (deprecated 2027-06-30)\n└─ GET /things  All things  (deprecated 2027-06-30, sunset 2030-01-31)\n   └─ get: things GET([1, 2])  when 1 == 1 and 2 == 2\n", shown.String())
+}
+
 // A plan that is kept by its source is the same plan.
 func TestPlanIsMadeAgainFromItsSource(t *testing.T) {
 	t.Parallel()
@@ -100,7 +124,8 @@ func TestEveryFaultWithItsPlace(t *testing.T) {
         <<: {}
         steps: [{ask: things GET}]
       GET /a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a:
-        steps: [{ask: things GET}]
+        headers: [Proxy-Authorization]
+        steps: [{ask: things GET}, {name: x, args: [], refuse: {code: NO, status: 400, message: no}}]
   v2: {}
 ---
 versions: {}
@@ -114,8 +139,9 @@ versions: {}
 		`9:16: no step asks a service`,
 		`29:7: route GET /things/:other is the same`, `32:16: not a JSON schema: $ref "other.json" is not supported`,
 		`34:13: step "nil": expressions mean something else by that`, `35:23: together: want a list of steps`, `36:13: step "let": expressions mean`,
-		`34:11: no step asks a service`, `42:3: v2 is given twice`,
-		`37:7: /twice/:id/:id has the parameter :id twice`, `38:9: <<: is for schemas only`, `40:7: route "GET /a/a/`, `43:1: a second document`,
+		`34:11: no step asks a service`, `43:3: v2 is given twice`,
+		`41:19: header "Proxy-Authorization"`, `42:43: a step that refuses asks nobody: it has no name`, `42:52: a step that refuses asks nobody: it has no args`,
+		`37:7: /twice/:id/:id has the parameter :id twice`, `38:9: <<: is for schemas only`, `40:7: route "GET /a/a/`, `44:1: a second document`,
 	}
 	said := faults.String()
 	assert.Len(t, faults, len(want))

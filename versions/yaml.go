@@ -1,8 +1,11 @@
 package versions
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -20,6 +23,108 @@ func (r *reader) fault(at *yaml.Node, format string, args ...any) {
 		f.Line, f.Column = at.Line, at.Column
 	}
 	r.faults = append(r.faults, f)
+}
+
+// document reads the one document that a file is; nil: there is none that can be read.
+func (r *reader) document(text []byte) *yaml.Node {
+	var document, more yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	err := decoder.Decode(&document)
+	if errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0 {
+		r.faults = append(r.faults, Fault{Line: 1, Column: 1, Problem: "the file is empty; it begins with versions:"})
+		return nil
+	}
+	if err != nil {
+		r.faults = append(r.faults, malformed(text, err))
+		return nil
+	}
+	switch err = decoder.Decode(&more); {
+	case err == nil:
+		r.fault(&more, "a second document; a versions file is one")
+	case !errors.Is(err, io.EOF):
+		r.faults = append(r.faults, malformed(text, err))
+	}
+	plainText(&document, 0)
+	return document.Content[0]
+}
+
+// malformed is the fault of a text that is no YAML. The library tells no column, and the
+// line, if any, is that of something around it, or one too early. So: how far it had read,
+// or the line before, as long as what ends there has the same fault.
+func malformed(text []byte, err error) Fault {
+	f := Fault{Problem: problemOf(err)}
+	f.Line, f.Column = reached(text)
+	for range 100 { // nobody looks further back
+		before := firstLines(text, f.Line-1)
+		if len(before) == 0 || problemOf(decodeAll(bytes.NewReader(before))) != f.Problem {
+			break
+		}
+		f.Line, f.Column = f.Line-1, 1
+	}
+	return f
+}
+
+// problemOf is what the library says, without the place.
+func problemOf(err error) string {
+	problem := strings.TrimPrefix(err.Error(), "yaml: ")
+	if place, rest, there := strings.Cut(problem, ": "); there && strings.HasPrefix(place, "line ") {
+		return rest
+	}
+	return problem
+}
+
+// decodeAll reads all documents; the error that ends them may be io.EOF.
+func decodeAll(from io.Reader) error {
+	decoder := yaml.NewDecoder(from)
+	for {
+		if err := decoder.Decode(&yaml.Node{}); err != nil {
+			return err
+		}
+	}
+}
+
+// reached is where the library was when it found a fault.
+func reached(text []byte) (line, column int) {
+	const ahead = 4 // characters that it looks at beyond
+	read := &gradual{text: append(bytes.Clone(text), strings.Repeat("\n", ahead)...)}
+	_ = decodeAll(read)
+	before := []rune(string(read.text[:read.given]))
+	before = before[:max(0, len(before)-ahead)]
+	line, column = 1, 1
+	for _, char := range before {
+		if column++; char == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return line, column
+}
+
+// firstLines are so many lines of a text.
+func firstLines(text []byte, lines int) []byte {
+	end := 0
+	for range lines {
+		next := bytes.IndexByte(text[end:], '\n')
+		if next < 0 {
+			return text
+		}
+		end += next + 1
+	}
+	return text[:end]
+}
+
+// gradual gives a text byte by byte, and tells how far its reader came.
+type gradual struct {
+	text  []byte
+	given int
+}
+
+func (g *gradual) Read(to []byte) (int, error) {
+	if g.given == len(g.text) {
+		return 0, io.EOF
+	}
+	to[0] = g.text[g.given]
+	g.given++
+	return 1, nil
 }
 
 const (
