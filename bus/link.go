@@ -111,8 +111,11 @@ func (l *link) open(ctx context.Context) error {
 func (l *link) drop() {
 	if l.conn != nil {
 		_ = l.conn.Close()
+		l.conn = nil
+	}
+	if l.held != nil {
 		_ = l.held.Close()
-		l.conn, l.held = nil, nil
+		l.held = nil
 	}
 }
 
@@ -176,6 +179,9 @@ func (l *link) receive(n int, patience time.Duration) ([]string, error) {
 	return l.taken, nil
 }
 
+// mostAnswer is how long a string or a list may be: longer ones Redis never gives.
+const mostAnswer = 1 << 30
+
 // answer finds the end of the answer that begins there, and reads until it has come.
 func (l *link) answer(at int) (int, error) {
 	for values := 1; values > 0; values-- {
@@ -196,7 +202,7 @@ func (l *link) answer(at int) (int, error) {
 		}
 		n, err := strconv.Atoi(string(rest))
 		switch {
-		case err != nil || n < -1:
+		case err != nil || n < -1 || n > mostAnswer:
 			return 0, errProtocol
 		case kind == '*':
 			values += max(n, 0)

@@ -12,6 +12,7 @@
 --   queued <run> | done <outcome> | dead "" | reused "" | full "" | lane <waiting>
 -- where run is what replies name this run of the id by: its entry, or, where it
 -- waits in a lane, what that gave it
+local KEYS, ARGV = KEYS, ARGV
 local mailbox, call = KEYS[1], redis.call
 local most_waiting, most_parked = tonumber(ARGV[1]), tonumber(ARGV[2])
 local length = call('XLEN', mailbox)

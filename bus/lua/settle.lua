@@ -9,6 +9,7 @@
 --           attempts, where state is done, expired or dead, store is in ms
 --           ("" keeps nothing), error and attempts are for dead letters
 -- Returns 1 for each request that it ended, 0 for each that it did not own.
+local KEYS, ARGV = KEYS, ARGV
 local mailbox, dead, me = KEYS[1], KEYS[2], ARGV[1]
 local large, call = 65536, redis.call
 local prefix, suffix = ns .. ':replies:', ':' .. service
@@ -57,8 +58,13 @@ local function listeners(channels)
   return found
 end
 
-local function tell(channels, line)
-  for _, to in ipairs(known[channels] or listeners(channels)) do to[#to + 1] = line end
+local function tell(channels, id, meta, run, body)
+  local found = known[channels] or listeners(channels)
+  for l = 1, #found do
+    local to = found[l]
+    local n = #to
+    to[n + 1], to[n + 2], to[n + 3], to[n + 4], to[n + 5], to[n + 6], to[n + 7], to[n + 8] = id, ' ', meta, 'entry=', run, ' ', body, '\n'
+  end
 end
 
 local function bury(fields, why, attempts)
@@ -107,12 +113,12 @@ for i = 3, #KEYS do
       end
     end
     if state == 'dead' then bury(fields, ARGV[a + 6], ARGV[a + 7]) end
-    local about, body = meta == '-' and '' or meta .. ',', envelope
+    local body = envelope
     if store ~= '' then
       if state == 'done' then
         call('HSET', record, 'state', 'done', 'outcome', meta .. ' ' .. envelope)
         call('PEXPIRE', record, store)
-        if #envelope > large then about, body = about .. 'stored=1,', '-' end
+        if #envelope > large then body = '-' end
       elseif state == 'expired' then
         if again(record, entry) then
           lane = false -- its turn goes on
@@ -129,7 +135,7 @@ for i = 3, #KEYS do
     -- under this id has not been answered. The entry says which run a reply is
     -- of: an id that never ran may be used anew.
     if id ~= '' and state ~= 'expired' then
-      tell(channels, id .. ' ' .. about .. 'entry=' .. (run or entry) .. ' ' .. body .. '\n')
+      tell(channels, id, meta == '-' and '' or meta .. ',', run or entry, body)
     end
     if lane and lane ~= '' then turns[#turns + 1] = {lane, id} end
     ended[#ended + 1] = entry
