@@ -151,6 +151,21 @@ func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	assert.EqualValues(t, 0, b.redis.Do("XLEN", "mailroom:{things}:dead"))
 }
 
+// A service may be asked for the first time long after the subscription began.
+func TestServiceAskedLateIsHeard(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil)
+	const beat = 20 * time.Millisecond
+	client := bus.NewClient(b.connect(t, b.redis.URL()), bus.ClientConfig{Beat: beat})
+	t.Cleanup(client.Close)
+	require.NoError(t, client.WaitReady(t.Context()))
+	began := time.Now()
+	testsupport.Eventually(t, 5*time.Second, "some beats have passed", func() bool { return time.Since(began) > 10*beat })
+	reply, err := client.Do(t.Context(), &bus.Ask{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 10 * time.Second})
+	require.NoError(t, err)
+	assert.Equal(t, ones, reply.Envelope)
+}
+
 func TestDeafSubscriptionIsNoticed(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)

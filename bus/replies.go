@@ -119,13 +119,22 @@ func (r *replies) listen(ctx context.Context, service string) error {
 	if !known && socket != nil {
 		// It may hang where Redis does. An error shows in the session's next
 		// read, which starts it anew.
-		go func() {
-			var out commands
-			out.add("subscribe", channel)
-			_, _ = socket.Write(out.buf)
-		}()
+		go r.subscribe(socket, channel)
 	}
 	return r.await(ctx, func() bool { return r.channel(service) != "" })
+}
+
+// subscribe adds a channel to the present session. Where that fails the session ends.
+func (r *replies) subscribe(socket net.Conn, channel string) {
+	var out commands
+	out.add("subscribe", channel)
+	err := socket.SetWriteDeadline(time.Now().Add(r.conn.timeout)) // that of the session's own has passed
+	if err == nil {
+		_, err = socket.Write(out.buf)
+	}
+	if err != nil {
+		_ = socket.Close()
+	}
 }
 
 func (r *replies) waitReady(ctx context.Context) error { return r.await(ctx, r.isReady) }
