@@ -174,7 +174,7 @@ func (f *fetcher) read(ctx context.Context, free int) ([]*Delivery, error) {
 	for _, d := range batch {
 		d.Attempt, d.fresh, d.owned = 1, true, asked
 	}
-	c.start(f.working, batch)
+	c.start(f.working, batch) //nolint:contextcheck // runs outlive the reading
 	return batch, nil
 }
 
@@ -262,7 +262,7 @@ func (f *fetcher) runHere(ctx context.Context, turn int, batch []*Delivery) (rel
 	f.mu.Unlock()
 	took := time.Duration(0)
 	for d := f.next(); d != nil; d = f.next() {
-		e := f.c.outcomeOf(d)
+		e := f.c.outcomeOf(d) //nolint:contextcheck // a run has its own
 		if !f.back(turn, e) {
 			return true
 		}

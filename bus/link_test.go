@@ -2,7 +2,6 @@ package bus
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -164,5 +163,5 @@ func TestNothingIsSentWhereNobodyListens(t *testing.T) {
 	ways := newTestLines(t, "redis://127.0.0.1:"+strconv.Itoa(testsupport.FreePort(t)))
 	err := echoOf(t, ways, "nobody")
 	require.Error(t, err)
-	assert.False(t, errors.Is(err, io.EOF))
+	require.NotErrorIs(t, err, io.EOF)
 }

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"errors"
-	"net"
 	"slices"
 	"strings"
 
@@ -31,16 +30,6 @@ func firstRefusal(cmds ...redis.Cmder) error {
 		}
 	}
 	return nil
-}
-
-// neverSent reports that a command cannot have reached Redis: there was no
-// connection to write it to.
-func neverSent(err error) bool {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return true
-	}
-	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed)
 }
 
 // isHopeless reports that Redis answered with an error that trying again does

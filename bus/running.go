@@ -68,7 +68,8 @@ func (c *Consumer) start(working context.Context, batch []*Delivery) {
 	for i, d := range batch {
 		d.Queued = max(0, time.Duration(now-d.acceptedAt())*time.Millisecond)
 		d.by, d.run = c, &runs[i]
-		d.run.working, d.run.until = working, c.keptUntil(&d.Request, now)
+		d.run.working = working //nolint:fatcontext // one for each delivery, none within another
+		d.run.until = c.keptUntil(&d.Request, now)
 		delete(c.left, d.Entry)
 		c.running[d.Entry] = d.run
 	}

@@ -40,7 +40,7 @@ func (s *settler) run(ctx context.Context) {
 			ways := s.c.conn.newLines()
 			defer ways.close()
 			ways.prepare(ctx)
-			s.batches.Run(ctx, func(items []*ending) { s.flush(ways, items) })
+			s.batches.Run(ctx, func(items []*ending) { s.flush(ways, items) }) //nolint:contextcheck // settling outlives the end
 		})
 	}
 	running.Wait()

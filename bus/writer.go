@@ -50,7 +50,7 @@ func (w *writer) run(ctx context.Context) {
 	ways := w.conn.newLines()
 	defer ways.close()
 	ways.prepare(ctx)
-	w.batches.Run(ctx, func(items []outgoing) { w.flush(ways, items) })
+	w.batches.Run(ctx, func(items []outgoing) { w.flush(ways, items) }) //nolint:contextcheck // what was taken is sent
 }
 
 func (w *writer) add(o outgoing) { w.batches.Add(o) }
