@@ -150,7 +150,7 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 			setHeader(res, fiber.HeaderCacheControl, control)
 			res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Age/time.Second), 10))
 		}
-		if namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
+		if in.sent&sentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
 			res.SetStatusCode(http.StatusNotModified)
 			res.Header.Set(headerRequestID, in.requestID)
 			return

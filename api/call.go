@@ -27,6 +27,7 @@ type call struct {
 	ownID     bool      // the caller gave that name, it is not the correlation ID
 	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
 	trace     string
+	sent      sent           // of the headers that mean something, which there are
 	version   string         // of the API, as in v2; empty: none was named
 	plan      string         // the hash of what it is composed of
 	planBegan int64          // when that was asked for
@@ -99,7 +100,7 @@ func (s *Server) call(c *fiber.Ctx, in *call, r *route, params []string) *failur
 
 func copyCall(c *fiber.Ctx) call {
 	in := call{
-		method: strings.Clone(c.Method()),
+		method: methodOf(c.Method()),
 		path:   string(c.Context().URI().PathOriginal()),
 		query:  string(c.Context().URI().QueryString()),
 		body:   string(c.Request().Body()),
@@ -109,15 +110,33 @@ func copyCall(c *fiber.Ctx) call {
 	if in.id, err = uuid.NewV7(); err != nil {
 		in.id = uuid.New()
 	}
-	if own := c.Get(headerRequestID); saneRequestID(own) {
-		in.requestID, in.ownID = strings.Clone(own), true
-	} else {
+	in.sent = sentIn(c.Request().Header.RawHeaders())
+	if in.sent&sentRequestID != 0 {
+		if own := c.Get(headerRequestID); saneRequestID(own) {
+			in.requestID, in.ownID = strings.Clone(own), true
+		}
+	}
+	if in.requestID == "" {
 		in.requestID = in.id.String()
 	}
-	if trace := c.Get("traceparent"); saneTraceParent(trace) {
-		in.trace = strings.Clone(trace)
+	if in.sent&sentTrace != 0 {
+		if trace := c.Get("traceparent"); saneTraceParent(trace) {
+			in.trace = strings.Clone(trace)
+		}
 	}
 	return in
+}
+
+// methodOf is a method in memory of our own. The usual ones need no copy.
+func methodOf(lent string) string {
+	switch lent {
+	case http.MethodGet:
+		return http.MethodGet
+	case http.MethodPost:
+		return http.MethodPost
+	default:
+		return strings.Clone(lent)
+	}
 }
 
 // lookupMethod is the method whose route serves a call: HEAD is a GET without
@@ -185,7 +204,10 @@ func allowHeader(methods []string) string {
 // serve asks the service and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	if r.caching != nil {
-		wants := wantsOf(c)
+		var wants wants
+		if in.sent&sentCacheControl != 0 {
+			wants = wantsOf(c)
+		}
 		if !wants.noStore || wants.onlyStored {
 			return s.cached(c, in, r, args, wants)
 		}

@@ -60,6 +60,9 @@ func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *f
 		if o == nil {
 			return "", nil, nil
 		}
+		if in.query == "" && len(o.required) == 0 {
+			return "", nil, nil
+		}
 		query, err := url.ParseQuery(in.query)
 		if err != nil {
 			return "", []problem{{Field: "query", Problem: "not valid percent-encoding"}}, nil //nolint:nilerr // it is told as a problem

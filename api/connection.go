@@ -26,6 +26,7 @@ type connection struct {
 type deadline struct {
 	wanted atomic.Int64 // unix ns; 0: none
 	set    atomic.Int64
+	slack  atomic.Int64 // ns, of what is set
 }
 
 // slack is how much earlier than wanted a deadline may pass at most; of a short
@@ -46,13 +47,14 @@ func (d *deadline) need(set func(time.Time) error) error {
 	switch {
 	case wanted == now:
 		return nil
-	case now != 0 && now < wanted && wanted-now < min(slack, (wanted-time.Now().UnixNano())/10):
+	case now != 0 && now < wanted && wanted-now < d.slack.Load():
 		return nil
 	case wanted == 0:
 		d.set.Store(0)
 		return set(time.Time{})
 	}
 	d.set.Store(wanted)
+	d.slack.Store(min(slack, (wanted-time.Now().UnixNano())/10))
 	return set(time.Unix(0, wanted))
 }
 

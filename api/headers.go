@@ -24,8 +24,10 @@ func (s *Server) guard(h *fasthttp.RequestHeader, res *fasthttp.Response) {
 		setHeader(res, fiber.HeaderCacheControl, "no-store")
 	}
 	// Where the middleware was not reached.
-	if origin := h.Peek(fiber.HeaderOrigin); len(origin) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
-		s.cfg.CORS.readable(string(origin), res)
+	if len(s.cfg.CORS.Origins) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
+		if origin := h.Peek(fiber.HeaderOrigin); len(origin) > 0 {
+			s.cfg.CORS.readable(string(origin), res)
+		}
 	}
 	if s.certificate != nil {
 		setHeader(res, fiber.HeaderStrictTransportSecurity, strictTransport)
