@@ -103,7 +103,15 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 	o.Protocol = 2
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	rdb := redis.NewUniversalClient(&o)
+	var rdb redis.UniversalClient
+	if o.IsClusterMode {
+		cluster := o.Cluster()
+		// Who listens to a node that has died is deaf until the library looks again.
+		cluster.ClusterStateReloadInterval = 3 * time.Second
+		rdb = redis.NewClusterClient(cluster)
+	} else {
+		rdb = redis.NewUniversalClient(&o)
+	}
 	rdb.AddHook(c.door)
 	return rdb
 }

@@ -49,8 +49,9 @@ type ConsumerConfig struct {
 	// Hidden keeps the consumer off the list of services: of the mailbox of
 	// compositions, which gateways consume. No other service has a reserved name.
 	Hidden bool
-	// Run runs one request. It is called on a goroutine of its own. When it
-	// reports false there is no outcome: the request will be delivered again.
+	// Run runs one request. It is called on many goroutines at once; what is known to
+	// be quick, one after the other on the one that reads. When it reports false
+	// there is no outcome: the request will be delivered again.
 	Run func(context.Context, *Delivery) (Outcome, bool)
 }
 

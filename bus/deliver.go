@@ -29,7 +29,7 @@ type ending struct {
 	meta     []byte
 	envelope []byte
 	reason   string        // of a dead letter
-	took     time.Duration // by the handler
+	took     time.Duration // by the run
 	keep     time.Duration
 }
 
@@ -173,9 +173,11 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 		return nil, false
 	}
 	c.conn.hook.at(StepBegin, d.Request.ID)
+	began := time.Now()
 	o, ok := c.cfg.Run(ctx, d)
+	took := time.Since(began) // with all that surrounds the handler, which may wait too
 	if p := c.paces[d.Request.Action]; p != nil {
-		p.note(o.Meta.Run)
+		p.note(took)
 	}
 	c.conn.hook.at(StepRan, d.Request.ID)
 	switch {
@@ -193,7 +195,7 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 		return c.fail(d, StateDone, Error{Code: CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
 	}
 	o.Meta.Worker, o.Meta.Attempt, o.Meta.Queue = c.worker, d.Attempt, d.Queued
-	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep, took: o.Meta.Run}, true
+	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep, took: took}, true
 }
 
 // mayBegin asks whether an unsafe request is still this worker's, when so much

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,17 +62,20 @@ func (f *fetcher) start(ctx context.Context) <-chan struct{} {
 	now := time.Now()
 	f.nextReclaim, f.nextRecover = now.Add(f.every), now.Add(recoverEvery)
 	f.c.pool.ended.Go(func() { f.watch(ctx) })
-	f.take(ctx, 0)
+	f.readOn(ctx, 0)
 	return f.over
 }
 
-// take has a goroutine read, whose turn it is.
-func (f *fetcher) take(ctx context.Context, turn int) {
+// readOn has a goroutine read, whose turn it is.
+func (f *fetcher) readOn(ctx context.Context, turn int) {
 	f.c.pool.ended.Go(func() {
 		gone := false // in an orderly way
 		defer func() {
 			if !gone { // its handler has ended it
-				f.relieve(ctx, turn)
+				f.mu.Lock()
+				run := f.runs
+				f.mu.Unlock()
+				f.relieve(ctx, turn, run)
 			}
 		}()
 		relieved := f.fetch(ctx, turn)
@@ -212,10 +216,9 @@ func (f *fetcher) settled(k *link, b *settlement, n int) error {
 	if err != nil {
 		return err
 	}
-	if f.c.settler.take(b, answers) == nil {
-		f.c.ended(b.all)
-		b.all = nil
-	}
+	_ = f.c.settler.take(b, answers) // what Redis did not take is left in the batch
+	left := slices.Concat(b.safe, b.fenced)
+	f.c.ended(slices.DeleteFunc(b.all, func(e *ending) bool { return slices.Contains(left, e) }))
 	f.handOver(b)
 	return nil
 }
@@ -243,10 +246,10 @@ func (f *fetcher) settle(ctx context.Context) {
 // handOver leaves what could not be settled here to the settler: it tries again, and to
 // settle what has been settled is harmless.
 func (f *fetcher) handOver(b *settlement) {
-	for _, e := range b.all {
+	for _, e := range slices.Concat(b.safe, b.fenced) {
 		f.c.settler.add(e)
 	}
-	b.all = nil
+	b.all, b.safe, b.fenced = nil, nil, nil
 }
 
 // unsettled is how long runs may take together before what they gave is settled.
@@ -260,7 +263,7 @@ func (f *fetcher) runHere(ctx context.Context, turn int, batch []*Delivery) (rel
 	f.mu.Lock()
 	f.queue = quick
 	f.mu.Unlock()
-	took := time.Duration(0)
+	took, ran := time.Duration(0), 0
 	for d := f.next(); d != nil; d = f.next() {
 		e := f.c.outcomeOf(d) //nolint:contextcheck // a run has its own
 		if !f.back(turn, e) {
@@ -269,9 +272,10 @@ func (f *fetcher) runHere(ctx context.Context, turn int, batch []*Delivery) (rel
 		if e == nil {
 			continue
 		}
-		if took += e.took; took > unsettled {
+		ran++
+		if took += e.took; took > unsettled || ran == writeBatch {
 			f.settle(ctx)
-			took = 0
+			took, ran = 0, 0
 		}
 	}
 	return false

@@ -115,7 +115,7 @@ func (c *Consumer) keep(ctx context.Context) {
 	args := []any{c.worker}
 	c.mu.Lock()
 	for entry, r := range c.running {
-		if r.until == 0 || now < r.until {
+		if now < r.until {
 			args = append(args, entry)
 		}
 	}

@@ -52,10 +52,37 @@ func (l *lines) to(ctx context.Context, key string) (*link, error) {
 func (l *lines) at(ctx context.Context, address string, like *redis.Client) (*link, error) {
 	k := l.links[address]
 	if k == nil {
+		l.forget()
 		k = l.conn.newLink(address, like)
 		l.links[address] = k
 	}
-	return k, l.conn.door.explain(k.open(ctx))
+	err := k.open(ctx)
+	if err != nil {
+		l.lost(ctx)
+	}
+	return k, l.conn.door.explain(err)
+}
+
+// forgotten is after how long without use the way to a server is forgotten: it may not be
+// there any more.
+const forgotten = time.Minute
+
+// forget closes the links to servers that nothing has been sent to for long.
+func (l *lines) forget() {
+	for address, k := range l.links {
+		if time.Since(k.used) > forgotten {
+			k.close()
+			delete(l.links, address)
+		}
+	}
+}
+
+// lost has the masters of a cluster looked for anew: the one that was lost may be
+// replaced.
+func (l *lines) lost(ctx context.Context) {
+	if cluster, ok := l.conn.rdb.(*redis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
+	}
 }
 
 // exchange sends what is in the links' out, and waits for the answers: each link's
@@ -71,6 +98,10 @@ func (l *lines) exchange(ctx context.Context, patience time.Duration) {
 		if k.out.count() > 0 && k.err == nil {
 			k.taken, k.err = k.receive(k.out.count(), patience)
 			again = k.redirected(again)
+			k.stale = k.stale || k.from < len(k.in) // it says more than it was asked
+		}
+		if k.err != nil {
+			l.lost(ctx)
 		}
 		k.out.reset()
 	}
@@ -87,16 +118,11 @@ type redirected struct {
 	command []byte
 }
 
-// redirected finds the commands to send elsewhere. A server that is a master no more
-// is found anew.
+// redirected finds the commands to send elsewhere.
 func (l *link) redirected(all []redirected) []redirected {
 	for i, answer := range l.taken {
-		switch {
-		case answer[0] != '-':
-		case strings.HasPrefix(answer, "-MOVED "), strings.HasPrefix(answer, "-ASK "):
+		if strings.HasPrefix(answer, "-MOVED ") || strings.HasPrefix(answer, "-ASK ") {
 			all = append(all, redirected{from: l, at: i, command: slices.Clone(l.out.at(i))})
-		case strings.HasPrefix(answer, "-READONLY "):
-			defer l.drop()
 		}
 	}
 	return all
@@ -109,17 +135,25 @@ const mostRedirections = 3
 // (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
 func (l *lines) redirect(ctx context.Context, all []redirected, patience time.Duration) {
 	for _, r := range all {
-		for range mostRedirections {
-			answer, err := l.sendOn(ctx, r.command, r.from.taken[r.at], patience)
-			if err != nil {
-				r.from.err = err // what became of it is not known
-			}
-			if err != nil || answer == "" {
-				break
-			}
-			r.from.taken[r.at] = answer
+		answer, err := l.follow(ctx, r.command, r.from.taken[r.at], patience)
+		if err != nil {
+			r.from.err = err // what became of it is not known
+			continue
 		}
+		r.from.taken[r.at] = answer
 	}
+}
+
+// follow sends a command on, as long as the answer says so, and gives the last one.
+func (l *lines) follow(ctx context.Context, command []byte, answer string, patience time.Duration) (string, error) {
+	for range mostRedirections {
+		next, err := l.sendOn(ctx, command, answer, patience)
+		if err != nil || next == "" {
+			return answer, err
+		}
+		answer = next
+	}
+	return answer, nil
 }
 
 // sendOn sends a command where the answer says. It gives nothing where it says nothing

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +33,7 @@ type link struct {
 	taken []string // the answers of the last exchange
 
 	used              time.Time
+	stale             bool      // it is to be made anew: its server is a master no more
 	readEnd, writeEnd time.Time // the deadlines that are set
 	err               error     // of the last exchange
 }
@@ -90,7 +93,7 @@ const restless = 5 * time.Millisecond
 
 // open connects, where the link is not. With an error nothing has been sent.
 func (l *link) open(ctx context.Context) error {
-	if l.conn != nil && time.Since(l.used) > restless && isClosed(l.conn) {
+	if l.conn != nil && (l.stale || time.Since(l.used) > restless && l.closed()) {
 		l.drop()
 	}
 	if l.conn != nil {
@@ -101,10 +104,16 @@ func (l *link) open(ctx context.Context) error {
 		_ = held.Close()
 		return err
 	}
-	l.held, l.conn = held, l.dialed.last()
+	l.held, l.conn, l.used, l.stale = held, l.dialed.last(), time.Now(), false
 	l.in, l.from = l.in[:0], 0
 	l.readEnd, l.writeEnd = time.Time{}, time.Time{}
 	return nil
+}
+
+// closed reports that the other side has closed the connection.
+func (l *link) closed() bool {
+	l.readEnd = time.Time{} // a deadline that has passed would look like it
+	return l.conn.SetReadDeadline(l.readEnd) != nil || isClosed(l.conn)
 }
 
 // drop ends the connection: what comes next on it is not known.
@@ -136,6 +145,9 @@ func until(end *time.Time, now time.Time, patience time.Duration, set func(time.
 
 // send writes what is in out, which stays there.
 func (l *link) send(patience time.Duration) error {
+	if l.conn == nil { // it was lost while out was written
+		return &NotSentError{Cause: net.ErrClosed}
+	}
 	l.used = time.Now()
 	err := until(&l.writeEnd, l.used, patience, l.conn.SetWriteDeadline)
 	if err == nil {
@@ -150,9 +162,6 @@ func (l *link) send(patience time.Duration) error {
 // receive waits for so many answers, and gives each as it came: see resp. They are
 // valid until the next call; their text is for ever.
 func (l *link) receive(n int, patience time.Duration) ([]string, error) {
-	if l.from > 0 {
-		l.in, l.from = l.in[:copy(l.in, l.in[l.from:])], 0
-	}
 	err := until(&l.readEnd, time.Now(), patience, l.conn.SetReadDeadline)
 	l.ends = l.ends[:0]
 	for at := 0; err == nil && len(l.ends) < n; {
@@ -164,14 +173,14 @@ func (l *link) receive(n int, patience time.Duration) ([]string, error) {
 		l.drop()
 		return nil, err
 	}
-	l.from = l.ends[n-1]
-	text, begin := string(l.in[:l.from]), 0
+	text, begin := string(l.in[l.from:l.from+l.ends[n-1]]), 0
 	l.taken = l.taken[:0]
 	for _, end := range l.ends {
 		l.taken = append(l.taken, text[begin:end])
+		l.stale = l.stale || strings.HasPrefix(text[begin:end], "-READONLY ")
 		begin = end
 	}
-	if l.from == len(l.in) {
+	if l.from += len(text); l.from == len(l.in) {
 		if l.in, l.from = l.in[:0], 0; cap(l.in) > most {
 			l.in = nil
 		}
@@ -182,32 +191,33 @@ func (l *link) receive(n int, patience time.Duration) ([]string, error) {
 // mostAnswer is how long a string or a list may be: longer ones Redis never gives.
 const mostAnswer = 1 << 30
 
-// answer finds the end of the answer that begins there, and reads until it has come.
+// answer finds the end of the answer that begins there, counted from what nobody has
+// taken, and reads until it has come.
 func (l *link) answer(at int) (int, error) {
 	for values := 1; values > 0; values-- {
-		end := bytes.IndexByte(l.in[at:], '\n')
+		end := bytes.IndexByte(l.in[l.from+at:], '\n')
 		for end < 0 {
 			if err := l.fill(); err != nil {
 				return 0, err
 			}
-			end = bytes.IndexByte(l.in[at:], '\n')
+			end = bytes.IndexByte(l.in[l.from+at:], '\n')
 		}
 		if end < 2 {
 			return 0, errProtocol
 		}
-		kind, rest := l.in[at], l.in[at+1:at+end-1]
+		line := l.in[l.from+at : l.from+at+end-1]
 		at += end + 1
-		if kind != '*' && kind != '$' {
+		if line[0] != '*' && line[0] != '$' {
 			continue
 		}
-		n, err := strconv.Atoi(string(rest))
+		n, err := strconv.Atoi(string(line[1:]))
 		switch {
 		case err != nil || n < -1 || n > mostAnswer:
 			return 0, errProtocol
-		case kind == '*':
+		case line[0] == '*':
 			values += max(n, 0)
 		case n >= 0:
-			for at += n + 2; len(l.in) < at; {
+			for at += n + 2; len(l.in)-l.from < at; {
 				if err := l.fill(); err != nil {
 					return 0, err
 				}
@@ -220,16 +230,29 @@ func (l *link) answer(at int) (int, error) {
 // room is how much is read at once at least.
 const room = 4 << 10
 
+// fill reads more. Where there is no room, what has been taken is thrown away first, so
+// that each byte is moved a few times at most; a buffer that something long has left
+// behind is given back.
 func (l *link) fill() error {
 	if cap(l.in)-len(l.in) < room {
-		l.in = append(make([]byte, 0, 2*cap(l.in)+2*room), l.in...)
+		rest := l.in[l.from:]
+		if size := 2*len(rest) + 2*room; size > cap(l.in) || size < most && most < cap(l.in) {
+			l.in = append(make([]byte, 0, size), rest...)
+		} else {
+			l.in = l.in[:copy(l.in, rest)]
+		}
+		l.from = 0
 	}
 	n, err := l.conn.Read(l.in[len(l.in):cap(l.in)])
 	l.in = l.in[:len(l.in)+n]
-	if n > 0 {
+	switch {
+	case n > 0:
 		return nil
+	case err == nil:
+		return io.ErrNoProgress
+	default:
+		return fmt.Errorf("read from Redis: %w", err)
 	}
-	return fmt.Errorf("read from Redis: %w", err)
 }
 
 // ask sends commands beside an exchange whose answers stay, and gives the answer to the

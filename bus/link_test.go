@@ -26,6 +26,11 @@ func (s speech) Read(p []byte) (int, error)      { return s.Reader.Read(p) }
 func (speech) SetReadDeadline(t time.Time) error { return nil }
 func (speech) Close() error                      { return nil }
 
+// chunks gives not more at once than a socket does.
+type chunks struct{ io.Reader }
+
+func (c chunks) Read(p []byte) (int, error) { return c.Reader.Read(p[:min(len(p), 64<<10)]) }
+
 func TestAnswersAreCutWhereTheyEnd(t *testing.T) {
 	t.Parallel()
 	answers := []string{
@@ -135,11 +140,73 @@ func TestClosedConnectionIsNoticedBeforeItIsUsed(t *testing.T) {
 	ways := newTestLines(t, strings.Replace(redis.URL(), "://", "://me:pw@", 1)+"/3")
 	require.NoError(t, echoOf(t, ways, "before"))
 	before := ways.links[""].conn
+	assert.False(t, ways.links[""].closed())
 	redis.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	testsupport.Eventually(t, 5*time.Second, "it is seen", func() bool { return isClosed(before) })
 	ways.links[""].used = time.Now().Add(-time.Second)
 	require.NoError(t, echoOf(t, ways, "behind"))
 	assert.NotEqual(t, before, ways.links[""].conn)
+}
+
+// One that is only idle, for longer than its deadlines, stays.
+func TestIdleLinkStays(t *testing.T) {
+	t.Parallel()
+	ways := newTestLines(t, testsupport.StartRedis(t).URL())
+	k, err := ways.to(t.Context(), "k")
+	require.NoError(t, err)
+	const patience = 50 * time.Millisecond
+	_, err = k.ask(patience, func(out *commands) { out.add("echo", "a") })
+	require.NoError(t, err)
+	before, end := k.conn, time.Now().Add(2*patience)
+	testsupport.Eventually(t, 5*time.Second, "its deadlines have passed", func() bool { return time.Now().After(end) })
+	require.NoError(t, echoOf(t, ways, "behind"))
+	assert.Equal(t, before, k.conn)
+}
+
+// Behind an address that stays there may be another server by now, or the same as a
+// replica.
+func TestLinkLeavesAServerThatIsNoMaster(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	ways := newTestLines(t, redis.URL())
+	require.NoError(t, echoOf(t, ways, "before"))
+	k := ways.links[""]
+	before := k.conn
+	redis.Do("REPLICAOF", "127.0.0.1", testsupport.FreePort(t))
+	answer, err := k.ask(time.Second, func(out *commands) { out.add("set", "k", "v") })
+	require.NoError(t, err)
+	assert.Contains(t, answer, "-READONLY")
+	redis.Do("REPLICAOF", "NO", "ONE")
+	require.NoError(t, echoOf(t, ways, "behind"))
+	assert.NotEqual(t, before, k.conn)
+}
+
+// A connection is lost between two mails of one batch.
+func TestWhatWasNotSentIsSaidToBeNotSent(t *testing.T) {
+	t.Parallel()
+	ways := newTestLines(t, testsupport.Miniredis(t))
+	k, err := ways.to(t.Context(), "k")
+	require.NoError(t, err)
+	k.out.add("echo", "a")
+	k.drop()
+	ways.exchange(t.Context(), time.Second)
+	require.ErrorIs(t, k.err, ErrUnavailable)
+	require.NoError(t, echoOf(t, ways, "behind"), "and nothing of it is left")
+}
+
+// What something long has left behind costs what comes behind it nothing.
+func TestLinkGivesBackWhatLongAnswersTook(t *testing.T) {
+	t.Parallel()
+	const long, short = 2 << 20, 200
+	text := func(n int) string { return "$" + strconv.Itoa(n) + "\r\n" + strings.Repeat("x", n) + "\r\n" }
+	l := &link{conn: speech{Reader: chunks{strings.NewReader(text(long) + strings.Repeat(text(short), 40_000))}}}
+	_, err := l.receive(1, time.Second)
+	require.NoError(t, err)
+	for range 39_000 { // there is always more behind it
+		_, err := l.receive(1, time.Second)
+		require.NoError(t, err)
+	}
+	assert.Less(t, cap(l.in), 2*most)
 }
 
 func TestLinkGivesUpWhenItsPatienceEnds(t *testing.T) {

@@ -16,11 +16,11 @@ const (
 // pace is how quickly an action has been running.
 type pace struct{ score atomic.Int32 }
 
-// note takes the duration of a run; 0: it was not told, which counts as long.
+// note takes the duration of a run.
 func (p *pace) note(took time.Duration) {
 	score := p.score.Load() // of two at once one may be lost
 	switch {
-	case took <= 0 || took > 10*quickRun:
+	case took > 10*quickRun:
 		score = 0
 	case took > quickRun:
 		score = max(0, score-quickScore)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,31 +20,36 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// newQuick is a worker whose runs tell that they took no time, so that the goroutine that
-// reads runs them itself, once it knows them. What else they do, args say.
+// newQuick is a worker whose runs take no time, so that the goroutine that reads runs them
+// itself, once it knows them. What else they do, args say.
 func newQuick(t *testing.T, change func(*bus.ConsumerConfig), does map[string]func(context.Context, *bus.Delivery)) *broken {
 	t.Helper()
+	var here atomic.Bool
 	b := newBroken(t, func(c *bus.ConsumerConfig) {
 		c.Manifest.Actions = []bus.Action{{Name: "DO"}}
 		run := c.Run
 		c.Run = func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+			if d.Request.Args == `["here?"]` {
+				here.Store(runsHere())
+			}
 			if do := does[d.Request.Args]; do != nil {
 				do(ctx, d)
 			}
-			o, ok := run(ctx, d)
-			o.Meta.Run = time.Microsecond
-			return o, ok
+			return run(ctx, d)
 		}
 		if change != nil {
 			change(c)
 		}
 	})
-	for range 40 { // until it is known
-		_, err := b.ask(t, true)
-		require.NoError(t, err)
-	}
+	testsupport.Eventually(t, 20*time.Second, "it is known to be quick", func() bool {
+		<-b.with(t, `["here?"]`, true)
+		return here.Load()
+	})
 	return b
 }
+
+// runsHere tells whether it is called by the goroutine that reads.
+func runsHere() bool { return strings.Contains(string(debug.Stack()), "runHere") }
 
 // with asks in the background with one argument, and delivers what came of it.
 func (b *broken) with(t *testing.T, argument string, safe bool) <-chan string {
@@ -62,16 +68,33 @@ func answerTo(argument string) string { return `{"ok":true,"result":` + argument
 
 func TestQuickIsRunWhereItIsRead(t *testing.T) {
 	t.Parallel()
-	stacks := make(chan string, 1)
-	b := newQuick(t, nil, map[string]func(context.Context, *bus.Delivery){
-		`["where"]`: func(context.Context, *bus.Delivery) { stacks <- string(debug.Stack()) },
-	})
+	b := newQuick(t, nil, nil)
 	for _, safe := range []bool{true, false} {
-		came := b.with(t, `["where"]`, safe)
-		assert.Contains(t, <-stacks, "runHere")
-		assert.Equal(t, answerTo(`["where"]`), <-came)
+		assert.Equal(t, answerTo("[7]"), <-b.with(t, "[7]", safe))
 	}
 	b.settled(t)
+}
+
+// Whatever surrounds a handler and waits is no quick run.
+func TestWhatWaitsIsNotRunWhereItIsRead(t *testing.T) {
+	t.Parallel()
+	var here atomic.Int64
+	b := newBroken(t, func(c *bus.ConsumerConfig) {
+		c.Manifest.Actions = []bus.Action{{Name: "DO"}}
+		run := c.Run
+		c.Run = func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+			if runsHere() {
+				here.Add(1)
+			}
+			<-time.After(2 * time.Millisecond)
+			return run(ctx, d)
+		}
+	})
+	for range 100 {
+		_, err := b.ask(t, true)
+		require.NoError(t, err)
+	}
+	assert.Zero(t, here.Load())
 }
 
 // What is read together with one that blocks after all, before it or behind it, is
@@ -186,13 +209,13 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	consumer, err := bus.NewConsumer(conn, bus.ConsumerConfig{
 		Manifest: &bus.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []bus.Action{{Name: "DO"}}}, DrainLimit: 50 * time.Millisecond,
 		Run: func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
-			if strings.Contains(d.Request.Args, "stuck") {
+			if strings.Contains(d.Request.Args, "stuck") && runsHere() {
 				close(begun)
 				<-ctx.Done()
 				causes <- context.Cause(ctx)
 				return bus.Outcome{}, false
 			}
-			return bus.Outcome{Envelope: bus.Success([]byte("1")), Meta: bus.ReplyMeta{Run: time.Microsecond}}, true
+			return bus.Outcome{Envelope: bus.Success([]byte("1"))}, true
 		},
 	})
 	require.NoError(t, err)
@@ -201,13 +224,16 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- consumer.Run(ctx) }()
-	for range 40 {
-		_, err := client.Do(t.Context(), &bus.Ask{Service: "things", Action: "DO", Safe: true})
-		require.NoError(t, err)
-	}
 	asking, leave := context.WithCancel(t.Context())
 	defer leave()
-	go func() { _, _ = client.Do(asking, &bus.Ask{Service: "things", Action: "DO", Args: `["stuck"]`}) }()
+	var asked sync.WaitGroup
+	asked.Go(func() { // until it is known to be quick, and stuck
+		for asking.Err() == nil {
+			_, _ = client.Do(asking, &bus.Ask{Service: "things", Action: "DO", Args: `["stuck"]`, Safe: true})
+		}
+	})
+	defer asked.Wait()
+	defer leave()
 	<-begun
 	stop()
 	require.ErrorIs(t, <-causes, bus.ErrDraining)

@@ -48,17 +48,18 @@ func (f *fetcher) watchClosely(ctx context.Context) {
 			return
 		}
 		if stuck {
-			f.relieve(ctx, turn)
+			f.relieve(ctx, turn, seen)
 		}
 	}
 }
 
-// relieve has another goroutine read on in the place of one that is held up: what that
-// has not begun goes to the pool, and what it has done is settled. What holds it up does
-// not count as quick any more.
-func (f *fetcher) relieve(ctx context.Context, turn int) {
+// relieve has another goroutine read on in the place of one that is held up by the run of
+// that number: what that has not begun goes to the pool, and what it has done is settled.
+// What holds it up does not count as quick any more. Where the run has ended by now, the
+// goroutine reads on itself.
+func (f *fetcher) relieve(ctx context.Context, turn, run int) {
 	f.mu.Lock()
-	if f.turn != turn {
+	if f.turn != turn || f.runs != run || f.running == nil {
 		f.mu.Unlock()
 		return
 	}
@@ -75,5 +76,5 @@ func (f *fetcher) relieve(ctx context.Context, turn int) {
 	for _, e := range done {
 		f.c.settler.add(e)
 	}
-	f.take(ctx, turn+1)
+	f.readOn(ctx, turn+1)
 }

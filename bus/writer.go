@@ -269,9 +269,13 @@ func (w *writer) enqueueWhole(ctx context.Context, ways *lines, m *mail) ([]stri
 	if err != nil {
 		return nil, &NotSentError{Cause: err}
 	}
-	answer, err := k.ask(min(w.conn.timeout, flushTimeout), func(out *commands) {
-		w.enqueue(out, w.conn.Keys.Requests(m.service), m, true)
-	})
+	var call commands
+	w.enqueue(&call, w.conn.Keys.Requests(m.service), m, true)
+	patience := min(w.conn.timeout, flushTimeout)
+	answer, err := k.ask(patience, func(out *commands) { out.copy(call.buf) })
+	if err == nil {
+		answer, err = ways.follow(ctx, call.buf, answer, patience)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -256,6 +256,7 @@ func longReply(s *stage) {
 		reply, err := c.Do(s.ctx, ask)
 		require.NoError(s.t, err)
 		require.Equal(s.t, `{"ok":true,"result":`+long+`}`, reply.Envelope)
+		assert.Contains(s.t, reply.Meta, "stored=1")
 		ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
 		require.NoError(s.t, err)
 		assert.Positive(s.t, ttl)

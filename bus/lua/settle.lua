@@ -118,7 +118,7 @@ for i = 3, #KEYS do
       if state == 'done' then
         call('HSET', record, 'state', 'done', 'outcome', meta .. ' ' .. envelope)
         call('PEXPIRE', record, store)
-        if #envelope > large then body = '-' end
+        if #envelope > large then meta, body = meta == '-' and 'stored=1' or meta .. ',stored=1', '-' end
       elseif state == 'expired' then
         if again(record, entry) then
           lane = false -- its turn goes on
