@@ -45,8 +45,12 @@ type wants struct {
 	maxAge     time.Duration
 }
 
-func wantsOf(c *fiber.Ctx) wants {
+// wants is what a call says of copies; most say nothing.
+func (in *call) wants(c *fiber.Ctx) wants {
 	var w wants
+	if in.sent&sentCacheControl == 0 {
+		return w
+	}
 	header := allOf(c, fiber.HeaderCacheControl)
 	if header == "" {
 		w.fresh = c.Get(fiber.HeaderPragma) == "no-cache"

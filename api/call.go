@@ -204,10 +204,7 @@ func allowHeader(methods []string) string {
 // serve asks the service and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	if r.caching != nil {
-		var wants wants
-		if in.sent&sentCacheControl != 0 {
-			wants = wantsOf(c)
-		}
+		wants := in.wants(c)
 		if !wants.noStore || wants.onlyStored {
 			return s.cached(c, in, r, args, wants)
 		}
