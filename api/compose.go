@@ -309,7 +309,7 @@ func (b bounded) Deadline() (time.Time, bool) { return b.until, true }
 // composeHere answers a call of a plan that only reads: it runs in this gateway, and
 // each step is shared and cached as its service declares.
 func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	ctx := bounded{s.calls, in.began.Add(r.plan.Timeout)}
+	ctx := bounded{s.asks, in.began.Add(r.plan.Timeout)}
 	request := &bus.Request{ID: in.requestID, Action: r.action.Name}
 	meta := bus.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
 	if in.ownID {
