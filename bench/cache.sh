@@ -19,8 +19,8 @@ cat >"$TMP/miss.lua" <<'END'
 local threads = 0
 function setup(thread) thread:set("thread", threads); threads = threads + 1 end
 local n = 0
-function request() n = n + 1; return wrk.format("GET", "/echo/" .. thread * 100000000 + n + OFFSET .. "/cached") end
-function init(args) OFFSET = tonumber(args[1]); if args[2] ~= "" then wrk.headers["Cache-Control"] = args[2] end end
+function request() n = n + 1; return wrk.format("GET", "/echo/" .. thread * 100000000 + n + OFFSET .. "/cached?ms=" .. MS) end
+function init(args) OFFSET = tonumber(args[1]); MS = args[2]; if args[3] ~= "" then wrk.headers["Cache-Control"] = args[3] end end
 function done(s, latency) print(("RESULT %d"):format(latency:percentile(50))) end
 END
 
@@ -30,9 +30,10 @@ rate() {
   ROUTE=$2 load "$CONNECTIONS" "$SECS" 2 "$PORT" | awk -v n="$1" '{print n, $1}' >>"$rows"
 }
 
-# median_of NAME CONNECTIONS CACHE-CONTROL: microseconds of requests of which no two are the same.
+# median_of NAME CONNECTIONS CACHE-CONTROL [MS]: microseconds of requests of which no two are the same; their handler
+# waits so long.
 median_of() {
-  wrk -t1 "-c$2" "-d${SECS}s" -s "$TMP/miss.lua" "http://127.0.0.1:$PORT" -- "$RANDOM$RANDOM" "$3" |
+  wrk -t1 "-c$2" "-d${SECS}s" -s "$TMP/miss.lua" "http://127.0.0.1:$PORT" -- "$RANDOM$RANDOM" "${4:-0}" "$3" |
     awk -v n="$1" '/^RESULT/ {print n, $2}' >>"$rows"
 }
 
@@ -58,6 +59,8 @@ for ((round = 1; round <= ROUNDS; round++)); do
       median_of "$name-$connections" "$connections" "$header"
     done
   done
+  median_of slow-uncached "$CONNECTIONS" no-store 5
+  median_of slow-miss "$CONNECTIONS" "" 5
   stop_all
   mailroom --near-bytes 0
   rate shared /echo/1/cached
@@ -67,8 +70,9 @@ done
 of() { awk -v n="$1" '$1 == n {print $2}' "$rows" | median; }
 echo "# $CONNECTIONS connections, $SECS s each, medians of $ROUNDS rounds, $(nproc) CPUs"
 awk -v d="$(of direct)" -v n="$(of near)" -v s="$(of shared)" -v u1="$(of uncached-1)" -v m1="$(of miss-1)" \
-  -v c="$CONNECTIONS" -v u="$(of "uncached-$CONNECTIONS")" -v m="$(of "miss-$CONNECTIONS")" 'BEGIN {
+  -v c="$CONNECTIONS" -v u="$(of "uncached-$CONNECTIONS")" -v m="$(of "miss-$CONNECTIONS")" -v su="$(of slow-uncached)" -v sm="$(of slow-miss)" 'BEGIN {
   printf "near copies against Fiber alone, requests/s: %.2f (reach: at least 0.8)\n", n / d
   printf "shared copies against Fiber alone, requests/s: %.2f (reach: at least 0.45)\n", s / d
   printf "a miss against an uncached request, p50 at 1 connection: %.2f (reach: at most 1.40)\n", m1 / u1
-  printf "a miss against an uncached request, p50 at %d connections: %.2f (reach: at most 1.15)\n", c, m / u}'
+  printf "a miss against an uncached request, p50 at %d connections: %.2f (reach: at most 1.15)\n", c, m / u
+  printf "the same of a read that takes 5 ms: %.2f\n", sm / su}'
