@@ -231,7 +231,11 @@ func (s *stage) awaits(location string, events bool) bool {
 		req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.listen[0]+path, http.NoBody)
 		res, err := (&http.Client{Transport: s.client.Transport}).Do(req)
 		if err != nil {
+			s.t.Logf("waiting at %s: %v", path, err)
 			return false
+		}
+		if res.StatusCode != http.StatusOK {
+			s.t.Logf("waiting at %s: %s", path, res.Status)
 		}
 		found := false
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
