@@ -232,7 +232,7 @@ func (s *stage) awaits(location string, events bool) bool {
 		res, err := (&http.Client{Transport: s.client.Transport}).Do(req)
 		if err != nil {
 			s.t.Logf("waiting at %s: %v", path, err)
-			continue // a client that lost its connection comes again
+			return false
 		}
 		if res.StatusCode != http.StatusOK {
 			s.t.Logf("waiting at %s: %s", path, res.Status)

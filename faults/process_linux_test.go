@@ -1,6 +1,25 @@
 package faults
 
-import "syscall"
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
 
 // diesWithParent makes the kernel end a process when the test binary dies without its cleanups, even a frozen one.
 func diesWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// standsStill reports whether every thread of a process is stopped (proc(5)).
+func standsStill(pid int) bool {
+	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/stat")
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread) //nolint:gosec // of a process that the test has started
+		_, state, found := strings.Cut(string(stat), ") ")
+		if err != nil || !found || state[0] != 'T' {
+			return false
+		}
+	}
+	return len(threads) > 0
+}

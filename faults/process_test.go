@@ -99,6 +99,8 @@ func (p *process) kill() {
 func (p *process) freeze() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	// On a busy machine a thread may take a while to hear of it.
+	testsupport.Eventually(p.t, patience, "it stands still", func() bool { return standsStill(p.cmd.Process.Pid) })
 }
 
 func (p *process) thaw() {
