@@ -15,7 +15,7 @@ func diesWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeaths
 func standsStill(pid int) bool {
 	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/stat")
 	for _, thread := range threads {
-		stat, err := os.ReadFile(thread) //nolint:gosec // of a process that the test has started
+		stat, err := os.ReadFile(thread)
 		_, state, found := strings.Cut(string(stat), ") ")
 		if err != nil || !found || state[0] != 'T' {
 			return false
