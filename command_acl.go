@@ -132,7 +132,7 @@ func (f *aclFlags) apply(ctx context.Context, p *program, users []bus.ACLUser) e
 	}
 	defer func() { _ = conn.Close() }()
 	for _, user := range users {
-		saved, err := conn.ApplyACL(ctx, user)
+		saved, err := bus.ApplyACL(ctx, conn, user)
 		if err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func (c *deadShowCommand) Run(ctx context.Context, p *program) error {
 // Run sends the letters again.
 func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
 	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
-		became, err := conn.ReplayDeadLetter(ctx, c.Service, l)
+		became, err := bus.ReplayDeadLetter(ctx, conn, c.Service, l)
 		return tellLetter(p, l, became, err)
 	})
 }
@@ -111,7 +111,7 @@ func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
 // Run removes the letters.
 func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
 	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
-		became, err := conn.DropDeadLetter(ctx, c.Service, l)
+		became, err := bus.DropDeadLetter(ctx, conn, c.Service, l)
 		return tellLetter(p, l, became, err)
 	})
 }
@@ -148,7 +148,7 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 	}
 	var failed error
 	for _, id := range slices.Compact(slices.Clone(c.ID)) {
-		l, err := conn.FindDeadLetter(ctx, f.Service, id)
+		l, err := bus.FindDeadLetter(ctx, conn, f.Service, id)
 		if err == nil {
 			err = do(conn, l)
 		}
@@ -161,7 +161,7 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(bus.DeadLetter) error) error {
 	after := ""
 	for {
-		letters, err := conn.DeadLetters(ctx, service, after, letterPage)
+		letters, err := bus.DeadLetters(ctx, conn, service, after, letterPage)
 		if err != nil {
 			return err
 		}

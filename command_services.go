@@ -94,7 +94,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		if c.Name != "" && name != c.Name {
 			continue
 		}
-		stats, err := conn.Stats(ctx, name)
+		stats, err := bus.ReadStats(ctx, conn, name)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +103,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		}
 		view := viewOf(found[name], stats)
 		if c.Lanes {
-			if view.Lanes, err = conn.Lanes(ctx, name); err != nil {
+			if view.Lanes, err = bus.Lanes(ctx, conn, name); err != nil {
 				return nil, err
 			}
 		}

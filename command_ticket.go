@@ -62,7 +62,7 @@ func (p *program) printState(state bus.RequestState) error {
 
 func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id string) (bus.Record, error) {
 	if !c.Wait {
-		return conn.Record(ctx, service, id)
+		return bus.FindRecord(ctx, conn, service, id)
 	}
 	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 3 * time.Second}) //nolint:contextcheck // it lives until it is closed
 	defer client.Close()
@@ -77,7 +77,7 @@ func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id st
 		}
 		return bus.Record{}, err
 	}
-	return conn.Record(ctx, service, id)
+	return bus.FindRecord(ctx, conn, service, id)
 }
 
 // exit is 0 for a success and for what has not ended yet.

@@ -289,7 +289,7 @@ func (s *Server) known(in *call, r *route) bool {
 	if !in.keyed {
 		return false
 	}
-	record, err := s.conn.Record(s.calls, r.service, in.id.String())
+	record, err := bus.FindRecord(s.calls, s.conn, r.service, in.id.String())
 	return err == nil && record.State != bus.StateExpired && record.State != bus.StateCancelled
 }
 

@@ -97,7 +97,7 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 		reply, err := client.Do(s.ctx, ask)
 		require.NoError(t, err)
 		assert.Contains(t, reply.Envelope, `"state":"dead"`)
-		letter, err := s.conn.FindDeadLetter(s.ctx, bus.ReservedService, ask.ID.String())
+		letter, err := bus.FindDeadLetter(s.ctx, s.conn, bus.ReservedService, ask.ID.String())
 		require.NoError(t, err)
 		return letter.Error
 	}

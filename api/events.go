@@ -24,7 +24,7 @@ func looksAgain(n int) time.Duration { return min(time.Second<<min(n, 6), time.M
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html), from the one
 // behind Last-Event-ID on, and ends with the request.
 func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
-	record, err := s.conn.Record(s.calls, t.service, t.id)
+	record, err := bus.FindRecord(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -99,7 +99,7 @@ func (s *stream) run(record bus.Record) {
 				break
 			}
 		}
-		record, err = s.server.conn.Record(s.server.waits, s.ticket.service, s.ticket.id)
+		record, err = bus.FindRecord(s.server.waits, s.server.conn, s.ticket.service, s.ticket.id)
 		if watching.Ended() && err == nil && !record.Ended() { // it never ran, and was sent anew
 			watching.Close()
 			watching, record, err = s.server.client.Watch(s.server.waits, s.ticket.service, s.ticket.id)

@@ -91,7 +91,7 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 	if f != nil {
 		return f
 	}
-	record, err := s.conn.Record(s.calls, t.service, t.id)
+	record, err := bus.FindRecord(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -134,7 +134,7 @@ func (s *Server) awaitEnd(t ticket, most time.Duration) (bus.Record, error) {
 	if watching == nil && err == nil || err != nil && s.waits.Err() == nil {
 		return record, err
 	}
-	return s.conn.Record(s.calls, t.service, t.id)
+	return bus.FindRecord(s.calls, s.conn, t.service, t.id)
 }
 
 // waitIn reads how long a caller wants to wait.
@@ -169,11 +169,11 @@ func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state bus.Reques
 
 // cancel ends a request that still waits.
 func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
-	record, err := s.conn.Record(s.calls, t.service, t.id)
+	record, err := bus.FindRecord(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
-	record, err = s.conn.Cancel(s.calls, t.service, t.id)
+	record, err = bus.Cancel(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -201,7 +201,7 @@ func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *bus.Ask, prefer p
 // ticketInstead answers with the ticket of a request whose outcome was not there
 // in time.
 func (s *Server) ticketInstead(c *fiber.Ctx, in *call, r *route, prefer preference) *failure {
-	record, err := s.conn.Record(s.calls, r.service, in.id.String())
+	record, err := bus.FindRecord(s.calls, s.conn, r.service, in.id.String())
 	if err != nil {
 		if !errors.Is(err, bus.ErrNoRecord) && !errors.Is(err, context.Canceled) {
 			s.log.Warn("a request could not be looked up", "service", r.service, "request", in.id, "error", err)

@@ -28,7 +28,7 @@ type ACLUser struct {
 
 // GatewayUser is a user for gateways.
 func GatewayUser(name string, keys Keys) (ACLUser, error) {
-	return newACLUser(name, keys.gatewayRights())
+	return newACLUser(name, gatewayRights(keys))
 }
 
 // WorkerAccess says what a worker does.
@@ -56,7 +56,7 @@ func WorkerUser(name string, keys Keys, access WorkerAccess) (ACLUser, error) {
 	if err := errors.Join(faults...); err != nil {
 		return ACLUser{}, err
 	}
-	return newACLUser(name, slices.Concat(keys.workerRights(access.Services), keys.askingRights(access)))
+	return newACLUser(name, slices.Concat(workerRights(keys, access.Services), askingRights(keys, access)))
 }
 
 func newACLUser(name string, grants []grant) (ACLUser, error) {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // ApplyACL makes a user what it should be, and nothing else (ACL SETUSER), on
@@ -14,7 +16,7 @@ import (
 // repeated. Whoever is logged in as the user stays so, with the new rights. It
 // reports whether every server has written the user to its ACL file (ACL SAVE);
 // one that has none forgets it when it stops.
-func (c *Conn) ApplyACL(ctx context.Context, u ACLUser) (saved bool, err error) {
+func ApplyACL(ctx context.Context, c *Conn, u ACLUser) (saved bool, err error) {
 	if len(u.Passwords) == 0 {
 		return false, fmt.Errorf("set the user %q: it has no password", u.Name)
 	}
@@ -24,13 +26,13 @@ func (c *Conn) ApplyACL(ctx context.Context, u ACLUser) (saved bool, err error) 
 			return err
 		}
 		err := server.Do(ctx, "acl", "save").Err()
-		if isServerError(err) && !isRefused(err) {
+		if rediserr.IsServer(err) && !rediserr.IsRefused(err) {
 			forgetful.Store(true)
 			return nil
 		}
 		return err
 	}
-	switch rdb := c.rdb.(type) {
+	switch rdb := c.Redis().(type) {
 	case *redis.Client:
 		err = apply(ctx, rdb)
 	case *redis.ClusterClient:

@@ -10,14 +10,14 @@ import "slices"
 // mailbox as a worker would, end a request, or change what workers say of
 // themselves, and no key has a command that is not used on it: whoever took a
 // gateway over could not empty a mailbox, nor read what services store.
-func (k Keys) gatewayRights() []grant {
-	read := func(kinds ...string) []string { return k.patterns("%R~", []string{"*"}, kinds...) }
+func gatewayRights(k Keys) []grant {
+	read := func(kinds ...string) []string { return patterns(k, "%R~", []string{"*"}, kinds...) }
 	return slices.Concat([]grant{
 		{commands: append(connectionCommands(), "wait")},
-	}, k.enqueueRights([]string{"*"}), k.lookupRights([]string{"*"}, RoleAPI), []grant{
-		{keys: k.patterns("~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // it cancels
+	}, enqueueRights(k, []string{"*"}), lookupRights(k, []string{"*"}, RoleAPI), []grant{
+		{keys: patterns(k, "~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // it cancels
 		// Compositions: gateways are their workers.
-		{keys: k.patterns("~", []string{ReservedService}, "*"), commands: workerCommands()},
+		{keys: patterns(k, "~", []string{ReservedService}, "*"), commands: workerCommands()},
 		// Who is there. The length of the dead letters is for `mailroom services`.
 		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
 		{keys: read("dead"), commands: []string{"xlen"}},
@@ -36,8 +36,8 @@ func (k Keys) gatewayRights() []grant {
 
 // enqueueRights: asking these services for any action. It takes their mailboxes, the
 // records of unsafe requests, lanes, and scripts on them.
-func (k Keys) enqueueRights(services []string) []grant {
-	every := func(kinds ...string) []string { return k.patterns("~", services, kinds...) }
+func enqueueRights(k Keys, services []string) []grant {
+	every := func(kinds ...string) []string { return patterns(k, "~", services, kinds...) }
 	return []grant{
 		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups"}},
 		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "hdel", "del", "pexpire"}},
@@ -49,22 +49,22 @@ func (k Keys) enqueueRights(services []string) []grant {
 
 // readRights: asking these services for safe actions alone. What others ask of them
 // it cannot see.
-func (k Keys) readRights(services []string) []grant {
+func readRights(k Keys, services []string) []grant {
 	return []grant{
-		{keys: k.patterns("~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
-		{keys: k.patterns("%R~", services, "req:*"), commands: []string{"hmget"}}, // a long answer
+		{keys: patterns(k, "~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
+		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // a long answer
 	}
 }
 
 // lookupRights: what anybody needs who asks these services, beside asking: who works
 // for them, what they declare, what of them is cached, and to hear itself.
-func (k Keys) lookupRights(services []string, role string) []grant {
-	read := func(kinds ...string) []string { return k.patterns("%R~", services, kinds...) }
+func lookupRights(k Keys, services []string, role string) []grant {
+	read := func(kinds ...string) []string { return patterns(k, "%R~", services, kinds...) }
 	return []grant{
 		{keys: read("workers"), commands: []string{"zrangebyscore"}},
 		{keys: read("manifest:*"), commands: []string{"get"}},
 		{
-			keys:     k.patterns("~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
+			keys:     patterns(k, "~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
 			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
 		// One command may name several: they are in one grant.
@@ -75,20 +75,20 @@ func (k Keys) lookupRights(services []string, role string) []grant {
 }
 
 // askingRights: what a worker needs whose handlers ask.
-func (k Keys) askingRights(access WorkerAccess) []grant {
+func askingRights(k Keys, access WorkerAccess) []grant {
 	asked := slices.Concat(access.Asks, access.Reads)
 	if len(asked) == 0 {
 		return nil
 	}
 	var all []grant
 	for _, service := range access.Services {
-		all = append(all, k.lookupRights(asked, service)...)
+		all = append(all, lookupRights(k, asked, service)...)
 	}
 	if len(access.Asks) > 0 {
-		all = append(all, k.enqueueRights(access.Asks)...)
+		all = append(all, enqueueRights(k, access.Asks)...)
 	}
 	if len(access.Reads) > 0 {
-		all = append(all, k.readRights(access.Reads)...)
+		all = append(all, readRights(k, access.Reads)...)
 	}
 	return all
 }
@@ -96,7 +96,7 @@ func (k Keys) askingRights(access WorkerAccess) []grant {
 // workerRights: a service has all keys that carry its hash tag, and of the
 // others can only say that it is there. It answers on channels that end in its
 // own name, and hears those that begin with it.
-func (k Keys) workerRights(services []string) []grant {
+func workerRights(k Keys, services []string) []grant {
 	commands := slices.Concat(connectionCommands(), workerCommands(), storeCommands())
 	slices.Sort(commands)
 	out, in := []string{k.Registry()}, []string(nil)
@@ -105,7 +105,7 @@ func (k Keys) workerRights(services []string) []grant {
 		in = append(in, k.Replies(service+".*", "*"))
 	}
 	return []grant{
-		{keys: k.patterns("~", services, "*"), commands: slices.Compact(commands)},
+		{keys: patterns(k, "~", services, "*"), commands: slices.Compact(commands)},
 		{keys: []string{"%W~" + k.Services()}, commands: []string{"sadd"}},
 		{channels: out, commands: []string{"publish"}},
 		{channels: in, commands: []string{"subscribe"}},
@@ -113,7 +113,7 @@ func (k Keys) workerRights(services []string) []grant {
 }
 
 // patterns of kinds of keys, of all these services.
-func (k Keys) patterns(rights string, services []string, kinds ...string) []string {
+func patterns(k Keys, rights string, services []string, kinds ...string) []string {
 	var all []string
 	for _, service := range services {
 		for _, kind := range kinds {

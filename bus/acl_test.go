@@ -57,7 +57,7 @@ func (g *guard) apply(t *testing.T) (saved bool) {
 	t.Helper()
 	for _, user := range g.users(t) {
 		var err error
-		saved, err = g.admin.ApplyACL(t.Context(), user)
+		saved, err = bus.ApplyACL(t.Context(), g.admin, user)
 		require.NoError(t, err)
 	}
 	return saved
@@ -316,10 +316,10 @@ func TestOneUserForSeveralServices(t *testing.T) {
 	g := newGuard(t)
 	both, err := bus.WorkerUser("both", g.keys, bus.WorkerAccess{Services: []string{"users", "items"}})
 	require.NoError(t, err)
-	_, err = g.admin.ApplyACL(t.Context(), both)
+	_, err = bus.ApplyACL(t.Context(), g.admin, both)
 	require.ErrorContains(t, err, "no password")
 	both.Passwords = []string{"a", "b"}
-	_, err = g.admin.ApplyACL(t.Context(), both)
+	_, err = bus.ApplyACL(t.Context(), g.admin, both)
 	require.NoError(t, err)
 	for _, service := range []string{"users", "items"} {
 		assert.True(t, g.may(t, "both", "XADD", g.keys.Requests(service), "*", "a", "b"))

@@ -68,7 +68,7 @@ func (a *admission) lengthNow(ctx context.Context, service string) int64 {
 	if time.Since(m.seen) < lengthAge {
 		return m.length
 	}
-	n, err := a.conn.rdb.XLen(ctx, a.conn.Keys.Requests(service)).Result()
+	n, err := a.conn.Redis().XLen(ctx, a.conn.Keys.Requests(service)).Result()
 	if err != nil {
 		return m.length
 	}
@@ -118,7 +118,7 @@ func (a *admission) overloaded(service string, waiting, limit int64) error {
 	}
 	after = min(max(after, minRetryAfter), maxRetryAfter)
 	if !quiet {
-		a.conn.log.Warn("more requests than are worked off, refusing some", "service", service, "waiting", waiting,
+		a.conn.Log().Warn("more requests than are worked off, refusing some", "service", service, "waiting", waiting,
 			"limit", limit, "too_late", late, "per_second", int64(rate), "retry_after", after)
 	}
 	return &OverloadedError{Service: service, Waiting: waiting, Late: late, RetryAfter: after}
@@ -160,7 +160,7 @@ func (a *admission) look(ctx context.Context, most time.Duration) {
 	if len(busy) == 0 {
 		return
 	}
-	pipe := a.conn.rdb.Pipeline()
+	pipe := a.conn.Redis().Pipeline()
 	streams := make([]*redis.XInfoStreamCmd, len(busy))
 	groups := make([]*redis.XInfoGroupsCmd, len(busy))
 	for i, service := range busy {

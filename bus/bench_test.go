@@ -63,7 +63,7 @@ func BenchmarkStreamEntries(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		batch, err := streamEntries(text)
+		batch, err := readStream(text)
 		if err != nil || len(batch) != entries || batch[0].invalid != nil {
 			b.Fatal(len(batch), err)
 		}

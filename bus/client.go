@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/internal/token"
 )
 
 // Defaults of a client.
@@ -129,7 +131,7 @@ type Client struct {
 func NewClient(conn *Conn, cfg ClientConfig) *Client {
 	cfg.setDefaults()
 	ctx, stop := context.WithCancel(context.Background())
-	c := &Client{conn: conn, cfg: cfg, asker: cfg.Role + "." + randomName(), waiters: newWaiters(), stop: stop}
+	c := &Client{conn: conn, cfg: cfg, asker: cfg.Role + "." + token.New(token.NameBytes), waiters: newWaiters(), stop: stop}
 	c.replies = newReplies(conn, c.asker, cfg.Beat, c.waiters)
 	c.writer = newWriter(conn, c.waiters, c.replies, newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate), cfg.ReadyWait)
 	c.copies = newReplication(ctx, conn, cfg.MinReplicas, cfg.ReplicaWait)
@@ -337,11 +339,11 @@ func (c *Client) lastLook(ctx context.Context, service string, r *Request) (Repl
 	if r.Safe() {
 		return Reply{}, ErrTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	state, err := c.conn.lookUp(ctx, service, r)
+	state, err := lookUp(ctx, c.conn, service, r)
 	if err != nil {
-		c.conn.log.WarnContext(ctx, "could not look up a request before its timeout",
+		c.conn.Log().WarnContext(ctx, "could not look up a request before its timeout",
 			"service", service, "request", r.ID, "error", err)
 		return Reply{}, ErrTimeout
 	}
@@ -354,9 +356,9 @@ func (c *Client) lastLook(ctx context.Context, service string, r *Request) (Repl
 
 // storedReply fetches an envelope that was too long to publish.
 func (c *Client) storedReply(ctx context.Context, service string, r *Request, hint Reply) (Reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	state, err := c.conn.lookUp(ctx, service, r)
+	state, err := lookUp(ctx, c.conn, service, r)
 	if err != nil {
 		return Reply{}, fmt.Errorf("%w: its stored reply could not be read: %w", ErrTimeout, err)
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/redismemory"
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // Options of a connection. The zero value is ready to use.
@@ -42,12 +44,15 @@ type Conn struct {
 	Keys  Keys
 	Clock *Clock
 
+	// Scripts are the Lua scripts of the protocol.
+	Scripts Scripts
+	// Hook stops requests between their steps, in tests; nil: none.
+	Hook Hook
+
 	log     *slog.Logger
-	hook    Hook
 	target  target
 	timeout time.Duration
 	rdb     redis.UniversalClient
-	scripts scripts
 	door    *door
 }
 
@@ -80,8 +85,8 @@ func Connect(url string, opts Options) (*Conn, error) {
 		opts.Now = time.Now
 	}
 	c := &Conn{
-		Keys: keys, Clock: &Clock{now: opts.Now}, log: opts.Logger, hook: opts.Hook,
-		target: t, timeout: opts.Timeout, scripts: loadScripts(),
+		Keys: keys, Clock: &Clock{local: opts.Now}, log: opts.Logger, Hook: opts.Hook,
+		target: t, timeout: opts.Timeout, Scripts: loadScripts(),
 		door: newDoor(t, opts.Role),
 	}
 	quietLibrary(opts.Logger)
@@ -124,6 +129,24 @@ func (c *Conn) Redis() redis.UniversalClient { return c.rdb }
 // the bus' connections, nor the bus for its. Close it.
 func (c *Conn) NewClient() redis.UniversalClient { return c.newClient(0) }
 
+// Timeout bounds dialing, writing to and reading from Redis.
+func (c *Conn) Timeout() time.Duration { return c.timeout }
+
+// Explain makes a RefusedError of an error with which Redis refuses the user, and
+// returns other errors as they are. The command is its name and its arguments.
+func (c *Conn) Explain(err error, command ...any) error { return c.door.explain(err, command...) }
+
+// NewPipeline opens a pipeline to the same Redis, for one goroutine. Close it.
+func (c *Conn) NewPipeline() *resp.Pipeline {
+	return resp.NewPipeline(resp.Options{
+		Client: c.rdb, Hook: c.door, Explain: c.Explain, Timeout: c.timeout,
+		Open: func() *redis.Client {
+			client, _ := c.newClient(1).(*redis.Client) // not asked for on a cluster
+			return client
+		},
+	})
+}
+
 // Log is the logger of this connection.
 func (c *Conn) Log() *slog.Logger { return c.log }
 
@@ -133,7 +156,7 @@ func (c *Conn) Address() string { return c.target.String() }
 // Ping reaches Redis once and corrects the clock.
 func (c *Conn) Ping(ctx context.Context) error {
 	err := c.Clock.measure(ctx, c.rdb)
-	if isRefused(err) {
+	if rediserr.IsRefused(err) {
 		return err // it tells all by itself
 	}
 	if err != nil {
@@ -150,7 +173,7 @@ var ErrEviction = errors.New("Redis may evict requests: set maxmemory-policy to 
 // not tell their policy pass.
 func (c *Conn) checkEviction(ctx context.Context) error {
 	info, err := c.rdb.Info(ctx, "memory").Result()
-	if isServerError(err) {
+	if rediserr.IsServer(err) {
 		return nil
 	}
 	if err != nil {
@@ -172,7 +195,7 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		if err == nil {
 			err = c.checkEviction(ctx)
 		}
-		if err == nil || isRefused(err) || errors.Is(err, ErrEviction) {
+		if err == nil || rediserr.IsRefused(err) || errors.Is(err, ErrEviction) {
 			return err
 		}
 		wait := waits.Next()

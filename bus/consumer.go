@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/token"
 )
 
 // Defaults of a consumer.
@@ -149,7 +151,7 @@ func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
 	}
 	service := cfg.Manifest.Service
 	c := &Consumer{
-		conn: conn, cfg: cfg, service: service, worker: service + "." + randomName(),
+		conn: conn, cfg: cfg, service: service, worker: service + "." + token.New(token.NameBytes),
 		mailbox: conn.Keys.Requests(service), slots: newSlots(cfg.Concurrency),
 		running: make(map[string]*run), left: make(map[string]bool), dismiss: func() {},
 		paces: make(map[string]*pace, len(cfg.Manifest.Actions)),
@@ -204,7 +206,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 // dismissed reports whether an error is a refusal. Then the worker ends: it
 // could not settle what it runs, and trying again would not help.
 func (c *Consumer) dismissed(err error) bool {
-	if !isRefused(err) {
+	if !rediserr.IsRefused(err) {
 		return false
 	}
 	c.mu.Lock()
@@ -244,7 +246,7 @@ func (c *Consumer) drain(working context.Context, stopWorking context.CancelCaus
 	select {
 	case <-ended:
 	case <-grace.C:
-		c.conn.log.Error("handlers ignore that their contexts have ended; leaving their requests to other workers",
+		c.conn.Log().Error("handlers ignore that their contexts have ended; leaving their requests to other workers",
 			"service", c.service, "worker", c.worker)
 	}
 }
@@ -254,15 +256,15 @@ func (c *Consumer) drain(working context.Context, stopWorking context.CancelCaus
 func (c *Consumer) join(ctx context.Context) {
 	waits := backoff.New(100*time.Millisecond, 2*time.Second)
 	for {
-		err := c.conn.rdb.XGroupCreateMkStream(ctx, c.mailbox, Group, "0").Err()
-		if err == nil || isBusyGroup(err) {
+		err := c.conn.Redis().XGroupCreateMkStream(ctx, c.mailbox, Group, "0").Err()
+		if err == nil || rediserr.IsBusyGroup(err) {
 			err = c.mayAnswer(ctx)
 		}
 		if err == nil || ctx.Err() != nil || c.dismissed(err) {
 			return
 		}
 		wait := waits.Next()
-		c.conn.log.WarnContext(ctx, "cannot open the mailbox, trying again",
+		c.conn.Log().WarnContext(ctx, "cannot open the mailbox, trying again",
 			"service", c.service, "redis", c.conn.Address(), "error", err, "retry_in", wait)
 		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
@@ -271,7 +273,7 @@ func (c *Consumer) join(ctx context.Context) {
 // mayAnswer finds out whether the worker has the right to answer, before it
 // takes a request: on a channel like those of askers, that nobody listens to.
 func (c *Consumer) mayAnswer(ctx context.Context) error {
-	return c.conn.rdb.Publish(ctx, c.conn.Keys.Replies(c.worker, c.service), "").Err()
+	return c.conn.Redis().Publish(ctx, c.conn.Keys.Replies(c.worker, c.service), "").Err()
 }
 
 // newDelivery reads the fields of an entry: name, value, name, value.

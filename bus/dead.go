@@ -30,12 +30,12 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // DeadLetters lists the dead letters of a service from the oldest, at most so
 // many, behind one of them; empty: from the beginning (XRANGE).
-func (c *Conn) DeadLetters(ctx context.Context, service, after string, most int64) ([]DeadLetter, error) {
+func DeadLetters(ctx context.Context, c *Conn, service, after string, most int64) ([]DeadLetter, error) {
 	start := "-"
 	if after != "" {
 		start = "(" + after
 	}
-	found, err := c.rdb.XRangeN(ctx, c.Keys.Dead(service), start, "+", most).Result()
+	found, err := c.Redis().XRangeN(ctx, c.Keys.Dead(service), start, "+", most).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list the dead letters of %s: %w", service, err)
 	}
@@ -66,11 +66,11 @@ func newDeadLetter(entry string, values map[string]any) DeadLetter {
 }
 
 // FindDeadLetter finds a dead letter by its entry or by its request's ID.
-func (c *Conn) FindDeadLetter(ctx context.Context, service, name string) (DeadLetter, error) {
+func FindDeadLetter(ctx context.Context, c *Conn, service, name string) (DeadLetter, error) {
 	after := ""
 	for {
 		const page = 500
-		letters, err := c.DeadLetters(ctx, service, after, page)
+		letters, err := DeadLetters(ctx, c, service, after, page)
 		if err != nil {
 			return DeadLetter{}, err
 		}
@@ -95,19 +95,19 @@ const (
 
 // ReplayDeadLetter sends a dead letter again under its ID, unless its request
 // has an outcome. One step: it is never in both places or in none.
-func (c *Conn) ReplayDeadLetter(ctx context.Context, service string, l DeadLetter) (string, error) {
-	return c.handleLetter(ctx, "replay", service, l)
+func ReplayDeadLetter(ctx context.Context, c *Conn, service string, l DeadLetter) (string, error) {
+	return handleLetter(ctx, c, "replay", service, l)
 }
 
 // DropDeadLetter removes a dead letter for good, and frees its ID.
-func (c *Conn) DropDeadLetter(ctx context.Context, service string, l DeadLetter) (string, error) {
-	return c.handleLetter(ctx, "drop", service, l)
+func DropDeadLetter(ctx context.Context, c *Conn, service string, l DeadLetter) (string, error) {
+	return handleLetter(ctx, c, "drop", service, l)
 }
 
-func (c *Conn) handleLetter(ctx context.Context, what, service string, l DeadLetter) (string, error) {
+func handleLetter(ctx context.Context, c *Conn, what, service string, l DeadLetter) (string, error) {
 	id := l.RequestID()
 	keys := []string{c.Keys.Requests(service), c.Keys.Dead(service), c.Keys.Record(service, id)}
-	result, err := c.scripts.replay.run(ctx, c.rdb, keys, what, l.Entry, id)
+	result, err := c.Scripts.Replay.Run(ctx, c.Redis(), keys, what, l.Entry, id)
 	if err != nil {
 		return "", fmt.Errorf("%s the dead letter %s of %s: %w", what, l.Entry, service, err)
 	}

@@ -60,7 +60,7 @@ func (c *Consumer) outcomeOf(d *Delivery) (outcome *ending) {
 	if d.fresh {
 		step = StepDelivered
 	}
-	c.conn.hook.at(step, d.Request.ID)
+	c.conn.Hook.At(step, d.Request.ID)
 	e, ok := c.judge(d)
 	if !ok {
 		e, ok = c.runRequest(d.run, d)
@@ -121,7 +121,7 @@ func (c *Consumer) judge(d *Delivery) (*ending, bool) {
 
 // expire ends a request that never ran. Nobody is told: see settle.lua.
 func (c *Consumer) expire(d *Delivery) *ending {
-	c.conn.log.Info("a request expired before it ran", "service", c.service, "action", d.Request.Action, "request", d.Request.ID)
+	c.conn.Log().Info("a request expired before it ran", "service", c.service, "action", d.Request.Action, "request", d.Request.ID)
 	return &ending{delivery: d, state: StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
 }
 
@@ -129,7 +129,7 @@ func (c *Consumer) expire(d *Delivery) *ending {
 // known, and buries it otherwise.
 func (c *Consumer) refuseInvalid(d *Delivery) *ending {
 	r := &d.Request
-	c.conn.log.Warn("the mailbox holds an entry that is no valid request",
+	c.conn.Log().Warn("the mailbox holds an entry that is no valid request",
 		"service", c.service, "entry", d.Entry, "error", d.invalid)
 	answerable := len(r.ID) == 36 && c.conn.Keys.mayReply(c.service, r.Reply)
 	switch {
@@ -149,7 +149,7 @@ func (c *Consumer) refuseInvalid(d *Delivery) *ending {
 // bury makes a dead letter of a delivery.
 func (c *Consumer) bury(d *Delivery, reason string) *ending {
 	r := &d.Request
-	c.conn.log.Error("a request became a dead letter", "service", c.service,
+	c.conn.Log().Error("a request became a dead letter", "service", c.service,
 		"action", r.Action, "request", r.ID, "attempts", d.Attempt, "reason", reason)
 	return c.fail(d, StateDead, Error{
 		Code: CodeInternal, Status: 500, Message: "the request was given up",
@@ -172,14 +172,14 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 	if !c.mayBegin(ctx, d) {
 		return nil, false
 	}
-	c.conn.hook.at(StepBegin, d.Request.ID)
+	c.conn.Hook.At(StepBegin, d.Request.ID)
 	began := time.Now()
 	o, ok := c.cfg.Run(ctx, d)
 	took := time.Since(began) // with all that surrounds the handler, which may wait too
 	if p := c.paces[d.Request.Action]; p != nil {
 		p.note(took)
 	}
-	c.conn.hook.at(StepRan, d.Request.ID)
+	c.conn.Hook.At(StepRan, d.Request.ID)
 	switch {
 	case ok:
 	case o.Dead != "":
@@ -190,7 +190,7 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 		return nil, false
 	}
 	if len(o.Envelope) > MaxReply {
-		c.conn.log.ErrorContext(ctx, "a reply is too large", "service", c.service, "action", d.Request.Action,
+		c.conn.Log().ErrorContext(ctx, "a reply is too large", "service", c.service, "action", d.Request.Action,
 			"request", d.Request.ID, "bytes", len(o.Envelope), "limit", MaxReply)
 		return c.fail(d, StateDone, Error{Code: CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
 	}
@@ -206,13 +206,13 @@ func (c *Consumer) mayBegin(ctx context.Context, d *Delivery) bool {
 	if d.Request.Safe() || time.Since(d.owned) < c.cfg.IdleLimit {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	lost, err := c.conn.scripts.keep.run(ctx, c.conn.rdb, []string{c.mailbox}, c.worker, d.Entry)
+	lost, err := c.conn.Scripts.Keep.Run(ctx, c.conn.Redis(), []string{c.mailbox}, c.worker, d.Entry)
 	if entries, _ := lost.([]any); err == nil && len(entries) == 0 {
 		return true
 	}
-	c.conn.log.WarnContext(ctx, "a request was not begun: so late it may be another worker's", "service", c.service,
+	c.conn.Log().WarnContext(ctx, "a request was not begun: so late it may be another worker's", "service", c.service,
 		"worker", c.worker, "request", d.Request.ID, "error", err)
 	return false
 }

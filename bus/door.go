@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // RefusedError says that Redis does not let a process in, or not do what it has
@@ -79,7 +81,7 @@ func newDoor(t target, role string) *door {
 // explain makes a RefusedError of a refusal, and leaves other errors alone. The
 // command is its name and its arguments.
 func (d *door) explain(err error, command ...any) error {
-	if known := (*RefusedError)(nil); !isRefused(err) || errors.As(err, &known) {
+	if known := (*RefusedError)(nil); !rediserr.IsRefused(err) || errors.As(err, &known) {
 		return err
 	}
 	refused := &RefusedError{User: d.user, Address: d.address, Cause: err, role: d.role}
@@ -154,11 +156,11 @@ func (d *door) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 			return nil
 		}
 		for _, cmd := range cmds {
-			if refusal := cmd.Err(); isRefused(refusal) {
+			if refusal := cmd.Err(); rediserr.IsRefused(refusal) {
 				cmd.SetErr(d.explain(refusal, cmd.Args()...))
 			}
 		}
-		if isRefused(err) && len(cmds) > 0 && cmds[0].Err() != nil {
+		if rediserr.IsRefused(err) && len(cmds) > 0 && cmds[0].Err() != nil {
 			return cmds[0].Err()
 		}
 		return err

@@ -9,6 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
@@ -36,7 +38,7 @@ func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
 		{"", "x", "NOPERM no", nil, "the right to do that (NOPERM no)"},
 	} {
 		d := newDoor(target{scheme: "redis", options: redis.UniversalOptions{Addrs: []string{"h:1"}, Username: c.user}}, c.role)
-		err := d.explain(fmt.Errorf("the library says: %w", respError(c.said)), c.command...)
+		err := d.explain(fmt.Errorf("the library says: %w", resp.Error(c.said)), c.command...)
 		var refused *RefusedError
 		require.ErrorAs(t, err, &refused, c.said)
 		assert.Contains(t, err.Error(), "Redis at redis://h:1 ")
@@ -51,9 +53,9 @@ func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
 func TestOtherErrorsPassTheDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(target{}, "")
-	for _, err := range []error{nil, redis.Nil, context.Canceled, errors.New("NOPERM, says somebody else"), respError("ERR no such key")} {
+	for _, err := range []error{nil, redis.Nil, context.Canceled, errors.New("NOPERM, says somebody else"), resp.Error("ERR no such key")} {
 		assert.Equal(t, err, d.explain(err, "get", "k"))
 	}
-	require.ErrorAs(t, d.explain(respError("NOPERM no"), "info", "memory"), new(*RefusedError))
+	require.ErrorAs(t, d.explain(resp.Error("NOPERM no"), "info", "memory"), new(*RefusedError))
 	assert.Empty(t, d.refused, "nobody depends on INFO")
 }

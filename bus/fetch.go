@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // recoverEvery is how often a worker looks at its own pending entries without
@@ -27,7 +26,7 @@ const recoverEvery = time.Minute
 // reads on; it goes when it comes back.
 type fetcher struct {
 	c       *Consumer
-	ways    *lines
+	p       *resp.Pipeline
 	working context.Context //nolint:containedctx // of the runs
 	waits   *backoff.Backoff
 	every   time.Duration // how long a read waits at most
@@ -48,10 +47,10 @@ type fetcher struct {
 
 func newFetcher(c *Consumer, working context.Context) *fetcher {
 	return &fetcher{
-		c: c, ways: c.conn.newLines(), working: working,
+		c: c, p: c.conn.NewPipeline(), working: working,
 		waits: backoff.New(50*time.Millisecond, time.Second),
 		// No longer than a reclaim may be late, nor than the socket may take.
-		every: min(c.cfg.IdleLimit/3, time.Second, c.conn.timeout/2),
+		every: min(c.cfg.IdleLimit/3, time.Second, c.conn.Timeout()/2),
 		over:  make(chan struct{}), active: make(chan struct{}, 1),
 	}
 }
@@ -82,7 +81,7 @@ func (f *fetcher) readOn(ctx context.Context, turn int) {
 		gone = true
 		if !relieved {
 			f.handOver(f.finished())
-			f.ways.close()
+			f.p.Close()
 			close(f.over)
 		}
 	})
@@ -102,12 +101,12 @@ func (f *fetcher) fetch(ctx context.Context, turn int) (relieved bool) {
 		case f.recover || now.After(f.nextRecover):
 			f.nextRecover = now.Add(recoverEvery)
 			f.settle(ctx)
-			err = f.c.recoverOwn(ctx, f.working, free)
+			err = f.c.recoverOwn(ctx, f.working, f.p, free)
 			f.recover = err != nil
 		case now.After(f.nextReclaim):
 			f.nextReclaim = now.Add(f.every)
 			f.settle(ctx)
-			err = f.c.reclaim(ctx, f.working, free)
+			err = f.c.reclaim(ctx, f.working, f.p, free)
 		default:
 			var batch []*Delivery
 			if batch, err = f.read(ctx, free); err == nil {
@@ -129,12 +128,12 @@ func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Bac
 	switch {
 	case ctx.Err() != nil: // it was told to stop
 	case c.dismissed(err):
-	case isNoGroup(err):
-		c.conn.log.WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
+	case rediserr.IsNoGroup(err):
+		c.conn.Log().WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
 		c.join(ctx)
 	default:
 		wait := waits.Next()
-		c.conn.log.WarnContext(ctx, "reading the mailbox failed, trying again",
+		c.conn.Log().WarnContext(ctx, "reading the mailbox failed, trying again",
 			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
 		_ = backoff.Pause(ctx, wait) // the loop looks at the context
 	}
@@ -144,36 +143,33 @@ func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Bac
 // it.
 func (f *fetcher) read(ctx context.Context, free int) ([]*Delivery, error) {
 	c, b := f.c, f.finished()
-	opening, cancel := context.WithTimeout(ctx, c.conn.timeout)
-	k, err := f.ways.to(opening, c.mailbox)
+	opening, cancel := context.WithTimeout(ctx, c.conn.Timeout())
+	k, err := f.p.Conn(opening, c.mailbox)
 	cancel()
 	if err != nil {
 		f.handOver(b)
 		return nil, err
 	}
-	c.settler.write(&k.out, b)
-	settling := k.out.count()
-	k.out.xreadgroup(c.mailbox, c.worker, free, max(f.every.Milliseconds(), 1))
+	c.settler.write(&k.Out, b)
+	settling := k.Out.Len()
+	xreadgroup(&k.Out, c.mailbox, c.worker, free, max(f.every.Milliseconds(), 1))
 	asked := time.Now()
-	err = k.send(c.conn.timeout)
-	k.out.reset()
+	err = k.Send(c.conn.Timeout())
+	k.Out.Reset()
 	if err == nil && settling > 0 {
 		err = f.settled(k, b, settling)
 	}
 	var answers []string
 	if err == nil {
-		answers, err = k.receive(1, c.conn.timeout)
+		answers, err = k.Receive(1, c.conn.Timeout())
 	}
 	if err != nil {
 		f.handOver(b)
 		return nil, err
 	}
-	batch, err := streamEntries(answers[0])
+	batch, err := readStream(answers[0])
 	if err != nil {
-		if cluster, ok := c.conn.rdb.(*redis.ClusterClient); ok && strings.HasPrefix(answers[0], "-MOVED") {
-			cluster.ReloadState(ctx)
-		}
-		return nil, c.conn.door.explain(err, "xreadgroup", "streams", c.mailbox)
+		return nil, c.explainRead(ctx, f.p, err, answers[0], "xreadgroup", "streams", c.mailbox)
 	}
 	for _, d := range batch {
 		d.Attempt, d.fresh, d.owned = 1, true, asked
@@ -183,19 +179,19 @@ func (f *fetcher) read(ctx context.Context, free int) ([]*Delivery, error) {
 }
 
 // xreadgroup reads what no worker has read, up to so many entries.
-func (c *commands) xreadgroup(mailbox, worker string, count int, blockMillis int64) {
-	c.begin(11)
-	c.text("xreadgroup")
-	c.text("group")
-	c.text(Group)
-	c.text(worker)
-	c.text("count")
-	c.number(int64(count))
-	c.text("block")
-	c.number(blockMillis)
-	c.text("streams")
-	c.text(mailbox)
-	c.text(">")
+func xreadgroup(c *resp.Commands, mailbox, worker string, count int, blockMillis int64) {
+	c.Begin(11)
+	c.Text("xreadgroup")
+	c.Text("group")
+	c.Text(Group)
+	c.Text(worker)
+	c.Text("count")
+	c.Number(int64(count))
+	c.Text("block")
+	c.Number(blockMillis)
+	c.Text("streams")
+	c.Text(mailbox)
+	c.Text(">")
 }
 
 // finished takes what was run here, to be settled.
@@ -205,14 +201,14 @@ func (f *fetcher) finished() *settlement {
 	f.done = nil
 	f.mu.Unlock()
 	b := &settlement{all: done}
-	b.sort(done, f.c.conn.hook)
+	b.sort(done, f.c.conn.Hook)
 	return b
 }
 
 // settled reads the answers to what settles a batch. What Redis did not take the settler
 // tries again.
-func (f *fetcher) settled(k *link, b *settlement, n int) error {
-	answers, err := k.receive(n, f.c.conn.timeout)
+func (f *fetcher) settled(k *resp.Conn, b *settlement, n int) error {
+	answers, err := k.Receive(n, f.c.conn.Timeout())
 	if err != nil {
 		return err
 	}
@@ -229,13 +225,13 @@ func (f *fetcher) settle(ctx context.Context) {
 	if len(b.all) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.c.conn.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.c.conn.Timeout())
 	defer cancel()
-	if k, err := f.ways.to(ctx, f.c.mailbox); err == nil {
-		f.c.settler.write(&k.out, b)
-		n := k.out.count()
-		err = k.send(f.c.conn.timeout)
-		k.out.reset()
+	if k, err := f.p.Conn(ctx, f.c.mailbox); err == nil {
+		f.c.settler.write(&k.Out, b)
+		n := k.Out.Len()
+		err = k.Send(f.c.conn.Timeout())
+		k.Out.Reset()
 		if err == nil {
 			_ = f.settled(k, b, n) // what it left is handed over
 		}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // ManifestTTL is how long a manifest outlives the last worker that declared it.
@@ -54,14 +56,14 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 	if c.leaving {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
 	canonical, digest, err := c.cfg.Manifest.Encode()
 	if err != nil {
-		c.conn.log.ErrorContext(ctx, "cannot announce the service", "service", c.service, "error", err)
+		c.conn.Log().ErrorContext(ctx, "cannot announce the service", "service", c.service, "error", err)
 		return false
 	}
-	if !c.conn.Clock.known.Load() {
+	if !c.conn.Clock.Known() {
 		if err := c.conn.Ping(ctx); err != nil {
 			c.missedHeartbeat(ctx, err)
 			return false
@@ -69,8 +71,8 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 	}
 	member := redis.Z{Member: c.worker + " " + digest, Score: float64(c.conn.Clock.Millis() + c.cfg.Expiry.Milliseconds())}
 	workers := c.conn.Keys.Workers(c.service)
-	sent := c.conn.Clock.now()
-	pipe := c.conn.rdb.Pipeline()
+	sent := c.conn.Clock.Local()
+	pipe := c.conn.Redis().Pipeline()
 	added := pipe.ZAdd(ctx, workers, member)
 	clock := pipe.Time(ctx)
 	due := time.Since(announced) > time.Hour
@@ -81,10 +83,10 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 		c.missedHeartbeat(ctx, err)
 		return false
 	}
-	c.conn.Clock.adjust(sent, c.conn.Clock.now(), clock.Val())
+	c.conn.Clock.Adjust(sent, c.conn.Clock.Local(), clock.Val())
 	if added.Val() > 0 && !due {
 		// Redis did not know this worker any more: it has lost the rest as well.
-		pipe := c.conn.rdb.Pipeline()
+		pipe := c.conn.Redis().Pipeline()
 		c.announce(ctx, pipe, canonical, digest)
 		_, err = pipe.Exec(ctx)
 	}
@@ -93,7 +95,7 @@ func (c *Consumer) present(ctx context.Context, announced time.Time) bool {
 
 func (c *Consumer) missedHeartbeat(ctx context.Context, err error) {
 	if !c.dismissed(err) {
-		c.conn.log.WarnContext(ctx, "heartbeat failed", "worker", c.worker, "error", err)
+		c.conn.Log().WarnContext(ctx, "heartbeat failed", "worker", c.worker, "error", err)
 	}
 }
 
@@ -123,12 +125,12 @@ func (c *Consumer) keep(ctx context.Context) {
 	if len(args) == 1 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	lost, err := c.conn.scripts.keep.run(ctx, c.conn.rdb, []string{c.mailbox}, args...)
+	lost, err := c.conn.Scripts.Keep.Run(ctx, c.conn.Redis(), []string{c.mailbox}, args...)
 	if err != nil {
-		if !isNoGroup(err) && !c.dismissed(err) {
-			c.conn.log.WarnContext(ctx, "could not keep running requests", "worker", c.worker, "error", err)
+		if !rediserr.IsNoGroup(err) && !c.dismissed(err) {
+			c.conn.Log().WarnContext(ctx, "could not keep running requests", "worker", c.worker, "error", err)
 		}
 		return
 	}
@@ -146,14 +148,14 @@ func (c *Consumer) keep(ctx context.Context) {
 
 // leave takes this worker off the list: gateways send no more because of it.
 func (c *Consumer) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
 	c.presence.Lock()
 	defer c.presence.Unlock()
 	c.leaving = true
 	_, digest, err := c.cfg.Manifest.Encode()
 	if err == nil {
-		pipe := c.conn.rdb.Pipeline()
+		pipe := c.conn.Redis().Pipeline()
 		pipe.ZRem(ctx, c.conn.Keys.Workers(c.service), c.worker+" "+digest)
 		if !c.cfg.Hidden {
 			pipe.Publish(ctx, c.conn.Keys.Registry(), c.service)
@@ -161,16 +163,16 @@ func (c *Consumer) leave(ctx context.Context) {
 		_, err = pipe.Exec(ctx)
 	}
 	if err != nil && !c.dismissed(err) {
-		c.conn.log.WarnContext(ctx, "could not sign off; the heartbeat will expire", "worker", c.worker, "error", err)
+		c.conn.Log().WarnContext(ctx, "could not sign off; the heartbeat will expire", "worker", c.worker, "error", err)
 	}
 }
 
 // retire removes one consumer, or with "" all, from the group once it has been
 // idle so long and nothing is pending for it.
 func (c *Consumer) retire(ctx context.Context, worker string, idle time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	if _, err := c.conn.scripts.retire.run(ctx, c.conn.rdb, []string{c.mailbox}, idle.Milliseconds(), worker); err != nil && !isNoGroup(err) && !c.dismissed(err) {
-		c.conn.log.WarnContext(ctx, "could not remove idle consumers", "service", c.service, "error", err)
+	if _, err := c.conn.Scripts.Retire.Run(ctx, c.conn.Redis(), []string{c.mailbox}, idle.Milliseconds(), worker); err != nil && !rediserr.IsNoGroup(err) && !c.dismissed(err) {
+		c.conn.Log().WarnContext(ctx, "could not remove idle consumers", "service", c.service, "error", err)
 	}
 }

@@ -30,7 +30,8 @@ const (
 // request stops there. In production there is none.
 type Hook func(step Step, id string)
 
-func (h Hook) at(step Step, id string) {
+// At calls the hook, where there is one.
+func (h Hook) At(step Step, id string) {
 	if h != nil {
 		h(step, id)
 	}

@@ -27,8 +27,8 @@ type Lane struct {
 
 // Lanes lists the lanes of a service in which requests wait, the longest first
 // (HGETALL, LINDEX).
-func (c *Conn) Lanes(ctx context.Context, service string) ([]Lane, error) {
-	counts, err := c.rdb.HGetAll(ctx, c.Keys.Parked(service)).Result()
+func Lanes(ctx context.Context, c *Conn, service string) ([]Lane, error) {
+	counts, err := c.Redis().HGetAll(ctx, c.Keys.Parked(service)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list the lanes of %s: %w", service, err)
 	}
@@ -41,7 +41,7 @@ func (c *Conn) Lanes(ctx context.Context, service string) ([]Lane, error) {
 	slices.SortFunc(lanes, func(a, b Lane) int {
 		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(a.Key, b.Key))
 	})
-	pipe := c.rdb.Pipeline()
+	pipe := c.Redis().Pipeline()
 	turns := make([]*redis.StringCmd, len(lanes))
 	for i := range lanes {
 		turns[i] = pipe.LIndex(ctx, c.Keys.Lane(service, lanes[i].Key), 0)

@@ -46,15 +46,15 @@ func TestParseURLRefusesWithoutShowingThePassword(t *testing.T) {
 func TestClockFollowsRedis(t *testing.T) {
 	t.Parallel()
 	local := time.UnixMilli(1_000_000)
-	c := &Clock{now: func() time.Time { return local }}
-	c.adjust(local, local.Add(20*time.Millisecond), local.Add(time.Hour))
+	c := &Clock{local: func() time.Time { return local }}
+	c.Adjust(local, local.Add(20*time.Millisecond), local.Add(time.Hour))
 	assert.Equal(t, time.Hour-10*time.Millisecond, c.Offset())
 	assert.Equal(t, local.Add(time.Hour-10*time.Millisecond), c.Now())
-	c.adjust(local, local.Add(time.Second), local.Add(time.Hour+100*time.Millisecond))
+	c.Adjust(local, local.Add(time.Second), local.Add(time.Hour+100*time.Millisecond))
 	assert.Equal(t, time.Hour-10*time.Millisecond, c.Offset(), "a slow look says little")
-	c.adjust(local, local.Add(time.Second), local.Add(2*time.Hour))
+	c.Adjust(local, local.Add(time.Second), local.Add(2*time.Hour))
 	assert.Equal(t, 2*time.Hour-500*time.Millisecond, c.Offset(), "unless it cannot be so")
-	c.adjust(local, local, local.Add(-time.Minute))
+	c.Adjust(local, local, local.Add(-time.Minute))
 	assert.Equal(t, -time.Minute, c.Offset())
 }
 

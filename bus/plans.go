@@ -22,9 +22,9 @@ var ErrNoPlan = errors.New("no such plan")
 
 // KeepPlan keeps a plan for PlanTTL from now (SET).
 func (c *Conn) KeepPlan(ctx context.Context, hash string, source []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
-	if err := c.rdb.Set(ctx, c.Keys.Plan(hash), source, PlanTTL).Err(); err != nil {
+	if err := c.Redis().Set(ctx, c.Keys.Plan(hash), source, PlanTTL).Err(); err != nil {
 		return fmt.Errorf("keep the plan %s: %w", hash, err)
 	}
 	return nil
@@ -32,9 +32,9 @@ func (c *Conn) KeepPlan(ctx context.Context, hash string, source []byte) error {
 
 // Plan gives the source of a plan (GET).
 func (c *Conn) Plan(ctx context.Context, hash string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
-	source, err := c.rdb.Get(ctx, c.Keys.Plan(hash)).Bytes()
+	source, err := c.Redis().Get(ctx, c.Keys.Plan(hash)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("%w: %s", ErrNoPlan, hash)
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // reclaimPage is how many idle entries are looked at in one command.
@@ -16,10 +19,10 @@ const reclaimPage = 100
 // reclaim takes requests that have been without a sign of life for the idle
 // limit: their workers are dead, frozen or cut off, or gave no outcome. It
 // takes only what can run at once.
-func (c *Consumer) reclaim(ctx, working context.Context, free int) error {
+func (c *Consumer) reclaim(ctx, working context.Context, p *resp.Pipeline, free int) error {
 	start := "-"
 	for free > 0 {
-		idle, err := c.conn.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
+		idle, err := c.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
 			Stream: c.mailbox, Group: Group, Idle: c.cfg.IdleLimit, Start: start, End: "+", Count: reclaimPage,
 		}).Result()
 		if err != nil || len(idle) == 0 {
@@ -29,7 +32,7 @@ func (c *Consumer) reclaim(ctx, working context.Context, free int) error {
 		// What hangs here, and is not kept any more, is not mine to take.
 		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool { return c.isRunning(p.ID) })
 		others = others[:min(len(others), free)]
-		taken, err := c.claim(ctx, working, others)
+		taken, err := c.claim(ctx, working, p, others)
 		if err != nil {
 			return err
 		}
@@ -43,29 +46,25 @@ func (c *Consumer) reclaim(ctx, working context.Context, free int) error {
 
 // claim takes idle entries (XCLAIM). Each goes only to the first who asks: it
 // is no longer idle then.
-func (c *Consumer) claim(ctx, working context.Context, idle []redis.XPendingExt) (int, error) {
+func (c *Consumer) claim(ctx, working context.Context, conns *resp.Pipeline, idle []redis.XPendingExt) (int, error) {
 	if len(idle) == 0 {
 		return 0, nil
 	}
 	deliveries := make(map[string]int64, len(idle))
-	args := []any{"xclaim", c.mailbox, Group, c.worker, c.cfg.IdleLimit.Milliseconds()}
+	command := []string{"xclaim", c.mailbox, Group, c.worker, strconv.FormatInt(c.cfg.IdleLimit.Milliseconds(), 10)}
 	for _, p := range idle {
 		deliveries[p.ID] = p.RetryCount
-		args = append(args, p.ID)
+		command = append(command, p.ID)
 	}
 	asked := time.Now()
-	reply, err := c.conn.readRaw(ctx, c.conn.rdb, c.mailbox, args...)
-	if err != nil {
-		return 0, err
-	}
-	batch, err := (&resp{text: reply}).entries()
+	batch, err := c.fetchEntries(ctx, conns, command...)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range batch {
 		d.Attempt, d.owned = int(deliveries[d.Entry])+1, asked
 		delete(deliveries, d.Entry)
-		c.conn.log.InfoContext(ctx, "took over a request", "service", c.service, "worker", c.worker,
+		c.conn.Log().InfoContext(ctx, "took over a request", "service", c.service, "worker", c.worker,
 			"request", d.Request.ID, "attempt", d.Attempt)
 	}
 	c.start(working, batch)
@@ -79,7 +78,7 @@ func (c *Consumer) claim(ctx, working context.Context, idle []redis.XPendingExt)
 // just another worker's by now, or have been settled.
 func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) error {
 	for entry := range unclaimed {
-		pipe := c.conn.rdb.Pipeline()
+		pipe := c.conn.Redis().Pipeline()
 		found := pipe.XRange(ctx, c.mailbox, entry, entry)
 		pending := pipe.XPendingExt(ctx, &redis.XPendingExtArgs{
 			Stream: c.mailbox, Group: Group, Start: entry, End: entry, Count: 1,
@@ -88,9 +87,9 @@ func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) 
 			return err
 		}
 		if len(found.Val()) == 0 && len(pending.Val()) > 0 {
-			c.conn.log.ErrorContext(ctx, "a pending entry was deleted from the mailbox: its request is lost",
+			c.conn.Log().ErrorContext(ctx, "a pending entry was deleted from the mailbox: its request is lost",
 				"service", c.service, "entry", entry)
-			if err := c.conn.rdb.XAck(ctx, c.mailbox, Group, entry).Err(); err != nil {
+			if err := c.conn.Redis().XAck(ctx, c.mailbox, Group, entry).Err(); err != nil {
 				return err
 			}
 		}
@@ -101,13 +100,13 @@ func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) 
 // recoverOwn fetches entries that were given to this worker by a read whose
 // answer was lost: pending, mine, neither running nor left without an outcome.
 // What was left and is not mine any more is forgotten.
-func (c *Consumer) recoverOwn(ctx, working context.Context, free int) error {
+func (c *Consumer) recoverOwn(ctx, working context.Context, conns *resp.Pipeline, free int) error {
 	before := c.leftNow()
 	start := "-"
 	for {
 		const page = 100
 		asked := time.Now()
-		pending, err := c.conn.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
+		pending, err := c.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
 			Stream: c.mailbox, Group: Group, Start: start, End: "+", Count: page, Consumer: c.worker,
 		}).Result()
 		if err != nil {
@@ -122,7 +121,7 @@ func (c *Consumer) recoverOwn(ctx, working context.Context, free int) error {
 			case free == 0:
 				return errMoreOwn
 			default:
-				if err := c.fetchOwn(ctx, working, p, asked.Add(-p.Idle)); err != nil {
+				if err := c.fetchOwn(ctx, working, conns, p, asked.Add(-p.Idle)); err != nil {
 					return err
 				}
 				free--
@@ -139,12 +138,8 @@ func (c *Consumer) recoverOwn(ctx, working context.Context, free int) error {
 var errMoreOwn = errors.New("more entries to recover")
 
 // fetchOwn starts an entry that was delivered then, and has not begun.
-func (c *Consumer) fetchOwn(ctx, working context.Context, p redis.XPendingExt, delivered time.Time) error {
-	reply, err := c.conn.readRaw(ctx, c.conn.rdb, c.mailbox, "xrange", c.mailbox, p.ID, p.ID)
-	if err != nil {
-		return err
-	}
-	batch, err := (&resp{text: reply}).entries()
+func (c *Consumer) fetchOwn(ctx, working context.Context, conns *resp.Pipeline, p redis.XPendingExt, delivered time.Time) error {
+	batch, err := c.fetchEntries(ctx, conns, "xrange", c.mailbox, p.ID, p.ID)
 	for _, d := range batch {
 		d.Attempt, d.fresh, d.owned = int(p.RetryCount), p.RetryCount <= 1, delivered
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // States of a request that keeps its outcome. StateRunning is derived: the
@@ -62,19 +64,19 @@ func (r Record) Ended() bool { return record{state: r.State}.ended() }
 // longer ago than its outcome is kept.
 var ErrNoRecord = errors.New("no such request")
 
-// Record tells what became of an unsafe request (HMGET, XPENDING).
-func (c *Conn) Record(ctx context.Context, service, id string) (Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+// FindRecord tells what became of an unsafe request (HMGET, XPENDING).
+func FindRecord(ctx context.Context, c *Conn, service, id string) (Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
-	r, entry, err := c.readRecord(ctx, service, id)
+	r, entry, err := readRecord(ctx, c, service, id)
 	if err != nil || r.State != StateQueued || entry == "" { // without an entry it waits in its lane
 		return r, err
 	}
-	pending, err := c.rdb.XPendingExt(ctx, &redis.XPendingExtArgs{
+	pending, err := c.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
 		Stream: c.Keys.Requests(service), Group: Group, Start: entry, End: entry, Count: 1,
 	}).Result()
 	switch {
-	case isNoGroup(err): // no worker has ever been there
+	case rediserr.IsNoGroup(err): // no worker has ever been there
 		return r, nil
 	case err != nil:
 		return Record{}, fmt.Errorf("look up request %s of %s: %w", id, service, err)
@@ -83,12 +85,12 @@ func (c *Conn) Record(ctx context.Context, service, id string) (Record, error) {
 		return r, nil
 	}
 	// Nobody has it: it waits, or has ended between the two looks.
-	r, _, err = c.readRecord(ctx, service, id)
+	r, _, err = readRecord(ctx, c, service, id)
 	return r, err
 }
 
-func (c *Conn) readRecord(ctx context.Context, service, id string) (r Record, entry string, err error) {
-	values, err := c.rdb.HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry").Result()
+func readRecord(ctx context.Context, c *Conn, service, id string) (r Record, entry string, err error) {
+	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry").Result()
 	if err != nil {
 		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
 	}
@@ -119,8 +121,8 @@ var errUnfinished = errors.New("not finished")
 func recordFields() []string { return []string{"state", "outcome", "fingerprint"} }
 
 // lookUp reads the record of a request (HMGET).
-func (c *Conn) lookUp(ctx context.Context, service string, request *Request) (record, error) {
-	values, err := c.rdb.HMGet(ctx, c.Keys.Record(service, request.ID), recordFields()...).Result()
+func lookUp(ctx context.Context, c *Conn, service string, request *Request) (record, error) {
+	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, request.ID), recordFields()...).Result()
 	if err != nil {
 		return record{}, fmt.Errorf("look up request %s of %s: %w", request.ID, service, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // said is an error as Redis answers it.
@@ -26,9 +28,9 @@ func TestWhatIsHopeless(t *testing.T) {
 		"READONLY You can't write against a read only replica.":             false,
 		"MASTERDOWN Link with MASTER is down":                               false,
 	} {
-		assert.Equal(t, hopeless, isHopeless(said(text)), text)
-		assert.Equal(t, hopeless, isHopeless(fmt.Errorf("settle: %w", said(text))), text)
+		assert.Equal(t, hopeless, rediserr.IsPermanent(said(text)), text)
+		assert.Equal(t, hopeless, rediserr.IsPermanent(fmt.Errorf("settle: %w", said(text))), text)
 	}
-	assert.False(t, isHopeless(errors.New("EOF")))
-	assert.False(t, isHopeless(nil))
+	assert.False(t, rediserr.IsPermanent(errors.New("EOF")))
+	assert.False(t, rediserr.IsPermanent(nil))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // lookEvery is how often the registry is read without a hint.
@@ -85,7 +86,7 @@ func (r *Registry) Follow(ctx context.Context, name string) (*Service, error) {
 	r.follows[name] = true
 	r.looking.Unlock()
 	if err := r.Look(ctx); err != nil {
-		if isRefused(err) { // it would keep the others from being looked at
+		if rediserr.IsRefused(err) { // it would keep the others from being looked at
 			r.looking.Lock()
 			delete(r.follows, name)
 			r.looking.Unlock()
@@ -115,7 +116,7 @@ func (r *Registry) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
-			r.conn.log.DebugContext(ctx, "could not look at the registry", "error", err)
+			r.conn.Log().DebugContext(ctx, "could not look at the registry", "error", err)
 		}
 		select {
 		case <-hints:
@@ -129,7 +130,7 @@ func (r *Registry) Run(ctx context.Context) {
 // listen passes hints on. They are only hints: what is missed is found by the
 // next look.
 func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
-	rdb := r.conn.newClient(0)
+	rdb := r.conn.NewClient()
 	defer func() { _ = rdb.Close() }()
 	for ctx.Err() == nil {
 		pubsub := rdb.Subscribe(ctx, r.conn.Keys.Registry())
@@ -137,7 +138,7 @@ func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 		for {
 			message, err := pubsub.Receive(ctx)
 			if err != nil {
-				_ = r.conn.door.explain(err, "subscribe", r.conn.Keys.Registry()) // it tells of a refusal
+				_ = r.conn.Explain(err, "subscribe", r.conn.Keys.Registry()) // it tells of a refusal
 				break
 			}
 			if _, ok := message.(*redis.Message); ok {
@@ -157,7 +158,7 @@ func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 func (r *Registry) Look(ctx context.Context) error {
 	r.looking.Lock()
 	defer r.looking.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, r.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.conn.Timeout())
 	defer cancel()
 	names, err := r.names(ctx)
 	if err != nil {
@@ -172,12 +173,12 @@ func (r *Registry) Look(ctx context.Context) error {
 	names = slices.Compact(names)
 	now := r.conn.Clock.Millis()
 	members := make([]*redis.ZSliceCmd, len(names))
-	pipe := r.conn.rdb.Pipeline()
+	pipe := r.conn.Redis().Pipeline()
 	for i, name := range names {
 		members[i] = pipe.ZRangeByScoreWithScores(ctx, r.conn.Keys.Workers(name), &redis.ZRangeBy{Min: "-inf", Max: "+inf"})
 	}
 	if len(names) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil && !isServerError(err) {
+		if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
 			return fmt.Errorf("read the workers: %w", err)
 		}
 	}
@@ -189,10 +190,10 @@ func (r *Registry) Look(ctx context.Context) error {
 		}
 		s, err := r.service(ctx, name, members[i], now, used)
 		switch {
-		case isRefused(err): // of all services, then
+		case rediserr.IsRefused(err): // of all services, then
 			return err
-		case isServerError(err): // somebody's keys are in the way of this one; the others go on
-			r.conn.log.ErrorContext(ctx, "ignored a service", "service", name, "error", err)
+		case rediserr.IsServer(err): // somebody's keys are in the way of this one; the others go on
+			r.conn.Log().ErrorContext(ctx, "ignored a service", "service", name, "error", err)
 		case err != nil:
 			return err
 		default:
@@ -210,7 +211,7 @@ func (r *Registry) names(ctx context.Context) ([]string, error) {
 	if r.follows != nil {
 		return slices.Collect(maps.Keys(r.follows)), nil
 	}
-	names, err := r.conn.rdb.SMembers(ctx, r.conn.Keys.Services()).Result()
+	names, err := r.conn.Redis().SMembers(ctx, r.conn.Keys.Services()).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the known services: %w", err)
 	}
@@ -271,7 +272,7 @@ func (r *Registry) manifest(ctx context.Context, service, digest string, used ma
 		used[key] = m
 		return m, nil
 	}
-	text, err := r.conn.rdb.Get(ctx, key).Result()
+	text, err := r.conn.Redis().Get(ctx, key).Result()
 	if err == redis.Nil { //nolint:errorlint // the library returns exactly this
 		return nil, nil
 	}
@@ -283,7 +284,7 @@ func (r *Registry) manifest(ctx context.Context, service, digest string, used ma
 		err = fmt.Errorf("it is of the service %q", m.Service)
 	}
 	if err != nil {
-		r.conn.log.ErrorContext(ctx, "ignored a manifest", "service", service, "digest", digest, "error", err)
+		r.conn.Log().ErrorContext(ctx, "ignored a manifest", "service", service, "digest", digest, "error", err)
 		m = nil
 	}
 	used[key] = m // also a bad one: it is the same at the next look

@@ -59,7 +59,7 @@ func (r *replication) confirm(ctx context.Context, service string) error {
 
 // flush asks once for each master that holds one of the services.
 func (r *replication) flush(batch []confirmation) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.most+r.conn.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), r.most+r.conn.Timeout())
 	defer cancel()
 	told := make(map[*redis.Client]error)
 	for _, c := range batch {
@@ -97,14 +97,14 @@ func (r *replication) ask(ctx context.Context, master *redis.Client) error {
 	if err == nil && int(n) >= r.least {
 		return nil
 	}
-	r.conn.log.Warn("too few replicas confirm what was written; its callers are told that the outcome is not known",
+	r.conn.Log().Warn("too few replicas confirm what was written; its callers are told that the outcome is not known",
 		"wanted", r.least, "confirmed", n, "error", err)
 	return ErrNotReplicated
 }
 
 // master is the client of the server that a key lives on.
 func (c *Conn) master(ctx context.Context, key string) (*redis.Client, error) {
-	switch rdb := c.rdb.(type) {
+	switch rdb := c.Redis().(type) {
 	case *redis.Client:
 		return rdb, nil
 	case *redis.ClusterClient:

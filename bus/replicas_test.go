@@ -38,7 +38,7 @@ func TestUnsafeAnswersWaitForReplicas(t *testing.T) {
 	id, err := ask(t.Context(), false)
 	require.ErrorIs(t, err, bus.ErrNotReplicated)
 	require.ErrorIs(t, err, bus.ErrTimeout, "it is not known what will become of it")
-	record, err := conn.Record(t.Context(), "things", id.String())
+	record, err := bus.FindRecord(t.Context(), conn, "things", id.String())
 	require.NoError(t, err)
 	assert.Equal(t, bus.StateDone, record.State)
 	require.ErrorIs(t, careful.Confirm(t.Context(), "things"), bus.ErrNotReplicated, "nor may anybody else be told")

@@ -15,7 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/redismemory"
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // missedBeats in a row mean that the subscription is deaf, whatever the
@@ -126,11 +128,11 @@ func (r *replies) listen(ctx context.Context, service string) error {
 
 // subscribe adds a channel to the present session. Where that fails the session ends.
 func (r *replies) subscribe(socket net.Conn, channel string) {
-	var out commands
-	out.add("subscribe", channel)
-	err := socket.SetWriteDeadline(time.Now().Add(r.conn.timeout)) // that of the session's own has passed
+	var out resp.Commands
+	out.Add("subscribe", channel)
+	err := socket.SetWriteDeadline(time.Now().Add(r.conn.Timeout())) // that of the session's own has passed
 	if err == nil {
-		_, err = socket.Write(out.buf)
+		_, err = socket.Write(out.Bytes())
 	}
 	if err != nil {
 		_ = socket.Close()
@@ -186,22 +188,22 @@ const refusedWait = time.Second
 // run keeps a session going until the context ends.
 func (r *replies) run(ctx context.Context) {
 	waits := backoff.New(50*time.Millisecond, time.Second)
-	ways := r.conn.newLines()
-	defer ways.close()
+	p := r.conn.NewPipeline()
+	defer p.Close()
 	for ctx.Err() == nil {
-		err := r.session(ctx, ways, waits)
+		err := r.session(ctx, p, waits)
 		r.announce(false, map[string]string{})
 		if ctx.Err() != nil {
 			return
 		}
 		wait := waits.Next()
-		if isRefused(err) {
+		if rediserr.IsRefused(err) {
 			r.refused(err)
 		}
 		if r.refusal.Load() != nil { // which is told elsewhere, and not each time
 			wait = max(wait, refusedWait)
 		} else {
-			r.conn.log.WarnContext(ctx, "subscription to replies lost, subscribing anew",
+			r.conn.Log().WarnContext(ctx, "subscription to replies lost, subscribing anew",
 				"asker", r.asker, "error", err, "retry_in", wait)
 		}
 		_ = backoff.Pause(ctx, wait) // the loop looks at the context
@@ -209,9 +211,9 @@ func (r *replies) run(ctx context.Context) {
 }
 
 // session subscribes and dispatches until something is wrong.
-func (r *replies) session(ctx context.Context, ways *lines, waits *backoff.Backoff) error {
+func (r *replies) session(ctx context.Context, p *resp.Pipeline, waits *backoff.Backoff) error {
 	beatChannel := r.conn.Keys.Beat(r.asker)
-	k, err := ways.to(ctx, beatChannel)
+	k, err := p.Conn(ctx, beatChannel)
 	if err != nil {
 		return err
 	}
@@ -220,7 +222,7 @@ func (r *replies) session(ctx context.Context, ways *lines, waits *backoff.Backo
 	for channel := range r.services {
 		channels = append(channels, channel)
 	}
-	socket := k.conn
+	socket := k.Net()
 	r.socket = socket
 	r.mu.Unlock()
 	// A blocked read does not see the context end; a closed connection it does.
@@ -230,20 +232,20 @@ func (r *replies) session(ctx context.Context, ways *lines, waits *backoff.Backo
 		r.mu.Lock()
 		r.socket = nil
 		r.mu.Unlock()
-		k.drop()
+		k.Drop()
 	}()
 
-	k.out.add(channels...)
-	err = k.send(missedBeats * r.every)
-	k.out.reset()
+	k.Out.Add(channels...)
+	err = k.Send(missedBeats * r.every)
+	k.Out.Reset()
 	s := &session{awaited: len(channels) - 1, heard: make(map[string]string), waits: waits, beat: beatChannel}
 	for err == nil {
 		var messages []string
-		if messages, err = k.receive(1, missedBeats*r.every); err == nil {
+		if messages, err = k.Receive(1, missedBeats*r.every); err == nil {
 			err = r.hear(s, messages[0])
 		}
 	}
-	return r.conn.door.explain(err, "subscribe", beatChannel)
+	return r.conn.Explain(err, "subscribe", beatChannel)
 }
 
 // session is one subscription.
@@ -256,12 +258,12 @@ type session struct {
 
 // hear takes one message: what it is, its channel, and what it says.
 func (r *replies) hear(s *session, message string) error {
-	words, err := wordsOf(message)
+	words, err := resp.Words(message)
 	if err != nil {
 		return err
 	}
 	if len(words) != 3 {
-		return errProtocol
+		return resp.ErrProtocol
 	}
 	kind, channel, payload := words[0], words[1], words[2]
 	switch {
@@ -324,10 +326,10 @@ func (r *replies) dispatch(channel, payload string) {
 			id, err = uuid.Parse(name)
 		}
 		if err != nil {
-			r.conn.log.Warn("dropped a reply that cannot be read", "service", service, "error", err)
+			r.conn.Log().Warn("dropped a reply that cannot be read", "service", service, "error", err)
 			continue
 		}
-		r.conn.hook.at(StepReply, name)
+		r.conn.Hook.At(StepReply, name)
 		r.waiters.wake(id, service, reply)
 	}
 }
@@ -340,7 +342,7 @@ func (r *replies) beat(ctx context.Context) {
 	channel := r.conn.Keys.Beat(r.asker)
 	for {
 		if err := r.beatOnce(ctx, channel); err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) {
-			r.conn.log.DebugContext(ctx, "beat failed", "error", err)
+			r.conn.Log().DebugContext(ctx, "beat failed", "error", err)
 		}
 		select {
 		case <-ticker.C:
@@ -354,8 +356,8 @@ func (r *replies) beat(ctx context.Context) {
 func (r *replies) beatOnce(ctx context.Context, channel string) error {
 	ctx, cancel := context.WithTimeout(ctx, r.every)
 	defer cancel()
-	sent := r.conn.Clock.now()
-	pipe := r.conn.rdb.Pipeline()
+	sent := r.conn.Clock.Local()
+	pipe := r.conn.Redis().Pipeline()
 	heard := pipe.Publish(ctx, channel, "beat")
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx, "memory") // not every server has it, nor every user the right to it
@@ -363,7 +365,7 @@ func (r *replies) beatOnce(ctx context.Context, channel string) error {
 	if r.secret != nil {
 		shared = r.secret.ask(ctx, pipe, r.conn.Keys.Secret())
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !isServerError(err) {
+	if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
 		return err
 	}
 	asked := []redis.Cmder{heard, clock}
@@ -371,15 +373,15 @@ func (r *replies) beatOnce(ctx context.Context, channel string) error {
 		r.secret.learn(shared)
 		asked = append(asked, shared)
 	}
-	refusal := firstRefusal(asked...)
+	refusal := rediserr.FirstRefused(asked...)
 	if r.beatRefused.Store(refusal != nil); refusal != nil {
 		r.refused(refusal)
 	}
 	if clock.Err() == nil {
-		r.conn.Clock.adjust(sent, r.conn.Clock.now(), clock.Val())
+		r.conn.Clock.Adjust(sent, r.conn.Clock.Local(), clock.Val())
 	}
 	if full := redismemory.Of(info.Val()).Over(memoryShare); full != r.full.Swap(full) {
-		r.conn.log.WarnContext(ctx, "Redis' memory is nearly full: new requests are refused, or are no longer", "refused", full)
+		r.conn.Log().WarnContext(ctx, "Redis' memory is nearly full: new requests are refused, or are no longer", "refused", full)
 	}
 	return nil
 }

@@ -28,9 +28,9 @@ func TestGatewaysShareASecret(t *testing.T) {
 	secret := first.Secret()
 	assert.Len(t, secret, secretBytes)
 	assert.Equal(t, secret, second.Secret())
-	require.NoError(t, first.conn.rdb.FlushAll(t.Context()).Err())
+	require.NoError(t, first.conn.Redis().FlushAll(t.Context()).Err())
 	testsupport.Eventually(t, 10*time.Second, "Redis has it again", func() bool {
-		return first.conn.rdb.Get(t.Context(), first.conn.Keys.Secret()).Val() == string(secret)
+		return first.conn.Redis().Get(t.Context(), first.conn.Keys.Secret()).Val() == string(secret)
 	})
 	assert.Equal(t, secret, start().Secret())
 	assert.Equal(t, secret, second.Secret())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/batch"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // settlePatience is how long outcomes are tried to be settled once the worker
@@ -37,10 +39,10 @@ func (s *settler) run(ctx context.Context) {
 	var running sync.WaitGroup
 	for range settlers {
 		running.Go(func() {
-			ways := s.c.conn.newLines()
-			defer ways.close()
-			ways.prepare(ctx)
-			s.batches.Run(ctx, func(items []*ending) { s.flush(ways, items) }) //nolint:contextcheck // settling outlives the end
+			p := s.c.conn.NewPipeline()
+			defer p.Close()
+			p.Prepare(ctx)
+			s.batches.Run(ctx, func(items []*ending) { s.flush(p, items) }) //nolint:contextcheck // settling outlives the end
 		})
 	}
 	running.Wait()
@@ -59,7 +61,7 @@ type settlement struct {
 // sort tells what can run again from what is fenced.
 func (b *settlement) sort(items []*ending, hook Hook) {
 	for _, e := range items {
-		hook.at(StepSettle, e.delivery.Request.ID)
+		hook.At(StepSettle, e.delivery.Request.ID)
 		if e.state == StateDead || !e.delivery.Request.Safe() {
 			b.fenced = append(b.fenced, e)
 		} else {
@@ -69,10 +71,10 @@ func (b *settlement) sort(items []*ending, hook Hook) {
 }
 
 // flush settles a batch, and gives up what Redis will not have.
-func (s *settler) flush(ways *lines, items []*ending) {
+func (s *settler) flush(p *resp.Pipeline, items []*ending) {
 	b := &settlement{}
-	b.sort(items, s.c.conn.hook)
-	s.settle(ways, b)
+	b.sort(items, s.c.conn.Hook)
+	s.settle(p, b)
 	s.c.ended(items)
 }
 
@@ -80,33 +82,33 @@ func (s *settler) flush(ways *lines, items []*ending) {
 // ended is no longer owned. Neither a lost connection nor a Redis that is full,
 // loading or failing over costs an outcome; meanwhile its slot stays taken. Only
 // what Redis will never take is given up, each ending on its own.
-func (s *settler) settle(ways *lines, b *settlement) {
+func (s *settler) settle(p *resp.Pipeline, b *settlement) {
 	waits := backoff.New(20*time.Millisecond, time.Second)
 	var patience <-chan time.Time
 	stop := s.stop
 	for {
-		err := s.send(ways, b)
+		err := s.send(p, b)
 		switch {
 		case err == nil:
 			return
 		case s.c.dismissed(err): // others run these requests again
 			s.giveUp(b)
 			return
-		case isNoScript(err) && !b.whole:
+		case rediserr.IsNoScript(err) && !b.whole:
 			b.whole = true
 			continue
-		case isHopeless(err) && len(b.safe)+len(b.fenced) == 1:
-			s.c.conn.log.Error("Redis refuses an outcome; its request will be delivered again", "service", s.c.service, "error", err)
+		case rediserr.IsPermanent(err) && len(b.safe)+len(b.fenced) == 1:
+			s.c.conn.Log().Error("Redis refuses an outcome; its request will be delivered again", "service", s.c.service, "error", err)
 			s.giveUp(b)
 			return
-		case isHopeless(err):
+		case rediserr.IsPermanent(err):
 			for _, one := range b.split() {
-				s.settle(ways, one)
+				s.settle(p, one)
 			}
 			return
 		}
 		wait := waits.Next()
-		s.c.conn.log.Warn("settling outcomes failed, trying again", "service", s.c.service,
+		s.c.conn.Log().Warn("settling outcomes failed, trying again", "service", s.c.service,
 			"requests", len(b.safe)+len(b.fenced), "error", err, "retry_in", wait)
 		timer := time.NewTimer(wait)
 		select {
@@ -114,7 +116,7 @@ func (s *settler) settle(ways *lines, b *settlement) {
 		case <-stop:
 			patience, stop = time.After(settlePatience), nil
 		case <-patience:
-			s.c.conn.log.Error("stopping with outcomes that are not settled; their requests will be delivered again",
+			s.c.conn.Log().Error("stopping with outcomes that are not settled; their requests will be delivered again",
 				"service", s.c.service, "requests", len(b.safe)+len(b.fenced), "error", err)
 			s.giveUp(b)
 			return
@@ -143,23 +145,24 @@ func (s *settler) giveUp(b *settlement) {
 }
 
 // send writes what is left of a batch, and takes out what Redis confirmed.
-func (s *settler) send(ways *lines, b *settlement) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.c.conn.timeout)
+func (s *settler) send(p *resp.Pipeline, b *settlement) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.c.conn.Timeout())
 	defer cancel()
-	k, err := ways.to(ctx, s.c.mailbox)
+	k, err := p.Conn(ctx, s.c.mailbox)
 	if err != nil {
 		return err
 	}
-	s.write(&k.out, b)
-	ways.exchange(ctx, s.c.conn.timeout)
-	if k.err != nil {
-		return k.err
+	s.write(&k.Out, b)
+	p.Exchange(ctx, s.c.conn.Timeout())
+	answers, err := k.Answers()
+	if err != nil {
+		return err
 	}
-	return s.take(b, k.taken)
+	return s.take(b, answers)
 }
 
 // write adds the commands that settle a batch.
-func (s *settler) write(out *commands, b *settlement) {
+func (s *settler) write(out *resp.Commands, b *settlement) {
 	b.stored, b.told = 0, 0
 	if len(b.safe) > 0 {
 		s.writeSafe(out, b)
@@ -185,9 +188,9 @@ func (s *settler) take(b *settlement, answers []string) error {
 		s.c.dismissed(s.errorIn(tells, "publish", reply))
 	}
 	if len(b.fenced) > 0 {
-		owned, err := wordsOf(answers[len(answers)-1])
+		owned, err := resp.Words(answers[len(answers)-1])
 		if err != nil {
-			return s.c.conn.door.explain(err, "evalsha", "", "", s.c.mailbox)
+			return s.c.conn.Explain(err, "evalsha", "", "", s.c.mailbox)
 		}
 		s.report(b.fenced, owned)
 		b.fenced = nil
@@ -199,8 +202,8 @@ func (s *settler) take(b *settlement, answers []string) error {
 func (s *settler) errorIn(answers []string, name, on string) error {
 	for _, answer := range answers {
 		if answer[0] == '-' {
-			_, err := wordOf(answer)
-			return s.c.conn.door.explain(err, name, on)
+			_, err := resp.Word(answer)
+			return s.c.conn.Explain(err, name, on)
 		}
 	}
 	return nil
@@ -208,7 +211,7 @@ func (s *settler) errorIn(answers []string, name, on string) error {
 
 // writeSafe publishes all replies for one channel at once and removes the entries.
 // A reply that Redis will not publish is lost; its asker asks again.
-func (s *settler) writeSafe(out *commands, b *settlement) {
+func (s *settler) writeSafe(out *resp.Commands, b *settlement) {
 	var order []string
 	lines := make(map[string][]byte, 1)
 	for _, e := range b.safe {
@@ -223,29 +226,29 @@ func (s *settler) writeSafe(out *commands, b *settlement) {
 		lines[r.Reply] = s.line(out, b, line, e)
 	}
 	for _, channel := range order {
-		out.begin(3)
-		out.text("publish")
-		out.text(channel)
-		out.bytes(lines[channel])
+		out.Begin(3)
+		out.Text("publish")
+		out.Text(channel)
+		out.Raw(lines[channel])
 		b.told++
 	}
-	out.begin(3 + len(b.safe))
-	out.text("xack")
-	out.text(s.c.mailbox)
-	out.text(Group)
+	out.Begin(3 + len(b.safe))
+	out.Text("xack")
+	out.Text(s.c.mailbox)
+	out.Text(Group)
 	for _, e := range b.safe {
-		out.text(e.delivery.Entry)
+		out.Text(e.delivery.Entry)
 	}
-	out.begin(2 + len(b.safe))
-	out.text("xdel")
-	out.text(s.c.mailbox)
+	out.Begin(2 + len(b.safe))
+	out.Text("xdel")
+	out.Text(s.c.mailbox)
 	for _, e := range b.safe {
-		out.text(e.delivery.Entry)
+		out.Text(e.delivery.Entry)
 	}
 }
 
 // line adds one reply line. A long envelope goes by a record of its own.
-func (s *settler) line(out *commands, b *settlement, dst []byte, e *ending) []byte {
+func (s *settler) line(out *resp.Commands, b *settlement, dst []byte, e *ending) []byte {
 	r := &e.delivery.Request
 	dst = append(append(dst, r.ID...), ' ')
 	if len(e.envelope) <= LargeReply {
@@ -253,36 +256,36 @@ func (s *settler) line(out *commands, b *settlement, dst []byte, e *ending) []by
 		return append(append(dst, e.envelope...), '\n')
 	}
 	key := s.c.conn.Keys.Record(s.c.service, r.ID)
-	out.begin(4)
-	out.text("hset")
-	out.text(key)
-	out.text("outcome")
-	out.bytes(slices.Concat(e.meta, []byte{' '}, e.envelope))
-	out.begin(3)
-	out.text("pexpire")
-	out.text(key)
-	out.number(LargeReplyTTL.Milliseconds())
+	out.Begin(4)
+	out.Text("hset")
+	out.Text(key)
+	out.Text("outcome")
+	out.Raw(slices.Concat(e.meta, []byte{' '}, e.envelope))
+	out.Begin(3)
+	out.Text("pexpire")
+	out.Text(key)
+	out.Number(LargeReplyTTL.Milliseconds())
 	b.stored += 2
 	return append(append(dst, e.meta...), ",stored=1 -\n"...)
 }
 
-func (s *settler) writeFenced(out *commands, b *settlement) {
-	s.c.conn.scripts.settle.begin(out, b.whole, 2+len(b.fenced), 1+8*len(b.fenced))
-	out.text(s.c.mailbox)
-	out.text(s.c.conn.Keys.Dead(s.c.service))
+func (s *settler) writeFenced(out *resp.Commands, b *settlement) {
+	out.Script(s.c.conn.Scripts.Settle, b.whole, 2+len(b.fenced), 1+8*len(b.fenced))
+	out.Text(s.c.mailbox)
+	out.Text(s.c.conn.Keys.Dead(s.c.service))
 	for _, e := range b.fenced {
-		out.text(s.c.conn.Keys.Record(s.c.service, e.delivery.Request.ID))
+		out.Text(s.c.conn.Keys.Record(s.c.service, e.delivery.Request.ID))
 	}
-	out.text(s.c.worker)
+	out.Text(s.c.worker)
 	for _, e := range b.fenced {
-		out.text(e.delivery.Entry)
-		out.text(e.delivery.Request.ID)
-		out.text(e.state)
-		out.bytes(e.meta)
-		out.bytes(e.envelope)
-		out.millis(e.store())
-		out.text(e.reason)
-		out.number(int64(e.delivery.Attempt))
+		out.Text(e.delivery.Entry)
+		out.Text(e.delivery.Request.ID)
+		out.Text(e.state)
+		out.Raw(e.meta)
+		out.Raw(e.envelope)
+		out.Millis(e.store())
+		out.Text(e.reason)
+		out.Number(int64(e.delivery.Attempt))
 	}
 }
 
@@ -290,17 +293,17 @@ func (s *settler) writeFenced(out *commands, b *settlement) {
 func (s *settler) report(endings []*ending, owned []string) {
 	for i, e := range endings {
 		if i < len(owned) && owned[i] == "0" {
-			s.c.conn.log.Warn("a late outcome was refused: the request is no longer this worker's",
+			s.c.conn.Log().Warn("a late outcome was refused: the request is no longer this worker's",
 				"service", s.c.service, "worker", s.c.worker, "request", e.delivery.Request.ID)
 			continue
 		}
-		s.c.conn.hook.at(StepSettled, e.delivery.Request.ID)
+		s.c.conn.Hook.At(StepSettled, e.delivery.Request.ID)
 	}
 }
 
 // settled calls the hook for safe requests, which nobody can refuse.
 func (s *settler) settled(endings []*ending) {
 	for _, e := range endings {
-		s.c.conn.hook.at(StepSettled, e.delivery.Request.ID)
+		s.c.conn.Hook.At(StepSettled, e.delivery.Request.ID)
 	}
 }

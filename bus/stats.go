@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // Stats are the numbers of a service's mailbox.
@@ -20,10 +22,10 @@ type Stats struct {
 	Dead int64 `json:"dead"`
 }
 
-// Stats reads the numbers of a service (XLEN, HGET, XPENDING).
-func (c *Conn) Stats(ctx context.Context, service string) (Stats, error) {
+// ReadStats reads the numbers of a service (XLEN, HGET, XPENDING).
+func ReadStats(ctx context.Context, c *Conn, service string) (Stats, error) {
 	mailbox := c.Keys.Requests(service)
-	pipe := c.rdb.Pipeline()
+	pipe := c.Redis().Pipeline()
 	length := pipe.XLen(ctx, mailbox)
 	dead := pipe.XLen(ctx, c.Keys.Dead(service))
 	parked := pipe.HGet(ctx, c.Keys.Parked(service), "")
@@ -32,7 +34,7 @@ func (c *Conn) Stats(ctx context.Context, service string) (Stats, error) {
 	if errors.Is(err, redis.Nil) { // nobody is parked
 		err = pending.Err()
 	}
-	if err != nil && !isNoGroup(pending.Err()) {
+	if err != nil && !rediserr.IsNoGroup(pending.Err()) {
 		return Stats{}, fmt.Errorf("read the mailbox of %s: %w", service, err)
 	}
 	s := Stats{Dead: dead.Val()}

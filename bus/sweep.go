@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
 // sweepEvery is how often the sweep looks whether somebody has waited long.
@@ -46,9 +48,9 @@ func (c *Client) sweepOnce(ctx context.Context, now time.Time, all bool) bool {
 // has its record; a safe one is asked again once its entry has left the
 // mailbox, and its answer has had until the next look to come.
 func (c *Client) lookFor(ctx context.Context, due []lookup) error {
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	pipe := c.conn.rdb.Pipeline()
+	pipe := c.conn.Redis().Pipeline()
 	looks := make([]redis.Cmder, len(due))
 	for i, d := range due {
 		switch mailbox := c.conn.Keys.Requests(d.service); {
@@ -59,7 +61,7 @@ func (c *Client) lookFor(ctx context.Context, due []lookup) error {
 		}
 	}
 	_, err := pipe.Exec(ctx)
-	if isServerError(err) {
+	if rediserr.IsServer(err) {
 		err = nil
 	}
 	for i := range due { // each by its own answer: of a cluster one part may be away
@@ -79,7 +81,7 @@ func (c *Client) resolve(d *lookup, look redis.Cmder) {
 		c.resolveUnsafe(d, newRecord(found.Val(), d.request))
 	case *redis.XMessageSliceCmd:
 		// Who may not look at a mailbox asks again in any case: it may run twice.
-		gone := found.Err() == nil && len(found.Val()) == 0 || isRefused(found.Err())
+		gone := found.Err() == nil && len(found.Val()) == 0 || rediserr.IsRefused(found.Err())
 		if gone && c.waiters.goneBefore(d.id, d.request) {
 			c.resend(d)
 		}
@@ -109,6 +111,6 @@ func (c *Client) resolveUnsafe(d *lookup, found record) {
 
 // resend sends a request again under its ID.
 func (c *Client) resend(d *lookup) {
-	c.conn.log.Debug("asking again", "service", d.service, "request", d.request.ID)
+	c.conn.Log().Debug("asking again", "service", d.service, "request", d.request.ID)
 	c.writer.add(outgoing{service: d.service, id: d.id, request: d.request, again: true})
 }

@@ -56,7 +56,7 @@ func TestSweepTriesAgainWhenRedisDidNotTell(t *testing.T) {
 	w.begin("things", request)
 	c.waiters.add(id, w)
 	c.waiters.written(id, request, "1-1")
-	require.NoError(t, conn.rdb.HSet(t.Context(), conn.Keys.Record("things", request.ID), "state", StateDone, "outcome", "- {}").Err())
+	require.NoError(t, conn.Redis().HSet(t.Context(), conn.Keys.Record("things", request.ID), "state", StateDone, "outcome", "- {}").Err())
 
 	now := time.Now()
 	proxy.Refuse(true)

@@ -72,7 +72,7 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 	}
 	var record Record
 	if err == nil {
-		record, err = c.conn.Record(ctx, service, id)
+		record, err = FindRecord(ctx, c.conn, service, id)
 	}
 	if err != nil || record.Ended() {
 		watching.Close()
@@ -110,9 +110,9 @@ func (t *Watching) Close() {
 
 // watched has the replies to a request come here too (watch.lua).
 func (c *Client) watched(ctx context.Context, service, id, channel string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.conn.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
-	answer, err := c.conn.scripts.watch.run(ctx, c.conn.rdb, []string{c.conn.Keys.Record(service, id)}, channel)
+	answer, err := c.conn.Scripts.Watch.Run(ctx, c.conn.Redis(), []string{c.conn.Keys.Record(service, id)}, channel)
 	if err != nil {
 		return "", fmt.Errorf("watch request %s of %s: %w", id, service, err)
 	}
@@ -123,12 +123,12 @@ func (c *Client) watched(ctx context.Context, service, id, channel string) (stri
 // Cancel ends a request that no worker has read yet: it never runs. It returns
 // the state that the request has then: StateCancelled, or, of one that could not
 // be cancelled, any other.
-func (c *Conn) Cancel(ctx context.Context, service, id string) (Record, error) {
-	before, err := c.Record(ctx, service, id)
+func Cancel(ctx context.Context, c *Conn, service, id string) (Record, error) {
+	before, err := FindRecord(ctx, c, service, id)
 	if err != nil || before.State != StateQueued {
 		return before, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
 	e := Error{
 		Code: CodeConflict, Status: 409, Message: "the request was cancelled", Service: service, Action: before.Action, RequestID: id,
@@ -138,8 +138,8 @@ func (c *Conn) Cancel(ctx context.Context, service, id string) (Record, error) {
 	line = append(ReplyMeta{Status: e.Status}.Append(line), ' ')
 	line = append(line, Failure(e)...)
 	keys := []string{c.Keys.Requests(service), c.Keys.Record(service, id)}
-	if _, err := c.scripts.cancel.run(ctx, c.rdb, keys, line, DefaultStore.Milliseconds()); err != nil {
+	if _, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, DefaultStore.Milliseconds()); err != nil {
 		return Record{}, fmt.Errorf("cancel request %s of %s: %w", id, service, err)
 	}
-	return c.Record(ctx, service, id)
+	return FindRecord(ctx, c, service, id)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/internal/resp"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -61,21 +63,16 @@ func written(t *testing.T, r Request) []string {
 	id, err := uuid.Parse(r.ID)
 	require.NoError(t, err)
 	waiting := newWaiters()
-	ways := conn.newLines()
-	defer ways.close()
+	p := conn.NewPipeline()
+	defer p.Close()
 	w := newWriter(conn, waiting, newReplies(conn, "api.x", time.Second, waiting), newAdmission(conn, DefaultMailboxLimit, DefaultLaneLimit, false), time.Second)
-	w.flush(ways, []outgoing{{service: "users", id: id, request: &r}})
-	reply, err := conn.readRaw(t.Context(), conn.rdb, "", "xrange", conn.Keys.Requests("users"), "-", "+")
+	w.flush(p, []outgoing{{service: "users", id: id, request: &r}})
+	k, err := p.Conn(t.Context(), "")
 	require.NoError(t, err)
-	entries := &resp{text: reply}
-	for range 2 { // one entry, a pair of ID and fields
-		_, err = entries.array()
-		require.NoError(t, err)
-	}
-	_, err = entries.bulk()
+	answer, err := k.Do(time.Second, func(out *resp.Commands) { out.Add("xrange", conn.Keys.Requests("users"), "-", "+") })
 	require.NoError(t, err)
-	fields, err := entries.strings(nil)
-	require.NoError(t, err)
+	var fields []string
+	require.NoError(t, resp.Entries(answer, func(e resp.Entry) { fields = slices.Clone(e.Fields) }))
 	return fields
 }
 

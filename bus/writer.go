@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/internal/batch"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // writeBatch is how many requests one pipeline carries at most. A script call
@@ -47,10 +49,10 @@ func newWriter(conn *Conn, w *waiters, r *replies, admits *admission, readyWait 
 
 // run sends one batch at a time, until the context ends.
 func (w *writer) run(ctx context.Context) {
-	ways := w.conn.newLines()
-	defer ways.close()
-	ways.prepare(ctx)
-	w.batches.Run(ctx, func(items []outgoing) { w.flush(ways, items) }) //nolint:contextcheck // what was taken is sent
+	p := w.conn.NewPipeline()
+	defer p.Close()
+	p.Prepare(ctx)
+	w.batches.Run(ctx, func(items []outgoing) { w.flush(p, items) }) //nolint:contextcheck // what was taken is sent
 }
 
 func (w *writer) add(o outgoing) { w.batches.Add(o) }
@@ -61,9 +63,9 @@ type mail struct {
 	waiting int64 // in the mailbox, before
 	safe    []outgoing
 	unsafe  []outgoing
-	link    *link
-	err     error // there was no way to it: nothing was sent
-	first   int   // of its commands on the link
+	conn    *resp.Conn
+	err     error // no connection: nothing was sent
+	first   int   // of its commands on the connection
 }
 
 // length is how long the mailbox will be with what the mail holds by now.
@@ -76,41 +78,51 @@ const flushTimeout = time.Second
 
 // flush writes a batch in one piece: an XADD for each safe request, a call of
 // enqueue.lua for the unsafe ones of a service, and the mailbox's length.
-func (w *writer) flush(ways *lines, items []outgoing) {
+func (w *writer) flush(p *resp.Pipeline, items []outgoing) {
 	if !w.certain() {
 		for _, o := range items {
 			w.refuse(o, &NotSentError{Cause: errDoubted})
 		}
 		return
 	}
-	patience := min(w.conn.timeout, flushTimeout)
+	patience := min(w.conn.Timeout(), flushTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	mails := w.sort(ctx, items)
 	for _, m := range mails {
-		if m.link, m.err = ways.to(ctx, w.conn.Keys.Requests(m.service)); m.err == nil {
-			m.first = m.link.out.count()
-			w.write(&m.link.out, m, false)
+		if m.conn, m.err = p.Conn(ctx, w.conn.Keys.Requests(m.service)); m.err == nil {
+			m.first = m.conn.Out.Len()
+			w.write(&m.conn.Out, m, false)
 		}
 	}
-	ways.exchange(ctx, patience)
+	p.Exchange(ctx, patience)
 	for _, m := range mails {
-		if err := m.failed(); err != nil && !isServerError(err) {
+		if err := m.failed(); err != nil && !rediserr.IsServer(err) {
 			w.doubt()
 			break
 		}
 	}
 	for _, m := range mails {
-		w.confirm(ctx, ways, m)
+		w.confirm(ctx, p, m)
 	}
 }
 
 // failed is why a mail has no answers.
 func (m *mail) failed() error {
 	if m.err != nil {
-		return m.err
+		return &NotSentError{Cause: m.err}
 	}
-	return m.link.err
+	_, err := m.conn.Answers()
+	return notSent(err)
+}
+
+// notSent makes a NotSentError of a connection that was lost before anything was
+// sent on it.
+func notSent(err error) error {
+	if errors.Is(err, resp.ErrNotConnected) {
+		return &NotSentError{Cause: err}
+	}
+	return err
 }
 
 var errDoubted = errors.New("Redis has not answered what was sent before")
@@ -122,7 +134,7 @@ func (w *writer) sort(ctx context.Context, items []outgoing) []*mail {
 	var mails []*mail
 	byService := make(map[string]*mail, 1)
 	for _, o := range items {
-		w.conn.hook.at(StepEnqueue, o.request.ID)
+		w.conn.Hook.At(StepEnqueue, o.request.ID)
 		m := byService[o.service]
 		if m == nil {
 			m = &mail{service: o.service, waiting: w.admits.length(o.service)}
@@ -147,83 +159,81 @@ func (w *writer) sort(ctx context.Context, items []outgoing) []*mail {
 }
 
 // write adds the commands of a mail.
-func (w *writer) write(out *commands, m *mail, whole bool) {
+func (w *writer) write(out *resp.Commands, m *mail, whole bool) {
 	mailbox := w.conn.Keys.Requests(m.service)
 	for _, o := range m.safe {
-		out.xadd(mailbox, o.request)
+		xadd(out, mailbox, o.request)
 	}
 	switch {
 	case len(m.unsafe) > 0: // the script tells the length
 		w.enqueue(out, mailbox, m, whole)
 	case len(m.safe) > 0:
-		out.add("xlen", mailbox)
+		out.Add("xlen", mailbox)
 	}
 }
 
 // xadd adds a safe request to a mailbox.
-func (c *commands) xadd(mailbox string, r *Request) {
-	c.begin(17)
-	c.text("xadd")
-	c.text(mailbox)
-	c.text("*")
-	c.text("v")
-	c.text(ProtocolVersion)
-	c.text("id")
-	c.text(r.ID)
-	c.text("action")
-	c.text(r.Action)
-	c.text("args")
-	c.text(r.Args)
-	c.text("reply")
-	c.text(r.Reply)
-	c.text("deadline")
-	c.millis(r.Deadline)
-	c.text("meta")
-	c.text(r.Meta)
+func xadd(c *resp.Commands, mailbox string, r *Request) {
+	c.Begin(17)
+	c.Text("xadd")
+	c.Text(mailbox)
+	c.Text("*")
+	c.Text("v")
+	c.Text(ProtocolVersion)
+	c.Text("id")
+	c.Text(r.ID)
+	c.Text("action")
+	c.Text(r.Action)
+	c.Text("args")
+	c.Text(r.Args)
+	c.Text("reply")
+	c.Text(r.Reply)
+	c.Text("deadline")
+	c.Millis(r.Deadline)
+	c.Text("meta")
+	c.Text(r.Meta)
 }
 
-func (w *writer) enqueue(out *commands, mailbox string, m *mail, whole bool) {
-	w.conn.scripts.enqueue.begin(out, whole, 1+len(m.unsafe), 2+11*len(m.unsafe))
-	out.text(mailbox)
+func (w *writer) enqueue(out *resp.Commands, mailbox string, m *mail, whole bool) {
+	out.Script(w.conn.Scripts.Enqueue, whole, 1+len(m.unsafe), 2+11*len(m.unsafe))
+	out.Text(mailbox)
 	for _, o := range m.unsafe {
-		out.text(w.conn.Keys.Record(m.service, o.request.ID))
+		out.Text(w.conn.Keys.Record(m.service, o.request.ID))
 	}
-	out.number(w.admits.lane)
-	out.number(w.admits.limit)
+	out.Number(w.admits.lane)
+	out.Number(w.admits.limit)
 	for _, o := range m.unsafe {
 		r := o.request
 		for _, word := range [...]string{r.ID, r.Action, r.Args, r.Reply} {
-			out.text(word)
+			out.Text(word)
 		}
-		out.millis(r.Deadline)
-		out.text(r.Meta)
-		out.millis(r.Store)
-		out.text(r.Lane)
-		out.text(r.fingerprint())
-		out.text(r.principal)
-		out.number(w.admits.limitOf(m.service, r))
+		out.Millis(r.Deadline)
+		out.Text(r.Meta)
+		out.Millis(r.Store)
+		out.Text(r.Lane)
+		out.Text(r.fingerprint())
+		out.Text(r.principal)
+		out.Number(w.admits.limitOf(m.service, r))
 	}
 }
 
 // confirm tells the waiters of a mail what became of their requests.
-func (w *writer) confirm(ctx context.Context, ways *lines, m *mail) {
+func (w *writer) confirm(ctx context.Context, p *resp.Pipeline, m *mail) {
 	err := m.failed()
 	var answers []string
-	switch {
-	case m.err != nil:
-		err = &NotSentError{Cause: err}
-	case err == nil:
-		answers = m.link.taken[m.first:]
+	if err == nil {
+		answers, _ = m.conn.Answers()
+		answers = answers[m.first:]
 	}
 	for i, o := range m.safe {
 		entry, said := "", err
 		if said == nil {
-			entry, said = wordOf(answers[i])
+			entry, said = resp.Word(answers[i])
 		}
 		w.confirmOne(o, entry, said)
 	}
 	if err == nil && len(m.unsafe) == 0 && len(m.safe) > 0 {
-		if length, err := numberOf(answers[len(m.safe)]); err == nil {
+		if length, err := resp.Number(answers[len(m.safe)]); err == nil {
 			w.admits.setLength(m.service, length)
 		}
 	}
@@ -234,17 +244,17 @@ func (w *writer) confirm(ctx context.Context, ways *lines, m *mail) {
 	if err == nil {
 		answer = answers[len(m.safe)]
 	}
-	w.confirmCall(ctx, ways, m, answer, err)
+	w.confirmCall(ctx, p, m, answer, err)
 }
 
 // confirmCall does so for what the script has said.
-func (w *writer) confirmCall(ctx context.Context, ways *lines, m *mail, answer string, err error) {
+func (w *writer) confirmCall(ctx context.Context, p *resp.Pipeline, m *mail, answer string, err error) {
 	var words []string
 	if err == nil {
-		words, err = wordsOf(answer)
+		words, err = resp.Words(answer)
 	}
-	if isNoScript(err) { // it changed nothing then: to repeat it is safe
-		words, err = w.enqueueWhole(ctx, ways, m)
+	if rediserr.IsNoScript(err) { // it changed nothing then: to repeat it is safe
+		words, err = w.enqueueWhole(ctx, p, m)
 	}
 	if err == nil && len(words) != 2*len(m.unsafe)+1 {
 		err = fmt.Errorf("enqueue.lua gave %d values for %d requests", len(words), len(m.unsafe))
@@ -264,22 +274,22 @@ func (w *writer) confirmCall(ctx context.Context, ways *lines, m *mail, answer s
 
 // enqueueWhole sends the script itself to a server that does not have it. The links'
 // answers are read by then but for other mails', which keep theirs.
-func (w *writer) enqueueWhole(ctx context.Context, ways *lines, m *mail) ([]string, error) {
-	k, err := ways.to(ctx, w.conn.Keys.Requests(m.service))
+func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *mail) ([]string, error) {
+	k, err := p.Conn(ctx, w.conn.Keys.Requests(m.service))
 	if err != nil {
 		return nil, &NotSentError{Cause: err}
 	}
-	var call commands
+	var call resp.Commands
 	w.enqueue(&call, w.conn.Keys.Requests(m.service), m, true)
-	patience := min(w.conn.timeout, flushTimeout)
-	answer, err := k.ask(patience, func(out *commands) { out.copy(call.buf) })
+	patience := min(w.conn.Timeout(), flushTimeout)
+	answer, err := k.Do(patience, func(out *resp.Commands) { out.Copy(call.Bytes()) })
 	if err == nil {
-		answer, err = ways.follow(ctx, call.buf, answer, patience)
+		answer, err = p.Follow(ctx, call.Bytes(), answer, patience)
 	}
 	if err != nil {
-		return nil, err
+		return nil, notSent(err)
 	}
-	return wordsOf(answer)
+	return resp.Words(answer)
 }
 
 // confirmOne handles the answer to one request. Was it never sent, its caller
@@ -288,11 +298,11 @@ func (w *writer) enqueueWhole(ctx context.Context, ways *lines, m *mail) ([]stri
 func (w *writer) confirmOne(o outgoing, entry string, err error) {
 	switch {
 	case err == nil:
-		w.conn.hook.at(StepEnqueued, o.request.ID)
+		w.conn.Hook.At(StepEnqueued, o.request.ID)
 		w.waiters.written(o.id, o.request, entry)
 	case errors.Is(err, ErrUnavailable):
 		w.refuse(o, err)
-	case isServerError(err):
+	case rediserr.IsServer(err):
 		w.refuse(o, &NotSentError{Cause: err})
 	default:
 		w.waiters.written(o.id, o.request, "")

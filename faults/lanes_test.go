@@ -158,7 +158,7 @@ func TestLanes(t *testing.T) {
 		assert.Equal(t, 1, at[fmt.Sprintf("%d %d", a.id, a.length)], "one answer for each length")
 	}
 	s.eventually("nothing is left in the lanes", func() bool {
-		stats, err := s.conn.Stats(t.Context(), "echo")
+		stats, err := bus.ReadStats(t.Context(), s.conn, "echo")
 		return err == nil && stats.Backlog+stats.Parked+stats.Pending+stats.Dead == 0
 	})
 	for _, pattern := range []string{s.conn.Keys.Lane("echo", "*"), s.conn.Keys.Parked("echo")} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -95,7 +96,7 @@ func TestSlowSubscriber(t *testing.T) {
 			asking.Go(func() { s.call(0, i%2 == 0, work{MS: 2000, Pad: 60_000}) })
 		}
 		s.eventually("most run", func() bool {
-			stats, err := s.conn.Stats(t.Context(), service)
+			stats, err := bus.ReadStats(t.Context(), s.conn, service)
 			return err == nil && stats.Pending > calls*3/4
 		})
 		s.gateways[0].freeze()

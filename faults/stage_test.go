@@ -220,7 +220,7 @@ func (s *stage) quiet() {
 	s.eventually("the mailbox is empty and nothing is pending", func() bool {
 		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 		defer cancel()
-		stats, err := s.conn.Stats(ctx, service)
+		stats, err := bus.ReadStats(ctx, s.conn, service)
 		return err == nil && stats.Backlog == 0 && stats.Pending == 0
 	})
 }

@@ -63,7 +63,7 @@ func TestGatewayKilledBetweenSteps(t *testing.T) {
 		_, again := s.insist(0, "/v3/payments", key, body)
 		assert.Equal(t, string(said), string(again))
 	}
-	stats, err := s.conn.Stats(t.Context(), "compositions")
+	stats, err := bus.ReadStats(t.Context(), s.conn, "compositions")
 	require.NoError(t, err)
 	assert.Zero(t, stats.Backlog+stats.Pending+stats.Dead)
 	t.Logf("composition: %d gateways killed between payment and redemption, each payment made once and its voucher redeemed", n)

@@ -43,7 +43,7 @@ func TestAskWithRights(t *testing.T) {
 		user, err := bus.WorkerUser(name, admin.Keys, access)
 		require.NoError(t, err)
 		user.Passwords = []string{"open sesame"}
-		_, err = admin.ApplyACL(t.Context(), user)
+		_, err = bus.ApplyACL(t.Context(), admin, user)
 		require.NoError(t, err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -227,7 +227,7 @@ func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
 	ring := said("RING", "front:7", false)
 	waiting := func(parked int64) func() bool {
 		return func() bool {
-			stats, err := w.conn.Stats(t.Context(), "front")
+			stats, err := bus.ReadStats(t.Context(), w.conn, "front")
 			return err == nil && stats.Pending > 0 && stats.Parked == parked
 		}
 	}

@@ -308,7 +308,7 @@ func TestWhatNeverBeganExpires(t *testing.T) {
 		}
 	}
 	testsupport.Eventually(t, 10*time.Second, "only the running one is left", func() bool {
-		stats, err := run.conn.Stats(t.Context(), "things")
+		stats, err := bus.ReadStats(t.Context(), run.conn, "things")
 		return err == nil && stats == bus.Stats{Pending: 1}
 	})
 	close(release)
@@ -341,7 +341,7 @@ func TestDrainingWorkerFinishesAndLeavesWhatTakesTooLong(t *testing.T) {
 	run.stop()
 	close(release)
 	require.NoError(t, <-run.ended)
-	stats, err := run.conn.Stats(t.Context(), "things")
+	stats, err := bus.ReadStats(t.Context(), run.conn, "things")
 	require.NoError(t, err)
 	assert.Equal(t, bus.Stats{Pending: 1}, stats, "what was cut short waits for another worker")
 	asking.Wait()

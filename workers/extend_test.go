@@ -52,7 +52,7 @@ func TestHandlerExtendsItsTime(t *testing.T) {
 	require.ErrorIs(t, err, bus.ErrTimeout)
 	<-extended
 	state := func() string {
-		r, err := s.conn.Record(t.Context(), "things", id.String())
+		r, err := bus.FindRecord(t.Context(), s.conn, "things", id.String())
 		require.NoError(t, err)
 		return r.State
 	}

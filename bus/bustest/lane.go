@@ -69,7 +69,7 @@ func (s *stage) send(c *bus.Client, ask *bus.Ask) string {
 
 func (s *stage) parked() int64 {
 	s.t.Helper()
-	stats, err := s.conn.Stats(s.ctx, "things")
+	stats, err := bus.ReadStats(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	return stats.Parked
 }
@@ -102,11 +102,11 @@ func oneAtATime(s *stage) {
 		}
 	}
 	assert.EqualValues(s.t, lanes*(each-1), s.parked())
-	found, err := s.conn.Lanes(s.ctx, "things")
+	found, err := bus.Lanes(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	require.Len(s.t, found, lanes)
 	assert.Equal(s.t, bus.Lane{Key: "item:0", Turn: ids[0], Waiting: each - 1}, found[0])
-	stats, err := s.conn.Stats(s.ctx, "things")
+	stats, err := bus.ReadStats(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	assert.EqualValues(s.t, lanes, stats.Backlog, "one of each lane is in the mailbox")
 
@@ -227,13 +227,13 @@ func deadEndsItsTurn(s *stage) {
 	s.send(c, laned("item:1", `[2]`))
 	s.send(c, laned("item:1", `[3]`))
 	poison.Delete(bad.ID.String())
-	letter, err := s.conn.FindDeadLetter(s.ctx, "things", bad.ID.String())
+	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", bad.ID.String())
 	require.NoError(s.t, err)
-	became, err := s.conn.ReplayDeadLetter(s.ctx, "things", letter)
+	became, err := bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, bus.LetterReplayed, became)
 	assert.EqualValues(s.t, 2, s.parked())
-	record, err := s.conn.Record(s.ctx, "things", bad.ID.String())
+	record, err := bus.FindRecord(s.ctx, s.conn, "things", bad.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, bus.StateQueued, record.State)
 	release <- struct{}{}
@@ -266,7 +266,7 @@ func expiredInALane(s *stage) {
 	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-answered)
 	s.idle("item:1")
 	assert.Equal(s.t, []string{`[0]`, `[2]`, `[3]`}, seen.ran("item:1"))
-	record, err := s.conn.Record(s.ctx, "things", late.ID.String())
+	record, err := bus.FindRecord(s.ctx, s.conn, "things", late.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, bus.StateExpired, record.State)
 }
@@ -300,7 +300,7 @@ func cancelledInALane(s *stage) {
 	third := s.ask(c, laned("item:1", `[2]`))
 	s.eventually("it waits too", func() bool { return s.parked() == 2 })
 	for i, ask := range []*bus.Ask{second, first} {
-		record, err := s.conn.Cancel(s.ctx, "things", ask.ID.String())
+		record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 		require.NoError(s.t, err)
 		assert.Equal(s.t, bus.StateCancelled, record.State)
 		assert.Contains(s.t, <-cancel[1-i], bus.CodeConflict)

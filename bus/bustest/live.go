@@ -118,7 +118,7 @@ func retired(s *stage) {
 	c := s.client(bus.ClientConfig{})
 	s.ask(c, unsafe(`[]`))
 	s.eventually("it is pending", func() bool {
-		stats, err := s.conn.Stats(s.ctx, "things")
+		stats, err := bus.ReadStats(s.ctx, s.conn, "things")
 		return err == nil && stats.Pending == 1
 	})
 	require.NoError(s.t, hanging.stop())

@@ -153,7 +153,7 @@ func (s *stage) pass() {
 func (s *stage) empty() {
 	s.t.Helper()
 	s.eventually("the mailbox is empty", func() bool {
-		stats, err := s.conn.Stats(s.ctx, "things")
+		stats, err := bus.ReadStats(s.ctx, s.conn, "things")
 		return err == nil && stats.Backlog == 0 && stats.Pending == 0
 	})
 }
