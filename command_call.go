@@ -93,7 +93,7 @@ func (c *callCommand) ask(ctx context.Context, conn *bus.Conn) (*bus.Ask, error)
 	ask := bus.Ask{Service: c.Service, Action: c.Action, Args: args} // the service says whether it knows the action
 	for i := range service.Manifest.Actions {
 		if a := &service.Manifest.Actions[i]; a.Name == c.Action {
-			ask = a.Ask(c.Service, args)
+			ask = bus.NewAsk(a, c.Service, args)
 		}
 	}
 	if c.Timeout != 0 {

@@ -95,7 +95,7 @@ func (s *Server) explainCache(in *call, r *route, err error) *failure {
 
 // outcome runs a call for all who ask the same.
 func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
-	question := r.action.Ask(r.service, args)
+	question := bus.NewAsk(r.action, r.service, args)
 	question.ID, question.Meta, question.Principal = in.id, in.meta(), in.principal
 	reply, f := s.askService(ctx, in, r, &question)
 	if f == nil {

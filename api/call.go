@@ -225,7 +225,7 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		}
 		in.plan, in.planBegan = r.plan.Hash(), s.conn.Clock.Millis()
 	}
-	ask := r.action.Ask(r.service, args)
+	ask := bus.NewAsk(r.action, r.service, args)
 	ask.Principal = in.principal
 	var prefer preference
 	if !ask.Safe {

@@ -16,6 +16,9 @@ import (
 	"github.com/oskadev/mailroom/versions"
 )
 
+// planTTL is how long a plan is kept after it was last in force at any gateway.
+const planTTL = 8 * 24 * time.Hour
+
 // composer runs the compositions that gateways find in their mailbox.
 type composer struct {
 	s     *Server
@@ -59,7 +62,7 @@ func (c *composer) keep(ctx context.Context, p *versions.Plan) error {
 	if fresh {
 		return nil
 	}
-	if err := c.s.conn.KeepPlan(ctx, p.Hash(), p.Source()); err != nil {
+	if err := c.s.conn.Set(ctx, c.s.conn.Keys.Plan(p.Hash()), p.Source(), planTTL); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -79,7 +82,7 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 	if p != nil {
 		return p, nil
 	}
-	source, err := c.s.conn.Plan(ctx, hash)
+	source, err := c.s.conn.Get(ctx, c.s.conn.Keys.Plan(hash))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +118,7 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 		return one.dead()
 	}
 	plan, err := c.plan(ctx, one.meta.Plan)
-	if errors.Is(err, bus.ErrNoPlan) {
+	if errors.Is(err, bus.ErrNoValue) {
 		return bus.Outcome{Dead: "its plan is not kept any more"}, false
 	}
 	if err != nil {

@@ -16,30 +16,30 @@ import (
 	"github.com/oskadev/mailroom/api"
 )
 
-// wire is a connection that says what it likes.
-type wire struct {
+// rawConn is a connection that sends any bytes.
+type rawConn struct {
 	net.Conn
 	t *testing.T
 	r *bufio.Reader
 }
 
-func (s *stage) dial(t *testing.T) *wire {
+func (s *stage) dial(t *testing.T) *rawConn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(s.ctx, "tcp", s.addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	return &wire{Conn: conn, t: t, r: bufio.NewReader(conn)}
+	return &rawConn{Conn: conn, t: t, r: bufio.NewReader(conn)}
 }
 
-func (w *wire) say(text string) {
+func (w *rawConn) say(text string) {
 	w.t.Helper()
 	// The gateway may answer and close before it has read all.
 	_, _ = io.WriteString(w, text)
 }
 
 // hear reads one answer.
-func (w *wire) hear(method string) *answer {
+func (w *rawConn) hear(method string) *answer {
 	w.t.Helper()
 	response, err := http.ReadResponse(w.r, &http.Request{Method: method})
 	require.NoError(w.t, err)
@@ -51,7 +51,7 @@ func (w *wire) hear(method string) *answer {
 }
 
 // closed says that there is no further answer: the connection ends.
-func (w *wire) closed() {
+func (w *rawConn) closed() {
 	w.t.Helper()
 	rest, _ := io.ReadAll(w.r) // a reset is as good as an end
 	require.Empty(w.t, string(rest), "another answer")

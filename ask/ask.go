@@ -129,7 +129,7 @@ func (a *Asker) Ask(ctx context.Context, q *Question) (bus.Reply, error) {
 	if err != nil {
 		return bus.Reply{}, explain(q, err)
 	}
-	question := action.Ask(q.Service, q.Args)
+	question := bus.NewAsk(action, q.Service, q.Args)
 	if f := refuse(q, question.Lane); f != nil {
 		return bus.Reply{}, f
 	}

@@ -9,11 +9,6 @@ import (
 	"strings"
 )
 
-// RoleAPI is the role of gateways, and of whoever asks as they do: the first
-// part of their identifiers. No service may have this name: it could subscribe
-// to the gateways' replies.
-const RoleAPI = "api"
-
 // ACLUser is a user of Redis with the rights of one role and no others
 // (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/).
 type ACLUser struct {

@@ -24,9 +24,9 @@ func gatewayRights(k Keys) []grant {
 		{keys: read("parked"), commands: []string{"hgetall"}},
 		// What gateways alone know: their secret, their clients' keys and limits.
 		{keys: []string{"~" + k.Secret()}, commands: []string{"setnx", "get"}},
-		{keys: []string{"%R~" + k.namespace + ":keys"}, commands: []string{"hget"}},
+		{keys: []string{"%R~" + k.Namespace() + ":keys"}, commands: []string{"hget"}},
 		{
-			keys:     []string{"~rate:" + k.namespace + ":*"},
+			keys:     []string{"~rate:" + k.Namespace() + ":*"},
 			commands: []string{"eval", "evalsha", "get", "set", "setex", "incr", "incrby", "expire", "pexpire", "ttl", "pttl", "del"},
 		},
 		// It publishes replies too, of requests that were cancelled.
@@ -68,9 +68,9 @@ func lookupRights(k Keys, services []string, role string) []grant {
 			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
 		// One command may name several: they are in one grant.
-		{channels: []string{k.Replies(role+".*", "*"), k.Beat(role + ".*"), k.Registry(), k.namespace + ":flights:*"}, commands: []string{"subscribe"}},
-		{channels: []string{k.namespace + ":dropped:*"}, commands: []string{"psubscribe"}},
-		{channels: []string{k.Beat(role + ".*"), k.namespace + ":flights:*"}, commands: []string{"publish"}},
+		{channels: []string{k.Replies(role+".*", "*"), k.Beat(role + ".*"), k.Registry(), k.Namespace() + ":flights:*"}, commands: []string{"subscribe"}},
+		{channels: []string{k.Namespace() + ":dropped:*"}, commands: []string{"psubscribe"}},
+		{channels: []string{k.Beat(role + ".*"), k.Namespace() + ":flights:*"}, commands: []string{"publish"}},
 	}
 }
 
@@ -101,7 +101,7 @@ func workerRights(k Keys, services []string) []grant {
 	slices.Sort(commands)
 	out, in := []string{k.Registry()}, []string(nil)
 	for _, service := range services {
-		out = append(out, k.Replies("*", service), k.namespace+":dropped:{"+service+"}")
+		out = append(out, k.Replies("*", service), k.Namespace()+":dropped:{"+service+"}")
 		in = append(in, k.Replies(service+".*", "*"))
 	}
 	return []grant{

@@ -14,8 +14,6 @@ import (
 
 // Defaults of a client.
 const (
-	// DefaultTimeout is how long an answer is waited for.
-	DefaultTimeout = 10 * time.Second
 	// DefaultStore is how long the outcome of an unsafe request is kept.
 	DefaultStore = 5 * time.Minute
 	// DefaultMailboxLimit is how many requests may wait for a service.

@@ -269,7 +269,7 @@ func (f *fetcher) runHere(ctx context.Context, turn int, batch []*Delivery) (rel
 			continue
 		}
 		ran++
-		if took += e.took; took > unsettled || ran == writeBatch {
+		if took += e.took; took > unsettled || ran == maxBatch {
 			f.settle(ctx)
 			took, ran = 0, 0
 		}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -101,7 +102,7 @@ func (c *Consumer) missedHeartbeat(ctx context.Context, err error) {
 
 func (c *Consumer) announce(ctx context.Context, pipe redis.Pipeliner, canonical []byte, digest string) {
 	now := c.conn.Clock.Now()
-	pipe.ZRemRangeByScore(ctx, c.conn.Keys.Workers(c.service), "-inf", "("+millis(now.Add(-deadWorkerTTL).UnixMilli()))
+	pipe.ZRemRangeByScore(ctx, c.conn.Keys.Workers(c.service), "-inf", "("+strconv.FormatInt(now.Add(-deadWorkerTTL).UnixMilli(), 10))
 	if c.cfg.Hidden {
 		return
 	}

@@ -17,6 +17,11 @@ const DefaultNamespace = "mailroom"
 // service may have this name.
 const ReservedService = "compositions"
 
+// RoleAPI is the role of gateways, and of whoever asks as they do: the first
+// part of their identifiers. No service may have this name: it could subscribe
+// to the gateways' replies.
+const RoleAPI = "api"
+
 const maxNameLength = 64
 
 // reservedNames are the mailbox of compositions, the role of gateways, and the

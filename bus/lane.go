@@ -11,9 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// LaneName is the name of a lane among those of all services.
-func LaneName(service, lane string) string { return service + "/" + lane }
-
 // Lane is one lane of a service in which requests wait for their turn.
 type Lane struct {
 	// Key is what the lane is called by, such as item:7.

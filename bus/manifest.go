@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/oskadev/mailroom/internal/template"
@@ -59,20 +58,8 @@ type Caching struct {
 	StaleIfErrorMillis         int64 `json:"stale_if_error_ms,omitempty"`
 }
 
-// common is how answers are shared while two builds of a service answer: only
-// if both say so, and then as carefully as both want.
-func (c *Caching) common(other *Caching) *Caching {
-	if c == nil || other == nil {
-		return nil
-	}
-	tags := slices.Concat(c.Tags, other.Tags)
-	slices.Sort(tags)
-	return &Caching{
-		TTLMillis: min(c.TTLMillis, other.TTLMillis), Tags: slices.Compact(tags), Public: c.Public && other.Public,
-		StaleWhileRevalidateMillis: min(c.StaleWhileRevalidateMillis, other.StaleWhileRevalidateMillis),
-		StaleIfErrorMillis:         min(c.StaleIfErrorMillis, other.StaleIfErrorMillis),
-	}
-}
+// DefaultTimeout is how long an action may take unless its manifest says otherwise.
+const DefaultTimeout = 10 * time.Second
 
 // Timeout is how long the action may take; DefaultTimeout unless declared.
 func (a *Action) Timeout() time.Duration {
@@ -80,12 +67,6 @@ func (a *Action) Timeout() time.Duration {
 		return DefaultTimeout
 	}
 	return time.Duration(a.TimeoutMillis) * time.Millisecond
-}
-
-// Ask asks for the action as its service declares it, with a JSON array of
-// arguments.
-func (a *Action) Ask(service, args string) Ask {
-	return Ask{Service: service, Action: a.Name, Args: args, Timeout: a.Timeout(), Safe: a.Safe, Lane: a.LaneOf(args)}
 }
 
 // LaneOf is the lane of a request with these arguments, a JSON array; empty: it has

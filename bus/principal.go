@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -60,17 +59,6 @@ func CheckScope(scope string) error {
 	return nil
 }
 
-// bothScopes are those that a caller needs while two builds of a service answer:
-// what either wants.
-func bothScopes(one, other []string) []string {
-	if len(one)+len(other) == 0 {
-		return nil
-	}
-	scopes := slices.Concat(one, other)
-	slices.Sort(scopes)
-	return slices.Compact(scopes)
-}
-
 // into adds the principal to a meta, which is a JSON object or empty.
 func (p *Principal) into(meta string) string {
 	if p == nil {
@@ -98,61 +86,4 @@ func (p *Principal) into(meta string) string {
 		dst = append(dst, ']')
 	}
 	return string(append(dst, "}}"...))
-}
-
-// Encode is the meta as JSON, but for the principal, which an Ask names by itself; empty
-// where there is nothing to say.
-func (m *Meta) Encode() string {
-	dst := make([]byte, 1, 160)
-	dst[0] = '{'
-	pair := func(name string) {
-		if len(dst) > 1 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(append(dst, '"'), name...), `":`...)
-	}
-	for _, text := range [...]struct{ name, value string }{
-		{"request_id", m.RequestID}, {"traceparent", m.TraceParent}, {"caller", m.Caller}, {"version", m.Version}, {"plan", m.Plan},
-	} {
-		if text.value != "" {
-			pair(text.name)
-			dst = appendText(dst, text.value)
-		}
-	}
-	for _, number := range [...]struct {
-		name  string
-		value int64
-	}{{"began", m.Began}, {"depth", int64(m.Depth)}} {
-		if number.value != 0 {
-			pair(number.name)
-			dst = strconv.AppendInt(dst, number.value, 10)
-		}
-	}
-	for i, lane := range m.Lanes {
-		if i == 0 {
-			pair("lanes")
-			dst = append(dst, '[')
-		} else {
-			dst = append(dst, ',')
-		}
-		dst = appendText(dst, lane)
-	}
-	switch {
-	case len(m.Lanes) > 0:
-		dst = append(dst, ']')
-	case len(dst) == 1:
-		return ""
-	}
-	return string(append(dst, '}'))
-}
-
-// appendText writes a JSON string. Most need no escapes, and no detour.
-func appendText(dst []byte, text string) []byte {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			escaped, _ := json.Marshal(text) // a string always can be
-			return append(dst, escaped...)
-		}
-	}
-	return append(append(append(dst, '"'), text...), '"')
 }

@@ -12,20 +12,6 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// States of a request that keeps its outcome. StateRunning is derived: the
-// entry is pending for some worker.
-const (
-	StateQueued    = "queued"
-	StateRunning   = "running"
-	StateDone      = "done"
-	StateExpired   = "expired"
-	StateDead      = "dead"
-	StateCancelled = "cancelled"
-)
-
-// Location is the path under which a gateway tells what became of a request.
-func Location(service, id string) string { return "/requests/" + service + "." + id }
-
 // Record is what is kept of an unsafe request until some time after its end.
 type Record struct {
 	State  string
@@ -35,17 +21,6 @@ type Record struct {
 	Principal string
 	// Outcome is the envelope of the answer; empty unless the state is StateDone.
 	Outcome string
-}
-
-// RequestState is what callers are told of a request: the result of
-// GET /requests/<service>.<id>.
-type RequestState struct {
-	ID      string `json:"id"`
-	Service string `json:"service"`
-	Action  string `json:"action"`
-	State   string `json:"state"`
-	// Outcome is the envelope of the answer; empty unless the state is StateDone.
-	Outcome json.RawMessage `json:"outcome,omitempty"`
 }
 
 // Tell is the record of a request as its callers may see it.

@@ -291,42 +291,6 @@ func (r *Registry) manifest(ctx context.Context, service, digest string, used ma
 	return m, nil
 }
 
-// intersect keeps the actions that all manifests declare, and of each the
-// routes that all declare: any worker may get the request. Where manifests
-// say different things about an action, the first by digest counts.
-func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
-	first := manifests[digests[0]]
-	if len(digests) == 1 {
-		return first
-	}
-	common := *first
-	common.Actions = nil
-	for _, action := range first.Actions {
-		declared := true
-		for _, digest := range digests[1:] {
-			i := slices.IndexFunc(manifests[digest].Actions, func(a Action) bool { return a.Name == action.Name })
-			if i < 0 {
-				declared = false
-				break
-			}
-			other := manifests[digest].Actions[i]
-			action.Routes = slices.DeleteFunc(slices.Clone(action.Routes), func(route string) bool {
-				return !slices.Contains(other.Routes, route)
-			})
-			action.Safe = action.Safe && other.Safe
-			action.Cache = action.Cache.common(other.Cache)
-			action.Scopes = bothScopes(action.Scopes, other.Scopes)
-			if action.Lane == "" {
-				action.Lane = other.Lane
-			}
-		}
-		if declared {
-			common.Actions = append(common.Actions, action)
-		}
-	}
-	return &common
-}
-
 // publish makes a snapshot the current one, and tells of a change.
 func (r *Registry) publish(next Snapshot) {
 	before := r.Snapshot()

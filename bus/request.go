@@ -1,17 +1,13 @@
 package bus
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"math"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -43,41 +39,6 @@ type Request struct {
 	accepted  int64  // when it was, if it waited in its lane
 	print     string // the fingerprint, once it is known
 	principal string // the key of who asks, for the record
-}
-
-// Meta is what travels with a request beside its arguments.
-type Meta struct {
-	// RequestID is the caller's own X-Request-Id.
-	RequestID string `json:"request_id,omitempty"`
-	// TraceParent is the W3C trace context (https://www.w3.org/TR/trace-context/).
-	TraceParent string `json:"traceparent,omitempty"`
-	// Caller is the asker's identifier.
-	Caller string `json:"caller,omitempty"`
-	// Version is the version of the API that was called, as in v2; empty: none.
-	Version string `json:"version,omitempty"`
-	// Plan is the hash of what a composition runs.
-	Plan string `json:"plan,omitempty"`
-	// Began is when a composition was first asked for, in unix milliseconds of Redis; 0:
-	// not known.
-	Began int64 `json:"began,omitempty"`
-	// Depth is how many services have asked each other to get here.
-	Depth int `json:"depth,omitempty"`
-	// Lanes are those held by the requests that wait for this one. See LaneName.
-	Lanes []string `json:"lanes,omitempty"`
-	// Principal is who called the API; nil: nobody had to say.
-	Principal *Principal `json:"principal,omitempty"`
-}
-
-// ParseMeta reads the meta field; what it cannot read it leaves empty, since
-// meta never decides whether a request runs.
-func (r *Request) ParseMeta() Meta {
-	var m Meta
-	if r.Meta != "" {
-		if err := json.Unmarshal([]byte(r.Meta), &m); err != nil {
-			return Meta{}
-		}
-	}
-	return m
 }
 
 // Safe reports whether the request may run twice: no outcome is kept.
@@ -190,61 +151,4 @@ func (r *Request) fingerprint() string {
 	}
 	r.print = hex.EncodeToString(h.Sum(nil))
 	return r.print
-}
-
-// DerivedID is the one ID of all requests with the same parts: a UUIDv8
-// (https://www.rfc-editor.org/rfc/rfc9562#section-5.8) of the SHA-256 of them,
-// each behind its length. It is as hard to guess as they are.
-func DerivedID(parts ...string) uuid.UUID { return hashedID(sha256.New(), parts...) }
-
-// KeyedID is DerivedID by the HMAC-SHA-256 under a secret: who knows the parts, or
-// guesses them, does not know the ID by that.
-func KeyedID(secret []byte, parts ...string) uuid.UUID {
-	return hashedID(hmac.New(sha256.New, secret), parts...)
-}
-
-func hashedID(h hash.Hash, parts ...string) uuid.UUID {
-	var size [8]byte
-	for _, part := range parts {
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		_, _ = h.Write(size[:])
-		_, _ = h.Write([]byte(part))
-	}
-	var id uuid.UUID
-	copy(id[:], h.Sum(nil))
-	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
-// entryTime is the Redis time at which a stream entry was added.
-func entryTime(entry string) int64 {
-	ms, _, _ := cutEntry(entry)
-	return int64(ms) //nolint:gosec // milliseconds since 1970
-}
-
-// behind is the first entry ID after another. XPENDING takes no "(" for it on
-// every server.
-func behind(entry string) string {
-	ms, seq, ok := cutEntry(entry)
-	switch {
-	case !ok:
-		return entry
-	case seq == math.MaxUint64:
-		ms, seq = ms+1, 0
-	default:
-		seq++
-	}
-	return strconv.FormatUint(ms, 10) + "-" + strconv.FormatUint(seq, 10)
-}
-
-// cutEntry reads an entry ID, <milliseconds>-<sequence>.
-func cutEntry(entry string) (ms, seq uint64, ok bool) {
-	before, after, found := strings.Cut(entry, "-")
-	ms, errMillis := strconv.ParseUint(before, 10, 64)
-	seq, errSeq := strconv.ParseUint(after, 10, 64)
-	if !found || errMillis != nil || errSeq != nil {
-		return 0, 0, false
-	}
-	return ms, seq, true
 }

@@ -1,38 +1,18 @@
 package bus
 
-import (
-	"embed"
-
-	"github.com/oskadev/mailroom/internal/script"
-)
-
-//go:embed lua/*.lua
-var scriptFiles embed.FS
+import "github.com/oskadev/mailroom/internal/script"
 
 // Scripts are those that run on a service's slot.
 type Scripts struct{ Enqueue, Settle, Keep, Retire, Replay, Watch, Cancel script.Script }
 
 func loadScripts() Scripts {
 	return Scripts{
-		Enqueue: loadScript("lane.lua", "enqueue.lua"),
-		Settle:  loadScript("lane.lua", "settle.lua"),
-		Keep:    loadScript("keep.lua"),
-		Retire:  loadScript("retire.lua"),
-		Replay:  loadScript("lane.lua", "replay.lua"),
-		Watch:   loadScript("watch.lua"),
-		Cancel:  loadScript("lane.lua", "cancel.lua"),
+		Enqueue: script.New(LuaSource("lane.lua", "enqueue.lua")),
+		Settle:  script.New(LuaSource("lane.lua", "settle.lua")),
+		Keep:    script.New(LuaSource("keep.lua")),
+		Retire:  script.New(LuaSource("retire.lua")),
+		Replay:  script.New(LuaSource("lane.lua", "replay.lua")),
+		Watch:   script.New(LuaSource("watch.lua")),
+		Cancel:  script.New(LuaSource("lane.lua", "cancel.lua")),
 	}
-}
-
-// loadScript reads a script from its files, one behind the other.
-func loadScript(names ...string) script.Script {
-	var source []byte
-	for _, name := range names {
-		part, err := scriptFiles.ReadFile("lua/" + name)
-		if err != nil {
-			return script.New(`return redis.error_reply("no script ` + name + `")`)
-		}
-		source = append(source, part...)
-	}
-	return script.New(string(source))
 }

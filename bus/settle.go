@@ -17,6 +17,10 @@ import (
 // has been told to stop and Redis does not take them.
 const settlePatience = 5 * time.Second
 
+// maxBatch is the most requests that one pipeline settles. A script call holds Redis
+// for all of its requests; larger batches gain nothing measurable.
+const maxBatch = 256
+
 // settler ends requests in batches: the safe ones by PUBLISH, XACK and XDEL in
 // a pipeline, those that keep something by settle.lua in the same pipeline.
 type settler struct {
@@ -26,7 +30,7 @@ type settler struct {
 }
 
 func newSettler(c *Consumer) *settler {
-	return &settler{c: c, batches: batch.New[*ending](writeBatch)}
+	return &settler{c: c, batches: batch.New[*ending](maxBatch)}
 }
 
 func (s *settler) add(e *ending) { s.batches.Add(e) }

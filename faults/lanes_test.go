@@ -15,6 +15,8 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
 )
 
 // insist asks a gateway under an Idempotency-Key until there is an outcome.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oskadev/mailroom/bus"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )

@@ -1,4 +1,4 @@
-package bus
+package rediserr_test
 
 import (
 	"errors"
@@ -17,9 +17,9 @@ func (s said) Error() string { return string(s) }
 
 func (said) RedisError() {}
 
-func TestWhatIsHopeless(t *testing.T) {
+func TestIsPermanent(t *testing.T) {
 	t.Parallel()
-	for text, hopeless := range map[string]bool{
+	for text, permanent := range map[string]bool{
 		"WRONGTYPE Operation against a key holding the wrong kind of value": true,
 		"ERR value is not an integer or out of range":                       true,
 		"ERR max number of clients reached":                                 false,
@@ -28,8 +28,8 @@ func TestWhatIsHopeless(t *testing.T) {
 		"READONLY You can't write against a read only replica.":             false,
 		"MASTERDOWN Link with MASTER is down":                               false,
 	} {
-		assert.Equal(t, hopeless, rediserr.IsPermanent(said(text)), text)
-		assert.Equal(t, hopeless, rediserr.IsPermanent(fmt.Errorf("settle: %w", said(text))), text)
+		assert.Equal(t, permanent, rediserr.IsPermanent(said(text)), text)
+		assert.Equal(t, permanent, rediserr.IsPermanent(fmt.Errorf("settle: %w", said(text))), text)
 	}
 	assert.False(t, rediserr.IsPermanent(errors.New("EOF")))
 	assert.False(t, rediserr.IsPermanent(nil))

@@ -21,3 +21,18 @@ func TestBuildsShareAnswersOnlyAsBothWant(t *testing.T) {
 	assert.Nil(t, both(one, nil))
 	assert.Nil(t, both(nil, one))
 }
+
+func TestBuildsWantTheScopesOfBoth(t *testing.T) {
+	t.Parallel()
+	manifest := func(scopes ...string) *Manifest {
+		return &Manifest{Service: "things", Actions: []Action{{Name: "GET", Scopes: scopes}}}
+	}
+	both := func(a, b *Manifest) []string {
+		return intersect([]string{"1", "2"}, map[string]*Manifest{"1": a, "2": b}).Actions[0].Scopes
+	}
+	one := manifest("b", "a")
+	assert.Equal(t, []string{"a", "b", "c"}, both(one, manifest("c", "a")))
+	assert.Equal(t, []string{"a", "b"}, both(manifest(), one))
+	assert.Equal(t, []string{"b", "a"}, one.Actions[0].Scopes, "it is others' too")
+	assert.Nil(t, both(manifest(), manifest()))
+}

@@ -1,0 +1,7 @@
+package bus
+
+// NewAsk returns the call of an action as its service declares it, with a JSON array of
+// arguments.
+func NewAsk(a *Action, service, args string) Ask {
+	return Ask{Service: service, Action: a.Name, Args: args, Timeout: a.Timeout(), Safe: a.Safe, Lane: a.LaneOf(args)}
+}

@@ -1,0 +1,23 @@
+package bus
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestConsumerConfigNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	conn, err := Connect("redis://127.0.0.1:1", Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = NewConsumer(conn, ConsumerConfig{
+		Manifest: &Manifest{Service: "users"}, Concurrency: -1, IdleLimit: time.Millisecond, Heartbeat: 2 * time.Second, MaxAttempts: -1,
+	})
+	for _, name := range []string{"concurrency", "idle limit", "heartbeat", "max attempts"} {
+		require.ErrorContains(t, err, name)
+	}
+	_, err = NewConsumer(conn, ConsumerConfig{Manifest: &Manifest{Service: "v2"}})
+	require.ErrorContains(t, err, "reserved")
+}

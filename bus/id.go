@@ -1,0 +1,73 @@
+package bus
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// DerivedID is the one ID of all requests with the same parts: a UUIDv8
+// (https://www.rfc-editor.org/rfc/rfc9562#section-5.8) of the SHA-256 of them,
+// each behind its length. It is as hard to guess as they are.
+func DerivedID(parts ...string) uuid.UUID { return hashedID(sha256.New(), parts...) }
+
+// KeyedID is DerivedID by the HMAC-SHA-256 under a secret: who knows the parts, or
+// guesses them, does not know the ID by that.
+func KeyedID(secret []byte, parts ...string) uuid.UUID {
+	return hashedID(hmac.New(sha256.New, secret), parts...)
+}
+
+func hashedID(h hash.Hash, parts ...string) uuid.UUID {
+	var size [8]byte
+	for _, part := range parts {
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		_, _ = h.Write(size[:])
+		_, _ = h.Write([]byte(part))
+	}
+	var id uuid.UUID
+	copy(id[:], h.Sum(nil))
+	id[6] = id[6]&0x0f | 0x80
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// entryTime is the Redis time at which a stream entry was added.
+func entryTime(entry string) int64 {
+	ms, _, _ := cutEntry(entry)
+	return int64(ms) //nolint:gosec // milliseconds since 1970
+}
+
+// behind is the first entry ID after another. XPENDING takes no "(" for it on
+// every server.
+func behind(entry string) string {
+	ms, seq, ok := cutEntry(entry)
+	switch {
+	case !ok:
+		return entry
+	case seq == math.MaxUint64:
+		ms, seq = ms+1, 0
+	default:
+		seq++
+	}
+	return strconv.FormatUint(ms, 10) + "-" + strconv.FormatUint(seq, 10)
+}
+
+// cutEntry reads an entry ID, <milliseconds>-<sequence>.
+func cutEntry(entry string) (ms, seq uint64, ok bool) {
+	before, after, found := strings.Cut(entry, "-")
+	ms, errMillis := strconv.ParseUint(before, 10, 64)
+	seq, errSeq := strconv.ParseUint(after, 10, 64)
+	if !found || errMillis != nil || errSeq != nil {
+		return 0, 0, false
+	}
+	return ms, seq, true
+}
+
+// LaneName is the name of a lane among those of all services.
+func LaneName(service, lane string) string { return service + "/" + lane }

@@ -1,0 +1,21 @@
+package testsupport
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Golden compares a text with a file. With MAILROOM_UPDATE_GOLDEN set it writes the
+// file instead.
+func Golden(t testing.TB, file, got string) {
+	t.Helper()
+	if os.Getenv("MAILROOM_UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
+	}
+	want, err := os.ReadFile(file) //nolint:gosec // the test names the file
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+}
