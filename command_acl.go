@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // aclCommand tells Redis, or a person, what a role may do.
@@ -30,13 +31,13 @@ type aclAPICommand struct{ aclFlags }
 
 // Run prints or sets the user of gateways.
 func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
-	keys, err := bus.NewKeys(c.Namespace)
+	keys, err := wire.NewKeys(c.Namespace)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
 	name := c.User
 	if name == "" {
-		name = bus.RoleAPI
+		name = wire.RoleAPI
 	}
 	user, err := bus.GatewayUser(name, keys)
 	if err != nil {
@@ -58,7 +59,7 @@ func (c *aclWorkerCommand) access(services ...string) bus.WorkerAccess {
 
 // Run prints or sets the users of workers.
 func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
-	keys, err := bus.NewKeys(c.Namespace)
+	keys, err := wire.NewKeys(c.Namespace)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}

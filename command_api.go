@@ -11,6 +11,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // gatewayFlags are those of a gateway.
@@ -74,7 +75,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 		return errNoAuth()
 	}
 	log := c.logger(p)
-	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, log)
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, log)
 	if err != nil {
 		return err
 	}

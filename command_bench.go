@@ -9,6 +9,7 @@ import (
 
 	"github.com/oskadev/mailroom/bench"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 type benchCommand struct {
@@ -72,7 +73,7 @@ func (c *benchCommand) check() error {
 
 // onBus asks the service as a gateway would.
 func (c *benchCommand) onBus(ctx context.Context, p *program) error {
-	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 type callCommand struct {
@@ -26,7 +27,7 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 	if c.Timeout < 0 {
 		return &exitError{code: exitUsage, err: fmt.Errorf("--timeout %v is negative", c.Timeout)}
 	}
-	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 		if err != nil {
 			return undelivered(fmt.Errorf("%s %s: %w", c.Service, c.Action, err))
 		}
-		return p.printState(bus.RequestState{ID: id.String(), Service: c.Service, Action: c.Action, State: bus.StateQueued})
+		return p.printState(wire.RequestState{ID: id.String(), Service: c.Service, Action: c.Action, State: wire.StateQueued})
 	}
 	reply, err := client.Do(ctx, ask)
 	if err != nil {
@@ -57,13 +58,13 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 	}
 	p.printf("%s\n", reply.Envelope)
 	var answer struct {
-		OK    bool      `json:"ok"`
-		Error bus.Error `json:"error"`
+		OK    bool       `json:"ok"`
+		Error wire.Error `json:"error"`
 	}
 	switch err := json.Unmarshal([]byte(reply.Envelope), &answer); {
 	case err == nil && answer.OK:
 		return nil
-	case answer.Error.Code == bus.CodeTimeout:
+	case answer.Error.Code == wire.CodeTimeout:
 		return &exitError{code: exitUndelivered}
 	default:
 		return &exitError{code: exitFailed}
@@ -77,7 +78,7 @@ func (c *callCommand) ask(ctx context.Context, conn *bus.Conn) (*bus.Ask, error)
 		return nil, err
 	}
 	service := registry.Snapshot()[c.Service]
-	if c.Service == bus.ReservedService {
+	if c.Service == wire.ReservedService {
 		return nil, fmt.Errorf("%s are called by their routes at a gateway, such as POST /v3/payments", c.Service)
 	}
 	if service == nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // deadCommand is the dead letters of a service.
@@ -59,7 +60,7 @@ const letterPage = 500
 
 // open connects, and checks that Redis answers.
 func (f *deadFlags) open(ctx context.Context, p *program) (*bus.Conn, error) {
-	if err := bus.CheckServiceName(f.Service); err != nil && f.Service != bus.ReservedService {
+	if err := wire.CheckServiceName(f.Service); err != nil && f.Service != wire.ReservedService {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
 	conn, err := f.connect(&f.redisFlags, "worker "+f.Service, f.logger(p))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 type servicesCommand struct {
@@ -53,7 +54,7 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	if c.Lanes && c.Name == "" {
 		return &exitError{code: exitUsage, err: errors.New("--lanes: whose? Name a service")}
 	}
-	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	printServices(p.stdout, views)
 	switch c.Name {
 	case "":
-	case bus.ReservedService: // which declares nothing
+	case wire.ReservedService: // which declares nothing
 		p.printf("\nGateways with a versions file run these; which routes there are and of what: mailroom versions show\n")
 	default:
 		printDetails(p.stdout, &views[0])
@@ -88,7 +89,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		return nil, err
 	}
 	found := maps.Clone(registry.Snapshot())
-	found[bus.ReservedService] = &bus.Service{Name: bus.ReservedService} // gateways are its workers, and declare nothing
+	found[wire.ReservedService] = &bus.Service{Name: wire.ReservedService} // gateways are its workers, and declare nothing
 	views := []serviceView{}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if c.Name != "" && name != c.Name {
@@ -98,7 +99,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		if err != nil {
 			return nil, err
 		}
-		if name == bus.ReservedService && c.Name == "" && stats == (bus.Stats{}) {
+		if name == wire.ReservedService && c.Name == "" && stats == (bus.Stats{}) {
 			continue
 		}
 		view := viewOf(found[name], stats)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 type ticketCommand struct {
@@ -24,13 +25,13 @@ type ticketCommand struct {
 // Run prints what became of a request.
 func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 	service, id, _ := strings.Cut(strings.TrimPrefix(c.Name, "/requests/"), ".")
-	if err := bus.CheckServiceName(service); err != nil && service != bus.ReservedService {
+	if err := wire.CheckServiceName(service); err != nil && service != wire.ReservedService {
 		return &exitError{code: exitUsage, err: fmt.Errorf("ticket %q: %w", c.Name, err)}
 	}
 	if len(id) != 36 || uuid.Validate(id) != nil {
 		return &exitError{code: exitUsage, err: fmt.Errorf("ticket %q: want SERVICE.ID, with a UUID", c.Name)}
 	}
-	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}
@@ -51,12 +52,12 @@ func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 }
 
 // printState prints the state of a request, as a gateway answers it.
-func (p *program) printState(state bus.RequestState) error {
+func (p *program) printState(state wire.RequestState) error {
 	result, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
-	p.printf("%s\n", bus.Success(result))
+	p.printf("%s\n", wire.Success(result))
 	return nil
 }
 
@@ -85,7 +86,7 @@ func (c *ticketCommand) exit(record bus.Record) error {
 	var envelope struct {
 		OK bool `json:"ok"`
 	}
-	done := record.State == bus.StateDone && json.Unmarshal([]byte(record.Outcome), &envelope) == nil && envelope.OK
+	done := record.State == wire.StateDone && json.Unmarshal([]byte(record.Outcome), &envelope) == nil && envelope.OK
 	if done || !record.Ended() {
 		return nil
 	}

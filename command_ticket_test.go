@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestTicketsFromTheShell(t *testing.T) {
@@ -18,12 +18,12 @@ func TestTicketsFromTheShell(t *testing.T) {
 	f := newFleet(t, 1)
 	f.worker(t, "echo")
 	f.serves(t, 15*time.Second, "/echo/1")
-	mailroom := func(args ...string) (bus.RequestState, int) {
+	mailroom := func(args ...string) (wire.RequestState, int) {
 		var out, errs bytes.Buffer
 		code := exitCode(run(t.Context(), append(args, "--redis", f.redis.URL()), nil, &out, &errs))
 		var printed struct {
-			OK     bool             `json:"ok"`
-			Result bus.RequestState `json:"result"`
+			OK     bool              `json:"ok"`
+			Result wire.RequestState `json:"result"`
 		}
 		if out.Len() > 0 {
 			require.NoError(t, json.Unmarshal(out.Bytes(), &printed), out.String())
@@ -37,12 +37,12 @@ func TestTicketsFromTheShell(t *testing.T) {
 	name := "echo." + state.ID
 	state, code = mailroom("ticket", name)
 	assert.Zero(t, code, "it goes on")
-	assert.Contains(t, []string{bus.StateQueued, bus.StateRunning}, state.State)
+	assert.Contains(t, []string{wire.StateQueued, wire.StateRunning}, state.State)
 	_, code = mailroom("ticket", name, "--wait", "--timeout", "10ms")
 	assert.Equal(t, exitUndelivered, code)
 	state, code = mailroom("ticket", "/requests/"+name, "--wait")
 	assert.Zero(t, code)
-	assert.Equal(t, bus.StateDone, state.State)
+	assert.Equal(t, wire.StateDone, state.State)
 	assert.JSONEq(t, `{"ok":true,"result":{"slept":1000}}`, string(state.Outcome))
 
 	state, code = mailroom("call", "--async", "echo", "FAIL", `{"code":"SOLD_OUT","status":409,"message":"sold out"}`)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/versions"
 )
@@ -77,7 +78,7 @@ func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
 
 // services are those that are known at Redis.
 func (c *versionsCheckCommand) services(ctx context.Context, p *program) (bus.Snapshot, error) {
-	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
 	if err != nil {
 		return nil, err
 	}

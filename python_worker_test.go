@@ -17,6 +17,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -49,7 +50,7 @@ func TestPythonWorker(t *testing.T) {
 	require.Contains(t, server.Do("HGET", "mailroom:{echo}:req:"+id, "outcome"), body)
 
 	// Longer than a reply line may be: settle.lua leaves it in the record, and the gateway reads it there.
-	large := `{"text":"` + strings.Repeat("x", 2*bus.LargeReply) + `"}`
+	large := `{"text":"` + strings.Repeat("x", 2*wire.LargeReply) + `"}`
 	status, _, body = ask(t, client, http.MethodPost, base+"/echo", large)
 	require.Equal(t, http.StatusOK, status)
 	require.JSONEq(t, `{"ok":true,"result":`+large+`}`, body)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/oskadev/mailroom/bus"
-	"github.com/oskadev/mailroom/bus/schema"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/schema"
 )
 
 // arguments turns path, query and body into the positional arguments of an
@@ -44,7 +44,7 @@ type object struct {
 
 // newArguments prepares an action's arguments for a route with so many path
 // parameters.
-func newArguments(a *bus.Action, parameters int) (*arguments, error) {
+func newArguments(a *wire.Action, parameters int) (*arguments, error) {
 	if len(a.Args) < parameters || len(a.Args) > parameters+1 {
 		return nil, fmt.Errorf("it has %d parameters, the action takes %d arguments", parameters, len(a.Args))
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
-func actionOf(schemas ...string) *bus.Action {
-	a := &bus.Action{Name: "DO"}
+func actionOf(schemas ...string) *wire.Action {
+	a := &wire.Action{Name: "DO"}
 	for i, schema := range schemas {
-		a.Args = append(a.Args, bus.Argument{Name: string(rune('a' + i)), Schema: json.RawMessage(schema)})
+		a.Args = append(a.Args, wire.Argument{Name: string(rune('a' + i)), Schema: json.RawMessage(schema)})
 	}
 	return a
 }

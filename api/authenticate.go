@@ -13,6 +13,7 @@ import (
 	"github.com/oskadev/mailroom/api/keys"
 	"github.com/oskadev/mailroom/api/tokens"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Auth says whether callers have to say who they are.
@@ -43,7 +44,7 @@ func (a Auth) unknown() error {
 // verifier says whose a credential is. Its errors are those of api/keys and
 // api/tokens: it counts for nobody, or that cannot be told now.
 type verifier interface {
-	Verify(ctx context.Context, credential string) (*bus.Principal, error)
+	Verify(ctx context.Context, credential string) (*wire.Principal, error)
 }
 
 // openVerifiers prepares what knows whose a credential is.

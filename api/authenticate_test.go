@@ -13,7 +13,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/api/keys"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -34,14 +34,14 @@ func with(auth api.Auth) func(*api.Config) {
 func (s *stage) guarded() *workers.Service {
 	guarded := workers.NewService("guarded")
 	guarded.Use(s.count)
-	who := func(ctx context.Context) (*bus.Principal, error) { return workers.PrincipalFrom(ctx), nil }
+	who := func(ctx context.Context) (*wire.Principal, error) { return workers.PrincipalFrom(ctx), nil }
 	workers.Handle0(guarded, "OPEN", who, workers.Route("GET /guarded/open"))
 	workers.Handle0(guarded, "READ", who, workers.Route("GET /guarded/read"), workers.Scope("things:read"))
 	workers.Handle0(guarded, "BOTH", who, workers.Route("GET /guarded/both"), workers.Scope("things:read", "things:write"))
-	workers.Handle1(guarded, "WRITE", func(ctx context.Context, _ thing) (*bus.Principal, error) { return who(ctx) },
+	workers.Handle1(guarded, "WRITE", func(ctx context.Context, _ thing) (*wire.Principal, error) { return who(ctx) },
 		workers.Route("POST /guarded"), workers.Scope("things:write"))
 	workers.Handle0(guarded, "TOUCH", who, workers.Route("POST /guarded/touch"))
-	workers.Handle1(guarded, "CACHED", func(ctx context.Context, _ string) (*bus.Principal, error) { return who(ctx) },
+	workers.Handle1(guarded, "CACHED", func(ctx context.Context, _ string) (*wire.Principal, error) { return who(ctx) },
 		workers.Route("GET /guarded/cached/:id"), workers.Cache(time.Minute), workers.Scope("things:read"))
 	return guarded
 }

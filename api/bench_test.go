@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 const benchEnvelope = `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@example.com"}}`
@@ -24,16 +25,16 @@ type benchEdge struct {
 func newBenchEdge() *benchEdge {
 	integer, object := json.RawMessage(`{"type":"integer"}`), json.RawMessage(
 		`{"type":"object","properties":{"name":{"type":"string"},"email":{"type":"string"}},"additionalProperties":false}`)
-	id := bus.Argument{Name: "id", In: bus.InPath, Schema: integer}
-	services := bus.Snapshot{"users": {Name: "users", Manifest: &bus.Manifest{Service: "users", Protocol: 1, Actions: []bus.Action{
+	id := wire.Argument{Name: "id", In: wire.InPath, Schema: integer}
+	services := bus.Snapshot{"users": {Name: "users", Manifest: &wire.Manifest{Service: "users", Protocol: 1, Actions: []wire.Action{
 		{Name: "LIST_USERS", Routes: []string{"GET /users"}, Safe: true},
 		{Name: "COUNT_USERS", Routes: []string{"GET /users/count"}, Safe: true},
-		{Name: "GET_USER", Routes: []string{"GET /users/:id"}, Safe: true, Args: []bus.Argument{id}},
+		{Name: "GET_USER", Routes: []string{"GET /users/:id"}, Safe: true, Args: []wire.Argument{id}},
 		{
 			Name: "UPDATE_USER", Routes: []string{"PUT /users/:id", "PATCH /users/:id"},
-			Args: []bus.Argument{id, {Name: "user", In: bus.InBody, Schema: object}},
+			Args: []wire.Argument{id, {Name: "user", In: wire.InBody, Schema: object}},
 		},
-		{Name: "SUSPEND_USER", Routes: []string{"POST /users/:id/suspend"}, Args: []bus.Argument{id}},
+		{Name: "SUSPEND_USER", Routes: []string{"POST /users/:id/suspend"}, Args: []wire.Argument{id}},
 	}}}}
 	log := slog.New(slog.DiscardHandler)
 	return &benchEdge{server: &Server{log: log}, table: buildTable(services, log), app: fiber.New()}
@@ -101,7 +102,7 @@ func BenchmarkRespond(b *testing.B) {
 	c := e.call(b, fiber.MethodGet, "/users/1", "")
 	in := copyCall(c)
 	r, _, _ := e.table.match(fiber.MethodGet, []string{"users", "1"}, nil)
-	reply := bus.Reply{Meta: "worker=users.q4n7zj2mx6tbw5ra,attempt=1,queue=1.5,run=0.042", Envelope: benchEnvelope}
+	reply := wire.Reply{Meta: "worker=users.q4n7zj2mx6tbw5ra,attempt=1,queue=1.5,run=0.042", Envelope: benchEnvelope}
 	b.ReportAllocs()
 	for b.Loop() {
 		e.server.respond(c, &in, r, reply)
@@ -112,7 +113,7 @@ func BenchmarkRespond(b *testing.B) {
 }
 
 func BenchmarkServerTiming(b *testing.B) {
-	meta := bus.ReplyMeta{Queue: 1500 * time.Microsecond, Run: 42 * time.Microsecond}
+	meta := wire.ReplyMeta{Queue: 1500 * time.Microsecond, Run: 42 * time.Microsecond}
 	b.ReportAllocs()
 	for b.Loop() {
 		if len(serverTiming(meta, 3*time.Millisecond)) == 0 {

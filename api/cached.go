@@ -13,6 +13,7 @@ import (
 
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
@@ -24,7 +25,7 @@ type caching struct {
 	private string // and of what a caller gets for its credential
 }
 
-func newCaching(action *bus.Action) *caching {
+func newCaching(action *wire.Action) *caching {
 	policy, shared := ask.Policy(action)
 	if !shared {
 		return nil
@@ -99,7 +100,7 @@ func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) c
 	question.ID, question.Meta, question.Principal = in.id, in.meta(), in.principal
 	reply, f := s.askService(ctx, in, r, &question)
 	if f == nil {
-		meta, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
+		meta, _ := wire.ParseReplyMeta(reply.Meta) // what cannot be read is left out
 		status := statusFor(reply.Envelope, meta.Status)
 		if status != 0 {
 			return ask.Shared{Status: status, Meta: reply.Meta, Envelope: reply.Envelope}.Outcome()
@@ -107,7 +108,7 @@ func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) c
 		f = s.noEnvelope(in, r)
 	}
 	status := statusOf(f.code)
-	e := bus.Error{
+	e := wire.Error{
 		Code: f.code, Message: f.message, Status: status, Details: f.details,
 		Service: r.service, Action: r.action.Name,
 	}
@@ -115,7 +116,7 @@ func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) c
 	if f.retryAfter > 0 {
 		meta = retryName + seconds(f.retryAfter)
 	}
-	return ask.Shared{Status: status, Meta: meta, Envelope: string(bus.Failure(e))}.Outcome()
+	return ask.Shared{Status: status, Meta: meta, Envelope: string(wire.Failure(e))}.Outcome()
 }
 
 // retryName is what tells Retry-After in the place of a reply's meta.
@@ -158,9 +159,9 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 		writeEnvelope(res, status, envelope, in.requestID)
 	}
 	if !stored || strings.Contains(meta, "location=") {
-		said, _ := bus.ParseReplyMeta(meta) // what cannot be read is left out
+		said, _ := wire.ParseReplyMeta(meta) // what cannot be read is left out
 		if stored {
-			said = bus.ReplyMeta{Location: said.Location} // the rest is of another request
+			said = wire.ReplyMeta{Location: said.Location} // the rest is of another request
 		}
 		s.writeMeta(res, in, said, !stored)
 	}
@@ -170,7 +171,7 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 func stamped(envelope string, in *call, r *route) string {
 	var read struct {
 		Error struct {
-			bus.Error
+			wire.Error
 			Details json.RawMessage `json:"details"`
 		} `json:"error"`
 	}
@@ -195,5 +196,5 @@ func stamped(envelope string, in *call, r *route) string {
 	if ran != in.requestID {
 		e.CorrelationID = ran
 	}
-	return string(bus.Failure(e))
+	return string(wire.Failure(e))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // call is one REST call, copied out of Fiber, which lends everything only
@@ -27,11 +28,11 @@ type call struct {
 	ownID     bool      // the caller gave that name, it is not the correlation ID
 	keyed     bool      // the correlation ID is that of all calls with the same Idempotency-Key
 	trace     string
-	sent      sent           // of the headers that mean something, which there are
-	version   string         // of the API, as in v2; empty: none was named
-	plan      string         // the hash of what it is composed of
-	planBegan int64          // when that was asked for
-	principal *bus.Principal // who calls; nil: nobody has to say
+	sent      sent            // of the headers that mean something, which there are
+	version   string          // of the API, as in v2; empty: none was named
+	plan      string          // the hash of what it is composed of
+	planBegan int64           // when that was asked for
+	principal *wire.Principal // who calls; nil: nobody has to say
 	limit     tightest
 	began     time.Time
 }
@@ -268,17 +269,17 @@ func (s *Server) live(r *route) bool {
 func noWorker(r *route) *failure { return unavailable("no worker of " + r.service + " is running") }
 
 // askService asks a safe action, once there is who can answer.
-func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.Ask) (bus.Reply, *failure) {
+func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.Ask) (wire.Reply, *failure) {
 	if !s.live(r) {
-		return bus.Reply{}, noWorker(r)
+		return wire.Reply{}, noWorker(r)
 	}
 	if !s.bulkhead.Enter(r.service) { // copies need no place, nor do those who wait for this answer
-		return bus.Reply{}, crowded(r.service)
+		return wire.Reply{}, crowded(r.service)
 	}
 	defer s.bulkhead.Leave(r.service)
 	reply, err := s.client.Do(ctx, ask)
 	if err != nil {
-		return bus.Reply{}, s.explain(in, r, err)
+		return wire.Reply{}, s.explain(in, r, err)
 	}
 	return reply, nil
 }
@@ -290,7 +291,7 @@ func (s *Server) known(in *call, r *route) bool {
 		return false
 	}
 	record, err := bus.FindRecord(s.calls, s.conn, r.service, in.id.String())
-	return err == nil && record.State != bus.StateExpired && record.State != bus.StateCancelled
+	return err == nil && record.State != wire.StateExpired && record.State != wire.StateCancelled
 }
 
 // unsafe reads what only unsafe calls know: an Idempotency-Key, and whether
@@ -321,5 +322,5 @@ func (in *call) outcomeAt(r *route) string {
 	if r.action.Safe && r.action.Lane == "" {
 		return ""
 	}
-	return bus.Location(r.service, in.id.String())
+	return wire.Location(r.service, in.id.String())
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // arguments makes the JSON array of a call's arguments.
@@ -56,7 +56,7 @@ func appendHeaders(dst []byte, c *fiber.Ctx, names []string, bare bool) []byte {
 // object makes the last argument, from the body or the query; empty: none.
 func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *failure) {
 	o := r.arguments.object
-	if r.object == bus.InQuery {
+	if r.object == wire.InQuery {
 		if o == nil {
 			return "", nil, nil
 		}

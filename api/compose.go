@@ -12,6 +12,7 @@ import (
 
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/versions"
 )
@@ -43,7 +44,7 @@ const compositions = 256
 // consume serves the mailbox of compositions until the context ends.
 func (c *composer) consume(ctx context.Context) {
 	consumer, err := bus.NewConsumer(c.s.conn, bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: bus.ReservedService, Version: "1", Protocol: 1},
+		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
 		Hidden:   true, Concurrency: compositions, IdleLimit: c.s.cfg.IdleLimit, DrainLimit: c.s.cfg.DrainLimit, Run: c.run,
 	})
 	if err == nil {
@@ -99,8 +100,8 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 type composition struct {
 	*composer
 	delivery *bus.Delivery
-	request  *bus.Request
-	meta     bus.Meta
+	request  *wire.Request
+	meta     wire.Meta
 	timeout  time.Duration // of its plan
 	again    bool          // it was begun before, by whomever
 
@@ -140,7 +141,7 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
 		return bus.Outcome{}, false
 	}
-	o := bus.Outcome{Meta: bus.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: []byte(answer.Envelope)}
+	o := bus.Outcome{Meta: wire.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: []byte(answer.Envelope)}
 	if answer.Refusal != nil {
 		if answer.Refusal.Status == http.StatusInternalServerError {
 			log.ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
@@ -160,19 +161,19 @@ var errTooOld = errors.New("it was asked for too long ago")
 // tooOld reports whether what the steps of a composition have done may be forgotten by
 // now: asked again, they would do it again.
 func (c *composition) tooOld() bool {
-	return c.meta.Began != 0 && c.s.conn.Clock.Millis()-c.meta.Began > bus.StepStore.Milliseconds()
+	return c.meta.Began != 0 && c.s.conn.Clock.Millis()-c.meta.Began > wire.StepStore.Milliseconds()
 }
 
 // dead gives a composition up that cannot be gone on with.
 func (c *composition) dead() (bus.Outcome, bool) {
-	return bus.Outcome{Dead: "asked for more than " + strconv.Itoa(int(bus.StepStore.Hours()/24)) +
+	return bus.Outcome{Dead: "asked for more than " + strconv.Itoa(int(wire.StepStore.Hours()/24)) +
 		" days ago: what its steps have done is not kept any more, and they would run again"}, false
 }
 
-func (c *composition) failure(e *bus.Error) bus.Outcome {
-	e.Service, e.Action = bus.ReservedService, c.request.Action
+func (c *composition) failure(e *wire.Error) bus.Outcome {
+	e.Service, e.Action = wire.ReservedService, c.request.Action
 	e.Stamp(c.request)
-	return bus.Outcome{Meta: bus.ReplyMeta{Status: e.Status}, Envelope: bus.Failure(*e)}
+	return bus.Outcome{Meta: wire.ReplyMeta{Status: e.Status}, Envelope: wire.Failure(*e)}
 }
 
 // timings tells when each step was under way, for Server-Timing.
@@ -183,18 +184,18 @@ func timings(steps []versions.Timing) string {
 			b = append(b, ", "...)
 		}
 		b = append(append(b, t.Step...), `;desc="from `...)
-		b = append(bus.AppendMillis(b, t.Began), `";dur=`...)
-		b = bus.AppendMillis(b, t.Took)
+		b = append(wire.AppendMillis(b, t.Began), `";dur=`...)
+		b = wire.AppendMillis(b, t.Took)
 	}
 	return string(b)
 }
 
 // question is what a step asks, as a part of a request.
-func question(s *versions.Step, args string, own *bus.Meta, id string) *ask.Question {
+func question(s *versions.Step, args string, own *wire.Meta, id string) *ask.Question {
 	q := &ask.Question{
 		Service: s.Service, Action: s.Action, Args: args, Principal: own.Principal,
-		Meta: bus.Meta{
-			RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: bus.ReservedService, Depth: own.Depth + 1,
+		Meta: wire.Meta{
+			RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: wire.ReservedService, Depth: own.Depth + 1,
 		},
 	}
 	if q.Meta.RequestID == "" {
@@ -243,21 +244,21 @@ func (c *composition) givesUp(s *versions.Step, effects, notSent bool) bool {
 // its own, so that it happens once, whoever goes on with the composition. What could
 // not be sent is tried again once something may have happened; before, that the
 // service cannot be reached is the answer.
-func (c *composition) step(ctx context.Context, s *versions.Step, args string) (bus.Reply, error) {
+func (c *composition) step(ctx context.Context, s *versions.Step, args string) (wire.Reply, error) {
 	q := question(s, args, &c.meta, c.request.ID)
-	q.Keep, q.Store, q.ID = true, bus.StepStore, bus.DerivedID("step", c.request.ID, s.Name)
+	q.Keep, q.Store, q.ID = true, wire.StepStore, wire.DerivedID("step", c.request.ID, s.Name)
 	effects := !c.safe(s)
 	waits := backoff.New(50*time.Millisecond, time.Second)
 	for {
 		if !c.begin(s, effects) {
 			<-ctx.Done() // the step beside it that failed ends this one
-			return bus.Reply{}, ctx.Err()
+			return wire.Reply{}, ctx.Err()
 		}
 		if c.tooOld() {
-			return bus.Reply{}, errTooOld
+			return wire.Reply{}, errTooOld
 		}
 		if c.request.Deadline == 0 { // it waits for its services as long as that takes
-			c.delivery.Extend(c.timeout + bus.DefaultTimeout)
+			c.delivery.Extend(c.timeout + wire.DefaultTimeout)
 		}
 		reply, err := c.asker.Ask(ctx, q)
 		if err == nil {
@@ -266,14 +267,14 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 		failed, known := errors.AsType[*ask.Error](err)
 		switch {
 		case !known: // told to stop
-			return bus.Reply{}, err
+			return wire.Reply{}, err
 		case c.givesUp(s, effects, failed.NotSent()):
 			return failedReply(failed, c.request), nil
 		case !failed.NotSent():
-			return bus.Reply{}, err
+			return wire.Reply{}, err
 		}
 		if wait := backoff.Pause(ctx, waits.Next()); wait != nil {
-			return bus.Reply{}, err
+			return wire.Reply{}, err
 		}
 	}
 }
@@ -292,11 +293,11 @@ func (c *composition) safe(s *versions.Step) bool {
 }
 
 // failedReply is the answer that a step's service did not give.
-func failedReply(failed *ask.Error, r *bus.Request) bus.Reply {
-	e := bus.Error{Code: failed.Code, Status: failed.Status, Message: failed.Message, Service: failed.Service, Action: failed.Action}
+func failedReply(failed *ask.Error, r *wire.Request) wire.Reply {
+	e := wire.Error{Code: failed.Code, Status: failed.Status, Message: failed.Message, Service: failed.Service, Action: failed.Action}
 	e.Stamp(r)
-	meta := bus.ReplyMeta{Status: failed.Status}
-	return bus.Reply{Meta: string(meta.Append(nil)), Envelope: string(bus.Failure(e))}
+	meta := wire.ReplyMeta{Status: failed.Status}
+	return wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(e))}
 }
 
 // bounded is a context that tells its deadline, and does not end by itself then: who
@@ -313,13 +314,13 @@ func (b bounded) Deadline() (time.Time, bool) { return b.until, true }
 // each step is shared and cached as its service declares.
 func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	ctx := bounded{s.asks, in.began.Add(r.plan.Timeout)}
-	request := &bus.Request{ID: in.requestID, Action: r.action.Name}
-	meta := bus.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
+	request := &wire.Request{ID: in.requestID, Action: r.action.Name}
+	meta := wire.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
 	if in.ownID {
 		meta.RequestID = in.requestID
 		request.ID, request.Meta = in.id.String(), in.meta()
 	}
-	answer, err := r.plan.Run(ctx, versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (bus.Reply, error) {
+	answer, err := r.plan.Run(ctx, versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
 		reply, err := s.composer.asker.Ask(ctx, question(step, args, &meta, request.ID))
 		if failed, known := errors.AsType[*ask.Error](err); known {
 			return failedReply(failed, request), nil
@@ -335,12 +336,12 @@ func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *fai
 			return fail(codeInternal, "internal error")
 		}
 		e := answer.Refusal
-		e.Service, e.Action = bus.ReservedService, r.action.Name
+		e.Service, e.Action = wire.ReservedService, r.action.Name
 		e.Stamp(request)
-		answer.Envelope = string(bus.Failure(*e))
+		answer.Envelope = string(wire.Failure(*e))
 	}
-	said := bus.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
-	reply := bus.Reply{Envelope: answer.Envelope}
+	said := wire.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
+	reply := wire.Reply{Envelope: answer.Envelope}
 	if err := s.fits(in, r, reply.Envelope); err != nil {
 		return s.explain(in, r, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/versions"
 	"github.com/oskadev/mailroom/workers"
@@ -86,26 +87,26 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	plans, err := s.conn.Redis().Keys(s.ctx, s.conn.Keys.Plan("*")).Result()
 	require.NoError(t, err)
 	require.Len(t, plans, 1)
-	meta := bus.Meta{Version: "v1", Plan: strings.TrimPrefix(plans[0], s.conn.Keys.Plan(""))}
+	meta := wire.Meta{Version: "v1", Plan: strings.TrimPrefix(plans[0], s.conn.Keys.Plan(""))}
 	client := bus.NewClient(s.conn, bus.ClientConfig{})
 	defer client.Close()
 	require.NoError(t, client.WaitReady(s.ctx))
-	dies := func(change func(*bus.Meta)) string {
+	dies := func(change func(*wire.Meta)) string {
 		own := meta
 		change(&own)
-		ask := &bus.Ask{Service: bus.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
+		ask := &bus.Ask{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
 		reply, err := client.Do(s.ctx, ask)
 		require.NoError(t, err)
 		assert.Contains(t, reply.Envelope, `"state":"dead"`)
-		letter, err := bus.FindDeadLetter(s.ctx, s.conn, bus.ReservedService, ask.ID.String())
+		letter, err := bus.FindDeadLetter(s.ctx, s.conn, wire.ReservedService, ask.ID.String())
 		require.NoError(t, err)
 		return letter.Error
 	}
-	assert.Contains(t, dies(func(m *bus.Meta) { m.Began = time.Now().Add(-bus.StepStore - time.Minute).UnixMilli() }), "more than 7 days ago")
-	assert.Contains(t, dies(func(m *bus.Meta) { m.Plan = "none" }), "its plan is not kept any more")
+	assert.Contains(t, dies(func(m *wire.Meta) { m.Began = time.Now().Add(-wire.StepStore - time.Minute).UnixMilli() }), "more than 7 days ago")
+	assert.Contains(t, dies(func(m *wire.Meta) { m.Plan = "none" }), "its plan is not kept any more")
 	assert.EqualValues(t, 1, p.made.Load(), "neither ran")
-	meta.Began = time.Now().Add(-bus.StepStore + time.Minute).UnixMilli()
-	reply, err := client.Do(s.ctx, &bus.Ask{Service: bus.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
+	meta.Began = time.Now().Add(-wire.StepStore + time.Minute).UnixMilli()
+	reply, err := client.Do(s.ctx, &bus.Ask{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
 	require.NoError(t, err)
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
 }
@@ -124,8 +125,8 @@ func TestPlansInForceAreKnown(t *testing.T) {
 	client := bus.NewClient(s.conn, bus.ClientConfig{})
 	defer client.Close()
 	require.NoError(t, client.WaitReady(s.ctx))
-	meta := bus.Meta{Version: "v1", Plan: plan.Hash()}
-	reply, err := client.Do(s.ctx, &bus.Ask{Service: bus.ReservedService, Action: plan.Name(), Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
+	meta := wire.Meta{Version: "v1", Plan: plan.Hash()}
+	reply, err := client.Do(s.ctx, &bus.Ask{Service: wire.ReservedService, Action: plan.Name(), Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
 	require.NoError(t, err)
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
 	assert.EqualValues(t, 1, p.made.Load())

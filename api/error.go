@@ -5,28 +5,28 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // The gateway's own codes. A service's errors keep their own.
 const (
-	codeBadRequest       = bus.CodeBadRequest
+	codeBadRequest       = wire.CodeBadRequest
 	codeUnauthenticated  = "UNAUTHENTICATED"
 	codeForbidden        = "FORBIDDEN"
 	codeNotFound         = "NOT_FOUND"
 	codeMethodNotAllowed = "METHOD_NOT_ALLOWED"
-	codeConflict         = bus.CodeConflict
+	codeConflict         = wire.CodeConflict
 	codeRequestTimeout   = "REQUEST_TIMEOUT"
 	codePayloadTooLarge  = "PAYLOAD_TOO_LARGE"
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
 	codeKeyReused        = "IDEMPOTENCY_KEY_REUSED"
 	codeHeadersTooLarge  = "HEADERS_TOO_LARGE"
 	codeRateLimited      = "RATE_LIMITED"
-	codeInternal         = bus.CodeInternal
-	codeNotSupported     = bus.CodeNotSupported
+	codeInternal         = wire.CodeInternal
+	codeNotSupported     = wire.CodeNotSupported
 	codeUnavailable      = "UNAVAILABLE"
 	codeOverloaded       = "OVERLOADED"
-	codeTimeout          = bus.CodeTimeout
+	codeTimeout          = wire.CodeTimeout
 )
 
 // statusOf is the one table of statuses.

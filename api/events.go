@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // pingEvery is how often a stream of events says that it is still there: a
@@ -57,9 +58,9 @@ func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
 // rank orders the states: it is the ID of their events.
 func rank(state string) int {
 	switch state {
-	case bus.StateQueued:
+	case wire.StateQueued:
 		return 1
-	case bus.StateRunning:
+	case wire.StateRunning:
 		return 2
 	default:
 		return 3

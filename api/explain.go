@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // explain turns an error of the bus into the gateway's answer.
@@ -33,12 +34,12 @@ func (s *Server) explain(in *call, r *route, err error) *failure {
 	case errors.Is(err, bus.ErrDead):
 		return &failure{
 			code: codeInternal, message: "the request was given up", location: location,
-			details: map[string]string{"state": bus.StateDead},
+			details: map[string]string{"state": wire.StateDead},
 		}
 	case errors.Is(err, bus.ErrCancelled):
 		return &failure{
 			code: codeConflict, message: "the request was cancelled", location: location,
-			details: map[string]string{"state": bus.StateCancelled},
+			details: map[string]string{"state": wire.StateCancelled},
 		}
 	case errors.Is(err, errTooLong):
 		return &failure{code: codeInternal, message: "the answer is larger than this route may give", location: location}

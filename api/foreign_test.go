@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -21,22 +22,22 @@ import (
 func (s *stage) odd(outcomes []bus.Outcome) {
 	s.t.Helper()
 	consumer, err := bus.NewConsumer(s.connect(s.url), bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: "odd", Version: "1", Protocol: 1, Actions: []bus.Action{
-			{Name: "GET_ODD", Safe: true, Routes: []string{"GET /odd/:number"}, Args: []bus.Argument{
-				{Name: "number", In: bus.InPath, Schema: json.RawMessage(`{"type":"integer"}`)},
+		Manifest: &wire.Manifest{Service: "odd", Version: "1", Protocol: 1, Actions: []wire.Action{
+			{Name: "GET_ODD", Safe: true, Routes: []string{"GET /odd/:number"}, Args: []wire.Argument{
+				{Name: "number", In: wire.InPath, Schema: json.RawMessage(`{"type":"integer"}`)},
 			}},
 			{Name: "LOST", Routes: []string{
 				"FETCH /odd/method", "GET /elsewhere", "GET /odd//empty", "GET /odd/:a/:b/:c", "odd", "",
 			}},
-			{Name: "AGAIN", Routes: []string{"GET /odd/:other"}, Args: []bus.Argument{{Name: "other", In: bus.InPath}}},
-			{Name: "BROKEN", Routes: []string{"GET /odd/broken/:x"}, Args: []bus.Argument{
-				{Name: "x", In: bus.InPath, Schema: json.RawMessage(`{"type":17}`)},
+			{Name: "AGAIN", Routes: []string{"GET /odd/:other"}, Args: []wire.Argument{{Name: "other", In: wire.InPath}}},
+			{Name: "BROKEN", Routes: []string{"GET /odd/broken/:x"}, Args: []wire.Argument{
+				{Name: "x", In: wire.InPath, Schema: json.RawMessage(`{"type":17}`)},
 			}},
 		}},
 		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			var args []int
 			if err := json.Unmarshal([]byte(d.Request.Args), &args); err != nil || len(args) != 1 {
-				return bus.Outcome{Envelope: bus.Failure(bus.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
+				return bus.Outcome{Envelope: wire.Failure(wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
 			}
 			return outcomes[args[0]], true
 		},
@@ -55,9 +56,9 @@ func (s *stage) odd(outcomes []bus.Outcome) {
 func TestAnswersOfForeignWorkers(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "")
-	ok := bus.Success([]byte(`1`))
+	ok := wire.Success([]byte(`1`))
 	failed := func(status int) []byte {
-		return bus.Failure(bus.Error{Code: "ODD", Status: status, Message: "odd"})
+		return wire.Failure(wire.Error{Code: "ODD", Status: status, Message: "odd"})
 	}
 	cases := []struct {
 		outcome  bus.Outcome
@@ -65,20 +66,20 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 		location string
 	}{
 		{bus.Outcome{Envelope: ok}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
-		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 204}}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: 500}}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: bus.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
+		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 204}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 500}}, 200, ""},
+		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
 		{bus.Outcome{Envelope: failed(404)}, 404, ""},
-		{bus.Outcome{Envelope: failed(404), Meta: bus.ReplyMeta{Status: 409}}, 409, ""},
-		{bus.Outcome{Envelope: failed(404), Meta: bus.ReplyMeta{Status: 200}}, 500, ""},
+		{bus.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 409}}, 409, ""},
+		{bus.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
 		{bus.Outcome{Envelope: failed(200)}, 500, ""},
 		{bus.Outcome{Envelope: failed(0)}, 500, ""},
 		{bus.Outcome{Envelope: failed(1000)}, 500, ""},
 		{bus.Outcome{Envelope: []byte(`{ "result" : 1, "ok" : true }`)}, 200, ""},
-		{bus.Outcome{Envelope: []byte(`{"ok": true, "result": 1}`), Meta: bus.ReplyMeta{Status: 200}}, 200, ""},
-		{bus.Outcome{Envelope: []byte(`{"ok": false, "error": {"status": 409}}`), Meta: bus.ReplyMeta{Status: 200}}, 500, ""},
+		{bus.Outcome{Envelope: []byte(`{"ok": true, "result": 1}`), Meta: wire.ReplyMeta{Status: 200}}, 200, ""},
+		{bus.Outcome{Envelope: []byte(`{"ok": false, "error": {"status": 409}}`), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
 	}
 	outcomes := make([]bus.Outcome, len(cases))
 	for i, c := range cases {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // keyedStore is how long the outcome of a request with an Idempotency-Key is kept.
@@ -36,5 +36,5 @@ func idempotencyKey(header string) (string, *failure) {
 // the same action, under the secret of the gateways: who knows a key, or guesses it,
 // does not know the ticket by that.
 func keyedID(secret []byte, principal, service, action, key string) uuid.UUID {
-	return bus.KeyedID(secret, "idempotency", principal, service, action, key)
+	return wire.KeyedID(secret, "idempotency", principal, service, action, key)
 }

@@ -4,7 +4,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 const (
@@ -70,7 +70,7 @@ func saneTraceParent(s string) bool {
 func (in *call) meta() string {
 	named := in.ownID || in.keyed
 	if in.version != "" {
-		m := bus.Meta{TraceParent: in.trace, Version: in.version, Plan: in.plan, Began: in.planBegan}
+		m := wire.Meta{TraceParent: in.trace, Version: in.version, Plan: in.plan, Began: in.planBegan}
 		if named {
 			m.RequestID = in.requestID
 		}

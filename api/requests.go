@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // ticket names a request that its callers may come back for.
@@ -45,7 +46,7 @@ func (s *Server) request(c *fiber.Ctx, in *call, name string) {
 	}
 	var t ticket
 	t.service, t.id, _ = strings.Cut(name, ".")
-	if bus.CheckServiceName(t.service) != nil && t.service != bus.ReservedService || len(t.id) != 36 || uuid.Validate(t.id) != nil {
+	if wire.CheckServiceName(t.service) != nil && t.service != wire.ReservedService || len(t.id) != 36 || uuid.Validate(t.id) != nil {
 		s.refuse(c, in, nil, unknownRequest())
 		return
 	}
@@ -115,11 +116,11 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 // confirmed says whether an outcome may be told: where it has to be on replicas,
 // once it is.
 func (s *Server) confirmed(t ticket, record bus.Record) *failure {
-	if record.State != bus.StateDone {
+	if record.State != wire.StateDone {
 		return nil
 	}
 	if err := s.client.Confirm(s.calls, t.service); err != nil {
-		return &failure{code: codeTimeout, message: "the outcome is not safely stored yet", location: bus.Location(t.service, t.id)}
+		return &failure{code: codeTimeout, message: "the outcome is not safely stored yet", location: wire.Location(t.service, t.id)}
 	}
 	return nil
 }
@@ -154,12 +155,12 @@ func waitIn(query string) (time.Duration, *failure) {
 	return min(time.Duration(seconds)*time.Second, mostWait), nil
 }
 
-func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state bus.RequestState) *failure {
+func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state wire.RequestState) *failure {
 	result, err := json.Marshal(state)
 	if err != nil {
 		return fail(codeInternal, "internal error")
 	}
-	writeEnvelope(c.Response(), status, string(bus.Success(result)), in.requestID)
+	writeEnvelope(c.Response(), status, string(wire.Success(result)), in.requestID)
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	if !(bus.Record{State: state.State}).Ended() {
 		c.Set(fiber.HeaderRetryAfter, "1")
@@ -178,9 +179,9 @@ func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
 		return f
 	}
 	switch record.State {
-	case bus.StateCancelled:
+	case wire.StateCancelled:
 		return s.writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
-	case bus.StateRunning, bus.StateQueued:
+	case wire.StateRunning, wire.StateQueued:
 		return &failure{code: codeConflict, message: "the request runs already", details: map[string]string{"state": record.State}}
 	default:
 		return &failure{code: codeConflict, message: "the request has ended already", details: map[string]string{"state": record.State}}
@@ -195,7 +196,7 @@ func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *bus.Ask, prefer p
 	if in.keyed { // it may have been sent long before
 		return s.ticketInstead(c, in, r, prefer)
 	}
-	return s.writeTicket(c, in, r, prefer, bus.StateQueued)
+	return s.writeTicket(c, in, r, prefer, wire.StateQueued)
 }
 
 // ticketInstead answers with the ticket of a request whose outcome was not there
@@ -212,7 +213,7 @@ func (s *Server) ticketInstead(c *fiber.Ctx, in *call, r *route, prefer preferen
 }
 
 func (s *Server) writeTicket(c *fiber.Ctx, in *call, r *route, prefer preference, state string) *failure {
-	f := s.writeState(c, in, fiber.StatusAccepted, bus.RequestState{
+	f := s.writeState(c, in, fiber.StatusAccepted, wire.RequestState{
 		ID: in.id.String(), Service: r.service, Action: r.action.Name, State: state,
 	})
 	c.Set(fiber.HeaderLocation, in.outcomeAt(r))

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -40,15 +40,15 @@ func TestRequestsTellTheirState(t *testing.T) {
 	testsupport.Eventually(t, patience, "a request begins to run before its deadline", func() bool {
 		location = s.refused(504, "TIMEOUT", http.MethodPost, "/things/stall", "").header.Get("Location")
 		state = s.state(location)
-		return state.State == bus.StateRunning || state.State == bus.StateDone
+		return state.State == wire.StateRunning || state.State == wire.StateDone
 	})
 	assert.Equal(t, "things", state.Service)
 	assert.Equal(t, "STALL", state.Action)
 	assert.Equal(t, "/requests/things."+state.ID, location)
-	testsupport.Eventually(t, patience, "its outcome is known", func() bool { return s.state(location).State == bus.StateDone })
+	testsupport.Eventually(t, patience, "its outcome is known", func() bool { return s.state(location).State == wire.StateDone })
 	var outcome struct {
-		OK    bool      `json:"ok"`
-		Error bus.Error `json:"error"`
+		OK    bool       `json:"ok"`
+		Error wire.Error `json:"error"`
 	}
 	require.NoError(t, json.Unmarshal(s.state(location).Outcome, &outcome))
 	assert.Equal(t, "STALL", outcome.Error.Action)
@@ -56,8 +56,8 @@ func TestRequestsTellTheirState(t *testing.T) {
 	// The other states, as they lie in Redis.
 	rdb := s.conn.Redis()
 	mailbox := s.conn.Keys.Requests("others")
-	require.NoError(t, rdb.XGroupCreateMkStream(s.ctx, mailbox, bus.Group, "0").Err())
-	for _, want := range []string{bus.StateQueued, bus.StateExpired, bus.StateDead} {
+	require.NoError(t, rdb.XGroupCreateMkStream(s.ctx, mailbox, wire.Group, "0").Err())
+	for _, want := range []string{wire.StateQueued, wire.StateExpired, wire.StateDead} {
 		id := uuid.NewString()
 		require.NoError(t, rdb.HSet(s.ctx, s.conn.Keys.Record("others", id), "state", want, "action", "DO", "entry", "1-1").Err())
 		assert.Equal(t, requestState{ID: id, Service: "others", Action: "DO", State: want}, s.state("/requests/others."+id))

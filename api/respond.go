@@ -11,12 +11,12 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // respond writes a service's answer: the envelope as it came.
-func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
-	meta, err := bus.ParseReplyMeta(reply.Meta)
+func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply wire.Reply) {
+	meta, err := wire.ParseReplyMeta(reply.Meta)
 	if err != nil {
 		s.log.Warn("a reply's meta cannot be read", "request", in.id, "error", err)
 	}
@@ -24,7 +24,7 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply bus.Reply) {
 }
 
 // respondWith is respond with what the reply's meta says.
-func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply bus.Reply, meta bus.ReplyMeta) {
+func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply wire.Reply, meta wire.ReplyMeta) {
 	res := c.Response()
 	status := statusFor(reply.Envelope, meta.Status)
 	if status == 0 {
@@ -71,7 +71,7 @@ func (s *Server) noEnvelope(in *call, r *route) *failure {
 
 // writeMeta writes what a worker said about its reply; how it was made is only
 // told to whom it was made for.
-func (s *Server) writeMeta(res *fasthttp.Response, in *call, meta bus.ReplyMeta, own bool) {
+func (s *Server) writeMeta(res *fasthttp.Response, in *call, meta wire.ReplyMeta, own bool) {
 	if meta.Location != "" && plainText(meta.Location) {
 		res.Header.Set(fiber.HeaderLocation, meta.Location)
 	}
@@ -131,11 +131,11 @@ func statusWithin(said, lowest, highest, otherwise int) int {
 
 // serverTiming says where the time went (https://www.w3.org/TR/server-timing/):
 // waiting for a worker, running, and all the rest on the way.
-func serverTiming(meta bus.ReplyMeta, total time.Duration) []byte {
+func serverTiming(meta wire.ReplyMeta, total time.Duration) []byte {
 	dst := make([]byte, 0, 64)
-	dst = bus.AppendMillis(append(dst, "queue;dur="...), meta.Queue)
-	dst = bus.AppendMillis(append(dst, ", run;dur="...), meta.Run)
-	return bus.AppendMillis(append(dst, ", reply;dur="...), total-meta.Queue-meta.Run)
+	dst = wire.AppendMillis(append(dst, "queue;dur="...), meta.Queue)
+	dst = wire.AppendMillis(append(dst, ", run;dur="...), meta.Run)
+	return wire.AppendMillis(append(dst, ", reply;dur="...), total-meta.Queue-meta.Run)
 }
 
 // plainText reports whether a value can stand in a header.
@@ -170,7 +170,7 @@ func writeAllow(res *fasthttp.Response, methods, requestID string) {
 
 // refuse writes the gateway's own answer.
 func (s *Server) refuse(c *fiber.Ctx, in *call, r *route, f *failure) {
-	e := bus.Error{RequestID: in.requestID}
+	e := wire.Error{RequestID: in.requestID}
 	if r != nil {
 		e.Service, e.Action = r.service, r.action.Name
 		if id := in.id.String(); id != in.requestID {
@@ -181,9 +181,9 @@ func (s *Server) refuse(c *fiber.Ctx, in *call, r *route, f *failure) {
 }
 
 // writeFailure completes an error that says which call failed, and writes it.
-func writeFailure(res *fasthttp.Response, f *failure, e bus.Error) {
+func writeFailure(res *fasthttp.Response, f *failure, e wire.Error) {
 	e.Code, e.Message, e.Status, e.Details = f.code, f.message, statusOf(f.code), f.details
-	writeEnvelope(res, e.Status, string(bus.Failure(e)), e.RequestID)
+	writeEnvelope(res, e.Status, string(wire.Failure(e)), e.RequestID)
 	if f.retryAfter > 0 {
 		res.Header.Set(fiber.HeaderRetryAfter, seconds(f.retryAfter))
 	}
@@ -230,7 +230,7 @@ func (s *Server) onError(c *fiber.Ctx, err error) error {
 	} else {
 		s.log.Error("a call failed at the edge", "error", err)
 	}
-	writeFailure(c.Response(), f, bus.Error{RequestID: requestIDOf(&c.Request().Header)})
+	writeFailure(c.Response(), f, wire.Error{RequestID: requestIDOf(&c.Request().Header)})
 	s.guard(&c.Request().Header, c.Response())
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // A manifest is what somebody else wrote: no schema in it may end the process.
@@ -25,12 +25,12 @@ func TestReferencesThatCouldRunInCirclesAreRefused(t *testing.T) {
 		`{"$defs":{"a/b":{}},"$ref":"#/$defs/a~1b"}`,
 		`{"items":{"items":[{"$ref":"other.json"}]}}`,
 	} {
-		_, err := newArguments(&bus.Action{Args: []bus.Argument{{Name: "body", In: bus.InBody, Schema: json.RawMessage(schema)}}}, 0)
+		_, err := newArguments(&wire.Action{Args: []wire.Argument{{Name: "body", In: wire.InBody, Schema: json.RawMessage(schema)}}}, 0)
 		require.Error(t, err, schema)
 	}
 	// A property may have any name.
-	_, err := newArguments(&bus.Action{Args: []bus.Argument{{
-		Name: "body", In: bus.InBody, Schema: json.RawMessage(`{"properties":{"$ref":{"type":"string"},"$id":{"type":"integer"}}}`),
+	_, err := newArguments(&wire.Action{Args: []wire.Argument{{
+		Name: "body", In: wire.InBody, Schema: json.RawMessage(`{"properties":{"$ref":{"type":"string"},"$id":{"type":"integer"}}}`),
 	}}}, 0)
 	require.NoError(t, err)
 }
@@ -44,13 +44,13 @@ func TestTypesOfManyAlternativesEnd(t *testing.T) {
 	}
 	defs = append(defs, `"l8":{"type":"string"}`)
 	schema := `{"$defs":{` + strings.Join(defs, ",") + `},"properties":{"x":{"$ref":"#/$defs/l0"}}}`
-	_, err := newArguments(&bus.Action{Args: []bus.Argument{{Name: "body", In: bus.InBody, Schema: json.RawMessage(schema)}}}, 0)
+	_, err := newArguments(&wire.Action{Args: []wire.Argument{{Name: "body", In: wire.InBody, Schema: json.RawMessage(schema)}}}, 0)
 	require.NoError(t, err)
 }
 
 func TestIntegersOfABodyAreThoseThatAWorkerReads(t *testing.T) {
 	t.Parallel()
-	args, err := newArguments(&bus.Action{Args: []bus.Argument{{Name: "body", In: bus.InBody, Schema: json.RawMessage(
+	args, err := newArguments(&wire.Action{Args: []wire.Argument{{Name: "body", In: wire.InBody, Schema: json.RawMessage(
 		`{"type":"object","properties":{"n":{"type":["null","integer"]},"f":{"type":"number"}}}`)}}}, 0)
 	require.NoError(t, err)
 	for body, ok := range map[string]bool{

@@ -17,6 +17,7 @@ import (
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 	"github.com/oskadev/mailroom/versions"
 )
@@ -111,7 +112,7 @@ func (s *Server) edge(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler) {
 	if f := refuseHostile(&ctx.Request.Header); f != nil {
 		ctx.Response.SetConnectionClose()
 		refuseRest(ctx)
-		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+		writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
 		return
 	}
 	next(ctx)
@@ -128,7 +129,7 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Reset()
 		f := fail(codeInternal, "internal error")
 		f.closeAfter = true
-		writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+		writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
 		s.guard(&ctx.Request.Header, &ctx.Response)
 	}
 }
@@ -145,7 +146,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 		f = tooLarge(limit)
 	}
 	refuseRest(ctx)
-	writeFailure(&ctx.Response, f, bus.Error{RequestID: requestIDOf(h)})
+	writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(h)})
 	s.guard(h, &ctx.Response)
 	return statusOf(f.code)
 }
@@ -234,7 +235,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) openCache() (closeCache func(), err error) {
 	conn, namespace := s.conn, s.conn.Keys.Namespace()
 	if s.cfg.CacheRedisURL != "" {
-		if conn, err = bus.Connect(s.cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: s.log, Role: bus.RoleAPI, Credentials: s.cfg.CacheCredentials}); err != nil {
+		if conn, err = bus.Connect(s.cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: s.log, Role: wire.RoleAPI, Credentials: s.cfg.CacheCredentials}); err != nil {
 			return nil, fmt.Errorf("the cache: %w", err)
 		}
 	}

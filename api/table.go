@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -32,7 +33,7 @@ type node struct {
 type route struct {
 	service   string
 	pattern   string // as the service declares it
-	action    *bus.Action
+	action    *wire.Action
 	arguments *arguments
 	object    string         // bus.InBody or bus.InQuery: where the last argument is
 	caching   *caching       // nil: each call runs
@@ -61,7 +62,7 @@ func buildTable(services bus.Snapshot, log *slog.Logger) *table {
 	return t
 }
 
-func (t *table) add(service string, action *bus.Action, pattern string) error {
+func (t *table) add(service string, action *wire.Action, pattern string) error {
 	method, path, _ := strings.Cut(pattern, " ")
 	switch method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
@@ -71,12 +72,12 @@ func (t *table) add(service string, action *bus.Action, pattern string) error {
 	if path != "/"+service && !strings.HasPrefix(path, "/"+service+"/") {
 		return fmt.Errorf("path %q does not begin with /%s", path, service)
 	}
-	r := &route{service: service, pattern: pattern, action: action, object: bus.InBody, caching: newCaching(action)}
+	r := &route{service: service, pattern: pattern, action: action, object: wire.InBody, caching: newCaching(action)}
 	if method == http.MethodGet || method == http.MethodDelete {
-		r.object = bus.InQuery
+		r.object = wire.InQuery
 	}
 	for _, scope := range action.Scopes {
-		if err := bus.CheckScope(scope); err != nil {
+		if err := wire.CheckScope(scope); err != nil {
 			return err // nobody has it, and it goes into a header
 		}
 	}

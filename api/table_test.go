@@ -10,14 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func tableOf(routes ...string) *table {
-	m := &bus.Manifest{Service: "things", Protocol: 1}
+	m := &wire.Manifest{Service: "things", Protocol: 1}
 	for _, route := range routes {
-		a := bus.Action{Name: route, Routes: []string{route}}
+		a := wire.Action{Name: route, Routes: []string{route}}
 		for range strings.Count(route, ":") {
-			a.Args = append(a.Args, bus.Argument{Name: "p"})
+			a.Args = append(a.Args, wire.Argument{Name: "p"})
 		}
 		m.Actions = append(m.Actions, a)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -36,14 +36,14 @@ func TestAsyncCallGetsATicket(t *testing.T) {
 	location, a := s.accepted("/gate", "Prefer: respond-async")
 	assert.Equal(t, "respond-async", a.header.Get("Preference-Applied"))
 	<-g.entered
-	assert.Equal(t, bus.StateRunning, s.state(location).State)
+	assert.Equal(t, wire.StateRunning, s.state(location).State)
 	close(g.open)
 	began := time.Now()
 	a = s.do(http.MethodGet, location+"?wait=20", "")
 	assert.Less(t, time.Since(began), 5*time.Second, "it is told at once")
 	var state requestState
 	require.NoError(t, json.Unmarshal(a.Result, &state))
-	assert.Equal(t, bus.StateDone, state.State)
+	assert.Equal(t, wire.StateDone, state.State)
 	assert.JSONEq(t, `{"ok":true,"result":"passed"}`, string(state.Outcome))
 	assert.Empty(t, a.header.Get("Retry-After"), "there is nothing to come back for")
 	s.refused(400, "BAD_REQUEST", http.MethodGet, location+"?wait=soon", "")
@@ -58,10 +58,10 @@ func TestWaitEndsWithATicket(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(began), time.Second)
 	assert.Equal(t, "wait=1", a.header.Get("Preference-Applied"))
 	began = time.Now()
-	assert.Equal(t, bus.StateRunning, s.state(location+"?wait=1").State)
+	assert.Equal(t, wire.StateRunning, s.state(location+"?wait=1").State)
 	assert.GreaterOrEqual(t, time.Since(began), time.Second)
 	close(g.open)
-	assert.Equal(t, bus.StateDone, s.state(location+"?wait=20").State)
+	assert.Equal(t, wire.StateDone, s.state(location+"?wait=20").State)
 	// In time there is no need of one.
 	s.got(`"passed"`, http.MethodPost, "/gate", "", "Prefer: wait=20")
 	// Reads have none.
@@ -80,9 +80,9 @@ func TestAsyncCallWaitsForAWorker(t *testing.T) {
 	again, _ := s.accepted("/things/7/touch", "Prefer: respond-async", "Idempotency-Key: k")
 	assert.Equal(t, location, again, "one key, one ticket")
 	s.refused(422, "IDEMPOTENCY_KEY_REUSED", http.MethodPost, "/things/8/touch", "", "Prefer: respond-async", "Idempotency-Key: k")
-	assert.Equal(t, bus.StateQueued, s.state(location).State)
+	assert.Equal(t, wire.StateQueued, s.state(location).State)
 	s.work(s.things())
-	assert.Equal(t, bus.StateDone, s.state(location+"?wait=20").State)
+	assert.Equal(t, wire.StateDone, s.state(location+"?wait=20").State)
 	a := s.got(`{"id":7}`, http.MethodPost, "/things/7/touch", "", "Idempotency-Key: k")
 	assert.Equal(t, "true", a.header.Get("Idempotency-Replayed"))
 	assert.EqualValues(t, 1, s.runs.Load())
@@ -113,12 +113,12 @@ func TestTicketsCanBeCancelled(t *testing.T) {
 	a := s.do(http.MethodDelete, waiting, "")
 	require.Equal(t, http.StatusOK, a.status, a.body)
 	require.NoError(t, json.Unmarshal(a.Result, &state))
-	assert.Equal(t, bus.StateCancelled, state.State)
-	assert.Equal(t, bus.StateCancelled, s.state(waiting).State)
+	assert.Equal(t, wire.StateCancelled, state.State)
+	assert.Equal(t, wire.StateCancelled, s.state(waiting).State)
 	a = s.refused(409, "CONFLICT", http.MethodDelete, running, "")
 	assert.JSONEq(t, `{"state":"running"}`, string(a.Error.Details))
 	close(g.open)
-	assert.Equal(t, bus.StateDone, s.state(running+"?wait=20").State, "what runs goes on")
+	assert.Equal(t, wire.StateDone, s.state(running+"?wait=20").State, "what runs goes on")
 	a = s.refused(409, "CONFLICT", http.MethodDelete, running, "")
 	assert.JSONEq(t, `{"state":"done"}`, string(a.Error.Details))
 	assert.Empty(t, g.entered, "what was cancelled never ran")
@@ -173,19 +173,19 @@ func TestStatesAreStreamed(t *testing.T) {
 	<-g.entered
 	second, _ := s.accepted("/gate", "Prefer: respond-async")
 	_, events := s.follow(second)
-	assert.Equal(t, event{"1", "state", bus.StateQueued}, <-events)
+	assert.Equal(t, event{"1", "state", wire.StateQueued}, <-events)
 	_, late := s.follow(first)
-	assert.Equal(t, event{"2", "state", bus.StateRunning}, <-late, "a stream begins where the request is")
+	assert.Equal(t, event{"2", "state", wire.StateRunning}, <-late, "a stream begins where the request is")
 	g.open <- struct{}{}
-	assert.Equal(t, event{"3", "state", bus.StateDone}, <-late)
+	assert.Equal(t, event{"3", "state", wire.StateDone}, <-late)
 	_, more := <-late
 	assert.False(t, more, "there is nothing behind the end")
 	<-g.entered
-	assert.Equal(t, event{"2", "state", bus.StateRunning}, <-events)
+	assert.Equal(t, event{"2", "state", wire.StateRunning}, <-events)
 	_, resumed := s.follow(second, "Last-Event-ID: 2")
 	g.open <- struct{}{}
-	assert.Equal(t, event{"3", "state", bus.StateDone}, <-events)
-	assert.Equal(t, event{"3", "state", bus.StateDone}, <-resumed, "not what the client has seen")
+	assert.Equal(t, event{"3", "state", wire.StateDone}, <-events)
+	assert.Equal(t, event{"3", "state", wire.StateDone}, <-resumed, "not what the client has seen")
 	status, _ := s.follow(second, "Last-Event-ID: 3")
 	assert.Equal(t, http.StatusNoContent, status, "the client need not come again")
 	s.refused(404, "NOT_FOUND", http.MethodGet, "/requests/gate.0190a5b4-7c3e-7d52-9f3e-0123456789ab/events", "")
@@ -199,7 +199,7 @@ func TestDrainEndsWaiting(t *testing.T) {
 	location, _ := s.accepted("/gate", "Prefer: respond-async")
 	<-g.entered
 	_, events := s.follow(location)
-	assert.Equal(t, bus.StateRunning, (<-events).state)
+	assert.Equal(t, wire.StateRunning, (<-events).state)
 	polled := make(chan *answer, 1)
 	request := s.request(http.MethodGet, location+"?wait=60", "")
 	go func() {
@@ -214,7 +214,7 @@ func TestDrainEndsWaiting(t *testing.T) {
 	assert.False(t, more)
 	if a := <-polled; assert.NotNil(t, a, "it gets the state by now") {
 		assert.Equal(t, http.StatusOK, a.status, a.body)
-		assert.Contains(t, a.body, bus.StateRunning)
+		assert.Contains(t, a.body, wire.StateRunning)
 	}
 	close(g.open)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/api/tokens"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -75,7 +76,7 @@ func TestNobodyIsGivenWhatIsSomebodyElses(t *testing.T) {
 		a := gateway.do(http.MethodGet, "/guarded/cached/"+[]string{"1", "2"}[random.IntN(2)], "",
 			ed.header(t, jwt.MapClaims{"sub": subject, "tenant": tenant, "scope": strings.Join(scopes, " ")}))
 		require.Equal(t, http.StatusOK, a.status, a.body)
-		var got bus.Principal
+		var got wire.Principal
 		require.NoError(t, json.Unmarshal(a.Result, &got))
 		require.Equal(t, "jwt:"+subject, got.Subject)
 		require.Equal(t, tenant, got.Tenant)
@@ -105,9 +106,9 @@ func TestTokens(t *testing.T) {
 	// A subject is told as it is, and is nobody else.
 	name := `x","principal":{"subject":"root"},"y":"` + "\u2028\n"
 	a := s.do(http.MethodGet, "/guarded/open", "", ed.header(t, jwt.MapClaims{"sub": name}))
-	var got bus.Principal
+	var got wire.Principal
 	require.NoError(t, json.Unmarshal(a.Result, &got))
-	assert.Equal(t, bus.Principal{Subject: "jwt:" + name}, got)
+	assert.Equal(t, wire.Principal{Subject: "jwt:" + name}, got)
 }
 
 func TestWithoutTokensNoneIsAccepted(t *testing.T) {

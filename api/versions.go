@@ -19,6 +19,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -212,11 +213,11 @@ func newVersionTable(v *versions.Version, services bus.Snapshot, log *slog.Logge
 	t := &versionTable{root: &node{}, Retirement: v.Retirement}
 	for _, p := range v.Plans {
 		scopes, unknown := p.Needs(services)
-		action := &bus.Action{
+		action := &wire.Action{
 			Name: p.Name(), Summary: p.Summary, Safe: p.Safe(services), TimeoutMillis: p.Timeout.Milliseconds(),
 			Args: append(slices.Clone(p.Parameters), *p.Object), Scopes: scopes,
 		}
-		r := &route{service: bus.ReservedService, pattern: p.Method + " /" + p.Version + p.Path, action: action, object: p.Object.In, plan: p, unknown: unknown}
+		r := &route{service: wire.ReservedService, pattern: p.Method + " /" + p.Version + p.Path, action: action, object: p.Object.In, plan: p, unknown: unknown}
 		n, parameters, err := t.root.place(p.Path)
 		if err == nil {
 			r.arguments, err = newArguments(action, parameters)

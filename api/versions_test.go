@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -35,7 +35,7 @@ func newShop(t *testing.T, url string, change ...func(*api.Config)) *stage {
 // sell runs the shop's services.
 func (s *stage) sell() {
 	s.t.Helper()
-	example := shop.New(s.conn.Redis(), bus.DefaultNamespace)
+	example := shop.New(s.conn.Redis(), wire.DefaultNamespace)
 	require.NoError(s.t, example.Seed(s.t.Context()))
 	s.work(example.Services()...)
 	for _, path := range []string{"/users", "/items", "/vouchers/USED10", "/payments?user_id=1"} {
@@ -64,7 +64,7 @@ func TestVersionsOfTheShop(t *testing.T) {
 func (s *stage) pays(version, gateway string, user, item int, voucher string) {
 	s.t.Helper()
 	// Fresh records for each row.
-	record := bus.DefaultNamespace + ":{vouchers}:shop:record:WELCOME10"
+	record := wire.DefaultNamespace + ":{vouchers}:shop:record:WELCOME10"
 	require.NoError(s.t, s.conn.Redis().HSet(s.ctx, record, "used", 0).Err())
 	require.NoError(s.t, s.conn.Redis().HDel(s.ctx, record, "payment_id").Err())
 	status, code := http.StatusCreated, ""
@@ -206,7 +206,7 @@ const steps = `versions:
 // parts is a service whose actions versions are composed of.
 type parts struct {
 	made, read atomic.Int64
-	meta       atomic.Pointer[bus.Meta]
+	meta       atomic.Pointer[wire.Meta]
 }
 
 type part struct {
@@ -288,11 +288,11 @@ func TestCompositionWaitsForItsSteps(t *testing.T) {
 	done := make(chan *answer, 1)
 	go func() { done <- s.do(http.MethodPost, "/v1/things/7", "", "X-Currency: EUR") }()
 	testsupport.Eventually(t, patience, "the first step has happened", func() bool { return p.made.Load() == 1 })
-	waiting, err := s.conn.Redis().XRange(s.ctx, s.conn.Keys.Requests(bus.ReservedService), "-", "+").Result()
+	waiting, err := s.conn.Redis().XRange(s.ctx, s.conn.Keys.Requests(wire.ReservedService), "-", "+").Result()
 	require.NoError(t, err)
 	require.Len(t, waiting, 1)
 	meta, _ := waiting[0].Values["meta"].(string)
-	asked := (&bus.Request{Meta: meta}).ParseMeta().Began
+	asked := (&wire.Request{Meta: meta}).ParseMeta().Began
 	assert.WithinDuration(t, time.Now(), time.UnixMilli(asked), patience, "it says when it was asked for")
 	s.work(notes())
 	got = <-done

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
@@ -51,7 +52,7 @@ func result(envelope string) (json.RawMessage, error) {
 	switch err := json.Unmarshal([]byte(envelope), &read); {
 	case err != nil, read.OK == nil:
 		return nil, &Error{
-			Code: bus.CodeInternal, Status: http.StatusInternalServerError, Message: "the service's answer cannot be read", cause: err,
+			Code: wire.CodeInternal, Status: http.StatusInternalServerError, Message: "the service's answer cannot be read", cause: err,
 		}
 	case !*read.OK:
 		return nil, &read.Error
@@ -76,7 +77,7 @@ func explain(q *Question, err error) *Error {
 	}
 	switch {
 	case errors.Is(err, errUnknown):
-		return say(http.StatusNotImplemented, bus.CodeNotSupported, err.Error())
+		return say(http.StatusNotImplemented, wire.CodeNotSupported, err.Error())
 	case errors.Is(err, bus.ErrOverloaded):
 		return say(http.StatusServiceUnavailable, codeOverloaded, "too many requests wait for "+q.Service)
 	case errors.Is(err, errNoWorker):
@@ -84,13 +85,13 @@ func explain(q *Question, err error) *Error {
 	case errors.Is(err, bus.ErrUnavailable):
 		return say(http.StatusServiceUnavailable, codeUnavailable, q.Service+" cannot be reached")
 	case errors.Is(err, bus.ErrTimeout), errors.Is(err, bus.ErrExpired), errors.Is(err, context.DeadlineExceeded):
-		return say(http.StatusGatewayTimeout, bus.CodeTimeout, q.Service+" did not answer in time")
+		return say(http.StatusGatewayTimeout, wire.CodeTimeout, q.Service+" did not answer in time")
 	case errors.Is(err, bus.ErrCancelled):
-		return say(http.StatusConflict, bus.CodeConflict, "the request to "+q.Service+" was cancelled")
+		return say(http.StatusConflict, wire.CodeConflict, "the request to "+q.Service+" was cancelled")
 	case errors.Is(err, bus.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, cache.ErrCrowded):
 		return say(http.StatusServiceUnavailable, codeUnavailable, "this process takes no more of that now")
 	default:
-		return say(http.StatusInternalServerError, bus.CodeInternal, "internal error")
+		return say(http.StatusInternalServerError, wire.CodeInternal, "internal error")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
@@ -107,10 +108,10 @@ type Question struct {
 	// again, it gives what it gave.
 	Keep bool
 	// Principal is on whose behalf it is asked; nil: nobody had to say.
-	Principal *bus.Principal
+	Principal *wire.Principal
 	// Meta travels along, but for the principal. Its Depth and Lanes are those of
 	// the question.
-	Meta bus.Meta
+	Meta wire.Meta
 }
 
 // Do asks, and gives the result as JSON. It waits as long as the action may take,
@@ -124,41 +125,41 @@ func (a *Asker) Do(ctx context.Context, q *Question) (json.RawMessage, error) {
 }
 
 // Ask is Do with the answer as it came, also one that tells of a failure.
-func (a *Asker) Ask(ctx context.Context, q *Question) (bus.Reply, error) {
+func (a *Asker) Ask(ctx context.Context, q *Question) (wire.Reply, error) {
 	action, err := a.find(ctx, q)
 	if err != nil {
-		return bus.Reply{}, explain(q, err)
+		return wire.Reply{}, explain(q, err)
 	}
 	question := bus.NewAsk(action, q.Service, q.Args)
 	if f := refuse(q, question.Lane); f != nil {
-		return bus.Reply{}, f
+		return wire.Reply{}, f
 	}
 	question.Meta, question.Principal = q.Meta.Encode(), q.Principal
 	if deadline, ok := ctx.Deadline(); ok {
 		question.Timeout = min(question.Timeout, time.Until(deadline))
 	}
 	if question.Timeout <= 0 {
-		return bus.Reply{}, explain(q, bus.ErrTimeout)
+		return wire.Reply{}, explain(q, bus.ErrTimeout)
 	}
 	reply, err := a.answer(ctx, q, action, &question)
 	if err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return bus.Reply{}, context.Cause(ctx) // who asked is told to stop: it is no answer
+			return wire.Reply{}, context.Cause(ctx) // who asked is told to stop: it is no answer
 		}
 		f := explain(q, err)
-		if f.Code == bus.CodeInternal {
+		if f.Code == wire.CodeInternal {
 			a.log.ErrorContext(ctx, "a service could not be asked", "service", q.Service, "action", q.Action, "error", err)
 		}
-		return bus.Reply{}, f
+		return wire.Reply{}, f
 	}
 	return reply, nil
 }
 
 // send asks the service itself, where there is a place.
-func (a *Asker) send(ctx context.Context, question *bus.Ask) (bus.Reply, error) {
+func (a *Asker) send(ctx context.Context, question *bus.Ask) (wire.Reply, error) {
 	if a.places != nil {
 		if !a.places.Enter(question.Service) {
-			return bus.Reply{}, &bus.OverloadedError{Service: question.Service, RetryAfter: time.Second}
+			return wire.Reply{}, &bus.OverloadedError{Service: question.Service, RetryAfter: time.Second}
 		}
 		defer a.places.Leave(question.Service)
 	}
@@ -166,7 +167,7 @@ func (a *Asker) send(ctx context.Context, question *bus.Ask) (bus.Reply, error) 
 }
 
 // find gives the action as its service declares it.
-func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
+func (a *Asker) find(ctx context.Context, q *Question) (*wire.Action, error) {
 	service, err := a.service(ctx, q.Service)
 	switch {
 	case err != nil:
@@ -187,7 +188,7 @@ func (a *Asker) find(ctx context.Context, q *Question) (*bus.Action, error) {
 func refuse(q *Question, lane string) *Error {
 	f := &Error{Status: http.StatusLoopDetected, Service: q.Service, Action: q.Action}
 	switch {
-	case lane != "" && slices.Contains(q.Meta.Lanes, bus.LaneName(q.Service, lane)):
+	case lane != "" && slices.Contains(q.Meta.Lanes, wire.LaneName(q.Service, lane)):
 		f.Code = codeCycle
 		f.Message = fmt.Sprintf("%s waits for its turn in the lane %s of %s, which is held by a request that waits for it", q.Action, lane, q.Service)
 	case q.Meta.Depth > MostDepth:
@@ -200,7 +201,7 @@ func refuse(q *Question, lane string) *Error {
 }
 
 // answer asks once, or shares the answer of somebody who asks the same.
-func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, question *bus.Ask) (bus.Reply, error) {
+func (a *Asker) answer(ctx context.Context, q *Question, action *wire.Action, question *bus.Ask) (wire.Reply, error) {
 	policy, shared := Policy(action)
 	if !shared || q.Keep {
 		if question.Safe = question.Safe && !q.Keep; !question.Safe {
@@ -208,9 +209,9 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 		}
 		reply, err := a.send(ctx, question)
 		if err != nil {
-			return bus.Reply{}, err
+			return wire.Reply{}, err
 		}
-		if said, err := bus.ParseReplyMeta(reply.Meta); err == nil && len(said.Tags) > 0 {
+		if said, err := wire.ParseReplyMeta(reply.Meta); err == nil && len(said.Tags) > 0 {
 			a.cache.Drop(q.Service, said.Tags...) // who asked has changed it, and may read it next
 		}
 		return reply, nil
@@ -227,8 +228,8 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 		reply, err := a.send(ctx, &asked)
 		if err != nil {
 			f := explain(q, err)
-			e := bus.Error{Code: f.Code, Status: f.Status, Message: f.Message, Service: f.Service, Action: f.Action}
-			return Shared{Status: f.Status, Envelope: string(bus.Failure(e))}.Outcome()
+			e := wire.Error{Code: f.Code, Status: f.Status, Message: f.Message, Service: f.Service, Action: f.Action}
+			return Shared{Status: f.Status, Envelope: string(wire.Failure(e))}.Outcome()
 		}
 		status := http.StatusOK
 		if _, err := result(reply.Envelope); err != nil {
@@ -240,8 +241,8 @@ func (a *Asker) answer(ctx context.Context, q *Question, action *bus.Action, que
 		return Shared{Status: status, Meta: reply.Meta, Envelope: reply.Envelope}.Outcome()
 	})
 	if err != nil {
-		return bus.Reply{}, err
+		return wire.Reply{}, err
 	}
 	kept, err := ParseShared(answer.Value)
-	return bus.Reply{Meta: kept.Meta, Envelope: kept.Envelope}, err
+	return wire.Reply{Meta: kept.Meta, Envelope: kept.Envelope}, err
 }

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
 // Policy says how the answers of an action are shared; false: they are not.
-func Policy(action *bus.Action) (cache.Policy, bool) {
+func Policy(action *wire.Action) (cache.Policy, bool) {
 	said := action.Cache
 	if said == nil || !action.Safe || action.Lane != "" {
 		return cache.Policy{}, false
@@ -28,7 +28,7 @@ func Policy(action *bus.Action) (cache.Policy, bool) {
 
 // Identity is everything that makes the answer to a question another one. Whatever
 // is not public belongs to who asks.
-func Identity(action *bus.Action, principal *bus.Principal, args string) string {
+func Identity(action *wire.Action, principal *wire.Principal, args string) string {
 	if action.Cache.Public {
 		return cache.Identity("public", action.Name, args)
 	}
@@ -52,7 +52,7 @@ func within(lanes []string, identity string) string {
 }
 
 // Tags name what the answer is made of.
-func Tags(action *bus.Action, args string) []string {
+func Tags(action *wire.Action, args string) []string {
 	var tags []string
 	for _, template := range action.Cache.Tags {
 		tag, err := cache.Tag(template, args)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // FuzzCallers: two calls have one cached answer only if the same principal, who may
@@ -20,12 +20,12 @@ func FuzzCallers(f *testing.F) {
 	f.Add("a", "t", "x y", "a", "t", "x", "[1]", "[1]")
 	f.Add("a", "t", "GET", "a", "t", "", "[1]", "GET[1]")
 	f.Add("", "", "", "", "", "1", "", "")
-	action := &bus.Action{Name: "GET", Cache: &bus.Caching{}}
+	action := &wire.Action{Name: "GET", Cache: &wire.Caching{}}
 	f.Fuzz(func(t *testing.T, subject, tenant, scopes, subject2, tenant2, scopes2, args, args2 string) {
-		one := &bus.Principal{Subject: subject, Tenant: tenant, Scopes: strings.Fields(scopes)}
-		other := &bus.Principal{Subject: subject2, Tenant: tenant2, Scopes: strings.Fields(scopes2)}
+		one := &wire.Principal{Subject: subject, Tenant: tenant, Scopes: strings.Fields(scopes)}
+		other := &wire.Principal{Subject: subject2, Tenant: tenant2, Scopes: strings.Fields(scopes2)}
 		same := subject == subject2 && tenant == tenant2 && slices.Equal(one.Scopes, other.Scopes) && args == args2
-		identity := func(p *bus.Principal, args string) string { return Identity(action, p, args) }
+		identity := func(p *wire.Principal, args string) string { return Identity(action, p, args) }
 		assert.Equal(t, same, identity(one, args) == identity(other, args2))
 		assert.NotEqual(t, identity(nil, args), identity(one, args), "nobody is nobody else")
 	})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // busTarget asks without a gateway.
@@ -77,8 +78,8 @@ func failureOf(err error) string {
 // languages may write a good one with spaces.
 func failureIn(envelope string) (kind, detail string) {
 	var read struct {
-		OK    bool      `json:"ok"`
-		Error bus.Error `json:"error"`
+		OK    bool       `json:"ok"`
+		Error wire.Error `json:"error"`
 	}
 	switch err := json.Unmarshal([]byte(envelope), &read); {
 	case err != nil:

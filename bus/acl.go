@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // ACLUser is a user of Redis with the rights of one role and no others
@@ -22,7 +24,7 @@ type ACLUser struct {
 }
 
 // GatewayUser is a user for gateways.
-func GatewayUser(name string, keys Keys) (ACLUser, error) {
+func GatewayUser(name string, keys wire.Keys) (ACLUser, error) {
 	return newACLUser(name, gatewayRights(keys))
 }
 
@@ -40,10 +42,10 @@ type WorkerAccess struct {
 }
 
 // WorkerUser is a user for a process that serves all these services.
-func WorkerUser(name string, keys Keys, access WorkerAccess) (ACLUser, error) {
+func WorkerUser(name string, keys wire.Keys, access WorkerAccess) (ACLUser, error) {
 	var faults []error
 	for _, service := range slices.Concat(access.Services, access.Asks, access.Reads) {
-		faults = append(faults, CheckServiceName(service))
+		faults = append(faults, wire.CheckServiceName(service))
 	}
 	if len(access.Services) == 0 {
 		faults = append(faults, errors.New("the rights of a worker: no service is named"))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -31,12 +32,12 @@ func TestRightsOnACluster(t *testing.T) {
 	g.redis.Do("ACL", "LOG", "RESET")
 
 	consumer, err := bus.NewConsumer(g.connect(t, "users", url), bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: "users", Version: "1", Protocol: 1, Actions: []bus.Action{}},
+		Manifest: &wire.Manifest{Service: "users", Version: "1", Protocol: 1, Actions: []wire.Action{}},
 		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			if d.Request.Lane != "" { // so that others wait behind it
 				<-time.After(10 * time.Millisecond)
 			}
-			return bus.Outcome{Envelope: bus.Success([]byte("1"))}, true
+			return bus.Outcome{Envelope: wire.Success([]byte("1"))}, true
 		},
 	})
 	require.NoError(t, err)

@@ -1,6 +1,10 @@
 package bus
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/oskadev/mailroom/bus/wire"
+)
 
 // What each role may do is part of the protocol; docs/security.md tells it to
 // people. Every name in a pattern is made of letters, digits, dots, underscores
@@ -10,14 +14,14 @@ import "slices"
 // mailbox as a worker would, end a request, or change what workers say of
 // themselves, and no key has a command that is not used on it: whoever took a
 // gateway over could not empty a mailbox, nor read what services store.
-func gatewayRights(k Keys) []grant {
+func gatewayRights(k wire.Keys) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", []string{"*"}, kinds...) }
 	return slices.Concat([]grant{
 		{commands: append(connectionCommands(), "wait")},
-	}, enqueueRights(k, []string{"*"}), lookupRights(k, []string{"*"}, RoleAPI), []grant{
+	}, enqueueRights(k, []string{"*"}), lookupRights(k, []string{"*"}, wire.RoleAPI), []grant{
 		{keys: patterns(k, "~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // it cancels
 		// Compositions: gateways are their workers.
-		{keys: patterns(k, "~", []string{ReservedService}, "*"), commands: workerCommands()},
+		{keys: patterns(k, "~", []string{wire.ReservedService}, "*"), commands: workerCommands()},
 		// Who is there. The length of the dead letters is for `mailroom services`.
 		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
 		{keys: read("dead"), commands: []string{"xlen"}},
@@ -36,7 +40,7 @@ func gatewayRights(k Keys) []grant {
 
 // enqueueRights: asking these services for any action. It takes their mailboxes, the
 // records of unsafe requests, lanes, and scripts on them.
-func enqueueRights(k Keys, services []string) []grant {
+func enqueueRights(k wire.Keys, services []string) []grant {
 	every := func(kinds ...string) []string { return patterns(k, "~", services, kinds...) }
 	return []grant{
 		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups"}},
@@ -49,7 +53,7 @@ func enqueueRights(k Keys, services []string) []grant {
 
 // readRights: asking these services for safe actions alone. What others ask of them
 // it cannot see.
-func readRights(k Keys, services []string) []grant {
+func readRights(k wire.Keys, services []string) []grant {
 	return []grant{
 		{keys: patterns(k, "~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
 		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // a long answer
@@ -58,7 +62,7 @@ func readRights(k Keys, services []string) []grant {
 
 // lookupRights: what anybody needs who asks these services, beside asking: who works
 // for them, what they declare, what of them is cached, and to hear itself.
-func lookupRights(k Keys, services []string, role string) []grant {
+func lookupRights(k wire.Keys, services []string, role string) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", services, kinds...) }
 	return []grant{
 		{keys: read("workers"), commands: []string{"zrangebyscore"}},
@@ -68,14 +72,14 @@ func lookupRights(k Keys, services []string, role string) []grant {
 			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
 		// One command may name several: they are in one grant.
-		{channels: []string{k.Replies(role+".*", "*"), k.Beat(role + ".*"), k.Registry(), k.Namespace() + ":flights:*"}, commands: []string{"subscribe"}},
+		{channels: []string{k.Replies(role+".*", "*"), k.Ping(role + ".*"), k.Registry(), k.Namespace() + ":flights:*"}, commands: []string{"subscribe"}},
 		{channels: []string{k.Namespace() + ":dropped:*"}, commands: []string{"psubscribe"}},
-		{channels: []string{k.Beat(role + ".*"), k.Namespace() + ":flights:*"}, commands: []string{"publish"}},
+		{channels: []string{k.Ping(role + ".*"), k.Namespace() + ":flights:*"}, commands: []string{"publish"}},
 	}
 }
 
 // askingRights: what a worker needs whose handlers ask.
-func askingRights(k Keys, access WorkerAccess) []grant {
+func askingRights(k wire.Keys, access WorkerAccess) []grant {
 	asked := slices.Concat(access.Asks, access.Reads)
 	if len(asked) == 0 {
 		return nil
@@ -96,7 +100,7 @@ func askingRights(k Keys, access WorkerAccess) []grant {
 // workerRights: a service has all keys that carry its hash tag, and of the
 // others can only say that it is there. It answers on channels that end in its
 // own name, and hears those that begin with it.
-func workerRights(k Keys, services []string) []grant {
+func workerRights(k wire.Keys, services []string) []grant {
 	commands := slices.Concat(connectionCommands(), workerCommands(), storeCommands())
 	slices.Sort(commands)
 	out, in := []string{k.Registry()}, []string(nil)
@@ -113,11 +117,11 @@ func workerRights(k Keys, services []string) []grant {
 }
 
 // patterns of kinds of keys, of all these services.
-func patterns(k Keys, rights string, services []string, kinds ...string) []string {
+func patterns(k wire.Keys, rights string, services []string, kinds ...string) []string {
 	var all []string
 	for _, service := range services {
 		for _, kind := range kinds {
-			all = append(all, rights+k.tagged(service, kind))
+			all = append(all, rights+k.Tagged(service, kind))
 		}
 	}
 	return all

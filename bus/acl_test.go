@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -20,7 +21,7 @@ import (
 // items.
 type guard struct {
 	redis *testsupport.RedisServer
-	keys  bus.Keys
+	keys  wire.Keys
 	admin *bus.Conn
 }
 
@@ -38,7 +39,7 @@ func newGuard(t *testing.T) *guard {
 
 func (g *guard) users(t *testing.T) []bus.ACLUser {
 	t.Helper()
-	keys, err := bus.NewKeys(bus.DefaultNamespace)
+	keys, err := wire.NewKeys(wire.DefaultNamespace)
 	require.NoError(t, err)
 	api, err := bus.GatewayUser("api", keys)
 	require.NoError(t, err)
@@ -139,7 +140,7 @@ func TestRightsOnKeys(t *testing.T) {
 	}
 	keys = append(keys, "services", "secret", "keys", "anything")
 	for _, name := range keys {
-		key := bus.DefaultNamespace + ":" + name
+		key := wire.DefaultNamespace + ":" + name
 		own := strings.HasPrefix(name, "{users}:")
 		allowed := strings.FieldsFunc(strings.ReplaceAll(gateway[strings.Replace(name, "{items}", "{users}", 1)], "xinfo ", "xinfo_"), func(r rune) bool {
 			return r == ' ' || r == ','
@@ -155,7 +156,7 @@ func TestRightsOnKeys(t *testing.T) {
 			assert.Equal(t, wanted, g.may(t, "users", command...), "users: %v", command)
 		}
 	}
-	for what, command := range keyed("rate:" + bus.DefaultNamespace + ":1.2.3.4") {
+	for what, command := range keyed("rate:" + wire.DefaultNamespace + ":1.2.3.4") {
 		assert.Equal(t, slices.Contains(strings.Fields("eval evalsha get set expire pexpire pttl incr del"), what), g.may(t, "api", command...), "api: %v", command)
 		assert.False(t, g.may(t, "users", command...), "users: %v", command)
 	}
@@ -218,7 +219,7 @@ func TestRightsOnChannels(t *testing.T) {
 		{"anything", "", ""},
 		{"*", "", ""},
 	} {
-		channel := bus.DefaultNamespace + ":" + c.channel
+		channel := wire.DefaultNamespace + ":" + c.channel
 		for what, command := range map[string][]any{
 			"publish": {"PUBLISH", channel, "x"}, "subscribe": {"SUBSCRIBE", channel}, "psubscribe": {"PSUBSCRIBE", channel},
 			"spublish": {"SPUBLISH", channel, "x"}, "ssubscribe": {"SSUBSCRIBE", channel},

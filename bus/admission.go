@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // admission decides whether a mailbox takes one more request. It is honest: who
@@ -78,7 +80,7 @@ func (a *admission) lengthNow(ctx context.Context, service string) int64 {
 
 // limitOf is how long the mailbox may be for a request to be added to it: no
 // longer than what workers do until its deadline, where that is known.
-func (a *admission) limitOf(service string, r *Request) int64 {
+func (a *admission) limitOf(service string, r *wire.Request) int64 {
 	if a.late || r.Deadline == 0 {
 		return a.limit
 	}
@@ -176,7 +178,7 @@ func (a *admission) look(ctx context.Context, most time.Duration) {
 		}
 		a.setLength(service, stream.Length)
 		for _, g := range groups[i].Val() {
-			if g.Name == Group && stream.EntriesAdded > 0 {
+			if g.Name == wire.Group && stream.EntriesAdded > 0 {
 				a.mu.Lock()
 				a.of(service).flow.add(glance{
 					at: now, ended: stream.EntriesAdded - stream.Length, unread: stream.Length - g.Pending, pending: g.Pending,

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestFlowIsKnownOnlyWhileMoreWaitsThanIsWorkedOn(t *testing.T) {
@@ -36,8 +38,8 @@ func TestAdmissionGoesByDeadlineAndLimit(t *testing.T) {
 	conn, err := Connect("redis://127.0.0.1:1", Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	within := func(s time.Duration) *Request {
-		return &Request{Deadline: conn.Clock.Millis() + (s * time.Second).Milliseconds()}
+	within := func(s time.Duration) *wire.Request {
+		return &wire.Request{Deadline: conn.Clock.Millis() + (s * time.Second).Milliseconds()}
 	}
 	a := newAdmission(conn, 10_000, DefaultLaneLimit, false)
 	assert.EqualValues(t, 10_000, a.limitOf("things", within(1)), "no flow is known")
@@ -46,7 +48,7 @@ func TestAdmissionGoesByDeadlineAndLimit(t *testing.T) {
 	a.of("things").flow.add(glance{at: now, ended: 100, unread: 800, pending: 64})
 	assert.InDelta(t, 264, a.limitOf("things", within(2)), 2, "what ends in 2 s, and what is worked on")
 	assert.EqualValues(t, 10_000, a.limitOf("things", within(1000)))
-	assert.EqualValues(t, 10_000, a.limitOf("things", &Request{}), "no deadline")
+	assert.EqualValues(t, 10_000, a.limitOf("things", &wire.Request{}), "no deadline")
 	assert.EqualValues(t, 10_000, a.limitOf("others", within(2)))
 	assert.Positive(t, a.limitOf("things", within(-5)))
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 )
 
@@ -21,7 +22,7 @@ const (
 // tryAgain asks, and where nothing was sent asks again. The waits are random, so
 // that all who were refused at one moment do not come back at one moment. An
 // unsafe request is its caller's to repeat.
-func tryAgain(ctx context.Context, ask *Ask, once func(context.Context, *Ask) (Reply, error)) (Reply, error) {
+func tryAgain(ctx context.Context, ask *Ask, once func(context.Context, *Ask) (wire.Reply, error)) (wire.Reply, error) {
 	if !ask.Safe {
 		return once(ctx, ask)
 	}
@@ -33,7 +34,7 @@ func tryAgain(ctx context.Context, ask *Ask, once func(context.Context, *Ask) (R
 	rest := *ask
 	timeout := ask.Timeout
 	if timeout <= 0 {
-		timeout = DefaultTimeout
+		timeout = wire.DefaultTimeout
 	}
 	for try := 1; try < mostTries && errors.Is(err, ErrUnavailable); try++ {
 		wait := rand.N(tryWait * time.Duration(try)) //nolint:gosec // nobody gains by guessing it

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestWhatIsSafeAndWasNotSentIsTriedAgain(t *testing.T) {
@@ -16,16 +18,16 @@ func TestWhatIsSafeAndWasNotSentIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := &NotSentError{Cause: errors.New("away")}
 		tries := 0
-		answer := func(errs ...error) func(context.Context, *Ask) (Reply, error) {
+		answer := func(errs ...error) func(context.Context, *Ask) (wire.Reply, error) {
 			tries = 0
-			return func(_ context.Context, ask *Ask) (Reply, error) {
+			return func(_ context.Context, ask *Ask) (wire.Reply, error) {
 				time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock goes on by itself
 				tries++
 				assert.Greater(t, ask.Timeout, time.Duration(0))
 				if tries <= len(errs) {
-					return Reply{}, errs[tries-1]
+					return wire.Reply{}, errs[tries-1]
 				}
-				return Reply{Envelope: "answer"}, nil
+				return wire.Reply{Envelope: "answer"}, nil
 			}
 		}
 		safe := &Ask{Safe: true, Timeout: time.Second}
@@ -51,7 +53,7 @@ func TestWhatIsSafeAndWasNotSentIsTriedAgain(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable)
 		assert.Equal(t, 1, tries, "its caller decides")
 
-		_, err = tryAgain(t.Context(), safe, func(ctx context.Context, ask *Ask) (Reply, error) {
+		_, err = tryAgain(t.Context(), safe, func(ctx context.Context, ask *Ask) (wire.Reply, error) {
 			time.Sleep(500 * time.Millisecond) //nolint:forbidigo // see above
 			return answer(away)(ctx, ask)
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -29,7 +30,7 @@ func BenchmarkClientDo(b *testing.B) {
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = conn.Close() })
 	consumer, err := bus.NewConsumer(conn, bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: "echo", Version: "1.0.0", Protocol: 1},
+		Manifest: &wire.Manifest{Service: "echo", Version: "1.0.0", Protocol: 1},
 		Run: func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
 			return bus.Outcome{Envelope: []byte(benchEnvelope)}, true
 		},
@@ -83,7 +84,7 @@ func BenchmarkBesideHotLane(b *testing.B) {
 			require.NoError(b, err)
 			b.Cleanup(func() { _ = conn.Close() })
 			consumer, err := bus.NewConsumer(conn, bus.ConsumerConfig{
-				Manifest: &bus.Manifest{Service: "echo", Version: "1.0.0", Protocol: 1}, DrainLimit: time.Millisecond,
+				Manifest: &wire.Manifest{Service: "echo", Version: "1.0.0", Protocol: 1}, DrainLimit: time.Millisecond,
 				Run: func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 					if d.Request.Lane == "hot" { // as slow as keeps it full
 						select {

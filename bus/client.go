@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/token"
 )
 
@@ -40,7 +41,7 @@ type Ask struct {
 	Meta string
 	// Principal is on whose behalf it is asked; nil: nobody had to say. Only that
 	// principal is told later what became of the request.
-	Principal *Principal
+	Principal *wire.Principal
 	// Timeout is how long the answer is waited for and the request may begin.
 	// Defaults to DefaultTimeout.
 	Timeout time.Duration
@@ -89,7 +90,7 @@ type ClientConfig struct {
 
 func (c *ClientConfig) setDefaults() {
 	if c.Role == "" {
-		c.Role = RoleAPI
+		c.Role = wire.RoleAPI
 	}
 	if c.MailboxLimit == 0 {
 		c.MailboxLimit = DefaultMailboxLimit
@@ -177,19 +178,19 @@ func (c *Client) Close() {
 // (unknown, ask again under the same ID), ErrNotReplicated, ErrExpired,
 // ErrCancelled, ErrDead, ErrKeyReused. What is Safe and could not be sent is tried
 // again, for a moment and within its Timeout.
-func (c *Client) Do(ctx context.Context, ask *Ask) (Reply, error) {
+func (c *Client) Do(ctx context.Context, ask *Ask) (wire.Reply, error) {
 	return tryAgain(ctx, ask, c.once)
 }
 
 // once asks once.
-func (c *Client) once(ctx context.Context, ask *Ask) (Reply, error) {
+func (c *Client) once(ctx context.Context, ask *Ask) (wire.Reply, error) {
 	channel, err := c.listen(ctx, ask.Service)
 	if err != nil {
-		return Reply{}, err
+		return wire.Reply{}, err
 	}
 	id, timeout, err := c.admit(ask)
 	if err != nil {
-		return Reply{}, err
+		return wire.Reply{}, err
 	}
 	request := c.request(id, channel, ask, timeout)
 	w := c.waiter(ask.Service, request)
@@ -198,20 +199,20 @@ func (c *Client) once(ctx context.Context, ask *Ask) (Reply, error) {
 	c.writer.add(outgoing{service: ask.Service, id: id, request: request})
 	r, err := c.wait(ctx, id, w, timeout)
 	if err != nil {
-		return Reply{}, err
+		return wire.Reply{}, err
 	}
 	reply, err := r.reply, r.err
 	switch {
 	case r.timeout:
 		reply, err = c.lastLook(ctx, ask.Service, request)
-	case err == nil && reply.stored():
+	case err == nil && reply.Stored():
 		reply, err = c.storedReply(ctx, ask.Service, request, reply)
 	}
 	if err == nil && !ask.Safe {
 		err = c.copies.confirm(ctx, ask.Service)
 	}
 	if err != nil {
-		return Reply{}, err
+		return wire.Reply{}, err
 	}
 	return reply, nil
 }
@@ -229,14 +230,14 @@ func (c *Client) admit(ask *Ask) (uuid.UUID, time.Duration, error) {
 		}
 	}
 	if timeout <= 0 {
-		timeout = DefaultTimeout
+		timeout = wire.DefaultTimeout
 	}
 	return id, timeout, nil
 }
 
 // waiter takes one that nobody uses; release gives it back, once it is out of
 // the table and nobody else knows it.
-func (c *Client) waiter(service string, request *Request) *waiter {
+func (c *Client) waiter(service string, request *wire.Request) *waiter {
 	w, _ := c.idle.Get().(*waiter)
 	if w == nil {
 		w = newWaiter()
@@ -264,10 +265,10 @@ func (c *Client) listen(ctx context.Context, service string) (string, error) {
 	return c.conn.Keys.Replies(c.asker, service), nil
 }
 
-func (c *Client) request(id uuid.UUID, channel string, ask *Ask, timeout time.Duration) *Request {
-	r := &Request{
-		ID: id.String(), Action: ask.Action, Args: ask.Args, Meta: ask.Principal.into(ask.Meta),
-		Reply: channel, principal: ask.Principal.Key(),
+func (c *Client) request(id uuid.UUID, channel string, ask *Ask, timeout time.Duration) *wire.Request {
+	r := &wire.Request{
+		ID: id.String(), Action: ask.Action, Args: ask.Args, Meta: ask.Principal.AddTo(ask.Meta),
+		Reply: channel, PrincipalKey: ask.Principal.Key(),
 	}
 	if !ask.Endless {
 		r.Deadline = c.conn.Clock.Now().Add(timeout).UnixMilli()
@@ -277,7 +278,7 @@ func (c *Client) request(id uuid.UUID, channel string, ask *Ask, timeout time.Du
 	}
 	if !ask.Safe || ask.Lane != "" {
 		r.Store, r.Lane = ask.store().Milliseconds(), ask.Lane
-		r.fingerprint() // now, since others will read it
+		r.Fingerprint() // now, since others will read it
 	}
 	return r
 }
@@ -333,9 +334,9 @@ func (c *Client) setAlarm(id uuid.UUID, w *waiter, timeout time.Duration) {
 
 // lastLook asks the record before a caller hears that the time is up: the
 // answer may be there, and only its message lost.
-func (c *Client) lastLook(ctx context.Context, service string, r *Request) (Reply, error) {
+func (c *Client) lastLook(ctx context.Context, service string, r *wire.Request) (wire.Reply, error) {
 	if r.Safe() {
-		return Reply{}, ErrTimeout
+		return wire.Reply{}, ErrTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
@@ -343,27 +344,27 @@ func (c *Client) lastLook(ctx context.Context, service string, r *Request) (Repl
 	if err != nil {
 		c.conn.Log().WarnContext(ctx, "could not look up a request before its timeout",
 			"service", service, "request", r.ID, "error", err)
-		return Reply{}, ErrTimeout
+		return wire.Reply{}, ErrTimeout
 	}
 	reply, err := state.answer()
 	if errors.Is(err, errUnfinished) {
-		return Reply{}, ErrTimeout
+		return wire.Reply{}, ErrTimeout
 	}
 	return reply, err
 }
 
 // storedReply fetches an envelope that was too long to publish.
-func (c *Client) storedReply(ctx context.Context, service string, r *Request, hint Reply) (Reply, error) {
+func (c *Client) storedReply(ctx context.Context, service string, r *wire.Request, hint wire.Reply) (wire.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
 	state, err := lookUp(ctx, c.conn, service, r)
 	if err != nil {
-		return Reply{}, fmt.Errorf("%w: its stored reply could not be read: %w", ErrTimeout, err)
+		return wire.Reply{}, fmt.Errorf("%w: its stored reply could not be read: %w", ErrTimeout, err)
 	}
 	if state.outcome == "" {
-		return Reply{}, ErrReplyGone
+		return wire.Reply{}, ErrReplyGone
 	}
-	reply, err := parseOutcome(state.outcome)
+	reply, err := wire.ParseOutcome(state.outcome)
 	reply.Meta, reply.Replayed = hint.Meta, hint.Replayed
 	return reply, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -70,11 +71,11 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 	}
 	var runs sync.Map // by request
 	consumer, err := bus.NewConsumer(connect(), bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []bus.Action{{Name: "DO"}}},
+		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
 		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			n, _ := runs.LoadOrStore(d.Request.ID, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)
-			return bus.Outcome{Envelope: bus.Success([]byte("1"))}, true
+			return bus.Outcome{Envelope: wire.Success([]byte("1"))}, true
 		},
 	})
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/redismemory"
@@ -41,7 +42,7 @@ type Options struct {
 // Conn is a connection to Redis, for asking and for answering. It is safe for
 // concurrent use.
 type Conn struct {
-	Keys  Keys
+	Keys  wire.Keys
 	Clock *Clock
 
 	// Scripts are the Lua scripts of the protocol.
@@ -69,9 +70,9 @@ func Connect(url string, opts Options) (*Conn, error) {
 		return nil, err
 	}
 	if opts.Namespace == "" {
-		opts.Namespace = DefaultNamespace
+		opts.Namespace = wire.DefaultNamespace
 	}
-	keys, err := NewKeys(opts.Namespace)
+	keys, err := wire.NewKeys(opts.Namespace)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/token"
@@ -28,7 +29,7 @@ const MinIdleLimit = 100 * time.Millisecond
 // ConsumerConfig of a Consumer. Manifest and Run are required.
 type ConsumerConfig struct {
 	// Manifest names the service and what it does.
-	Manifest *Manifest
+	Manifest *wire.Manifest
 	// Concurrency is how many requests are under way at once.
 	// Defaults to DefaultConcurrency.
 	Concurrency int
@@ -91,7 +92,7 @@ func (c *ConsumerConfig) setDefaults() error {
 
 // Delivery is a request that a worker has been given.
 type Delivery struct {
-	Request Request
+	Request wire.Request
 	// Entry is the ID of its stream entry.
 	Entry string
 	// Attempt counts the deliveries, from 1.
@@ -143,7 +144,7 @@ var ErrRefused = errors.New("Redis refuses the worker")
 
 // NewConsumer prepares a worker with a new identifier.
 func NewConsumer(conn *Conn, cfg ConsumerConfig) (*Consumer, error) {
-	if err := CheckServiceName(cfg.Manifest.Service); err != nil && (!cfg.Hidden || cfg.Manifest.Service != ReservedService) {
+	if err := wire.CheckServiceName(cfg.Manifest.Service); err != nil && (!cfg.Hidden || cfg.Manifest.Service != wire.ReservedService) {
 		return nil, err
 	}
 	if err := cfg.setDefaults(); err != nil {
@@ -256,7 +257,7 @@ func (c *Consumer) drain(working context.Context, stopWorking context.CancelCaus
 func (c *Consumer) join(ctx context.Context) {
 	waits := backoff.New(100*time.Millisecond, 2*time.Second)
 	for {
-		err := c.conn.Redis().XGroupCreateMkStream(ctx, c.mailbox, Group, "0").Err()
+		err := c.conn.Redis().XGroupCreateMkStream(ctx, c.mailbox, wire.Group, "0").Err()
 		if err == nil || rediserr.IsBusyGroup(err) {
 			err = c.mayAnswer(ctx)
 		}
@@ -279,15 +280,15 @@ func (c *Consumer) mayAnswer(ctx context.Context) error {
 // newDelivery reads the fields of an entry: name, value, name, value.
 func newDelivery(entry string, fields []string) *Delivery {
 	d := &Delivery{Entry: entry}
-	d.Request, d.invalid = parseRequest(fields)
+	d.Request, d.invalid = wire.ParseRequest(fields)
 	return d
 }
 
 // acceptedAt is the Redis time at which the request was: it may have waited in its
 // lane before it had an entry.
 func (d *Delivery) acceptedAt() int64 {
-	if d.Request.accepted != 0 {
-		return d.Request.accepted
+	if d.Request.Accepted != 0 {
+		return d.Request.Accepted
 	}
-	return entryTime(d.Entry)
+	return wire.EntryTime(d.Entry)
 }

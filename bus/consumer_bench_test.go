@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 const (
@@ -49,10 +51,10 @@ func BenchmarkStreamEntries(b *testing.B) {
 
 // benchEnding is what a worker settles.
 func benchEnding() *ending {
-	meta := ReplyMeta{Worker: "echo.q4n7zj2mx6tbw5ra", Attempt: 1, Queue: 1500 * time.Microsecond, Run: 42 * time.Microsecond}
+	meta := wire.ReplyMeta{Worker: "echo.q4n7zj2mx6tbw5ra", Attempt: 1, Queue: 1500 * time.Microsecond, Run: 42 * time.Microsecond}
 	return &ending{
-		delivery: &Delivery{Entry: "1750000000000-0", Request: Request{ID: entryID}},
-		state:    StateDone, meta: meta.Append(nil), envelope: []byte(envelope),
+		delivery: &Delivery{Entry: "1750000000000-0", Request: wire.Request{ID: entryID}},
+		state:    wire.StateDone, meta: meta.Append(nil), envelope: []byte(envelope),
 	}
 }
 
@@ -71,7 +73,7 @@ func BenchmarkReplyLine(b *testing.B) {
 		text := string(bytes.TrimSpace(line))
 		b.ReportAllocs()
 		for b.Loop() {
-			name, _, err := parseReplyLine(text)
+			name, _, err := wire.ParseReplyLine(text)
 			if err == nil {
 				_, err = uuid.Parse(name)
 			}

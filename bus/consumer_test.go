@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestConsumerConfigNamesEveryFault(t *testing.T) {
@@ -13,11 +15,11 @@ func TestConsumerConfigNamesEveryFault(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	_, err = NewConsumer(conn, ConsumerConfig{
-		Manifest: &Manifest{Service: "users"}, Concurrency: -1, IdleLimit: time.Millisecond, Heartbeat: 2 * time.Second, MaxAttempts: -1,
+		Manifest: &wire.Manifest{Service: "users"}, Concurrency: -1, IdleLimit: time.Millisecond, Heartbeat: 2 * time.Second, MaxAttempts: -1,
 	})
 	for _, name := range []string{"concurrency", "idle limit", "heartbeat", "max attempts"} {
 		require.ErrorContains(t, err, name)
 	}
-	_, err = NewConsumer(conn, ConsumerConfig{Manifest: &Manifest{Service: "v2"}})
+	_, err = NewConsumer(conn, ConsumerConfig{Manifest: &wire.Manifest{Service: "v2"}})
 	require.ErrorContains(t, err, "reserved")
 }

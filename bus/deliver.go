@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Outcome is how a request ended.
 type Outcome struct {
-	Meta     ReplyMeta
+	Meta     wire.ReplyMeta
 	Envelope []byte
 	// Keep is how long the outcome is kept; 0: as long as its request wants. What says
 	// that nothing has happened is kept for a moment: asked again, it is run.
@@ -122,7 +124,7 @@ func (c *Consumer) judge(d *Delivery) (*ending, bool) {
 // expire ends a request that never ran. Nobody is told: see settle.lua.
 func (c *Consumer) expire(d *Delivery) *ending {
 	c.conn.Log().Info("a request expired before it ran", "service", c.service, "action", d.Request.Action, "request", d.Request.ID)
-	return &ending{delivery: d, state: StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
+	return &ending{delivery: d, state: wire.StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
 }
 
 // refuseInvalid answers an entry that is no valid request where its asker is
@@ -131,7 +133,7 @@ func (c *Consumer) refuseInvalid(d *Delivery) *ending {
 	r := &d.Request
 	c.conn.Log().Warn("the mailbox holds an entry that is no valid request",
 		"service", c.service, "entry", d.Entry, "error", d.invalid)
-	answerable := len(r.ID) == 36 && c.conn.Keys.mayReply(c.service, r.Reply)
+	answerable := len(r.ID) == 36 && c.conn.Keys.MayReply(c.service, r.Reply)
 	switch {
 	case !answerable:
 		e := c.bury(d, d.invalid.Error())
@@ -139,10 +141,10 @@ func (c *Consumer) refuseInvalid(d *Delivery) *ending {
 			r.ID, r.Store = "", 0
 		}
 		return e
-	case errors.Is(d.invalid, errForeignVersion):
-		return c.fail(d, StateDone, Error{Code: CodeNotSupported, Status: 501, Message: d.invalid.Error()}, "")
+	case errors.Is(d.invalid, wire.ErrVersion):
+		return c.fail(d, wire.StateDone, wire.Error{Code: wire.CodeNotSupported, Status: 501, Message: d.invalid.Error()}, "")
 	default:
-		return c.fail(d, StateDone, Error{Code: CodeBadRequest, Status: 400, Message: d.invalid.Error()}, "")
+		return c.fail(d, wire.StateDone, wire.Error{Code: wire.CodeBadRequest, Status: 400, Message: d.invalid.Error()}, "")
 	}
 }
 
@@ -151,20 +153,20 @@ func (c *Consumer) bury(d *Delivery, reason string) *ending {
 	r := &d.Request
 	c.conn.Log().Error("a request became a dead letter", "service", c.service,
 		"action", r.Action, "request", r.ID, "attempts", d.Attempt, "reason", reason)
-	return c.fail(d, StateDead, Error{
-		Code: CodeInternal, Status: 500, Message: "the request was given up",
-		Details: map[string]string{"state": StateDead},
+	return c.fail(d, wire.StateDead, wire.Error{
+		Code: wire.CodeInternal, Status: 500, Message: "the request was given up",
+		Details: map[string]string{"state": wire.StateDead},
 	}, reason)
 }
 
-func (c *Consumer) fail(d *Delivery, state string, e Error, reason string) *ending {
+func (c *Consumer) fail(d *Delivery, state string, e wire.Error, reason string) *ending {
 	e.Service, e.Action = c.service, d.Request.Action
 	e.Stamp(&d.Request)
-	meta := ReplyMeta{Worker: c.worker, Attempt: d.Attempt, Status: e.Status}
-	if state == StateDead && !d.Request.Safe() {
-		meta.Location = Location(c.service, d.Request.ID)
+	meta := wire.ReplyMeta{Worker: c.worker, Attempt: d.Attempt, Status: e.Status}
+	if state == wire.StateDead && !d.Request.Safe() {
+		meta.Location = wire.Location(c.service, d.Request.ID)
 	}
-	return &ending{delivery: d, state: state, meta: meta.Append(nil), envelope: Failure(e), reason: reason}
+	return &ending{delivery: d, state: state, meta: meta.Append(nil), envelope: wire.Failure(e), reason: reason}
 }
 
 // runRequest runs a request that may run.
@@ -189,13 +191,13 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*ending, bool) 
 	default:
 		return nil, false
 	}
-	if len(o.Envelope) > MaxReply {
+	if len(o.Envelope) > wire.MaxReply {
 		c.conn.Log().ErrorContext(ctx, "a reply is too large", "service", c.service, "action", d.Request.Action,
-			"request", d.Request.ID, "bytes", len(o.Envelope), "limit", MaxReply)
-		return c.fail(d, StateDone, Error{Code: CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
+			"request", d.Request.ID, "bytes", len(o.Envelope), "limit", wire.MaxReply)
+		return c.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
 	}
 	o.Meta.Worker, o.Meta.Attempt, o.Meta.Queue = c.worker, d.Attempt, d.Queued
-	return &ending{delivery: d, state: StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep, took: took}, true
+	return &ending{delivery: d, state: wire.StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep, took: took}, true
 }
 
 // mayBegin asks whether an unsafe request is still this worker's, when so much

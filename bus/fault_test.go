@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -51,11 +52,11 @@ func newBroken(t *testing.T, change func(*bus.ConsumerConfig), args ...string) *
 	require.NoError(t, b.client.WaitReady(t.Context()))
 
 	cfg := bus.ConsumerConfig{
-		Manifest:  &bus.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []bus.Action{}},
+		Manifest:  &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{}},
 		IdleLimit: 500 * time.Millisecond,
 		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			b.runs.Add(1)
-			return bus.Outcome{Envelope: bus.Success([]byte(d.Request.Args))}, true
+			return bus.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
 		},
 	}
 	if change != nil {
@@ -192,7 +193,7 @@ func TestAnswersSurviveALostSubscription(t *testing.T) {
 		c.Run = func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			running <- struct{}{}
 			<-release
-			return bus.Outcome{Envelope: bus.Success([]byte(d.Request.Args))}, true
+			return bus.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
 		}
 	})
 	answers := make(chan string, 2)
@@ -260,7 +261,7 @@ func TestWhatCannotBeAnsweredInTimeIsRefused(t *testing.T) {
 		c.Concurrency = 1
 		c.Run = func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			<-time.After(wait)
-			return bus.Outcome{Envelope: bus.Success([]byte(d.Request.Args))}, true
+			return bus.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
 		}
 	})
 	conn := b.connect(t, b.redis.URL())

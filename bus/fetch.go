@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
@@ -183,7 +184,7 @@ func xreadgroup(c *resp.Commands, mailbox, worker string, count int, blockMillis
 	c.Begin(11)
 	c.Text("xreadgroup")
 	c.Text("group")
-	c.Text(Group)
+	c.Text(wire.Group)
 	c.Text(worker)
 	c.Text("count")
 	c.Number(int64(count))

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -18,13 +19,13 @@ func TestNobodyIsRelievedWhoIsBack(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	c, err := NewConsumer(conn, ConsumerConfig{
-		Manifest: &Manifest{Service: "things", Protocol: 1, Actions: []Action{{Name: "DO"}}},
+		Manifest: &wire.Manifest{Service: "things", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
 		Run:      func(context.Context, *Delivery) (Outcome, bool) { return Outcome{}, true },
 	})
 	require.NoError(t, err)
 	f := newFetcher(c, t.Context())
 	f.watched = true
-	f.queue = []*Delivery{{Request: Request{Action: "DO"}}, {Request: Request{Action: "DO"}}}
+	f.queue = []*Delivery{{Request: wire.Request{Action: "DO"}}, {Request: wire.Request{Action: "DO"}}}
 	require.NotNil(t, f.next())
 	seen := f.runs
 	require.True(t, f.back(0, nil))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/resp"
 	"github.com/oskadev/mailroom/testsupport"
 )
@@ -20,8 +21,8 @@ const (
 	goldenReply = "mailroom:replies:api.k2jx7mqa5zt4wv6e:{users}"
 )
 
-func goldenRequests() []Request {
-	return []Request{
+func goldenRequests() []wire.Request {
+	return []wire.Request{
 		{
 			ID: sampleID, Action: "GET_USER", Args: `[1]`, Reply: goldenReply, Deadline: 1750000010000,
 			Meta: `{"request_id":"checkout-7"}`,
@@ -33,13 +34,13 @@ func goldenRequests() []Request {
 		{ID: sampleID, Action: "SUSPEND_USER", Args: `[2]`, Store: 86400000, Lane: "user:2"},
 		{
 			ID: sampleID, Action: "GET_USER", Args: `[1]`, Reply: goldenReply, Deadline: 1750000010000,
-			Meta: (&Principal{Subject: "key:k2jx7mqa5zt4wv6e", Tenant: "acme", Scopes: []string{"users:read"}}).into(`{"request_id":"checkout-9"}`),
+			Meta: (&wire.Principal{Subject: "key:k2jx7mqa5zt4wv6e", Tenant: "acme", Scopes: []string{"users:read"}}).AddTo(`{"request_id":"checkout-9"}`),
 		},
 	}
 }
 
 // written enqueues a request and reads the flat fields of its entry.
-func written(t *testing.T, r Request) []string {
+func written(t *testing.T, r wire.Request) []string {
 	t.Helper()
 	conn, err := Connect(testsupport.Miniredis(t), Options{})
 	require.NoError(t, err)
@@ -68,7 +69,7 @@ func TestRequestBytes(t *testing.T) {
 		for i := 0; i < len(fields); i += 2 {
 			b.WriteString(fields[i] + "=" + fields[i+1] + "\n")
 		}
-		b.WriteString("fingerprint=" + r.fingerprint() + "\n\n")
+		b.WriteString("fingerprint=" + r.Fingerprint() + "\n\n")
 	}
 	testsupport.Golden(t, "../testdata/requests.golden", b.String())
 }
@@ -76,7 +77,7 @@ func TestRequestBytes(t *testing.T) {
 func TestRequestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, want := range goldenRequests() {
-		got, err := parseRequest(append([]string{"unknown", "ignored"}, written(t, want)...))
+		got, err := wire.ParseRequest(append([]string{"unknown", "ignored"}, written(t, want)...))
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
@@ -87,7 +88,7 @@ func TestReadingARequestAllocatesNothing(t *testing.T) { //nolint:paralleltest /
 	fewest := math.Inf(1)
 	for range 20 { // goroutines that other tests leave for a moment allocate too
 		fewest = min(fewest, testing.AllocsPerRun(100, func() {
-			if _, err := parseRequest(fields); err != nil {
+			if _, err := wire.ParseRequest(fields); err != nil {
 				t.Fatal(err)
 			}
 		}))

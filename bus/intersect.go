@@ -1,11 +1,15 @@
 package bus
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/oskadev/mailroom/bus/wire"
+)
 
 // intersect keeps the actions that all manifests declare, and of each the
 // routes that all declare: any worker may get the request. Where manifests
 // say different things about an action, the first by digest counts.
-func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
+func intersect(digests []string, manifests map[string]*wire.Manifest) *wire.Manifest {
 	first := manifests[digests[0]]
 	if len(digests) == 1 {
 		return first
@@ -15,7 +19,7 @@ func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
 	for _, action := range first.Actions {
 		declared := true
 		for _, digest := range digests[1:] {
-			i := slices.IndexFunc(manifests[digest].Actions, func(a Action) bool { return a.Name == action.Name })
+			i := slices.IndexFunc(manifests[digest].Actions, func(a wire.Action) bool { return a.Name == action.Name })
 			if i < 0 {
 				declared = false
 				break
@@ -40,13 +44,13 @@ func intersect(digests []string, manifests map[string]*Manifest) *Manifest {
 
 // commonCaching is how answers are shared while two builds of a service answer: only
 // if both say so, and then as carefully as both want.
-func commonCaching(c, other *Caching) *Caching {
+func commonCaching(c, other *wire.Caching) *wire.Caching {
 	if c == nil || other == nil {
 		return nil
 	}
 	tags := slices.Concat(c.Tags, other.Tags)
 	slices.Sort(tags)
-	return &Caching{
+	return &wire.Caching{
 		TTLMillis: min(c.TTLMillis, other.TTLMillis), Tags: slices.Compact(tags), Public: c.Public && other.Public,
 		StaleWhileRevalidateMillis: min(c.StaleWhileRevalidateMillis, other.StaleWhileRevalidateMillis),
 		StaleIfErrorMillis:         min(c.StaleIfErrorMillis, other.StaleIfErrorMillis),

@@ -25,7 +25,7 @@ type Lane struct {
 // Lanes lists the lanes of a service in which requests wait, the longest first
 // (HGETALL, LINDEX).
 func Lanes(ctx context.Context, c *Conn, service string) ([]Lane, error) {
-	counts, err := c.Redis().HGetAll(ctx, c.Keys.Parked(service)).Result()
+	counts, err := c.Redis().HGetAll(ctx, c.Keys.Waiting(service)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list the lanes of %s: %w", service, err)
 	}

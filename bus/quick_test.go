@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -26,7 +27,7 @@ func newQuick(t *testing.T, change func(*bus.ConsumerConfig), does map[string]fu
 	t.Helper()
 	var here atomic.Bool
 	b := newBroken(t, func(c *bus.ConsumerConfig) {
-		c.Manifest.Actions = []bus.Action{{Name: "DO"}}
+		c.Manifest.Actions = []wire.Action{{Name: "DO"}}
 		run := c.Run
 		c.Run = func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			if d.Request.Args == `["here?"]` {
@@ -80,7 +81,7 @@ func TestWhatWaitsIsNotRunWhereItIsRead(t *testing.T) {
 	t.Parallel()
 	var here atomic.Int64
 	b := newBroken(t, func(c *bus.ConsumerConfig) {
-		c.Manifest.Actions = []bus.Action{{Name: "DO"}}
+		c.Manifest.Actions = []wire.Action{{Name: "DO"}}
 		run := c.Run
 		c.Run = func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			if runsHere() {
@@ -207,7 +208,7 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	consumer, err := bus.NewConsumer(conn, bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []bus.Action{{Name: "DO"}}}, DrainLimit: 50 * time.Millisecond,
+		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}}, DrainLimit: 50 * time.Millisecond,
 		Run: func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			if strings.Contains(d.Request.Args, "stuck") && runsHere() {
 				close(begun)
@@ -215,7 +216,7 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 				causes <- context.Cause(ctx)
 				return bus.Outcome{}, false
 			}
-			return bus.Outcome{Envelope: bus.Success([]byte("1"))}, true
+			return bus.Outcome{Envelope: wire.Success([]byte("1"))}, true
 		},
 	})
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/resp"
 )
 
@@ -23,12 +24,12 @@ func (c *Consumer) reclaim(ctx, working context.Context, p *resp.Pipeline, free 
 	start := "-"
 	for free > 0 {
 		idle, err := c.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
-			Stream: c.mailbox, Group: Group, Idle: c.cfg.IdleLimit, Start: start, End: "+", Count: reclaimPage,
+			Stream: c.mailbox, Group: wire.Group, Idle: c.cfg.IdleLimit, Start: start, End: "+", Count: reclaimPage,
 		}).Result()
 		if err != nil || len(idle) == 0 {
 			return err
 		}
-		start = behind(idle[len(idle)-1].ID)
+		start = wire.NextEntryID(idle[len(idle)-1].ID)
 		// What hangs here, and is not kept any more, is not mine to take.
 		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool { return c.isRunning(p.ID) })
 		others = others[:min(len(others), free)]
@@ -51,7 +52,7 @@ func (c *Consumer) claim(ctx, working context.Context, conns *resp.Pipeline, idl
 		return 0, nil
 	}
 	deliveries := make(map[string]int64, len(idle))
-	command := []string{"xclaim", c.mailbox, Group, c.worker, strconv.FormatInt(c.cfg.IdleLimit.Milliseconds(), 10)}
+	command := []string{"xclaim", c.mailbox, wire.Group, c.worker, strconv.FormatInt(c.cfg.IdleLimit.Milliseconds(), 10)}
 	for _, p := range idle {
 		deliveries[p.ID] = p.RetryCount
 		command = append(command, p.ID)
@@ -81,7 +82,7 @@ func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) 
 		pipe := c.conn.Redis().Pipeline()
 		found := pipe.XRange(ctx, c.mailbox, entry, entry)
 		pending := pipe.XPendingExt(ctx, &redis.XPendingExtArgs{
-			Stream: c.mailbox, Group: Group, Start: entry, End: entry, Count: 1,
+			Stream: c.mailbox, Group: wire.Group, Start: entry, End: entry, Count: 1,
 		})
 		if _, err := pipe.Exec(ctx); err != nil {
 			return err
@@ -89,7 +90,7 @@ func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) 
 		if len(found.Val()) == 0 && len(pending.Val()) > 0 {
 			c.conn.Log().ErrorContext(ctx, "a pending entry was deleted from the mailbox: its request is lost",
 				"service", c.service, "entry", entry)
-			if err := c.conn.Redis().XAck(ctx, c.mailbox, Group, entry).Err(); err != nil {
+			if err := c.conn.Redis().XAck(ctx, c.mailbox, wire.Group, entry).Err(); err != nil {
 				return err
 			}
 		}
@@ -107,13 +108,13 @@ func (c *Consumer) recoverOwn(ctx, working context.Context, conns *resp.Pipeline
 		const page = 100
 		asked := time.Now()
 		pending, err := c.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
-			Stream: c.mailbox, Group: Group, Start: start, End: "+", Count: page, Consumer: c.worker,
+			Stream: c.mailbox, Group: wire.Group, Start: start, End: "+", Count: page, Consumer: c.worker,
 		}).Result()
 		if err != nil {
 			return err
 		}
 		for _, p := range pending {
-			start = behind(p.ID)
+			start = wire.NextEntryID(p.ID)
 			switch {
 			case c.isRunning(p.ID):
 			case c.isLeft(p.ID):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
@@ -24,8 +25,8 @@ type Record struct {
 }
 
 // Tell is the record of a request as its callers may see it.
-func (r Record) Tell(service, id string) RequestState {
-	state := RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
+func (r Record) Tell(service, id string) wire.RequestState {
+	state := wire.RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
 	if json.Valid([]byte(r.Outcome)) {
 		state.Outcome = json.RawMessage(r.Outcome)
 	}
@@ -44,11 +45,11 @@ func FindRecord(ctx context.Context, c *Conn, service, id string) (Record, error
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
 	r, entry, err := readRecord(ctx, c, service, id)
-	if err != nil || r.State != StateQueued || entry == "" { // without an entry it waits in its lane
+	if err != nil || r.State != wire.StateQueued || entry == "" { // without an entry it waits in its lane
 		return r, err
 	}
 	pending, err := c.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
-		Stream: c.Keys.Requests(service), Group: Group, Start: entry, End: entry, Count: 1,
+		Stream: c.Keys.Requests(service), Group: wire.Group, Start: entry, End: entry, Count: 1,
 	}).Result()
 	switch {
 	case rediserr.IsNoGroup(err): // no worker has ever been there
@@ -56,7 +57,7 @@ func FindRecord(ctx context.Context, c *Conn, service, id string) (Record, error
 	case err != nil:
 		return Record{}, fmt.Errorf("look up request %s of %s: %w", id, service, err)
 	case len(pending) > 0:
-		r.State = StateRunning
+		r.State = wire.StateRunning
 		return r, nil
 	}
 	// Nobody has it: it waits, or has ended between the two looks.
@@ -77,7 +78,7 @@ func readRecord(ctx context.Context, c *Conn, service, id string) (r Record, ent
 	if r.State == "" { // as of a safe request whose long reply is stored
 		return Record{}, "", ErrNoRecord
 	}
-	if r.State == StateDone {
+	if r.State == wire.StateDone {
 		_, r.Outcome, _ = strings.Cut(text(3), " ")
 	}
 	return r, text(4), nil
@@ -96,7 +97,7 @@ var errUnfinished = errors.New("not finished")
 func recordFields() []string { return []string{"state", "outcome", "fingerprint"} }
 
 // lookUp reads the record of a request (HMGET).
-func lookUp(ctx context.Context, c *Conn, service string, request *Request) (record, error) {
+func lookUp(ctx context.Context, c *Conn, service string, request *wire.Request) (record, error) {
 	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, request.ID), recordFields()...).Result()
 	if err != nil {
 		return record{}, fmt.Errorf("look up request %s of %s: %w", request.ID, service, err)
@@ -104,42 +105,44 @@ func lookUp(ctx context.Context, c *Conn, service string, request *Request) (rec
 	return newRecord(values, request), nil
 }
 
-func newRecord(values []any, request *Request) record {
+func newRecord(values []any, request *wire.Request) record {
 	var r record
 	if len(values) == len(recordFields()) {
 		r.state, _ = values[0].(string)
 		r.outcome, _ = values[1].(string)
 		fingerprint, _ := values[2].(string)
 		// The stored reply of a safe request has none; who only watches asks nothing.
-		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.fingerprint()
+		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.Fingerprint()
 	}
 	return r
 }
 
 // ended reports that nothing further will happen to the request by itself.
 func (r record) ended() bool {
-	return r.state == StateDone || r.state == StateDead || r.neverRan()
+	return r.state == wire.StateDone || r.state == wire.StateDead || r.neverRan()
 }
 
 // neverRan reports that the request ended without having begun: sent again, it
 // is accepted anew.
-func (r record) neverRan() bool { return r.state == StateExpired || r.state == StateCancelled }
+func (r record) neverRan() bool {
+	return r.state == wire.StateExpired || r.state == wire.StateCancelled
+}
 
 // answer is what a waiter gets for a record: its outcome, the error that its
 // state means, or errUnfinished.
-func (r record) answer() (Reply, error) {
+func (r record) answer() (wire.Reply, error) {
 	switch {
 	case r.other && !r.neverRan():
-		return Reply{}, ErrKeyReused
-	case r.state == StateDone:
-		return parseOutcome(r.outcome)
-	case r.state == StateExpired:
-		return Reply{}, ErrExpired
-	case r.state == StateCancelled:
-		return Reply{}, ErrCancelled
-	case r.state == StateDead:
-		return Reply{}, ErrDead
+		return wire.Reply{}, ErrKeyReused
+	case r.state == wire.StateDone:
+		return wire.ParseOutcome(r.outcome)
+	case r.state == wire.StateExpired:
+		return wire.Reply{}, ErrExpired
+	case r.state == wire.StateCancelled:
+		return wire.Reply{}, ErrCancelled
+	case r.state == wire.StateDead:
+		return wire.Reply{}, ErrDead
 	default:
-		return Reply{}, errUnfinished
+		return wire.Reply{}, errUnfinished
 	}
 }

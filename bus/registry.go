@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
@@ -24,7 +25,7 @@ type Service struct {
 	Name string
 	// Manifest holds the actions that all live workers declare; of a service
 	// without live workers, what was known last; nil when nothing is known.
-	Manifest *Manifest
+	Manifest *wire.Manifest
 	// Workers are those alive, by identifier.
 	Workers []WorkerInfo
 
@@ -53,15 +54,15 @@ type Registry struct {
 	onChange func(Snapshot)
 	current  atomic.Pointer[Snapshot]
 	looked   atomic.Bool
-	looking  sync.Mutex           // one look at a time
-	follows  map[string]bool      // the services that count; nil: all
-	parsed   map[string]*Manifest // by service and digest; those in use
+	looking  sync.Mutex                // one look at a time
+	follows  map[string]bool           // the services that count; nil: all
+	parsed   map[string]*wire.Manifest // by service and digest; those in use
 }
 
 // NewRegistry prepares a registry. onChange, which may be nil, is called on
 // one goroutine whenever a service came, went or declares something else.
 func NewRegistry(conn *Conn, onChange func(Snapshot)) *Registry {
-	r := &Registry{conn: conn, onChange: onChange, parsed: make(map[string]*Manifest)}
+	r := &Registry{conn: conn, onChange: onChange, parsed: make(map[string]*wire.Manifest)}
 	r.current.Store(&Snapshot{})
 	return r
 }
@@ -79,7 +80,7 @@ func (r *Registry) Follow(ctx context.Context, name string) (*Service, error) {
 	if s := r.Snapshot()[name]; s != nil {
 		return s, nil
 	}
-	if err := CheckServiceName(name); err != nil {
+	if err := wire.CheckServiceName(name); err != nil {
 		return nil, err
 	}
 	r.looking.Lock()
@@ -183,9 +184,9 @@ func (r *Registry) Look(ctx context.Context) error {
 		}
 	}
 	next := make(Snapshot, len(names))
-	used := make(map[string]*Manifest, len(r.parsed))
+	used := make(map[string]*wire.Manifest, len(r.parsed))
 	for i, name := range names {
-		if CheckServiceName(name) != nil {
+		if wire.CheckServiceName(name) != nil {
 			continue
 		}
 		s, err := r.service(ctx, name, members[i], now, used)
@@ -219,14 +220,14 @@ func (r *Registry) names(ctx context.Context) ([]string, error) {
 }
 
 // service builds the state of one service from its workers.
-func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSliceCmd, now int64, used map[string]*Manifest) (*Service, error) {
+func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSliceCmd, now int64, used map[string]*wire.Manifest) (*Service, error) {
 	members, err := workers.Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the workers of %s: %w", name, err)
 	}
 	s := &Service{Name: name}
-	live := make(map[string]*Manifest)
-	known := make(map[string]*Manifest)
+	live := make(map[string]*wire.Manifest)
+	known := make(map[string]*wire.Manifest)
 	for _, z := range members {
 		member, _ := z.Member.(string)
 		id, digest, ok := strings.Cut(member, " ")
@@ -266,7 +267,7 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 
 // manifest reads a manifest, or takes it from the last look: its digest says
 // that it is the same. One that cannot be read counts as not there.
-func (r *Registry) manifest(ctx context.Context, service, digest string, used map[string]*Manifest) (*Manifest, error) {
+func (r *Registry) manifest(ctx context.Context, service, digest string, used map[string]*wire.Manifest) (*wire.Manifest, error) {
 	key := r.conn.Keys.Manifest(service, digest)
 	if m, ok := r.parsed[key]; ok {
 		used[key] = m
@@ -279,7 +280,7 @@ func (r *Registry) manifest(ctx context.Context, service, digest string, used ma
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest %s: %w", key, err)
 	}
-	m, err := ParseManifest([]byte(text))
+	m, err := wire.ParseManifest([]byte(text))
 	if err == nil && m.Service != service {
 		err = fmt.Errorf("it is of the service %q", m.Service)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -40,7 +41,7 @@ func TestUnsafeAnswersWaitForReplicas(t *testing.T) {
 	require.ErrorIs(t, err, bus.ErrTimeout, "it is not known what will become of it")
 	record, err := bus.FindRecord(t.Context(), conn, "things", id.String())
 	require.NoError(t, err)
-	assert.Equal(t, bus.StateDone, record.State)
+	assert.Equal(t, wire.StateDone, record.State)
 	require.ErrorIs(t, careful.Confirm(t.Context(), "things"), bus.ErrNotReplicated, "nor may anybody else be told")
 	_, err = ask(t.Context(), true)
 	require.NoError(t, err, "a safe answer needs no replica")

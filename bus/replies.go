@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/redismemory"
@@ -59,7 +60,7 @@ func newReplies(conn *Conn, asker string, every time.Duration, w *waiters) *repl
 		services: make(map[string]string), changed: make(chan struct{}),
 	}
 	r.heard.Store(&map[string]string{})
-	if strings.HasPrefix(asker, RoleAPI+".") {
+	if strings.HasPrefix(asker, wire.RoleAPI+".") {
 		r.secret = newSecret()
 	}
 	return r
@@ -212,7 +213,7 @@ func (r *replies) run(ctx context.Context) {
 
 // session subscribes and dispatches until something is wrong.
 func (r *replies) session(ctx context.Context, p *resp.Pipeline, waits *backoff.Backoff) error {
-	beatChannel := r.conn.Keys.Beat(r.asker)
+	beatChannel := r.conn.Keys.Ping(r.asker)
 	k, err := p.Conn(ctx, beatChannel)
 	if err != nil {
 		return err
@@ -320,7 +321,7 @@ func (r *replies) dispatch(channel, payload string) {
 		if line == "" {
 			continue
 		}
-		name, reply, err := parseReplyLine(line)
+		name, reply, err := wire.ParseReplyLine(line)
 		var id uuid.UUID
 		if err == nil {
 			id, err = uuid.Parse(name)
@@ -339,7 +340,7 @@ func (r *replies) dispatch(channel, payload string) {
 func (r *replies) beat(ctx context.Context) {
 	ticker := time.NewTicker(r.every)
 	defer ticker.Stop()
-	channel := r.conn.Keys.Beat(r.asker)
+	channel := r.conn.Keys.Ping(r.asker)
 	for {
 		if err := r.beatOnce(ctx, channel); err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) {
 			r.conn.Log().DebugContext(ctx, "beat failed", "error", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // run is one delivery under way, and the context of it: that of the worker, which ends
@@ -77,7 +79,7 @@ func (c *Consumer) start(working context.Context, batch []*Delivery) {
 
 // keptUntil bounds how long a request is kept alive: one whose handler hangs past its
 // time is left to others, who bury it.
-func (c *Consumer) keptUntil(r *Request, now int64) int64 {
+func (c *Consumer) keptUntil(r *wire.Request, now int64) int64 {
 	end := r.Deadline
 	if end == 0 {
 		end = now + c.timeout(r.Action).Milliseconds()
@@ -111,5 +113,5 @@ func (c *Consumer) timeout(action string) time.Duration {
 			return a.Timeout()
 		}
 	}
-	return DefaultTimeout
+	return wire.DefaultTimeout
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/batch"
 	"github.com/oskadev/mailroom/internal/rediserr"
@@ -66,7 +67,7 @@ type settlement struct {
 func (b *settlement) sort(items []*ending, hook Hook) {
 	for _, e := range items {
 		hook.At(StepSettle, e.delivery.Request.ID)
-		if e.state == StateDead || !e.delivery.Request.Safe() {
+		if e.state == wire.StateDead || !e.delivery.Request.Safe() {
 			b.fenced = append(b.fenced, e)
 		} else {
 			b.safe = append(b.safe, e)
@@ -220,7 +221,7 @@ func (s *settler) writeSafe(out *resp.Commands, b *settlement) {
 	lines := make(map[string][]byte, 1)
 	for _, e := range b.safe {
 		r := &e.delivery.Request
-		if e.state == StateExpired || !s.c.conn.Keys.mayReply(s.c.service, r.Reply) {
+		if e.state == wire.StateExpired || !s.c.conn.Keys.MayReply(s.c.service, r.Reply) {
 			continue
 		}
 		line, known := lines[r.Reply]
@@ -239,7 +240,7 @@ func (s *settler) writeSafe(out *resp.Commands, b *settlement) {
 	out.Begin(3 + len(b.safe))
 	out.Text("xack")
 	out.Text(s.c.mailbox)
-	out.Text(Group)
+	out.Text(wire.Group)
 	for _, e := range b.safe {
 		out.Text(e.delivery.Entry)
 	}
@@ -255,7 +256,7 @@ func (s *settler) writeSafe(out *resp.Commands, b *settlement) {
 func (s *settler) line(out *resp.Commands, b *settlement, dst []byte, e *ending) []byte {
 	r := &e.delivery.Request
 	dst = append(append(dst, r.ID...), ' ')
-	if len(e.envelope) <= LargeReply {
+	if len(e.envelope) <= wire.LargeReply {
 		dst = append(append(dst, e.meta...), ' ')
 		return append(append(dst, e.envelope...), '\n')
 	}
@@ -268,7 +269,7 @@ func (s *settler) line(out *resp.Commands, b *settlement, dst []byte, e *ending)
 	out.Begin(3)
 	out.Text("pexpire")
 	out.Text(key)
-	out.Number(LargeReplyTTL.Milliseconds())
+	out.Number(wire.LargeReplyTTL.Milliseconds())
 	b.stored += 2
 	return append(append(dst, e.meta...), ",stored=1 -\n"...)
 }

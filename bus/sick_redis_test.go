@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -48,7 +49,7 @@ func TestRefusedCredentialsEndAWorkerAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	consumer, err := bus.NewConsumer(conn, bus.ConsumerConfig{
-		Manifest: &bus.Manifest{Service: "things", Protocol: 1},
+		Manifest: &wire.Manifest{Service: "things", Protocol: 1},
 		Run:      func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return bus.Outcome{}, true },
 	})
 	require.NoError(t, err)

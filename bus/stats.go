@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
@@ -28,8 +29,8 @@ func ReadStats(ctx context.Context, c *Conn, service string) (Stats, error) {
 	pipe := c.Redis().Pipeline()
 	length := pipe.XLen(ctx, mailbox)
 	dead := pipe.XLen(ctx, c.Keys.Dead(service))
-	parked := pipe.HGet(ctx, c.Keys.Parked(service), "")
-	pending := pipe.XPending(ctx, mailbox, Group)
+	parked := pipe.HGet(ctx, c.Keys.Waiting(service), "")
+	pending := pipe.XPending(ctx, mailbox, wire.Group)
 	_, err := pipe.Exec(ctx)
 	if errors.Is(err, redis.Nil) { // nobody is parked
 		err = pending.Err()

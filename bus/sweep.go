@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
@@ -100,7 +101,7 @@ func (c *Client) resolveUnsafe(d *lookup, found record) {
 		if found.state == "" || found.ended() {
 			c.waiters.end(d.id, d.request, result{})
 		}
-	case found.state == "", found.state == StateExpired && !d.request.Expired(c.conn.Clock.Millis()):
+	case found.state == "", found.state == wire.StateExpired && !d.request.Expired(c.conn.Clock.Millis()):
 		c.resend(d)
 	case !errors.Is(err, errUnfinished):
 		c.waiters.end(d.id, d.request, result{reply: reply, err: err})

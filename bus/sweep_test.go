@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -26,7 +27,7 @@ func TestSafeRequestIsAskedAgainOnlyAtTheSecondLook(t *testing.T) {
 
 	id := uuid.New()
 	w := newWaiter()
-	request := &Request{ID: id.String(), Action: "DO", Args: "[]"}
+	request := &wire.Request{ID: id.String(), Action: "DO", Args: "[]"}
 	w.begin("things", request)
 	waiting.add(id, w)
 	waiting.written(id, request, "1-1") // which is not in the mailbox
@@ -51,12 +52,12 @@ func TestSweepTriesAgainWhenRedisDidNotTell(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	c := &Client{conn: conn, waiters: newWaiters()}
 	id := uuid.New()
-	request := &Request{ID: id.String(), Action: "DO", Args: "[]", Store: 1}
+	request := &wire.Request{ID: id.String(), Action: "DO", Args: "[]", Store: 1}
 	w := newWaiter()
 	w.begin("things", request)
 	c.waiters.add(id, w)
 	c.waiters.written(id, request, "1-1")
-	require.NoError(t, conn.Redis().HSet(t.Context(), conn.Keys.Record("things", request.ID), "state", StateDone, "outcome", "- {}").Err())
+	require.NoError(t, conn.Redis().HSet(t.Context(), conn.Keys.Record("things", request.ID), "state", wire.StateDone, "outcome", "- {}").Err())
 
 	now := time.Now()
 	proxy.Refuse(true)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Send asks an unsafe action and returns once the request is accepted, with its
@@ -28,7 +30,7 @@ func (c *Client) Send(ctx context.Context, ask *Ask) (uuid.UUID, error) {
 	w.shared, w.sending = ask.Shared, true
 	c.waiters.add(id, w)
 	c.writer.add(outgoing{service: ask.Service, id: id, request: request})
-	r, err := c.wait(ctx, id, w, DefaultTimeout)
+	r, err := c.wait(ctx, id, w, wire.DefaultTimeout)
 	switch {
 	case err != nil:
 		return uuid.Nil, err
@@ -63,7 +65,7 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 	if err != nil {
 		return nil, Record{}, err
 	}
-	watching := &Watching{client: c, service: service, id: key, w: c.waiter(service, &Request{ID: id, Store: 1})}
+	watching := &Watching{client: c, service: service, id: key, w: c.waiter(service, &wire.Request{ID: id, Store: 1})}
 	watching.w.watching, watching.w.sent = true, true
 	c.waiters.add(key, watching.w)
 	state, err := c.watched(ctx, service, id, channel)
@@ -125,18 +127,18 @@ func (c *Client) watched(ctx context.Context, service, id, channel string) (stri
 // be cancelled, any other.
 func Cancel(ctx context.Context, c *Conn, service, id string) (Record, error) {
 	before, err := FindRecord(ctx, c, service, id)
-	if err != nil || before.State != StateQueued {
+	if err != nil || before.State != wire.StateQueued {
 		return before, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
-	e := Error{
-		Code: CodeConflict, Status: 409, Message: "the request was cancelled", Service: service, Action: before.Action, RequestID: id,
-		Details: map[string]string{"state": StateCancelled},
+	e := wire.Error{
+		Code: wire.CodeConflict, Status: 409, Message: "the request was cancelled", Service: service, Action: before.Action, RequestID: id,
+		Details: map[string]string{"state": wire.StateCancelled},
 	}
 	line := append([]byte(id), ' ')
-	line = append(ReplyMeta{Status: e.Status}.Append(line), ' ')
-	line = append(line, Failure(e)...)
+	line = append(wire.ReplyMeta{Status: e.Status}.Append(line), ' ')
+	line = append(line, wire.Failure(e)...)
 	keys := []string{c.Keys.Requests(service), c.Keys.Record(service, id)}
 	if _, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, DefaultStore.Milliseconds()); err != nil {
 		return Record{}, fmt.Errorf("cancel request %s of %s: %w", id, service, err)

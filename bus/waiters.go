@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // waiter is one caller that waits for the reply to its request.
 type waiter struct {
 	service string
-	request *Request
+	request *wire.Request
 	id      uuid.UUID   // once its alarm is set
 	wake    chan result // capacity 1: whoever wakes it has taken it from the table
 	alarm   *time.Timer // wakes it when its time is up; nil: it has never been set
@@ -25,7 +27,7 @@ type waiter struct {
 	sent     bool      // the batch that held it has been written, rightly or not
 	nextLook time.Time // when the sweep looks for a lost answer
 	looks    int
-	early    Reply // to that ID, before it was known whether it is this request's
+	early    wire.Reply // to that ID, before it was known whether it is this request's
 	isEarly  bool
 	gone     bool // the last look found that its entry has left the mailbox
 }
@@ -34,7 +36,7 @@ func newWaiter() *waiter { return &waiter{wake: make(chan result, 1)} }
 
 // begin prepares a waiter for one request; end forgets it. In between the
 // fields may only be touched through the table.
-func (w *waiter) begin(service string, request *Request) {
+func (w *waiter) begin(service string, request *wire.Request) {
 	w.service, w.request, w.nextLook = service, request, time.Now().Add(firstLook)
 }
 
@@ -42,7 +44,7 @@ func (w *waiter) end() { *w = waiter{wake: w.wake, alarm: w.alarm} }
 
 // result is what wakes a waiter.
 type result struct {
-	reply   Reply
+	reply   wire.Reply
 	err     error
 	timeout bool // nobody woke it: the time is up
 }
@@ -112,7 +114,7 @@ func (t *waiters) remove(id uuid.UUID, w *waiter) bool {
 // wake ends the wait of all under an ID. Only a reply from the service that was
 // asked counts; a reply nobody waits for is dropped. Who shares its ID with
 // others, and has not been told yet that they ask the same, keeps it until then.
-func (t *waiters) wake(id uuid.UUID, service string, reply Reply) {
+func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	w := s.byID[id]
@@ -130,7 +132,7 @@ func (t *waiters) wake(id uuid.UUID, service string, reply Reply) {
 			case w.entry == "":
 				w.early, w.isEarly = reply, true
 				return false
-			case reply.entry() != w.entry: // another run's: the record says what became of this one
+			case reply.Entry() != w.entry: // another run's: the record says what became of this one
 				w.nextLook = time.Time{}
 				return false
 			}
@@ -151,7 +153,7 @@ func wakeAll(w *waiter, r result) {
 }
 
 // end ends the wait for one request alone.
-func (t *waiters) end(id uuid.UUID, request *Request, r result) {
+func (t *waiters) end(id uuid.UUID, request *wire.Request, r result) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	w := s.take(id, func(w *waiter) bool { return w.request == request })
@@ -160,7 +162,7 @@ func (t *waiters) end(id uuid.UUID, request *Request, r result) {
 }
 
 // find gives who waits for a request. Its caller holds the lock.
-func (s *shard) find(id uuid.UUID, request *Request) *waiter {
+func (s *shard) find(id uuid.UUID, request *wire.Request) *waiter {
 	for w := s.byID[id]; w != nil; w = w.next {
 		if w.request == request {
 			return w
@@ -171,7 +173,7 @@ func (s *shard) find(id uuid.UUID, request *Request) *waiter {
 
 // written notes that the batch that held the request was written, and where
 // its entry is; empty: not known. Who only waits for that is woken.
-func (t *waiters) written(id uuid.UUID, request *Request, entry string) {
+func (t *waiters) written(id uuid.UUID, request *wire.Request, entry string) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	w := s.find(id, request)
@@ -183,12 +185,12 @@ func (t *waiters) written(id uuid.UUID, request *Request, entry string) {
 	r, done := result{}, false
 	switch {
 	case entry == "":
-	case w.isEarly && w.early.entry() == entry:
+	case w.isEarly && w.early.Entry() == entry:
 		r.reply, done = w.early, true
 	case w.sending:
 		done = true
 	case w.isEarly: // of another run
-		w.early, w.isEarly, w.nextLook = Reply{}, false, time.Time{}
+		w.early, w.isEarly, w.nextLook = wire.Reply{}, false, time.Time{}
 	}
 	if done {
 		s.take(id, func(other *waiter) bool { return other == w })
@@ -203,7 +205,7 @@ func (t *waiters) written(id uuid.UUID, request *Request, entry string) {
 type lookup struct {
 	id       uuid.UUID
 	service  string
-	request  *Request
+	request  *wire.Request
 	entry    string
 	watching bool
 	sending  bool
@@ -250,7 +252,7 @@ func (t *waiters) overdue(now time.Time, all bool) []lookup {
 
 // goneBefore notes that the entry of a request has left the mailbox, which is
 // looked at again soon. It reports whether a look has found so before.
-func (t *waiters) goneBefore(id uuid.UUID, request *Request) bool {
+func (t *waiters) goneBefore(id uuid.UUID, request *wire.Request) bool {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	defer s.mu.Unlock()

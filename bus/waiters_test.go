@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestWaiterIsWokenOnceAndByItsServiceOnly(t *testing.T) {
@@ -14,16 +16,16 @@ func TestWaiterIsWokenOnceAndByItsServiceOnly(t *testing.T) {
 	table := newWaiters()
 	id := uuid.New()
 	w := newWaiter()
-	w.begin("users", &Request{})
+	w.begin("users", &wire.Request{})
 	table.add(id, w)
-	table.wake(id, "items", Reply{})
+	table.wake(id, "items", wire.Reply{})
 	assert.Empty(t, w.wake)
-	table.wake(id, "users", Reply{})
-	table.wake(id, "users", Reply{})
+	table.wake(id, "users", wire.Reply{})
+	table.wake(id, "users", wire.Reply{})
 	assert.Len(t, w.wake, 1)
 	assert.False(t, table.remove(id, w), "it has been taken already")
 	next := newWaiter()
-	next.begin("users", &Request{})
+	next.begin("users", &wire.Request{})
 	table.add(id, next)
 	assert.False(t, table.remove(id, w), "another waits under its ID")
 	assert.True(t, table.remove(id, next))
@@ -37,12 +39,12 @@ func TestWaitersShareAnID(t *testing.T) {
 	id := uuid.New()
 	wait := func(change func(*waiter)) *waiter {
 		w := newWaiter()
-		w.begin("users", &Request{})
+		w.begin("users", &wire.Request{})
 		change(w)
 		table.add(id, w)
 		return w
 	}
-	reply := Reply{Meta: "status=200,entry=1-1", Envelope: "{}"}
+	reply := wire.Reply{Meta: "status=200,entry=1-1", Envelope: "{}"}
 	known := wait(func(w *waiter) { w.shared = true })
 	same := wait(func(w *waiter) { w.shared = true })
 	other := wait(func(w *waiter) { w.shared = true })
@@ -51,7 +53,7 @@ func TestWaitersShareAnID(t *testing.T) {
 	table.written(id, known.request, "1-1")
 	table.written(id, sending.request, "1-1")
 	assert.Len(t, sending.wake, 1, "it only wanted to be accepted")
-	table.wake(id, "users", Reply{Meta: "entry=0-9", Envelope: "{}"})
+	table.wake(id, "users", wire.Reply{Meta: "entry=0-9", Envelope: "{}"})
 	assert.Empty(t, known.wake, "it is of an earlier run")
 	table.wake(id, "users", reply)
 	assert.Equal(t, reply, (<-known.wake).reply)
@@ -72,7 +74,7 @@ func TestOverdueWaitersAreLookedAtLessAndLess(t *testing.T) {
 	start := time.Now()
 	id := uuid.New()
 	w := newWaiter()
-	request := &Request{}
+	request := &wire.Request{}
 	w.begin("users", request)
 	w.nextLook = start.Add(firstLook)
 	table.add(id, w)
@@ -90,7 +92,7 @@ func TestOverdueWaitersAreLookedAtLessAndLess(t *testing.T) {
 // BenchmarkWaiters registers a waiter and wakes it, on all processors at once.
 func BenchmarkWaiters(b *testing.B) {
 	table := newWaiters()
-	r := Reply{Meta: "-", Envelope: `{"ok":true,"result":{"id":1}}`}
+	r := wire.Reply{Meta: "-", Envelope: `{"ok":true,"result":{"id":1}}`}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		w := newWaiter()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/batch"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
@@ -25,7 +26,7 @@ const writers = 2
 type outgoing struct {
 	service string
 	id      uuid.UUID
-	request *Request
+	request *wire.Request
 	again   bool // it was sent before, and what became of that is not known
 }
 
@@ -173,13 +174,13 @@ func (w *writer) write(out *resp.Commands, m *mail, whole bool) {
 }
 
 // xadd adds a safe request to a mailbox.
-func xadd(c *resp.Commands, mailbox string, r *Request) {
+func xadd(c *resp.Commands, mailbox string, r *wire.Request) {
 	c.Begin(17)
 	c.Text("xadd")
 	c.Text(mailbox)
 	c.Text("*")
 	c.Text("v")
-	c.Text(ProtocolVersion)
+	c.Text(wire.ProtocolVersion)
 	c.Text("id")
 	c.Text(r.ID)
 	c.Text("action")
@@ -211,8 +212,8 @@ func (w *writer) enqueue(out *resp.Commands, mailbox string, m *mail, whole bool
 		out.Text(r.Meta)
 		out.Millis(r.Store)
 		out.Text(r.Lane)
-		out.Text(r.fingerprint())
-		out.Text(r.principal)
+		out.Text(r.Fingerprint())
+		out.Text(r.PrincipalKey)
 		out.Number(w.admits.limitOf(m.service, r))
 	}
 }
@@ -322,13 +323,13 @@ func (w *writer) refuse(o outgoing, err error) {
 func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
 	var r result
 	switch state {
-	case StateQueued:
+	case wire.StateQueued:
 		w.confirmOne(o, value, nil)
 		return
-	case StateDone:
-		r.reply, r.err = parseOutcome(value)
+	case wire.StateDone:
+		r.reply, r.err = wire.ParseOutcome(value)
 		r.reply.Replayed = !o.again
-	case StateDead:
+	case wire.StateDead:
 		r.err = ErrDead
 	case "reused":
 		r.err = ErrKeyReused

@@ -163,7 +163,7 @@ func TestLanes(t *testing.T) {
 		stats, err := bus.ReadStats(t.Context(), s.conn, "echo")
 		return err == nil && stats.Backlog+stats.Parked+stats.Pending+stats.Dead == 0
 	})
-	for _, pattern := range []string{s.conn.Keys.Lane("echo", "*"), s.conn.Keys.Parked("echo")} {
+	for _, pattern := range []string{s.conn.Keys.Lane("echo", "*"), s.conn.Keys.Waiting("echo")} {
 		keys, err := s.conn.Redis().Keys(t.Context(), pattern).Result()
 		require.NoError(t, err)
 		assert.Empty(t, keys, "an idle lane has no key")

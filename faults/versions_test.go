@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oskadev/mailroom/bus"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
 )
 
 // A gateway is killed after a payment was made, and before its voucher is redeemed.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // replaceWorker kills one of the workers, in whatever it does, and starts another.
@@ -120,7 +120,7 @@ func TestDeadConsumersAreRemoved(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{})
 	consumers := func() int {
-		found, err := s.conn.Redis().XInfoConsumers(t.Context(), s.conn.Keys.Requests(service), bus.Group).Result()
+		found, err := s.conn.Redis().XInfoConsumers(t.Context(), s.conn.Keys.Requests(service), wire.Group).Result()
 		require.NoError(t, err)
 		return len(found)
 	}

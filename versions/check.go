@@ -9,6 +9,7 @@ import (
 	"github.com/expr-lang/expr/types"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Check holds a file against what services declare: a service that has not been seen
@@ -117,7 +118,7 @@ func (c *checker) step(s *Step) {
 	for i, arg := range action.Args {
 		wanted := outlineOf(arg.Schema)
 		if i >= len(s.args) {
-			if arg.In == bus.InPath || arg.In == "" || wanted != nil && len(wanted.always) > 0 {
+			if arg.In == wire.InPath || arg.In == "" || wanted != nil && len(wanted.always) > 0 {
 				c.fault(s.line, s.column, "%s %s: the argument %s is missing", s.Service, s.Action, arg.Name)
 			}
 			continue
@@ -141,7 +142,7 @@ func (c *checker) argument(s *Step, e *expression, given *outline, name string, 
 	compared.compare(given, wanted, name, true)
 }
 
-func names(m *bus.Manifest) []string {
+func names(m *wire.Manifest) []string {
 	list := make([]string, len(m.Actions))
 	for i := range m.Actions {
 		list[i] = m.Actions[i].Name

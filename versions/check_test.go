@@ -9,20 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func services() bus.Snapshot {
-	id := bus.Argument{Name: "id", In: bus.InPath, Schema: []byte(`{"type":"integer"}`)}
-	body := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
-	order := bus.Argument{Name: "body", In: bus.InBody, Schema: []byte(`{"type":"object","required":["sum","to"],"additionalProperties":false,
+	id := wire.Argument{Name: "id", In: wire.InPath, Schema: []byte(`{"type":"integer"}`)}
+	body := wire.Argument{Name: "body", In: wire.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
+	order := wire.Argument{Name: "body", In: wire.InBody, Schema: []byte(`{"type":"object","required":["sum","to"],"additionalProperties":false,
 		"properties":{"sum":{"type":"integer"},"to":{"$ref":"#/$defs/Address"},"notes":{"type":["null","array"],"items":{"type":"string"}},
 		"gift":{"type":["null","object"],"required":["who"],"properties":{"who":{"type":"string"}}}},
 		"$defs":{"Address":{"type":"object","required":["city"],"properties":{"city":{"type":"string"},"near":{"$ref":"#/$defs/Address"}}}}}`)}
 	thing := []byte(`{"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"integer"},"name":{"type":"string"}}}`)
-	return bus.Snapshot{"things": {Name: "things", Manifest: &bus.Manifest{Service: "things", Actions: []bus.Action{
-		{Name: "GET", Safe: true, Args: []bus.Argument{id}, Scopes: []string{"things:read"}, Result: thing},
-		{Name: "PUT", Args: []bus.Argument{id, body}, Scopes: []string{"things:write"}},
-		{Name: "ORDER", Args: []bus.Argument{order}},
+	return bus.Snapshot{"things": {Name: "things", Manifest: &wire.Manifest{Service: "things", Actions: []wire.Action{
+		{Name: "GET", Safe: true, Args: []wire.Argument{id}, Scopes: []string{"things:read"}, Result: thing},
+		{Name: "PUT", Args: []wire.Argument{id, body}, Scopes: []string{"things:write"}},
+		{Name: "ORDER", Args: []wire.Argument{order}},
 	}}}}
 }
 

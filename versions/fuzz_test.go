@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Whatever a file says, it has faults with a place, or plans that are made again from
@@ -26,8 +26,8 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add("versions:\n  v1:\n    routes:\n      "+route+"\n", `{"n":1e30,"x":[1.0,{"":null}]}`)
 	}
-	answers := func(context.Context, *Step, string) (bus.Reply, error) {
-		return bus.Reply{Envelope: `{"ok":true,"result":{"id":1}}`}, nil
+	answers := func(context.Context, *Step, string) (wire.Reply, error) {
+		return wire.Reply{Envelope: `{"ok":true,"result":{"id":1}}`}, nil
 	}
 	f.Fuzz(func(t *testing.T, text, object string) {
 		file, faults := Parse([]byte(text), services())

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // mark notes what of a call and of its steps expressions speak of, so that nothing
@@ -23,7 +23,7 @@ func (p *Plan) mark() {
 	all = slices.DeleteFunc(all, func(e *expression) bool { return e == nil }) // it was a fault
 	for _, e := range all {
 		if len(e.chain) == 2 && e.chain[0] == "path" {
-			e.param = 1 + slices.IndexFunc(p.Parameters, func(parameter bus.Argument) bool { return parameter.Name == e.chain[1] })
+			e.param = 1 + slices.IndexFunc(p.Parameters, func(parameter wire.Argument) bool { return parameter.Name == e.chain[1] })
 		}
 	}
 	computed := append(slices.DeleteFunc(slices.Clone(all), func(e *expression) bool { return e.param > 0 }), conditions...)

@@ -9,7 +9,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/oskadev/mailroom/bus/schema"
+	"github.com/oskadev/mailroom/internal/schema"
 )
 
 // outline is what is known of a value before a plan runs: as much of its JSON schema

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Parse reads a versions file (YAML), and holds it against what services declare;
@@ -118,8 +119,8 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	p.Retirement = r.retirement(fields, v.Retirement)
 	if n := fields["timeout"]; n != nil {
 		d, err := time.ParseDuration(n.Value)
-		if err != nil || d < time.Millisecond || d > bus.StepStore {
-			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.Value, int(bus.StepStore.Hours()))
+		if err != nil || d < time.Millisecond || d > wire.StepStore {
+			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.Value, int(wire.StepStore.Hours()))
 		}
 		p.Timeout = d
 	}
@@ -127,7 +128,7 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	if n := fields["scopes"]; n != nil {
 		p.Scopes = []string{}
 		for _, item := range r.items(n, "scopes") {
-			if err := bus.CheckScope(item.Value); err != nil {
+			if err := wire.CheckScope(item.Value); err != nil {
 				r.fault(item, "%v", err)
 			}
 			p.Scopes = append(p.Scopes, item.Value)
@@ -190,10 +191,10 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 			schema = map[string]any{"type": "string"}
 		}
 		path[name] = typeOf(schema)
-		p.Parameters = append(p.Parameters, bus.Argument{Name: name, In: bus.InPath, Schema: asJSON(schema)})
+		p.Parameters = append(p.Parameters, wire.Argument{Name: name, In: wire.InPath, Schema: asJSON(schema)})
 	}
 	env["path"] = path
-	in, other := bus.InBody, bus.InQuery
+	in, other := wire.InBody, wire.InQuery
 	if p.Method == http.MethodGet || p.Method == http.MethodDelete {
 		in, other = other, in
 	}
@@ -207,11 +208,11 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 		}
 	}
 	env[in] = typeOf(schema)
-	if _, refers := schema["$ref"]; in == bus.InQuery && !refers {
+	if _, refers := schema["$ref"]; in == wire.InQuery && !refers {
 		env[in] = declared(schema)
 	}
 	delete(env, other)
-	p.Object = &bus.Argument{Name: in, In: in, Schema: asJSON(schema)}
+	p.Object = &wire.Argument{Name: in, In: in, Schema: asJSON(schema)}
 	headers := types.Map{}
 	for _, name := range p.Headers {
 		headers[name] = types.String
@@ -288,7 +289,7 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		return s
 	}
 	var ok bool
-	if s.Service, s.Action, ok = strings.Cut(ask.Value, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
+	if s.Service, s.Action, ok = strings.Cut(ask.Value, " "); !ok || wire.CheckServiceName(s.Service) != nil ||
 		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
 		r.fault(ask, "ask: want a service and an action, as in users GET_USER")
 		s.Service = "" // it is held against none

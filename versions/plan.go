@@ -12,13 +12,14 @@ import (
 	"github.com/expr-lang/expr/types"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // MostSegments is how many segments the path of a route has at most.
 const MostSegments = 16
 
 // DefaultTimeout is how long a composition may take, all its steps together.
-const DefaultTimeout = bus.DefaultTimeout
+const DefaultTimeout = wire.DefaultTimeout
 
 // File is a versions file that can be used.
 type File struct {
@@ -82,9 +83,9 @@ type Plan struct {
 	// Timeout is what all steps have together.
 	Timeout time.Duration
 	// Parameters are the path's, in their order, each with the schema of its value.
-	Parameters []bus.Argument
+	Parameters []wire.Argument
 	// Object is the body or the query; nil: the route takes none.
-	Object *bus.Argument
+	Object *wire.Argument
 	// Headers are those that expressions may speak of, in lower case.
 	Headers []string
 	// Scopes are what a caller has to have; nil: what the actions of the steps want.
@@ -184,7 +185,7 @@ func (p *Plan) Needs(services bus.Snapshot) (scopes []string, unknown string) {
 	return scopes, unknown
 }
 
-func find(services bus.Snapshot, service, action string) *bus.Action {
+func find(services bus.Snapshot, service, action string) *wire.Action {
 	s := services[service]
 	if s == nil || s.Manifest == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Input is one call of a plan's route.
@@ -22,7 +22,7 @@ type Input struct {
 	// query, then, where the plan names headers, an object of those that were sent.
 	Args string
 	// Principal is who calls; nil: nobody had to say.
-	Principal *bus.Principal
+	Principal *wire.Principal
 	// Stage is told which steps are about to run at once, before any of them does. Nil:
 	// nobody wants to know.
 	Stage func(steps []*Step)
@@ -30,7 +30,7 @@ type Input struct {
 
 // Ask asks for one step, with a JSON array of arguments. An error means that there is
 // no answer of the service.
-type Ask func(ctx context.Context, step *Step, args string) (bus.Reply, error)
+type Ask func(ctx context.Context, step *Step, args string) (wire.Reply, error)
 
 // Answer is what a plan came to.
 type Answer struct {
@@ -38,7 +38,7 @@ type Answer struct {
 	Envelope string
 	// Refusal is the error of a step that refuses, or of an expression, instead of an
 	// envelope.
-	Refusal *bus.Error
+	Refusal *wire.Error
 	// Status and Location are those of the step that the answer is of.
 	Status   int
 	Location string
@@ -105,7 +105,7 @@ func (r *run) all(ctx context.Context) error {
 	if err != nil {
 		return r.broken("result", err)
 	}
-	r.answer.Envelope = string(bus.Success(result))
+	r.answer.Envelope = string(wire.Success(result))
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (r *run) prepare(in Input) error {
 	if p.speaks["principal"] {
 		who := in.Principal
 		if who == nil {
-			who = &bus.Principal{}
+			who = &wire.Principal{}
 		}
 		r.env["principal"] = map[string]any{"subject": who.Subject, "tenant": who.Tenant, "scopes": append([]string{}, who.Scopes...)}
 	}
@@ -177,7 +177,7 @@ func withEmpty(headers map[string]any, names []string) map[string]any {
 }
 
 func (r *run) malformed(message string) error {
-	return r.refuse(&bus.Error{Code: bus.CodeBadRequest, Status: http.StatusBadRequest, Message: message})
+	return r.refuse(&wire.Error{Code: wire.CodeBadRequest, Status: http.StatusBadRequest, Message: message})
 }
 
 // stage runs the steps of a stage whose conditions hold, at once. The first that
@@ -237,7 +237,7 @@ func (r *run) due(stage Stage) (Stage, error) {
 
 func (r *run) step(ctx context.Context, s *Step) error {
 	if f := s.Refusal; f != nil {
-		return r.refuse(&bus.Error{Code: f.Code, Status: f.Status, Message: f.Message})
+		return r.refuse(&wire.Error{Code: f.Code, Status: f.Status, Message: f.Message})
 	}
 	var most [64]byte // of most steps
 	args := append(most[:0], '[')
@@ -262,9 +262,9 @@ func (r *run) step(ctx context.Context, s *Step) error {
 }
 
 // note takes the answer to a step. Its caller holds the lock.
-func (r *run) note(s *Step, reply bus.Reply) error {
-	said, _ := bus.ParseReplyMeta(reply.Meta) // what cannot be read is left out
-	for _, tag := range said.Tags {           // also of a step that failed
+func (r *run) note(s *Step, reply wire.Reply) error {
+	said, _ := wire.ParseReplyMeta(reply.Meta) // what cannot be read is left out
+	for _, tag := range said.Tags {            // also of a step that failed
 		r.answer.Tags = append(r.answer.Tags, s.Service+"/"+tag)
 	}
 	result := ""
@@ -347,8 +347,8 @@ func (r *run) broken(where string, err error) error {
 	if name := r.hugeInput(); name != "" {
 		return r.malformed(name + ": a number is larger than what can be computed with (64 bits)")
 	}
-	return r.refuse(&bus.Error{
-		Code: bus.CodeInternal, Status: http.StatusInternalServerError,
+	return r.refuse(&wire.Error{
+		Code: wire.CodeInternal, Status: http.StatusInternalServerError,
 		Message: r.plan.Name() + ": " + where + ": " + strings.TrimSpace(err.Error()),
 	})
 }
@@ -365,7 +365,7 @@ func (r *run) hugeInput() string {
 	return ""
 }
 
-func (r *run) refuse(e *bus.Error) error {
+func (r *run) refuse(e *wire.Error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.answer.Envelope == "" && r.answer.Refusal == nil {

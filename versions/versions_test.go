@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func shop(t *testing.T) *File {
@@ -162,7 +162,7 @@ type asked struct {
 	answers map[string]string
 }
 
-func (a *asked) ask(_ context.Context, s *Step, args string) (bus.Reply, error) {
+func (a *asked) ask(_ context.Context, s *Step, args string) (wire.Reply, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.steps = append(a.steps, s.Name+args)
@@ -171,9 +171,9 @@ func (a *asked) ask(_ context.Context, s *Step, args string) (bus.Reply, error) 
 		envelope = `{"ok":true,"result":{"id":7, "big": 1.0}}`
 	}
 	if envelope == "" {
-		return bus.Reply{}, errors.New("no answer")
+		return wire.Reply{}, errors.New("no answer")
 	}
-	return bus.Reply{Meta: "status=201,location=%2F" + s.Name, Envelope: envelope}, nil
+	return wire.Reply{Meta: "status=201,location=%2F" + s.Name, Envelope: envelope}, nil
 }
 
 func pay(t *testing.T, body string, answers map[string]string) (*asked, Answer, error) {
@@ -226,12 +226,12 @@ func TestTogetherIsAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	all.Add(3)
 	_, err := shop(t).Find("v3").Plans[0].Run(t.Context(), Input{Args: `[{"user_id":1,"item_id":2,"gateway":"A","amount":1,"voucher":"X"}]`},
-		func(_ context.Context, s *Step, _ string) (bus.Reply, error) {
+		func(_ context.Context, s *Step, _ string) (wire.Reply, error) {
 			if s.Name == "user" || s.Name == "item" || s.Name == "voucher" {
 				all.Done()
 				all.Wait()
 			}
-			return bus.Reply{Envelope: `{"ok":true,"result":{"id":1}}`}, nil
+			return wire.Reply{Envelope: `{"ok":true,"result":{"id":1}}`}, nil
 		})
 	require.NoError(t, err)
 }
@@ -252,7 +252,7 @@ func TestExpressionsSpeakOfTheCall(t *testing.T) {
 	require.Empty(t, faults)
 	a := &asked{answers: map[string]string{"a": `{"ok":true,"result":{"n":21}}`}}
 	answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{
-		Args: `[6,"red",{},{"x-currency":"EUR"}]`, Principal: &bus.Principal{Subject: "jwt:ada"},
+		Args: `[6,"red",{},{"x-currency":"EUR"}]`, Principal: &wire.Principal{Subject: "jwt:ada"},
 	}, a.ask)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"ok":true,"result":{"a":42,"kind":"red","limit":10,"currency":"EUR","who":"jwt:ada","version":"v1"}}`, answer.Envelope)

@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/oskadev/mailroom/bus/schema"
+	"github.com/oskadev/mailroom/internal/schema"
 )
 
 // reader reads nodes, and collects all that is wrong with them.

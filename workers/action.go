@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/oskadev/mailroom/bus"
-	"github.com/oskadev/mailroom/bus/schema"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/schema"
 )
 
 // action is one declared action.
@@ -25,7 +25,7 @@ type action struct {
 	concurrency int
 	safe        *bool
 	deprecated  bool
-	cache       *bus.Caching
+	cache       *wire.Caching
 	invalidates []string
 	scopes      []string
 	lane        string
@@ -101,7 +101,7 @@ func Handle3[A, B, C, R any](s *Service, name string, fn func(context.Context, A
 }
 
 func newAction[R any](name string, opts []ActionOption, params ...reflect.Type) *action {
-	a := &action{name: name, timeout: bus.DefaultTimeout}
+	a := &action{name: name, timeout: wire.DefaultTimeout}
 	for _, opt := range opts {
 		opt(a)
 	}
@@ -152,14 +152,14 @@ func (a *action) isSafe() bool {
 	return len(a.routes) > 0
 }
 
-func (a *action) manifest() bus.Action {
-	m := bus.Action{
+func (a *action) manifest() wire.Action {
+	m := wire.Action{
 		Name: a.name, Summary: a.summary, Routes: a.routes, Safe: a.isSafe(),
-		TimeoutMillis: a.timeout.Milliseconds(), Args: []bus.Argument{}, Result: a.result, Deprecated: a.deprecated,
+		TimeoutMillis: a.timeout.Milliseconds(), Args: []wire.Argument{}, Result: a.result, Deprecated: a.deprecated,
 		Cache: a.cache, Invalidates: a.invalidates, Scopes: a.scopes, Lane: a.lane,
 	}
 	for i, p := range a.args {
-		m.Args = append(m.Args, bus.Argument{Name: a.names[i], In: a.in[i], Schema: p.schema})
+		m.Args = append(m.Args, wire.Argument{Name: a.names[i], In: a.in[i], Schema: p.schema})
 	}
 	return m
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // askedStore is how long the outcome of an unsafe request that a handler made is
@@ -91,9 +92,9 @@ func (s *state) question(service, action, args string) *ask.Question {
 	s.mu.Unlock()
 	q := &ask.Question{
 		Service: service, Action: action, Args: args, Principal: own.Principal,
-		ID:    bus.DerivedID("ask", r.ID, service, action, args, strconv.Itoa(nth)),
+		ID:    wire.DerivedID("ask", r.ID, service, action, args, strconv.Itoa(nth)),
 		Store: max(askedStore, time.Duration(r.Store)*time.Millisecond),
-		Meta: bus.Meta{
+		Meta: wire.Meta{
 			RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version,
 			Caller: s.info.Service, Depth: own.Depth + 1, Lanes: own.Lanes,
 		},
@@ -102,7 +103,7 @@ func (s *state) question(service, action, args string) *ask.Question {
 		q.Meta.RequestID = r.ID // by which all that was asked for one call is found in logs
 	}
 	if r.Lane != "" {
-		q.Meta.Lanes = append(q.Meta.Lanes, bus.LaneName(s.info.Service, r.Lane))
+		q.Meta.Lanes = append(q.Meta.Lanes, wire.LaneName(s.info.Service, r.Lane))
 	}
 	return q
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -141,7 +142,7 @@ func (w *town) ask(action, args, lane string, safe bool) answer {
 	reply, err := w.client.Do(w.t.Context(), &bus.Ask{
 		Service: "front", Action: action, Args: args, Safe: safe, Lane: lane, Timeout: 4 * time.Second,
 		Meta:      `{"request_id":"checkout-7","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","version":"v2"}`,
-		Principal: &bus.Principal{Subject: "jwt:ada"},
+		Principal: &wire.Principal{Subject: "jwt:ada"},
 	})
 	require.NoError(w.t, err)
 	var a answer
@@ -219,7 +220,7 @@ func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
 	said := func(action, lane string, safe bool) <-chan string {
 		answered := make(chan string, 1)
 		go func() {
-			reply, err := w.client.Do(t.Context(), &bus.Ask{Service: "front", Action: action, Args: `[7]`, Safe: safe, Lane: lane, Timeout: 4 * time.Second, Principal: &bus.Principal{}})
+			reply, err := w.client.Do(t.Context(), &bus.Ask{Service: "front", Action: action, Args: `[7]`, Safe: safe, Lane: lane, Timeout: 4 * time.Second, Principal: &wire.Principal{}})
 			answered <- fmt.Sprint(reply.Envelope, err)
 		}()
 		return answered

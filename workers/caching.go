@@ -7,16 +7,16 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
 // longestTTL bounds how long answers are kept.
 const longestTTL = 24 * time.Hour
 
-func (a *action) caching() *bus.Caching {
+func (a *action) caching() *wire.Caching {
 	if a.cache == nil {
-		a.cache = &bus.Caching{}
+		a.cache = &wire.Caching{}
 	}
 	return a.cache
 }
@@ -147,7 +147,7 @@ type Invalidated struct {
 
 // invalidate makes stale what a run may have changed, before anybody hears of the
 // run. It returns the tags, for those who do.
-func (e *executor) invalidate(ctx context.Context, a *action, r *bus.Request, s *state) []string {
+func (e *executor) invalidate(ctx context.Context, a *action, r *wire.Request, s *state) []string {
 	s.mu.Lock()
 	tags := s.tags
 	s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -95,7 +96,7 @@ func TestEveryRunInvalidates(t *testing.T) {
 		require.NoError(t, conn.Redis().Set(t.Context(), nonce, "old", time.Hour).Err())
 		reply, err := client.Do(t.Context(), &bus.Ask{Service: "books", Action: "CHANGE", Args: `["` + what + `"]`})
 		require.NoError(t, err)
-		meta, err := bus.ParseReplyMeta(reply.Meta)
+		meta, err := wire.ParseReplyMeta(reply.Meta)
 		require.NoError(t, err)
 		assert.ElementsMatch(t, []string{"seen", "book:" + what}, meta.Tags)
 		assert.NotEqual(t, "old", conn.Redis().Get(t.Context(), nonce).Val())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Info is what a handler can know of its request.
@@ -19,7 +20,7 @@ type Info struct {
 	Service string
 	Action  string
 	// Meta is what travels with the request.
-	Meta bus.Meta
+	Meta wire.Meta
 }
 
 type contextKey struct{}
@@ -65,7 +66,7 @@ func InfoFrom(ctx context.Context) Info {
 // where nobody had to say, and outside a handler. A method of nil says that it may
 // nothing. An answer that everybody shares (Public) has the principal of whoever's
 // call made it run.
-func PrincipalFrom(ctx context.Context) *bus.Principal { return InfoFrom(ctx).Meta.Principal }
+func PrincipalFrom(ctx context.Context) *wire.Principal { return InfoFrom(ctx).Meta.Principal }
 
 // RequestID is the request's ID on the bus. It is the same on every delivery of
 // the request, so an effect that remembers it is made once. Outside a handler
@@ -152,8 +153,8 @@ func SetLocation(ctx context.Context, location string) {
 	}
 }
 
-func (s *state) replyMeta() bus.ReplyMeta {
+func (s *state) replyMeta() wire.ReplyMeta {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return bus.ReplyMeta{Status: s.status, Location: s.location}
+	return wire.ReplyMeta{Status: s.status, Location: s.location}
 }

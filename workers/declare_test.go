@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -113,7 +113,7 @@ func TestRunRefuses(t *testing.T) {
 
 func TestHandlersCanBeTestedAlone(t *testing.T) {
 	t.Parallel()
-	ctx := workers.NewContext(t.Context(), workers.Info{RequestID: "r1", Attempt: 2, Meta: bus.Meta{TraceParent: "t"}})
+	ctx := workers.NewContext(t.Context(), workers.Info{RequestID: "r1", Attempt: 2, Meta: wire.Meta{TraceParent: "t"}})
 	assert.Equal(t, "r1", workers.RequestID(ctx))
 	assert.Equal(t, 2, workers.Attempt(ctx))
 	assert.Equal(t, "t", workers.InfoFrom(ctx).Meta.TraceParent)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
@@ -49,7 +50,7 @@ func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	r := &d.Request
 	a := e.service.byName[r.Action]
 	if a == nil {
-		return e.failure(r, Fail(bus.CodeNotSupported, http.StatusNotImplemented,
+		return e.failure(r, Fail(wire.CodeNotSupported, http.StatusNotImplemented,
 			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action))), true
 	}
 	args := splitArray(r.Args)
@@ -76,7 +77,7 @@ func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	meta := h.state.replyMeta()
 	meta.Run, meta.Tags = ran, tags
-	return bus.Outcome{Meta: meta, Envelope: bus.Success(body)}, true
+	return bus.Outcome{Meta: meta, Envelope: wire.Success(body)}, true
 }
 
 // call runs the handler and writes its result as JSON. A panic of either
@@ -120,7 +121,7 @@ var errPanicked = errors.New("handler panicked")
 // failed turns a handler's error into an outcome, unless it is none: the
 // handler said so, or was cut short because its worker stops or has lost the
 // request.
-func (e *executor) failed(ctx context.Context, r *bus.Request, err error) (bus.Outcome, bool) {
+func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (bus.Outcome, bool) {
 	var none *noOutcomeError
 	var own *Error
 	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
@@ -138,26 +139,26 @@ func (e *executor) failed(ctx context.Context, r *bus.Request, err error) (bus.O
 		return bus.Outcome{}, false
 	case errors.Is(err, context.DeadlineExceeded):
 		log.WarnContext(ctx, "a handler did not end in time", "error", err)
-		o := e.failure(r, Fail(bus.CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
+		o := e.failure(r, Fail(wire.CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
 		if !r.Safe() {
-			o.Meta.Location = bus.Location(e.service.name, r.ID)
+			o.Meta.Location = wire.Location(e.service.name, r.ID)
 		}
 		return o, true
 	default:
 		if !errors.Is(err, errPanicked) {
 			log.ErrorContext(ctx, "a request failed", "error", err)
 		}
-		return e.failure(r, Fail(bus.CodeInternal, http.StatusInternalServerError, "internal error")), true
+		return e.failure(r, Fail(wire.CodeInternal, http.StatusInternalServerError, "internal error")), true
 	}
 }
 
 // failure is the outcome of an error.
-func (e *executor) failure(r *bus.Request, err *Error) bus.Outcome {
+func (e *executor) failure(r *wire.Request, err *Error) bus.Outcome {
 	status := err.Status
 	if status < http.StatusBadRequest || status > 599 {
 		status = http.StatusInternalServerError
 	}
-	body := bus.Error{
+	body := wire.Error{
 		Code: err.Code, Message: err.Message, Status: status, Details: err.Details,
 		Service: e.service.name, Action: r.Action,
 	}
@@ -165,7 +166,7 @@ func (e *executor) failure(r *bus.Request, err *Error) bus.Outcome {
 		body.Service, body.Action = err.service, err.action
 	}
 	body.Stamp(r)
-	return bus.Outcome{Meta: bus.ReplyMeta{Status: status}, Envelope: bus.Failure(body)}
+	return bus.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(body)}
 }
 
 // acquire takes one of the action's own slots, where it has a bound. It reports

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -54,8 +55,8 @@ func serve(t *testing.T, s *workers.Service, change ...func(*workers.Config)) *s
 type answer struct {
 	OK     bool            `json:"ok"`
 	Result json.RawMessage `json:"result"`
-	Error  bus.Error       `json:"error"`
-	meta   bus.ReplyMeta
+	Error  wire.Error      `json:"error"`
+	meta   wire.ReplyMeta
 }
 
 func (s *served) ask(t *testing.T, action, args string, change ...func(*bus.Ask)) answer {
@@ -68,7 +69,7 @@ func (s *served) ask(t *testing.T, action, args string, change ...func(*bus.Ask)
 	require.NoError(t, err)
 	var a answer
 	require.NoError(t, json.Unmarshal([]byte(reply.Envelope), &a), reply.Envelope)
-	a.meta, err = bus.ParseReplyMeta(reply.Meta)
+	a.meta, err = wire.ParseReplyMeta(reply.Meta)
 	require.NoError(t, err)
 	return a
 }
@@ -259,7 +260,7 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 	if err != nil { // the asker's time is up at the same moment
 		require.ErrorIs(t, err, bus.ErrTimeout)
 	} else {
-		require.Contains(t, reply.Envelope, bus.CodeTimeout)
+		require.Contains(t, reply.Envelope, wire.CodeTimeout)
 	}
 	run.logs.Wait(t, "a handler did not end in time")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -57,10 +58,10 @@ func TestHandlerExtendsItsTime(t *testing.T) {
 		return r.State
 	}
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); <-time.After(50 * time.Millisecond) {
-		require.Equal(t, bus.StateRunning, state())
+		require.Equal(t, wire.StateRunning, state())
 	}
 	close(finish)
-	testsupport.Eventually(t, 10*time.Second, "it has its outcome", func() bool { return state() == bus.StateDone })
+	testsupport.Eventually(t, 10*time.Second, "it has its outcome", func() bool { return state() == wire.StateDone })
 	assert.EqualValues(t, 1, runs.Load())
 }
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // ActionOption sets something of one action.
@@ -48,7 +48,7 @@ func Unsafe() ActionOption {
 func Scope(scopes ...string) ActionOption {
 	return func(a *action) {
 		for _, scope := range scopes {
-			if err := bus.CheckScope(scope); err != nil {
+			if err := wire.CheckScope(scope); err != nil {
 				a.faults = append(a.faults, fmt.Errorf("action %s: %w", a.name, err))
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Methods that a route may have.
@@ -20,7 +20,7 @@ func (a *action) check(service string) []error {
 	}
 	faults = append(faults, a.checkCaching()...)
 	if a.lane != "" {
-		if err := bus.CheckLane(a.lane, len(a.args)); err != nil {
+		if err := wire.CheckLane(a.lane, len(a.args)); err != nil {
 			fault("%w", err)
 		}
 		if a.cache != nil {
@@ -72,15 +72,15 @@ func (a *action) argumentNames() (names, in []string) {
 		var path string
 		method, path, _ = strings.Cut(a.routes[0], " ")
 		parameters = pathParameters(path)
-		object = bus.InBody
+		object = wire.InBody
 		if method == "GET" || method == "DELETE" {
-			object = bus.InQuery
+			object = wire.InQuery
 		}
 	}
 	for i := range a.args {
 		switch {
 		case i < len(parameters):
-			names, in = append(names, parameters[i]), append(in, bus.InPath)
+			names, in = append(names, parameters[i]), append(in, wire.InPath)
 		case object != "":
 			names, in = append(names, object), append(in, object)
 		default:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
 
@@ -148,12 +149,12 @@ func connectCache(conn *bus.Conn, cfg Config) (cacheAccess, error) {
 	}}, nil
 }
 
-func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
+func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	if len(services) == 0 {
 		return nil, errors.New("no service to run")
 	}
 	var faults []error
-	manifests := make([]*bus.Manifest, len(services))
+	manifests := make([]*wire.Manifest, len(services))
 	names := make(map[string]bool)
 	for i, s := range services {
 		if names[s.name] {
@@ -169,7 +170,7 @@ func manifestsOf(services []*Service) ([]*bus.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *bus.Manifest, invalidator *cache.Invalidator, asks *asking) (*bus.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, asks *asking) (*bus.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency

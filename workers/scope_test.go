@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -35,8 +35,8 @@ func TestHandlersKnowTheirCallers(t *testing.T) {
 	t.Parallel()
 	assert.Nil(t, workers.PrincipalFrom(t.Context()), "outside a handler")
 	assert.Nil(t, workers.PrincipalFrom(workers.NewContext(t.Context(), workers.Info{})))
-	ada := &bus.Principal{Subject: "jwt:ada", Tenant: "acme", Scopes: []string{"a"}}
-	ctx := workers.NewContext(t.Context(), workers.Info{Meta: bus.Meta{Principal: ada}})
+	ada := &wire.Principal{Subject: "jwt:ada", Tenant: "acme", Scopes: []string{"a"}}
+	ctx := workers.NewContext(t.Context(), workers.Info{Meta: wire.Meta{Principal: ada}})
 	assert.Equal(t, ada, workers.PrincipalFrom(ctx))
 	assert.False(t, workers.PrincipalFrom(t.Context()).Has("a"), "nobody may nothing")
 }

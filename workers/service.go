@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"regexp"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Service is a named set of actions. Declare all of them before Run.
@@ -41,7 +41,7 @@ func NewService(name string, opts ...ServiceOption) *Service {
 	for _, opt := range opts {
 		opt(s)
 	}
-	if err := bus.CheckServiceName(name); err != nil {
+	if err := wire.CheckServiceName(name); err != nil {
 		s.faults = append(s.faults, err)
 	}
 	return s
@@ -68,12 +68,12 @@ func (s *Service) add(a *action) {
 
 // Manifest is what the service tells gateways about itself.
 // The error holds every fault of the declaration.
-func (s *Service) Manifest() (*bus.Manifest, error) {
+func (s *Service) Manifest() (*wire.Manifest, error) {
 	s.addInvalidate()
 	if len(s.faults) > 0 {
 		return nil, fmt.Errorf("service %s: %w", s.name, errors.Join(s.faults...))
 	}
-	m := &bus.Manifest{Service: s.name, Version: s.version, Protocol: 1, Actions: []bus.Action{}}
+	m := &wire.Manifest{Service: s.name, Version: s.version, Protocol: 1, Actions: []wire.Action{}}
 	for _, a := range s.actions {
 		m.Actions = append(m.Actions, a.manifest())
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Prefix begins the text of every key: mk_<id>_<secret>. Scanners for leaked
@@ -47,11 +47,11 @@ func (k *Key) Expired(now time.Time) bool { return !k.Expires.IsZero() && !now.B
 const subjectPrefix = "key:"
 
 // IsHolder reports whether a principal called with a key.
-func IsHolder(p *bus.Principal) bool { return p != nil && strings.HasPrefix(p.Subject, subjectPrefix) }
+func IsHolder(p *wire.Principal) bool { return p != nil && strings.HasPrefix(p.Subject, subjectPrefix) }
 
 // Principal is who calls with the key.
-func (k *Key) Principal() *bus.Principal {
-	return &bus.Principal{Subject: subjectPrefix + k.ID, Tenant: k.Tenant, Scopes: k.Scopes}
+func (k *Key) Principal() *wire.Principal {
+	return &wire.Principal{Subject: subjectPrefix + k.ID, Tenant: k.Tenant, Scopes: k.Scopes}
 }
 
 const maxText = 128
@@ -66,7 +66,7 @@ func (k *Key) Check() error {
 		errs = append(errs, fmt.Errorf("tenant %.140q: want at most %d printable characters", k.Tenant, maxText))
 	}
 	for _, scope := range k.Scopes {
-		if err := bus.CheckScope(scope); err != nil {
+		if err := wire.CheckScope(scope); err != nil {
 			errs = append(errs, err)
 		}
 	}

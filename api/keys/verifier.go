@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Config of a Verifier. The zero value is ready to use.
@@ -70,7 +71,7 @@ type Verifier struct {
 // found is what a look for an ID found.
 type found struct {
 	until     time.Time // of this process's clock
-	principal *bus.Principal
+	principal *wire.Principal
 	expires   time.Time
 	hash      [sha256.Size]byte // all zero, which none is: there is no such key
 }
@@ -97,7 +98,7 @@ func (v *Verifier) Close() {
 
 // Verify tells whose the key is. ErrRefused: it counts for nobody. Any other error
 // means that Redis did not tell.
-func (v *Verifier) Verify(ctx context.Context, text string) (*bus.Principal, error) {
+func (v *Verifier) Verify(ctx context.Context, text string) (*wire.Principal, error) {
 	id, secret, ok := parse(text)
 	if !ok {
 		return nil, ErrRefused

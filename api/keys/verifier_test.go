@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -67,7 +68,7 @@ func TestAKeySaysWhoCalls(t *testing.T) {
 	for range 3 {
 		p, err := v.Verify(t.Context(), text)
 		require.NoError(t, err)
-		assert.Equal(t, &bus.Principal{Subject: "key:" + key.ID, Tenant: "acme", Scopes: []string{"users:write"}}, p)
+		assert.Equal(t, &wire.Principal{Subject: "key:" + key.ID, Tenant: "acme", Scopes: []string{"users:write"}}, p)
 	}
 	assert.EqualValues(t, 1, asked.n.Load(), "it was known")
 }

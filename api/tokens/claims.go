@@ -6,16 +6,16 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // principalOf reads who is meant from claims that have been verified.
-func principalOf(claims jwt.MapClaims, tenantClaim string) (*bus.Principal, error) {
+func principalOf(claims jwt.MapClaims, tenantClaim string) (*wire.Principal, error) {
 	subject, _ := claims["sub"].(string)
 	if subject == "" {
 		return nil, refused("it has no subject (sub)")
 	}
-	p := &bus.Principal{Subject: "jwt:" + subject}
+	p := &wire.Principal{Subject: "jwt:" + subject}
 	switch tenant := claims[tenantClaim].(type) {
 	case nil:
 	case string:

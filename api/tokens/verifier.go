@@ -11,7 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/maypok86/otter/v2"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // RefusedError says that a token counts for nobody, and why. It holds nothing of
@@ -35,7 +35,7 @@ type Verifier struct {
 
 // verified is a token that was, by the hash of its text.
 type verified struct {
-	principal *bus.Principal
+	principal *wire.Principal
 	keys      *keySet // that its key is from: once there are others, it is verified anew
 	until     time.Time
 }
@@ -77,7 +77,7 @@ func (v *Verifier) Close() {
 
 // Verify tells whose the token is. A RefusedError: it counts for nobody. Any other
 // error means that its key could not be had.
-func (v *Verifier) Verify(ctx context.Context, token string) (*bus.Principal, error) {
+func (v *Verifier) Verify(ctx context.Context, token string) (*wire.Principal, error) {
 	sum := sha256.Sum256([]byte(token))
 	if k, ok := v.known.GetIfPresent(sum); ok && k.keys == v.keys.current.Load() && v.cfg.Now().Before(k.until) {
 		return k.principal, nil

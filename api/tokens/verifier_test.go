@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestEveryAlgorithmThatIsPinned(t *testing.T) {
@@ -28,7 +28,7 @@ func TestEveryAlgorithmThatIsPinned(t *testing.T) {
 		for range 2 {
 			p, err := v.Verify(t.Context(), s.sign(t, claims(now.Now(), jwt.MapClaims{"tenant": "acme"})))
 			require.NoError(t, err, s.kid)
-			assert.Equal(t, &bus.Principal{Subject: "jwt:ada", Tenant: "acme", Scopes: []string{"a", "b"}}, p)
+			assert.Equal(t, &wire.Principal{Subject: "jwt:ada", Tenant: "acme", Scopes: []string{"a", "b"}}, p)
 		}
 	}
 	// Algorithms that were not chosen, with keys that fit them.

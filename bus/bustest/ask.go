@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func safeLeavesNothing(s *stage) {
@@ -20,7 +21,7 @@ func safeLeavesNothing(s *stage) {
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	require.Equal(s.t, `{"ok":true,"result":[1,"a"]}`, reply.Envelope)
-	meta, err := bus.ParseReplyMeta(reply.Meta)
+	meta, err := wire.ParseReplyMeta(reply.Meta)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, w.Worker(), meta.Worker)
 	assert.Equal(s.t, 1, meta.Attempt)
@@ -37,7 +38,7 @@ func unsafeKeepsOutcome(s *stage) {
 	require.Equal(s.t, `{"ok":true,"result":[2]}`, reply.Envelope)
 	s.empty()
 	record := s.record(ask.ID.String())
-	assert.Equal(s.t, bus.StateDone, record["state"])
+	assert.Equal(s.t, wire.StateDone, record["state"])
 	assert.Equal(s.t, "DO", record["action"])
 	assert.True(s.t, strings.HasSuffix(record["outcome"], ` {"ok":true,"result":[2]}`), record["outcome"])
 	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
@@ -68,7 +69,7 @@ func everyCallerItsOwn(s *stage) {
 
 func errorIsAnswer(s *stage) {
 	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
-		return bus.Outcome{Envelope: bus.Failure(bus.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
+		return bus.Outcome{Envelope: wire.Failure(wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
 	})
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)
@@ -171,7 +172,7 @@ func timeoutKeepsOutcome(s *stage) {
 	require.ErrorIs(s.t, err, bus.ErrTimeout)
 	assert.Less(s.t, time.Since(began), 5*time.Second)
 	close(release)
-	s.eventually("the late outcome is stored", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDone })
+	s.eventually("the late outcome is stored", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":"late"}`, reply.Envelope)
@@ -196,7 +197,7 @@ func expiredDoesNotRun(s *stage) {
 		return echo(ctx, d)
 	})
 	s.empty()
-	assert.Equal(s.t, bus.StateExpired, s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, wire.StateExpired, s.record(ask.ID.String())["state"])
 	assert.Zero(s.t, runs.total())
 	assert.Empty(s.t, s.deadLetters(), "it never ran, so that it is no dead letter")
 }
@@ -209,7 +210,7 @@ func expiredFreesID(s *stage) {
 	require.ErrorIs(s.t, err, bus.ErrTimeout)
 	s.pass()
 	s.serve(echo)
-	s.eventually("it has expired", func() bool { return s.record(ask.ID.String())["state"] == bus.StateExpired })
+	s.eventually("it has expired", func() bool { return s.record(ask.ID.String())["state"] == wire.StateExpired })
 	ask.Timeout = patience
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
@@ -248,7 +249,7 @@ func fullMailboxRefuses(s *stage) {
 }
 
 func longReply(s *stage) {
-	long := `"` + strings.Repeat("x", bus.LargeReply) + `"`
+	long := `"` + strings.Repeat("x", wire.LargeReply) + `"`
 	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return success(long), true })
 	c := s.client(bus.ClientConfig{})
 	for _, ask := range []*bus.Ask{safe(`[]`), unsafe(`[]`)} {
@@ -266,10 +267,10 @@ func longReply(s *stage) {
 
 func tooLongReply(s *stage) {
 	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
-		return success(`"` + strings.Repeat("x", bus.MaxReply) + `"`), true
+		return success(`"` + strings.Repeat("x", wire.MaxReply) + `"`), true
 	})
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	assert.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	s.empty()
 }

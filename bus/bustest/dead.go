@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // dies makes a dead letter of one unsafe request, and returns its ask and a
@@ -29,7 +30,7 @@ func (s *stage) dies(c *bus.Client) (*bus.Ask, *atomic.Bool, *counter) {
 	ask.ID = uuid.New()
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
-	require.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	require.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	require.Len(s.t, s.deadLetters(), 1)
 	return ask, &healed, runs
 }
@@ -48,7 +49,7 @@ func replayed(s *stage) {
 	became, err := bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, bus.LetterReplayed, became)
-	s.eventually("it is dead again", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDead && runs.total() == 2 })
+	s.eventually("it is dead again", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDead && runs.total() == 2 })
 	_, err = bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.ErrorIs(s.t, err, bus.ErrNoDeadLetter, "that letter has gone")
 
@@ -57,7 +58,7 @@ func replayed(s *stage) {
 	require.NoError(s.t, err)
 	_, err = bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	s.eventually("it has an outcome", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDone })
+	s.eventually("it has an outcome", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
@@ -76,7 +77,7 @@ func givenUpAtOnce(s *stage) {
 	ask.ID = uuid.New()
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
-	require.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	require.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, "nobody knows any more", letter.Error)
@@ -88,7 +89,7 @@ func replayOfDone(s *stage) {
 	ask, _, runs := s.dies(c)
 	// Somebody else found the outcome out.
 	key := s.conn.Keys.Record("things", ask.ID.String())
-	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", bus.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
 	letters, err := bus.DeadLetters(s.ctx, s.conn, "things", "", 10)
 	require.NoError(s.t, err)
 	became, err := bus.ReplayDeadLetter(s.ctx, s.conn, "things", letters[0])

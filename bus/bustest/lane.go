@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // laned is an unsafe ask in a lane, under an ID of its own.
@@ -78,7 +79,7 @@ func (s *stage) parked() int64 {
 func (s *stage) idle(lanes ...string) {
 	s.t.Helper()
 	s.empty()
-	keys := []string{s.conn.Keys.Parked("things")}
+	keys := []string{s.conn.Keys.Waiting("things")}
 	for _, lane := range lanes {
 		keys = append(keys, s.conn.Keys.Lane("things", lane))
 	}
@@ -130,7 +131,7 @@ func oneAtATime(s *stage) {
 		}
 	}
 	for _, id := range ids {
-		assert.Equal(s.t, bus.StateDone, s.record(id)["state"])
+		assert.Equal(s.t, wire.StateDone, s.record(id)["state"])
 	}
 }
 
@@ -171,7 +172,7 @@ func safeInALane(s *stage) {
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
-	assert.Equal(s.t, bus.StateDone, s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, wire.StateDone, s.record(ask.ID.String())["state"])
 	assert.Equal(s.t, []string{`[1]`}, seen.ran("item:1"))
 	s.idle("item:1")
 }
@@ -197,7 +198,7 @@ func turnOfADeadWorker(s *stage) {
 	s.idle("item:1")
 	assert.Equal(s.t, []string{`[0]`, `[1]`, `[2]`}, seen.ran("item:1"))
 	for _, id := range ids {
-		assert.Equal(s.t, bus.StateDone, s.record(id)["state"])
+		assert.Equal(s.t, wire.StateDone, s.record(id)["state"])
 	}
 }
 
@@ -235,11 +236,11 @@ func deadEndsItsTurn(s *stage) {
 	assert.EqualValues(s.t, 2, s.parked())
 	record, err := bus.FindRecord(s.ctx, s.conn, "things", bad.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateQueued, record.State)
+	assert.Equal(s.t, wire.StateQueued, record.State)
 	release <- struct{}{}
 	s.idle("item:1")
 	assert.Equal(s.t, []string{`[2]`, `[3]`, `[0]`}, seen.ran("item:1"))
-	assert.Equal(s.t, bus.StateDone, s.record(bad.ID.String())["state"])
+	assert.Equal(s.t, wire.StateDone, s.record(bad.ID.String())["state"])
 }
 
 // expiredInALane: who waits past its deadline never runs, and holds up nobody;
@@ -268,7 +269,7 @@ func expiredInALane(s *stage) {
 	assert.Equal(s.t, []string{`[0]`, `[2]`, `[3]`}, seen.ran("item:1"))
 	record, err := bus.FindRecord(s.ctx, s.conn, "things", late.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateExpired, record.State)
+	assert.Equal(s.t, wire.StateExpired, record.State)
 }
 
 // manyExpiredInALane: those whose time was up are more than one step ends.
@@ -294,7 +295,7 @@ func cancelledInALane(s *stage) {
 	c := s.client(bus.ClientConfig{})
 	first, second := laned("item:1", `[0]`), laned("item:1", `[1]`)
 	cancel := []<-chan string{s.ask(c, first)}
-	s.eventually("it is accepted", func() bool { return s.record(first.ID.String())["state"] == bus.StateQueued })
+	s.eventually("it is accepted", func() bool { return s.record(first.ID.String())["state"] == wire.StateQueued })
 	cancel = append(cancel, s.ask(c, second))
 	s.eventually("it waits", func() bool { return s.parked() == 1 })
 	third := s.ask(c, laned("item:1", `[2]`))
@@ -302,8 +303,8 @@ func cancelledInALane(s *stage) {
 	for i, ask := range []*bus.Ask{second, first} {
 		record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 		require.NoError(s.t, err)
-		assert.Equal(s.t, bus.StateCancelled, record.State)
-		assert.Contains(s.t, <-cancel[1-i], bus.CodeConflict)
+		assert.Equal(s.t, wire.StateCancelled, record.State)
+		assert.Contains(s.t, <-cancel[1-i], wire.CodeConflict)
 	}
 	assert.Zero(s.t, s.parked())
 	var seen turns

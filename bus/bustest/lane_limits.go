@@ -56,7 +56,7 @@ func removedByHand(s *stage) {
 	s.send(c, laned("item:3", `[0]`))
 	waits := laned("item:3", `[1]`)
 	s.send(c, waits)
-	require.NoError(s.t, s.rdb.Del(s.ctx, s.conn.Keys.Lane("things", "item:3"), s.conn.Keys.Parked("things")).Err())
+	require.NoError(s.t, s.rdb.Del(s.ctx, s.conn.Keys.Lane("things", "item:3"), s.conn.Keys.Waiting("things")).Err())
 	s.send(c, waits)
 	var seen turns
 	s.serve(seen.run)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func drainFinishes(s *stage) {
@@ -101,7 +102,7 @@ func routesOfAll(s *stage) {
 func retired(s *stage) {
 	mailbox := s.conn.Keys.Requests("things")
 	consumers := func() int {
-		found, err := s.rdb.XInfoConsumers(s.ctx, mailbox, bus.Group).Result()
+		found, err := s.rdb.XInfoConsumers(s.ctx, mailbox, wire.Group).Result()
 		require.NoError(s.t, err)
 		return len(found)
 	}

@@ -10,20 +10,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // take reads one entry by hand, as a worker called "other" would.
 func (s *stage) take() redis.XMessage {
 	s.t.Helper()
 	mailbox := s.conn.Keys.Requests("things")
-	err := s.rdb.XGroupCreateMkStream(s.ctx, mailbox, bus.Group, "0").Err()
+	err := s.rdb.XGroupCreateMkStream(s.ctx, mailbox, wire.Group, "0").Err()
 	if err != nil {
 		require.ErrorContains(s.t, err, "BUSYGROUP")
 	}
 	var entry redis.XMessage
 	s.eventually("an entry can be read", func() bool {
 		streams, err := s.rdb.XReadGroup(s.ctx, &redis.XReadGroupArgs{
-			Group: bus.Group, Consumer: "other", Streams: []string{mailbox, ">"}, Count: 1, Block: 100 * time.Millisecond,
+			Group: wire.Group, Consumer: "other", Streams: []string{mailbox, ">"}, Count: 1, Block: 100 * time.Millisecond,
 		}).Result()
 		if err != nil || len(streams) == 0 || len(streams[0].Messages) == 0 {
 			return false
@@ -38,7 +39,7 @@ func (s *stage) take() redis.XMessage {
 func (s *stage) finish(entry string) {
 	s.t.Helper()
 	mailbox := s.conn.Keys.Requests("things")
-	require.NoError(s.t, s.rdb.XAck(s.ctx, mailbox, bus.Group, entry).Err())
+	require.NoError(s.t, s.rdb.XAck(s.ctx, mailbox, wire.Group, entry).Err())
 	require.NoError(s.t, s.rdb.XDel(s.ctx, mailbox, entry).Err())
 }
 
@@ -73,7 +74,7 @@ func lostUnsafeReply(s *stage) {
 	}()
 	entry := s.take()
 	key := s.conn.Keys.Record("things", entry.Values["id"].(string))
-	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", bus.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
 	s.finish(entry.ID)
 	assert.Equal(s.t, `{"ok":true,"result":7}`, <-answered)
 }

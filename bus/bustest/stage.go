@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // patience is how long a test waits for what has to come.
@@ -118,9 +119,9 @@ func (s *stage) serveHooked(hook bus.Hook, run handler, change ...func(*bus.Cons
 	return &worker{Consumer: consumer, stop: stop}
 }
 
-func manifest(service string, routes ...string) *bus.Manifest {
-	return &bus.Manifest{Service: service, Version: "1.0.0", Protocol: 1, Actions: []bus.Action{
-		{Name: "DO", Routes: routes, Args: []bus.Argument{}},
+func manifest(service string, routes ...string) *wire.Manifest {
+	return &wire.Manifest{Service: service, Version: "1.0.0", Protocol: 1, Actions: []wire.Action{
+		{Name: "DO", Routes: routes, Args: []wire.Argument{}},
 	}}
 }
 
@@ -129,7 +130,7 @@ func echo(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 	return success(d.Request.Args), true
 }
 
-func success(result string) bus.Outcome { return bus.Outcome{Envelope: bus.Success([]byte(result))} }
+func success(result string) bus.Outcome { return bus.Outcome{Envelope: wire.Success([]byte(result))} }
 
 // eventually waits until something holds.
 func (s *stage) eventually(what string, holds func() bool) {
@@ -189,7 +190,7 @@ type envelope struct {
 	} `json:"error"`
 }
 
-func open(t *testing.T, r bus.Reply) envelope {
+func open(t *testing.T, r wire.Reply) envelope {
 	t.Helper()
 	var e envelope
 	require.NoError(t, json.Unmarshal([]byte(r.Envelope), &e), r.Envelope)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // sharedIDRunsOnce has many ask under one ID at once, within and across
@@ -76,7 +77,7 @@ func sentIsAccepted(s *stage) {
 	assert.Empty(s.t, entries[0].Values["reply"])
 	record, err := bus.FindRecord(s.ctx, s.conn, "things", id.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateQueued, record.State)
+	assert.Equal(s.t, wire.StateQueued, record.State)
 
 	// Anybody who knows it may wait for its end, also several at once.
 	watchers := []*bus.Client{c, s.client(bus.ClientConfig{})}
@@ -85,7 +86,7 @@ func sentIsAccepted(s *stage) {
 	for i, w := range watchers {
 		watchings[i], record, err = w.Watch(s.ctx, "things", id.String())
 		require.NoError(s.t, err)
-		require.Equal(s.t, bus.StateQueued, record.State)
+		require.Equal(s.t, wire.StateQueued, record.State)
 		ended, err := watchings[i].Wait(s.ctx, time.Millisecond)
 		require.NoError(s.t, err)
 		require.False(s.t, ended)
@@ -100,12 +101,12 @@ func sentIsAccepted(s *stage) {
 	}
 	record, err = bus.FindRecord(s.ctx, s.conn, "things", id.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateDone, record.State)
+	assert.Equal(s.t, wire.StateDone, record.State)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, record.Outcome)
 	watching, record, err := c.Watch(s.ctx, "things", id.String())
 	require.NoError(s.t, err)
 	assert.Nil(s.t, watching, "there is nothing to wait for")
-	assert.Equal(s.t, bus.StateDone, record.State)
+	assert.Equal(s.t, wire.StateDone, record.State)
 	_, _, err = c.Watch(s.ctx, "things", uuid.NewString())
 	require.ErrorIs(s.t, err, bus.ErrNoRecord)
 	s.empty()
@@ -119,7 +120,7 @@ func watcherFindsOut(s *stage) {
 	watching, _, err := c.Watch(s.ctx, "things", id.String())
 	require.NoError(s.t, err)
 	defer watching.Close()
-	require.NoError(s.t, s.rdb.HSet(s.ctx, s.conn.Keys.Record("things", id.String()), "state", bus.StateDone, "outcome", `- {"ok":true}`).Err())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, s.conn.Keys.Record("things", id.String()), "state", wire.StateDone, "outcome", `- {"ok":true}`).Err())
 	ended, err := watching.Wait(s.ctx, patience)
 	require.NoError(s.t, err)
 	assert.True(s.t, ended)
@@ -130,15 +131,15 @@ func cancelled(s *stage) {
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	answered := s.ask(c, ask)
-	s.eventually("it is accepted", func() bool { return s.record(ask.ID.String())["state"] == bus.StateQueued })
+	s.eventually("it is accepted", func() bool { return s.record(ask.ID.String())["state"] == wire.StateQueued })
 	watching, _, err := c.Watch(s.ctx, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	for range 2 { // the second finds it done
 		record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 		require.NoError(s.t, err)
-		assert.Equal(s.t, bus.StateCancelled, record.State)
+		assert.Equal(s.t, wire.StateCancelled, record.State)
 	}
-	assert.Contains(s.t, <-answered, bus.CodeConflict)
+	assert.Contains(s.t, <-answered, wire.CodeConflict)
 	ended, err := watching.Wait(s.ctx, patience)
 	require.NoError(s.t, err)
 	assert.True(s.t, ended)
@@ -161,12 +162,12 @@ func cancelled(s *stage) {
 	s.eventually("it runs", func() bool { return runs.total() == 1 })
 	record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateRunning, record.State, "what runs goes on")
+	assert.Equal(s.t, wire.StateRunning, record.State, "what runs goes on")
 	close(release)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
 	record, err = bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateDone, record.State)
+	assert.Equal(s.t, wire.StateDone, record.State)
 	s.empty()
 }
 
@@ -193,7 +194,7 @@ func joinedOutlivesItsDeadline(s *stage) {
 	require.True(s.t, ended)
 	record, err := bus.FindRecord(s.ctx, s.conn, "things", id.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateDone, record.State)
+	assert.Equal(s.t, wire.StateDone, record.State)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, record.Outcome)
 	s.empty()
 }
@@ -206,9 +207,9 @@ func sentAnewKeepsWatchers(s *stage) {
 	ask.ID = uuid.New()
 	elsewhere := s.conn.Keys.Replies("api.elsewhere", "things")
 	key := s.conn.Keys.Record("things", ask.ID.String())
-	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", bus.StateExpired, "channels", elsewhere).Err())
+	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateExpired, "channels", elsewhere).Err())
 	answered := s.ask(c, ask)
-	s.eventually("it is accepted anew", func() bool { return s.record(ask.ID.String())["state"] == bus.StateQueued })
+	s.eventually("it is accepted anew", func() bool { return s.record(ask.ID.String())["state"] == wire.StateQueued })
 	assert.ElementsMatch(s.t, []string{s.conn.Keys.Replies(c.Asker(), "things"), elsewhere}, s.channels(ask.ID))
 	s.serve(echo)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
@@ -231,7 +232,7 @@ func replayedIsNotCancelled(s *stage) {
 	require.NoError(s.t, err)
 	record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.StateQueued, record.State)
+	assert.Equal(s.t, wire.StateQueued, record.State)
 	s.serve(echo)
-	s.eventually("it runs", func() bool { return s.record(ask.ID.String())["state"] == bus.StateDone })
+	s.eventually("it runs", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // ask asks in the background and gives the answer, or the error, as text.
@@ -71,8 +72,8 @@ func notRequests(s *stage) {
 		require.NoError(s.t, err)
 		told += message.Payload
 	}
-	assert.Contains(s.t, told, bus.CodeNotSupported)
-	assert.Contains(s.t, told, bus.CodeBadRequest)
+	assert.Contains(s.t, told, wire.CodeNotSupported)
+	assert.Contains(s.t, told, wire.CodeBadRequest)
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, safe(`[1]`))
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
@@ -171,7 +172,7 @@ func noOutcomeAgain(s *stage) {
 	})
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[1]`))
 	require.NoError(s.t, err)
-	meta, err := bus.ParseReplyMeta(reply.Meta)
+	meta, err := wire.ParseReplyMeta(reply.Meta)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, 3, meta.Attempt)
 	assert.Equal(s.t, 3, runs.total())
@@ -190,9 +191,9 @@ func tooOften(s *stage) {
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	e := open(s.t, reply)
-	assert.Equal(s.t, bus.CodeInternal, e.Error.Code)
+	assert.Equal(s.t, wire.CodeInternal, e.Error.Code)
 	assert.JSONEq(s.t, `{"state":"dead"}`, string(e.Error.Details))
-	meta, err := bus.ParseReplyMeta(reply.Meta)
+	meta, err := wire.ParseReplyMeta(reply.Meta)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, "/requests/things."+ask.ID.String(), meta.Location)
 	assert.Equal(s.t, 2, runs.total())
@@ -203,7 +204,7 @@ func tooOften(s *stage) {
 	assert.Equal(s.t, `[1]`, letters[0].Values["args"])
 	assert.Equal(s.t, "2", letters[0].Values["attempts"])
 	assert.Equal(s.t, "delivered 2 times without an outcome", letters[0].Values["error"])
-	assert.Equal(s.t, bus.StateDead, s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, wire.StateDead, s.record(ask.ID.String())["state"])
 	_, err = c.Do(s.ctx, ask)
 	require.ErrorIs(s.t, err, bus.ErrDead, "who asks again learns what became of it")
 }
@@ -215,7 +216,7 @@ func safeTooOften(s *stage) {
 	ask.ID = uuid.New()
 	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.CodeInternal, open(s.t, reply).Error.Code)
+	assert.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	s.empty()
 	assert.Len(s.t, s.deadLetters(), 1)
 	assert.Empty(s.t, s.record(ask.ID.String()))
@@ -282,13 +283,13 @@ func lostOwnership(s *stage) {
 	mailbox := s.conn.Keys.Requests("things")
 	// Another worker takes it; its own heartbeats keep it from being taken back.
 	keep := func() error {
-		return s.rdb.XClaim(s.ctx, &redis.XClaimArgs{Stream: mailbox, Group: bus.Group, Consumer: "other", Messages: []string{entry}}).Err()
+		return s.rdb.XClaim(s.ctx, &redis.XClaimArgs{Stream: mailbox, Group: wire.Group, Consumer: "other", Messages: []string{entry}}).Err()
 	}
 	require.NoError(s.t, keep())
 	require.ErrorIs(s.t, <-causes, bus.ErrOwnershipLost)
 	require.NoError(s.t, keep())
 	assert.Equal(s.t, "queued", s.record(ask.ID.String())["state"])
-	pending, err := s.rdb.XPendingExt(s.ctx, &redis.XPendingExtArgs{Stream: mailbox, Group: bus.Group, Start: entry, End: entry, Count: 1}).Result()
+	pending, err := s.rdb.XPendingExt(s.ctx, &redis.XPendingExtArgs{Stream: mailbox, Group: wire.Group, Start: entry, End: entry, Count: 1}).Result()
 	require.NoError(s.t, err)
 	require.Len(s.t, pending, 1)
 	assert.Equal(s.t, "other", pending[0].Consumer)

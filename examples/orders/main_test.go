@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -22,7 +23,7 @@ func TestOrderAsksTheShop(t *testing.T) {
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	example := shop.New(conn.Redis(), bus.DefaultNamespace)
+	example := shop.New(conn.Redis(), wire.DefaultNamespace)
 	require.NoError(t, example.Seed(t.Context()))
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup

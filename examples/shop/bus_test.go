@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
 
 // ask starts all services of a shop in the Redis at address and returns a function that asks them over the bus.
-func ask(t *testing.T, address string) func(question bus.Ask) (bus.ReplyMeta, string) {
+func ask(t *testing.T, address string) func(question bus.Ask) (wire.ReplyMeta, string) {
 	t.Helper()
 	shop := New(connect(t, address), "test")
 	require.NoError(t, shop.Seed(t.Context()))
@@ -31,11 +32,11 @@ func ask(t *testing.T, address string) func(question bus.Ask) (bus.ReplyMeta, st
 	})
 	require.NoError(t, client.WaitReady(ctx))
 
-	return func(question bus.Ask) (bus.ReplyMeta, string) {
+	return func(question bus.Ask) (wire.ReplyMeta, string) {
 		t.Helper()
 		reply, err := client.Do(ctx, &question)
 		require.NoError(t, err)
-		meta, err := bus.ParseReplyMeta(reply.Meta)
+		meta, err := wire.ParseReplyMeta(reply.Meta)
 		require.NoError(t, err)
 		return meta, reply.Envelope
 	}

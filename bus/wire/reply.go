@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"errors"
@@ -177,18 +177,18 @@ func parseDuration(ms string) (time.Duration, error) {
 var errReplyLine = errors.New("not a reply line: want <id> <meta> <envelope>")
 
 // parseReplyLine cuts a line (without its line break) into identifier and reply.
-func parseReplyLine(line string) (id string, r Reply, err error) {
+func ParseReplyLine(line string) (id string, r Reply, err error) {
 	id, rest, ok := strings.Cut(line, " ")
 	if !ok {
 		return "", Reply{}, errReplyLine
 	}
-	r, err = parseOutcome(rest)
+	r, err = ParseOutcome(rest)
 	return id, r, err
 }
 
 // parseOutcome reads an outcome as a record keeps it: a reply line without
 // the identifier.
-func parseOutcome(s string) (Reply, error) {
+func ParseOutcome(s string) (Reply, error) {
 	meta, envelope, ok := strings.Cut(s, " ")
 	if !ok || meta == "" || envelope == "" {
 		return Reply{}, errReplyLine
@@ -197,7 +197,7 @@ func parseOutcome(s string) (Reply, error) {
 }
 
 // entry is which run of its ID a reply is of; empty: it does not say.
-func (r Reply) entry() string {
+func (r Reply) Entry() string {
 	for pair := range strings.SplitSeq(r.Meta, ",") {
 		if entry, found := strings.CutPrefix(pair, "entry="); found {
 			return entry
@@ -207,4 +207,4 @@ func (r Reply) entry() string {
 }
 
 // stored reports whether the envelope has to be read from the record.
-func (r Reply) stored() bool { return r.Envelope == "-" }
+func (r Reply) Stored() bool { return r.Envelope == "-" }

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"testing"
@@ -16,7 +16,7 @@ func BenchmarkParseRequest(b *testing.B) {
 	fields := benchFields()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := parseRequest(fields); err != nil {
+		if _, err := ParseRequest(fields); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -46,7 +46,7 @@ func BenchmarkFingerprint(b *testing.B) {
 	r := &Request{Action: "UPDATE_USER", Args: `[1,{"name":"Oska","email":"oska@example.com"}]`}
 	b.ReportAllocs()
 	for b.Loop() {
-		if len(r.fingerprint()) != 64 {
+		if len(r.Fingerprint()) != 64 {
 			b.Fatal("not a SHA-256")
 		}
 	}

@@ -1,13 +1,14 @@
-package bus
+package wire
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/testsupport"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
 )
 
 func TestAppendMillis(t *testing.T) {
@@ -38,7 +39,7 @@ func TestReplyBytes(t *testing.T) {
 		line := goldenID + " " + string(meta.Append(nil)) + " " + envelope
 		b.WriteString(line + "\n")
 
-		id, reply, err := parseReplyLine(line)
+		id, reply, err := ParseReplyLine(line)
 		require.NoError(t, err)
 		assert.Equal(t, goldenID, id)
 		assert.Equal(t, envelope, reply.Envelope)
@@ -64,7 +65,7 @@ func FuzzParseReplyLine(f *testing.F) {
 	f.Add(goldenID + ` worker=a,attempt=1 {"ok":true,"result":1}`)
 	f.Add("- - -")
 	f.Fuzz(func(t *testing.T, line string) {
-		id, reply, err := parseReplyLine(line)
+		id, reply, err := ParseReplyLine(line)
 		if err != nil {
 			return
 		}

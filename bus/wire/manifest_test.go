@@ -1,12 +1,13 @@
-package bus
+package wire
 
 import (
 	"encoding/json"
 	"testing"
 
-	"github.com/oskadev/mailroom/testsupport"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
 )
 
 func TestManifestBytes(t *testing.T) {

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"fmt"
@@ -59,34 +59,34 @@ func CheckServiceName(name string) error {
 	return nil
 }
 
-func (k Keys) tagged(service, rest string) string {
+func (k Keys) Tagged(service, rest string) string {
 	return k.namespace + ":{" + service + "}:" + rest
 }
 
 // Requests is the mailbox of a service: a stream.
-func (k Keys) Requests(service string) string { return k.tagged(service, "requests") }
+func (k Keys) Requests(service string) string { return k.Tagged(service, "requests") }
 
 // Dead is the stream of a service's dead letters.
-func (k Keys) Dead(service string) string { return k.tagged(service, "dead") }
+func (k Keys) Dead(service string) string { return k.Tagged(service, "dead") }
 
 // Workers is the sorted set of a service's workers by heartbeat expiry.
-func (k Keys) Workers(service string) string { return k.tagged(service, "workers") }
+func (k Keys) Workers(service string) string { return k.Tagged(service, "workers") }
 
 // Record is the hash that keeps the outcome of one request.
-func (k Keys) Record(service, id string) string { return k.tagged(service, "req:"+id) }
+func (k Keys) Record(service, id string) string { return k.Tagged(service, "req:"+id) }
 
 // Lane is the list of a lane's requests: first the one that is in the mailbox.
-func (k Keys) Lane(service, lane string) string { return k.tagged(service, "lane:"+lane) }
+func (k Keys) Lane(service, lane string) string { return k.Tagged(service, "lane:"+lane) }
 
 // Parked is the hash that counts the requests that wait in each lane of a service,
 // and below the empty name in all.
-func (k Keys) Parked(service string) string { return k.tagged(service, "parked") }
+func (k Keys) Waiting(service string) string { return k.Tagged(service, "parked") }
 
 // Manifest is the string that holds one build's manifest.
-func (k Keys) Manifest(service, digest string) string { return k.tagged(service, "manifest:"+digest) }
+func (k Keys) Manifest(service, digest string) string { return k.Tagged(service, "manifest:"+digest) }
 
 // Plan is the string that holds the plan of a composition, by its hash.
-func (k Keys) Plan(hash string) string { return k.tagged(ReservedService, "plan:"+hash) }
+func (k Keys) Plan(hash string) string { return k.Tagged(ReservedService, "plan:"+hash) }
 
 // Services is the set of the known services' names.
 func (k Keys) Services() string { return k.namespace + ":services" }
@@ -107,10 +107,10 @@ func (k Keys) Replies(asker, service string) string {
 
 // Beat is the channel on which an asker hears itself. No service may publish
 // on it: its name has no hash tag.
-func (k Keys) Beat(asker string) string { return k.namespace + ":replies:" + asker + ":beat" }
+func (k Keys) Ping(asker string) string { return k.namespace + ":replies:" + asker + ":beat" }
 
 // mayReply reports whether a service may publish a reply on the channel.
-func (k Keys) mayReply(service, channel string) bool {
+func (k Keys) MayReply(service, channel string) bool {
 	prefix, suffix := k.namespace+":replies:", ":{"+service+"}"
 	return len(channel) > len(prefix)+len(suffix) &&
 		channel[:len(prefix)] == prefix && channel[len(channel)-len(suffix):] == suffix

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"testing"
@@ -14,6 +14,6 @@ func TestBehindAnEntry(t *testing.T) {
 		"1732000000000-18446744073709551615": "1732000000001-0",
 		"-":                                  "-",
 	} {
-		assert.Equal(t, want, behind(entry))
+		assert.Equal(t, want, NextEntryID(entry))
 	}
 }

@@ -1,4 +1,4 @@
-package bus_test
+package wire_test
 
 import (
 	"strings"
@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestPrincipalsAreToldApart(t *testing.T) {
 	t.Parallel()
-	var nobody *bus.Principal
-	all := []*bus.Principal{
+	var nobody *wire.Principal
+	all := []*wire.Principal{
 		nobody,
 		{},
 		{Subject: "a"},
@@ -31,25 +31,25 @@ func TestPrincipalsAreToldApart(t *testing.T) {
 		seen[p.Key()] = i
 	}
 	assert.Empty(t, nobody.Key())
-	assert.Equal(t, (&bus.Principal{Subject: "a"}).Key(), (&bus.Principal{Subject: "a", Scopes: []string{"x"}}).Key(), "what it may do is not who it is")
+	assert.Equal(t, (&wire.Principal{Subject: "a"}).Key(), (&wire.Principal{Subject: "a", Scopes: []string{"x"}}).Key(), "what it may do is not who it is")
 
 	assert.False(t, nobody.Has("users:read"))
-	assert.True(t, (&bus.Principal{Scopes: []string{"users:read"}}).Has("users:read"))
-	assert.False(t, (&bus.Principal{Scopes: []string{"users:reader"}}).Has("users:read"))
+	assert.True(t, (&wire.Principal{Scopes: []string{"users:read"}}).Has("users:read"))
+	assert.False(t, (&wire.Principal{Scopes: []string{"users:reader"}}).Has("users:read"))
 }
 
 func TestScopesHaveToBeSane(t *testing.T) {
 	t.Parallel()
 	for _, ok := range []string{"a", "users:write", "https://example.com/read", "!", strings.Repeat("x", 128)} {
-		require.NoError(t, bus.CheckScope(ok), ok)
+		require.NoError(t, wire.CheckScope(ok), ok)
 	}
 	for _, bad := range []string{"", "a b", `a"b`, `a\b`, "a\n", "ä", "\x7f", strings.Repeat("x", 129)} {
-		require.Error(t, bus.CheckScope(bad), bad)
+		require.Error(t, wire.CheckScope(bad), bad)
 	}
-	has := &bus.Principal{Scopes: []string{"a", "b"}}
+	has := &wire.Principal{Scopes: []string{"a", "b"}}
 	assert.Empty(t, has.Lacks(nil))
 	assert.Empty(t, has.Lacks([]string{"b", "a"}))
 	assert.Equal(t, "c", has.Lacks([]string{"a", "c", "d"}))
-	var nobody *bus.Principal
+	var nobody *wire.Principal
 	assert.Equal(t, "a", nobody.Lacks([]string{"a"}))
 }

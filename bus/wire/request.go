@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"crypto/sha256"
@@ -36,9 +36,9 @@ type Request struct {
 	// Lane is the key whose requests run one at a time; empty: none.
 	Lane string
 
-	accepted  int64  // when it was, if it waited in its lane
-	print     string // the fingerprint, once it is known
-	principal string // the key of who asks, for the record
+	Accepted     int64  // when it was, if it waited in its lane
+	print        string // the fingerprint, once it is known
+	PrincipalKey string // the key of who asks, for the record
 }
 
 // Safe reports whether the request may run twice: no outcome is kept.
@@ -56,12 +56,12 @@ func millis(ms int64) string {
 }
 
 // errForeignVersion marks a request of another protocol version.
-var errForeignVersion = errors.New("not protocol version " + ProtocolVersion)
+var ErrVersion = errors.New("not protocol version " + ProtocolVersion)
 
 // parseRequest reads the flat fields of a stream entry. Unknown fields are
 // ignored. With an error the request holds what could be read, so that it can
 // be answered where its ID and reply channel are known.
-func parseRequest(fields []string) (Request, error) {
+func ParseRequest(fields []string) (Request, error) {
 	var r Request
 	var version, deadline, store, accepted string
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -90,7 +90,7 @@ func parseRequest(fields []string) (Request, error) {
 		}
 	}
 	if accepted != "" {
-		r.accepted, _ = strconv.ParseInt(accepted, 10, 64) // it is only told to people
+		r.Accepted, _ = strconv.ParseInt(accepted, 10, 64) // it is only told to people
 	}
 	return r, r.check(version, deadline, store)
 }
@@ -109,7 +109,7 @@ func (r *Request) check(version, deadline, store string) error {
 		errs = append(errs, err)
 	}
 	if version != ProtocolVersion {
-		return errors.Join(append(errs, fmt.Errorf("v %.20q: %w", version, errForeignVersion))...)
+		return errors.Join(append(errs, fmt.Errorf("v %.20q: %w", version, ErrVersion))...)
 	}
 	if r.Action == "" {
 		errs = append(errs, errors.New("action is missing"))
@@ -138,7 +138,7 @@ func parseMillis(name, value string) (int64, error) {
 // fingerprint tells whether two requests with the same ID ask the same: the
 // SHA-256 of action and arguments, each behind its length, so that no two
 // pairs run together.
-func (r *Request) fingerprint() string {
+func (r *Request) Fingerprint() string {
 	if r.print != "" {
 		return r.print
 	}

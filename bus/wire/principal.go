@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"fmt"
@@ -60,7 +60,7 @@ func CheckScope(scope string) error {
 }
 
 // into adds the principal to a meta, which is a JSON object or empty.
-func (p *Principal) into(meta string) string {
+func (p *Principal) AddTo(meta string) string {
 	if p == nil {
 		return meta
 	}

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"crypto/hmac"
@@ -38,14 +38,14 @@ func hashedID(h hash.Hash, parts ...string) uuid.UUID {
 }
 
 // entryTime is the Redis time at which a stream entry was added.
-func entryTime(entry string) int64 {
+func EntryTime(entry string) int64 {
 	ms, _, _ := cutEntry(entry)
 	return int64(ms) //nolint:gosec // milliseconds since 1970
 }
 
 // behind is the first entry ID after another. XPENDING takes no "(" for it on
 // every server.
-func behind(entry string) string {
+func NextEntryID(entry string) string {
 	ms, seq, ok := cutEntry(entry)
 	switch {
 	case !ok:

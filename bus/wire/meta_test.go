@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 func TestPrincipalsTravelInMeta(t *testing.T) {
 	t.Parallel()
 	var nobody *Principal
-	assert.Equal(t, `{"a":1}`, nobody.into(`{"a":1}`))
-	assert.Empty(t, nobody.into(""))
+	assert.Equal(t, `{"a":1}`, nobody.AddTo(`{"a":1}`))
+	assert.Empty(t, nobody.AddTo(""))
 	for _, p := range []Principal{
 		{},
 		{Subject: "key:x"},
@@ -20,7 +20,7 @@ func TestPrincipalsTravelInMeta(t *testing.T) {
 		{Subject: "jwt:\"},\"principal\":{\"subject\":\"root", Tenant: "ä\n\x00<&>", Scopes: []string{"a", `b"]`, "c"}},
 	} {
 		for _, meta := range []string{"", "{}", `{"request_id":"r"}`, `{"request_id":"r","traceparent":"t"}`} {
-			r := Request{Meta: p.into(meta)}
+			r := Request{Meta: p.AddTo(meta)}
 			got := r.ParseMeta()
 			assert.Equal(t, &p, got.Principal, r.Meta)
 			if len(meta) > 2 {
@@ -28,7 +28,7 @@ func TestPrincipalsTravelInMeta(t *testing.T) {
 			}
 		}
 	}
-	r := Request{Meta: (&Principal{Subject: "mine"}).into(`{"principal":{"subject":"root"}}`)}
+	r := Request{Meta: (&Principal{Subject: "mine"}).AddTo(`{"principal":{"subject":"root"}}`)}
 	assert.Equal(t, "mine", r.ParseMeta().Principal.Subject, "whatever else stands there")
 }
 
@@ -53,7 +53,7 @@ func FuzzPrincipalInMeta(f *testing.F) {
 	f.Fuzz(func(t *testing.T, subject, tenant, scope, requestID string) {
 		valid := func(s string) string { return string([]rune(s)) } // as JSON has it, from which principals come
 		p := &Principal{Subject: valid(subject), Tenant: valid(tenant), Scopes: []string{valid(scope)}}
-		r := Request{Meta: p.into(string(appendText([]byte(`{"request_id":`), valid(requestID))) + "}")}
+		r := Request{Meta: p.AddTo(string(appendText([]byte(`{"request_id":`), valid(requestID))) + "}")}
 		m := r.ParseMeta()
 		assert.Equal(t, p, m.Principal)
 		assert.Equal(t, valid(requestID), m.RequestID)
