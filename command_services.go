@@ -49,7 +49,7 @@ type actionView struct {
 	Timeout int64    `json:"timeout_ms"`
 }
 
-// Run prints what the registry and the mailboxes say.
+// Run prints what the services and the mailboxes say.
 func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	if c.Lanes && c.Name == "" {
 		return &exitError{code: exitUsage, err: errors.New("--lanes: whose? Name a service")}
@@ -84,11 +84,11 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 }
 
 func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceView, error) {
-	registry := bus.NewRegistry(conn, nil)
-	if err := registry.Look(ctx); err != nil {
+	services := bus.NewRegistry(conn, nil)
+	if err := services.Look(ctx); err != nil {
 		return nil, err
 	}
-	found := maps.Clone(registry.Snapshot())
+	found := maps.Clone(services.Snapshot())
 	found[wire.ReservedService] = &bus.Service{Name: wire.ReservedService} // gateways are its workers, and declare nothing
 	views := []serviceView{}
 	for _, name := range slices.Sorted(maps.Keys(found)) {

@@ -216,3 +216,15 @@ func (c *Conn) Refused() <-chan error { return c.door.refused }
 
 // Close ends all connections. What is still under way fails.
 func (c *Conn) Close() error { return c.rdb.Close() }
+
+// Master returns a client of the server that holds a key.
+func (c *Conn) Master(ctx context.Context, key string) (*redis.Client, error) {
+	switch rdb := c.rdb.(type) {
+	case *redis.Client:
+		return rdb, nil
+	case *redis.ClusterClient:
+		return rdb.MasterForKey(ctx, key)
+	default:
+		return nil, errors.New("unknown kind of Redis client")
+	}
+}

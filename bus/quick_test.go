@@ -207,7 +207,7 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	conn, err := bus.Connect(redis.URL(), bus.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	consumer, err := bus.NewConsumer(conn, bus.ConsumerConfig{
+	one, err := bus.NewConsumer(conn, bus.ConsumerConfig{
 		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}}, DrainLimit: 50 * time.Millisecond,
 		Run: func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
 			if strings.Contains(d.Request.Args, "stuck") && runsHere() {
@@ -224,7 +224,7 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	t.Cleanup(client.Close)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- consumer.Run(ctx) }()
+	go func() { ended <- one.Run(ctx) }()
 	asking, leave := context.WithCancel(t.Context())
 	defer leave()
 	var asked sync.WaitGroup

@@ -63,7 +63,7 @@ func (r *replication) flush(batch []confirmation) {
 	defer cancel()
 	told := make(map[*redis.Client]error)
 	for _, c := range batch {
-		master, err := r.conn.master(ctx, r.conn.Keys.Requests(c.service))
+		master, err := r.conn.Master(ctx, r.conn.Keys.Requests(c.service))
 		if err == nil {
 			known := false
 			if err, known = told[master]; !known {
@@ -100,16 +100,4 @@ func (r *replication) ask(ctx context.Context, master *redis.Client) error {
 	r.conn.Log().Warn("too few replicas confirm what was written; its callers are told that the outcome is not known",
 		"wanted", r.least, "confirmed", n, "error", err)
 	return ErrNotReplicated
-}
-
-// master is the client of the server that a key lives on.
-func (c *Conn) master(ctx context.Context, key string) (*redis.Client, error) {
-	switch rdb := c.Redis().(type) {
-	case *redis.Client:
-		return rdb, nil
-	case *redis.ClusterClient:
-		return rdb.MasterForKey(ctx, key)
-	default:
-		return nil, errors.New("this kind of Redis client knows no master")
-	}
 }

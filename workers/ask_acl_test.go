@@ -35,15 +35,15 @@ func TestAskWithRights(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
 	}
-	admin := connect(redis.URL(), "")
+	root := connect(redis.URL(), "")
 	for name, access := range map[string]bus.WorkerAccess{
 		"front": {Services: []string{"front"}, Asks: []string{"items"}, Reads: []string{"users"}},
 		"items": {Services: []string{"items"}}, "users": {Services: []string{"users"}}, "secrets": {Services: []string{"secrets"}},
 	} {
-		user, err := bus.WorkerUser(name, admin.Keys, access)
+		user, err := bus.WorkerUser(name, root.Keys, access)
 		require.NoError(t, err)
 		user.Passwords = []string{"open sesame"}
-		_, err = bus.ApplyACL(t.Context(), admin, user)
+		_, err = bus.ApplyACL(t.Context(), root, user)
 		require.NoError(t, err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -75,11 +75,11 @@ func TestAskWithRights(t *testing.T) {
 	}, workers.Timeout(8*time.Second))
 	serve(front)
 
-	registry := bus.NewRegistry(admin, nil)
+	registry := bus.NewRegistry(root, nil)
 	testsupport.Eventually(t, 10*time.Second, "all serve", func() bool {
 		return registry.Look(t.Context()) == nil && len(registry.Snapshot()) == 4
 	})
-	client := bus.NewClient(admin, bus.ClientConfig{})
+	client := bus.NewClient(root, bus.ClientConfig{})
 	t.Cleanup(client.Close)
 	for i, c := range []struct{ service, action, want string }{
 		{"items", "READ", "100000"},
