@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"os"
@@ -15,8 +15,7 @@ const asProgram = "MAILROOM_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		main()
-		return
+		os.Exit(Run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 	}
 	testsupport.Main(m,
 		// It writes the header Date for the whole process, and is started once.

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -101,7 +101,7 @@ func startGateway(t *testing.T, redisURL string) string {
 func startPython(t *testing.T, python string, args ...string) {
 	t.Helper()
 	// It outlives the test's context, so that its cleanup decides how it ends.
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), python, append([]string{"examples/python/worker.py"}, args...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), python, append([]string{"../../examples/python/worker.py"}, args...)...)
 	var printed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &printed
 	require.NoError(t, cmd.Start())

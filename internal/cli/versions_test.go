@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"os"
@@ -17,10 +17,10 @@ import (
 func TestVersionsAreCheckedAndShown(t *testing.T) {
 	t.Parallel()
 	url := testsupport.Miniredis(t)
-	out, errs, code := mailroom(t, "versions", "check", "examples/shop/versions.yaml", "--redis", url)
+	out, errs, code := mailroom(t, "versions", "check", "../../examples/shop/versions.yaml", "--redis", url)
 	assert.Zero(t, code, errs)
 	assert.Contains(t, out, "warning: the service payments has not been seen yet")
-	assert.Contains(t, out, "examples/shop/versions.yaml: 3 versions, 3 routes")
+	assert.Contains(t, out, "../../examples/shop/versions.yaml: 3 versions, 3 routes")
 
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	require.NoError(t, os.WriteFile(bad, []byte("versions:\n  v1:\n    routes:\n      GET /x:\n        steps: [{ask: nobody}]\n        result: nothing\n"), 0o600))
@@ -30,7 +30,7 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	_, errs, code = mailroom(t, "versions", "check", bad+".none")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "versions file")
-	_, errs, code = mailroom(t, "versions", "check", "examples/shop/versions.yaml", "--redis", "redis://127.0.0.1:1")
+	_, errs, code = mailroom(t, "versions", "check", "../../examples/shop/versions.yaml", "--redis", "redis://127.0.0.1:1")
 	assert.Zero(t, code, "what can be said without Redis was")
 	assert.Contains(t, errs, "not held against what services declare")
 
@@ -38,7 +38,7 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	assert.Zero(t, code, errs)
 	assert.Contains(t, out, "together")
 	assert.NotContains(t, out, "v1")
-	out, _, _ = mailroom(t, "versions", "show", "examples/shop/versions.yaml")
+	out, _, _ = mailroom(t, "versions", "show", "../../examples/shop/versions.yaml")
 	assert.Contains(t, out, "v1\n└─ POST /payments")
 	_, errs, code = mailroom(t, "versions", "show", "v9")
 	assert.Equal(t, exitUsage, code)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -120,8 +120,8 @@ func (p *process) ends(within time.Duration) (code int, printed string) {
 func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t, "users", "items", "vouchers", "payments", "echo")
-	g.gateway(t, "--versions", "examples/shop/versions.yaml")
-	g.gateway(t, "--versions", "examples/shop/versions.yaml")
+	g.gateway(t, "--versions", "../../examples/shop/versions.yaml")
+	g.gateway(t, "--versions", "../../examples/shop/versions.yaml")
 	workers := make(map[string]*process)
 	for _, service := range []string{"users", "items", "vouchers", "payments", "echo"} {
 		workers[service] = g.serving(t, service, service, "--max-attempts", "1")
