@@ -9,21 +9,21 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// aclCommand tells Redis, or a person, what a role may do.
+// aclCommand prints or sets the Redis users of a role.
 type aclCommand struct {
-	API    aclAPICommand    `cmd:"" name:"api" help:"A user for gateways, and for the commands that ask as they do."`
-	Worker aclWorkerCommand `cmd:"" help:"A user for each of the services; with --user one for a process that serves them all."`
+	API    aclAPICommand    `cmd:"" name:"api" help:"Print or set a user for gateways and for the commands that call services."`
+	Worker aclWorkerCommand `cmd:"" help:"Print or set one user per service; with --user, one user for a process that runs them all."`
 }
 
-// aclFlags are those of both roles.
+// aclFlags are the flags of both roles.
 type aclFlags struct {
 	commonFlags
 	redisFlags
-	User         string   `help:"What the user is called. Like the role or the service unless given."`
-	PasswordFile []string `placeholder:"FILE" help:"A file with the user's password. May be given more than once, while a new password replaces an old one."`
-	PasswordDir  string   `placeholder:"DIR" help:"A directory of such files, each named like its user."`
-	MakePassword bool     `help:"Make the password, and its file, where there is none yet."`
-	Apply        bool     `help:"Set the users at --redis, with all of a cluster's servers, instead of printing them."`
+	User         string   `help:"Name of the user (default: the role or the service)."`
+	PasswordFile []string `placeholder:"FILE" help:"File with the password of the user; repeat it while a new password replaces an old one."`
+	PasswordDir  string   `placeholder:"DIR" help:"Directory of such files, each named like its user."`
+	MakePassword bool     `help:"Make a password and its file where there is none."`
+	Apply        bool     `help:"Set the users at --redis, on all servers of a cluster, instead of printing them."`
 }
 
 type aclAPICommand struct{ aclFlags }
@@ -32,7 +32,7 @@ type aclAPICommand struct{ aclFlags }
 func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 	keys, err := bus.NewKeys(c.Namespace)
 	if err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return usage(err)
 	}
 	name := c.User
 	if name == "" {
@@ -40,18 +40,19 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 	}
 	user, err := bus.GatewayUser(name, keys)
 	if err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return usage(err)
 	}
 	return c.handle(ctx, p, user)
 }
 
 type aclWorkerCommand struct {
 	aclFlags
-	Asks    []string `placeholder:"SERVICE" help:"Services whose actions the handlers may ask for. The user is trusted with the requests of others to these services."`
-	Reads   []string `placeholder:"SERVICE" help:"Services of which the handlers may ask for safe actions alone."`
-	Service []string `arg:"" help:"The services."`
+	Asks    []string `placeholder:"SERVICE" help:"Services that the handlers may call; the user can then read requests of others to them."`
+	Reads   []string `placeholder:"SERVICE" help:"Services of which the handlers may call safe actions only."`
+	Service []string `arg:"" help:"Services of the user."`
 }
 
+// access returns the rights of a worker of these services.
 func (c *aclWorkerCommand) access(services ...string) bus.WorkerAccess {
 	return bus.WorkerAccess{Services: services, Asks: c.Asks, Reads: c.Reads}
 }
@@ -60,12 +61,12 @@ func (c *aclWorkerCommand) access(services ...string) bus.WorkerAccess {
 func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 	keys, err := bus.NewKeys(c.Namespace)
 	if err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return usage(err)
 	}
 	if c.User != "" {
 		user, err := bus.WorkerUser(c.User, keys, c.access(c.Service...))
 		if err != nil {
-			return &exitError{code: exitUsage, err: err}
+			return usage(err)
 		}
 		return c.handle(ctx, p, user)
 	}
@@ -76,7 +77,7 @@ func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 		users, faults = append(users, user), append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return usage(err)
 	}
 	return c.handle(ctx, p, users...)
 }
@@ -84,7 +85,7 @@ func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 // handle prints users, or sets them.
 func (f *aclFlags) handle(ctx context.Context, p *program, users ...bus.ACLUser) error {
 	if len(users) > 1 && len(f.PasswordFile) > 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("--password-file holds the password of one user, and these are %d: give --password-dir", len(users))}
+		return usage(fmt.Errorf("--password-file holds the password of one user, not of %d: give --password-dir", len(users)))
 	}
 	for i := range users {
 		if err := f.givePasswords(&users[i]); err != nil {
@@ -96,7 +97,7 @@ func (f *aclFlags) handle(ctx context.Context, p *program, users ...bus.ACLUser)
 	}
 	for i := range users {
 		if len(users[i].Passwords) == 0 {
-			_, _ = fmt.Fprintf(p.stderr, "the user %s has no password, so that nobody can log in as it: give --password-file or --password-dir\n", users[i].Name)
+			_, _ = fmt.Fprintf(p.stderr, "the user %s has no password and cannot log in: give --password-file or --password-dir\n", users[i].Name)
 		}
 		p.printf("%s\n", users[i].Line())
 	}
@@ -138,7 +139,7 @@ func (f *aclFlags) apply(ctx context.Context, p *program, users []bus.ACLUser) e
 		}
 		p.printf("the user %s is set at %s\n", user.Name, conn.Address())
 		if !saved {
-			_, _ = fmt.Fprintln(p.stderr, "Redis has not written the user to an ACL file (aclfile): without one it forgets its users when it stops")
+			_, _ = fmt.Fprintln(p.stderr, "Redis has no ACL file and loses the user when it stops: set aclfile in its configuration")
 		}
 	}
 	return nil

@@ -157,7 +157,7 @@ func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 		{http.MethodPost, "/echo/sleep", `{"ms":1200}`, 200}, // it is kept meanwhile
 	} {
 		for _, gateway := range g.gateways {
-			status, _, body := ask(t, g.client, c.method, gateway+c.path, c.body)
+			status, _, body := request(t, g.client, c.method, gateway+c.path, c.body)
 			if c.method == http.MethodDelete && status == http.StatusNotFound {
 				continue // by the other gateway
 			}
@@ -200,7 +200,7 @@ func (g *guarded) handlesTickets(t *testing.T, echo *process) {
 	require.NoError(t, echo.cmd.Process.Signal(syscall.SIGSTOP))
 	send() // which the read that it may be waiting in takes
 	ticket := send()
-	status, _, body := ask(t, g.client, http.MethodDelete, g.gateways[0]+"/requests/"+ticket, "")
+	status, _, body := request(t, g.client, http.MethodDelete, g.gateways[0]+"/requests/"+ticket, "")
 	assert.Equal(t, http.StatusOK, status, body)
 	require.NoError(t, echo.cmd.Process.Signal(syscall.SIGCONT))
 }
@@ -212,7 +212,7 @@ func (g *guarded) handlesDeadLetters(t *testing.T) {
 	testsupport.Eventually(t, 15*time.Second, "the second worker has started", func() bool {
 		return strings.Contains(second.printed.String(), "worker started")
 	})
-	status, header, body := ask(t, g.client, http.MethodPost, g.gateways[0]+"/echo/exit", "")
+	status, header, body := request(t, g.client, http.MethodPost, g.gateways[0]+"/echo/exit", "")
 	require.Equal(t, http.StatusInternalServerError, status, body)
 	id := header.Get("X-Request-Id")
 	for _, what := range []string{"list", "show", "drop"} {
@@ -299,7 +299,7 @@ func TestRevokedWorkerIsCutOffAndTakenOver(t *testing.T) {
 	g.serves(t, 15*time.Second, "/echo/1")
 	answered := make(chan string, 1)
 	go func() {
-		status, header, body := ask(t, g.client, http.MethodPost, g.gateways[0]+"/echo/sleep", `{"ms":3000}`)
+		status, header, body := request(t, g.client, http.MethodPost, g.gateways[0]+"/echo/sleep", `{"ms":3000}`)
 		answered <- http.StatusText(status) + " " + header.Get("Mailroom-Attempt") + " " + body
 	}()
 	testsupport.Eventually(t, 5*time.Second, "it is running", func() bool {
@@ -326,10 +326,10 @@ func TestRevokedGatewayStaysAndComesBack(t *testing.T) {
 	g.serves(t, 5*time.Second, "/readyz")
 	g.redis.Do("ACL", "DELUSER", "api")
 	testsupport.Eventually(t, 5*time.Second, "it is not ready", func() bool {
-		status, _, body := ask(t, g.client, http.MethodGet, g.gateways[0]+"/readyz", "")
+		status, _, body := request(t, g.client, http.MethodGet, g.gateways[0]+"/readyz", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "refuses")
 	})
-	status, _, _ := ask(t, g.client, http.MethodGet, g.gateways[0]+"/echo/1", "")
+	status, _, _ := request(t, g.client, http.MethodGet, g.gateways[0]+"/echo/1", "")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
 	g.acl(t, "api")
 	g.serves(t, 10*time.Second, "/readyz")

@@ -13,24 +13,25 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// gatewayFlags are those of a gateway.
+// gatewayFlags are the flags of commands that run a gateway.
 type gatewayFlags struct {
 	cacheFlags
 	edgeFlags
 	authFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
-	Versions     string        `placeholder:"FILE" help:"Which versions of the API there are, and what they are composed of. It is read again when it changes."`
+	Versions     string        `placeholder:"FILE" help:"Versions file; read again when it changes, and on SIGHUP (default in dev: the shop example's)."`
 	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
-	MailboxLimit int64         `default:"100000" help:"Requests that may wait for one service before more are refused."`
-	Admission    bool          `default:"true" negatable:"" help:"Refuse requests that, by the measured rate, no worker could reach in time."`
-	MinReplicas  int           `default:"0" help:"Replicas of Redis that have to hold the outcome of an unsafe request before it is answered."`
-	NearBytes    int64         `default:"67108864" help:"Memory for this process's own copies of cached answers; 0: none are kept."`
-	ExposeWorker bool          `default:"true" negatable:"" help:"Say in a header which worker answered."`
-	Drain        time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
+	MailboxLimit int64         `default:"100000" help:"Most requests that wait for one service; more are rejected."`
+	Admission    bool          `default:"true" negatable:"" help:"Reject requests that no worker can reach before their deadline, at the measured rate."`
+	MinReplicas  int           `default:"0" help:"Replicas of Redis that must hold the outcome of an unsafe request before it is answered."`
+	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
+	ExposeWorker bool          `default:"true" negatable:"" help:"Send the headers Mailroom-Worker and Mailroom-Attempt."`
+	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 
-	versionsText []byte // instead of a file
+	versionsText []byte // a versions file in place of Versions
 }
 
+// server makes a gateway.
 func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
 	credentials := f.cacheCredentials(tls)
 	if err := f.check(credentials); err != nil {
@@ -45,15 +46,16 @@ func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*
 		VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
 	if err := f.apply(&cfg); err != nil {
-		return nil, &exitError{code: exitUsage, err: err}
+		return nil, usage(err)
 	}
 	server, err := api.New(conn, cfg)
 	if err != nil {
-		return nil, &exitError{code: exitUsage, err: err}
+		return nil, usage(err)
 	}
 	return server, nil
 }
 
+// listen opens the address of --listen.
 func (f *gatewayFlags) listen(ctx context.Context) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", f.Listen)
 	if err != nil {
@@ -88,7 +90,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
-	// It serves /healthz while Redis is still away. A Redis that refuses it ends it.
+	// /healthz is served before Redis is reachable. A Redis that refuses the gateway ends it.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ln) })
 	group.Go(func() error {
@@ -97,7 +99,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 			log.InfoContext(ctx, "Redis is reachable", "redis", conn.Address())
 			return nil
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // told to stop meanwhile
+			return nil //nolint:nilerr // stopped while it waited
 		default:
 			return err
 		}

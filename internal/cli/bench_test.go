@@ -111,11 +111,11 @@ func TestBenchNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	const url = "http://127.0.0.1:1/"
 	for want, args := range map[string][]string{
-		"nothing to ask":                      nil,
+		"no target":                           nil,
 		"a URL and --service exclude":         {url, "--service", "echo", "--action", "X"},
-		"--service wants an --action":         {"--service", "echo"},
-		"--action wants a --service":          {url, "--action", "X"},
-		"--arg wants a --service":             {url, "--arg", "1"},
+		"--service needs --action":         {"--service", "echo"},
+		"--action needs --service":          {url, "--action", "X"},
+		"--arg needs --service":             {url, "--arg", "1"},
 		"--method is for a URL":               {"--service", "echo", "--action", "X", "--method", "GET"},
 		"--body is for a URL":                 {"--service", "echo", "--action", "X", "--body", "{}"},
 		"--header is for a URL":               {"--service", "echo", "--action", "X", "--header", "A: b"},

@@ -14,44 +14,43 @@ import (
 type callCommand struct {
 	commonFlags
 	redisFlags
-	Async   bool          `help:"Do not wait: print the ticket once the request is accepted. It waits for a worker where none runs; see the command ticket."`
-	Timeout time.Duration `help:"How long to wait for the answer. The action's own timeout unless given."`
-	Service string        `arg:"" help:"The service to ask."`
-	Action  string        `arg:"" help:"What to ask for, such as UPDATE_USER."`
-	Arg     []string      `arg:"" optional:"" help:"Arguments, in order: each is JSON, or a bare string. Put -- before one that begins with a hyphen."`
+	Async   bool          `help:"Print the ticket and do not wait; without a worker, the request waits for one."`
+	Timeout time.Duration `help:"Time to wait for the reply (default: the timeout of the action)."`
+	Service string        `arg:"" help:"Service to call."`
+	Action  string        `arg:"" help:"Action to call, such as UPDATE_USER."`
+	Arg     []string      `arg:"" optional:"" help:"Arguments in order, each JSON or a bare string; put -- before one that begins with a hyphen and is not a number."`
 }
 
-// Run asks once and prints the envelope.
+// Run calls the action and prints the envelope of the reply.
 func (c *callCommand) Run(ctx context.Context, p *program) error {
 	if c.Timeout < 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("--timeout %v is negative", c.Timeout)}
+		return usage(fmt.Errorf("--timeout %v is negative", c.Timeout))
 	}
 	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	undelivered := func(err error) error { return &exitError{code: exitUndelivered, err: err} }
 	if err := conn.Ping(ctx); err != nil {
 		return undelivered(err)
 	}
-	ask, err := c.ask(ctx, conn)
+	request, err := c.request(ctx, conn)
 	if err != nil {
 		return undelivered(err)
 	}
-	if c.Async && ask.Safe {
-		return &exitError{code: exitUsage, err: fmt.Errorf("--async: %s only reads, and nothing is kept of it", c.Action)}
+	if c.Async && request.Safe {
+		return usage(fmt.Errorf("--async: %s is safe, so no ticket is kept: call it without --async", c.Action))
 	}
-	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 5 * time.Second}) //nolint:contextcheck // it lives until it is closed
+	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 5 * time.Second}) //nolint:contextcheck // lives until Close
 	defer client.Close()
 	if c.Async {
-		id, err := client.Send(ctx, ask)
+		id, err := client.Send(ctx, request)
 		if err != nil {
 			return undelivered(fmt.Errorf("%s %s: %w", c.Service, c.Action, err))
 		}
 		return p.printState(bus.RequestState{ID: id.String(), Service: c.Service, Action: c.Action, State: bus.StateQueued})
 	}
-	reply, err := client.Do(ctx, ask)
+	reply, err := client.Do(ctx, request)
 	if err != nil {
 		return undelivered(fmt.Errorf("%s %s: %w", c.Service, c.Action, err))
 	}
@@ -70,8 +69,8 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 	}
 }
 
-// ask makes the request, as the service's manifest wants it.
-func (c *callCommand) ask(ctx context.Context, conn *bus.Conn) (*bus.Ask, error) {
+// request builds the request from the manifest of the service.
+func (c *callCommand) request(ctx context.Context, conn *bus.Conn) (*bus.Ask, error) {
 	registry := bus.NewRegistry(conn, nil)
 	if err := registry.Look(ctx); err != nil {
 		return nil, err
@@ -81,29 +80,30 @@ func (c *callCommand) ask(ctx context.Context, conn *bus.Conn) (*bus.Ask, error)
 		return nil, fmt.Errorf("%s are called by their routes at a gateway, such as POST /v3/payments", c.Service)
 	}
 	if service == nil {
-		return nil, fmt.Errorf("unknown service %q", c.Service)
+		return nil, fmt.Errorf("unknown service %q; mailroom services lists the known ones", c.Service)
 	}
 	if !service.Live() && !c.Async {
-		return nil, errors.New("no worker of " + c.Service + " is running")
+		return nil, errors.New("no worker of " + c.Service + " is running: start one, or use --async")
 	}
 	if service.Manifest == nil {
-		return nil, fmt.Errorf("nothing is known of what %q does: no worker of it has run lately", c.Service)
+		return nil, fmt.Errorf("the actions of %q are unknown, because no worker of it has run recently: start one", c.Service)
 	}
 	args := jsonArray(c.Arg)
-	ask := bus.Ask{Service: c.Service, Action: c.Action, Args: args} // the service says whether it knows the action
+	request := bus.Ask{Service: c.Service, Action: c.Action, Args: args} // the service rejects an unknown action
 	for i := range service.Manifest.Actions {
 		if a := &service.Manifest.Actions[i]; a.Name == c.Action {
-			ask = a.Ask(c.Service, args)
+			request = a.Ask(c.Service, args)
 		}
 	}
 	if c.Timeout != 0 {
-		ask.Timeout = c.Timeout
+		request.Timeout = c.Timeout
 	}
-	ask.Endless = c.Async && c.Timeout == 0
-	return &ask, nil
+	request.Endless = c.Async && c.Timeout == 0
+	return &request, nil
 }
 
-// jsonArray takes each argument as JSON, or as a string where it is none.
+// jsonArray joins arguments to a JSON array. One that is not JSON becomes a
+// string.
 func jsonArray(args []string) string {
 	values := make([]string, len(args))
 	for i, arg := range args {
@@ -111,7 +111,7 @@ func jsonArray(args []string) string {
 			values[i] = arg
 			continue
 		}
-		text, _ := json.Marshal(arg) // a string always can be
+		text, _ := json.Marshal(arg) // cannot fail for a string
 		values[i] = string(text)
 	}
 	return "[" + strings.Join(values, ",") + "]"

@@ -17,16 +17,31 @@ import (
 	"github.com/oskadev/mailroom/api/keys"
 )
 
-// Exit codes beside 0.
-const (
-	exitFailed      = 1 // the command failed, or the service said no
-	exitUsage       = 2 // wrong flags, arguments or settings
-	exitUndelivered = 3 // a request could not be delivered, or was not answered in time
-)
-
-// gcPercent lets the heap grow to three times what lives: that is a few MB
-// here, and collecting it less often is time for requests.
+// gcPercent lets the heap grow to three times the live heap. The live heap is a
+// few MB, and fewer collections leave more CPU for requests.
 const gcPercent = 200
+
+// commands is the command line.
+type commands struct {
+	Dev      devCommand      `cmd:"" default:"withargs" help:"Run everything in one process, with an embedded Redis (default)."`
+	API      apiCommand      `cmd:"" name:"api" help:"Run a gateway."`
+	Demo     demoCommand     `cmd:"" help:"Run the example services."`
+	Worker   workerCommand   `cmd:"" help:"Alias of demo worker: run workers of the example services."`
+	Call     callCommand     `cmd:"" help:"Send one request and print the reply. Exit code 1: the service answered with an error; 3: not delivered, or not answered in time."`
+	Ticket   ticketCommand   `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
+	Services servicesCommand `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`
+	Bench    benchCommand    `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
+	Keys     keysCommand     `cmd:"" help:"Manage the API keys of clients."`
+	Dead     deadCommand     `cmd:"" help:"Manage the dead letters of a service."`
+	ACL      aclCommand      `cmd:"" name:"acl" help:"Print or set Redis users with the least rights that a role needs."`
+	Versions versionsCommand `cmd:"" help:"Check or show a versions file."`
+	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
+}
+
+// description heads the help.
+const description = `A REST gateway for services that read their requests from Redis Streams.
+
+Flags may stand anywhere on the line, also before the command; "--" ends them. Every command takes --config, --namespace, --log-level and --log-format, and every command but dev takes --redis. Each flag can also be set by a variable (--log-level by MAILROOM_LOG_LEVEL, --redis by MAILROOM_REDIS_URL) or by a key of the config file. Exit code 2: a flag, an argument or a setting is wrong.`
 
 // Run runs one command line of the program and returns its exit code. The first
 // SIGINT or SIGTERM asks the command to stop; a second one ends the process.
@@ -45,90 +60,71 @@ func Run(args, env []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
-// exitError is an error that chooses the exit code.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-func exitCode(err error) int {
-	var e *exitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &e):
-		return e.code
-	default:
-		return exitFailed
-	}
-}
-
-// commands is the command line. Flags stand behind the command, in any place.
-type commands struct {
-	Dev      devCommand      `cmd:"" default:"withargs" help:"Everything in one process, nothing to install (the default)."`
-	API      apiCommand      `cmd:"" name:"api" help:"A gateway against a real Redis."`
-	Worker   workerCommand   `cmd:"" help:"The example services, all or the named ones, against a real Redis."`
-	Call     callCommand     `cmd:"" help:"One request from the shell. Exit code 0: ok; 1: the service said no; 2: wrong usage; 3: not delivered or not answered in time."`
-	Ticket   ticketCommand   `cmd:"" help:"What became of a request. Exit code 0: it succeeded, or goes on; 1: it failed; 2: wrong usage; 3: nothing is known of it, or it did not end in time."`
-	Services servicesCommand `cmd:"" help:"Live services: versions, actions, routes, workers, backlog."`
-	Bench    benchCommand    `cmd:"" help:"Load on a running gateway, or straight on the bus: rate, latencies, errors. Exit code 1 when every request failed."`
-	Keys     keysCommand     `cmd:"" help:"The API keys of clients: create, list, revoke."`
-	Dead     deadCommand     `cmd:"" help:"The dead letters of a service: list, show, replay, drop."`
-	ACL      aclCommand      `cmd:"" name:"acl" help:"Redis users with the rights of a role and no others: prints them, or sets them."`
-	Versions versionsCommand `cmd:"" help:"The versions of the API: check, show."`
-	Version  versionCommand  `cmd:"" help:"Version, commit and Go version."`
-}
-
-// run is the program without its surroundings.
+// run is Run without the process around it: it neither handles signals nor
+// prints the error.
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
-	settings, err := readSettings(args, env)
-	if err != nil {
-		return &exitError{code: exitUsage, err: err}
-	}
-	var cli commands
 	ended := false
-	parser, err := kong.New(&cli,
-		kong.Name("mailroom"),
-		kong.Description("One REST front door before many small services, with Redis as the only infrastructure.\n\n"+
-			"Every flag can be given by environment, --log-level as MAILROOM_LOG_LEVEL and --redis as MAILROOM_REDIS_URL, "+
-			"or as a key of the config file."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { ended = true }),
-		kong.Resolvers(settings),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
-	)
+	parser, err := newParser(stdout, stderr, func(int) { ended = true })
 	if err != nil {
 		return fmt.Errorf("set up the command line: %w", err)
 	}
-	parsed, err := parser.Parse(args)
-	if ended { // --help has been answered
+	l, err := sortLine(parser.Model, args)
+	if err != nil {
+		return usage(err)
+	}
+	settings, err := readSettings(l.flag("config"), env)
+	if err != nil {
+		return usage(err)
+	}
+	if err := kong.Resolvers(settings).Apply(parser); err != nil {
+		return fmt.Errorf("set up the settings: %w", err)
+	}
+	parsed, err := parser.Parse(l.args())
+	if ended { // by --help
 		return nil
 	}
 	if err != nil {
-		return &exitError{code: exitUsage, err: errors.New(keys.Redact(err.Error()))} // it may repeat what was given
+		return usage(errors.New(keys.Redact(explain(err, l)))) // the error may repeat a key
 	}
 	p := &program{stdout: stdout, stderr: stderr, unknownEnv: settings.unknownEnv(parser.Model)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(p)
 }
 
+// newParser makes a parser of command lines. It calls exit after it has printed
+// a help text.
+func newParser(stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(new(commands),
+		kong.Name("mailroom"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ExplicitGroups([]kong.Group{{Key: globalGroup, Title: "Global flags:"}}),
+	)
+}
+
+// explain adds to an error of the parser what to do about it.
+func explain(err error, l line) string {
+	text := err.Error()
+	command := strings.Join(append([]string{"mailroom"}, l.command...), " ")
+	dev := len(l.command) == 0 || l.command[0] == "dev"
+	switch {
+	case dev && strings.HasPrefix(text, "unknown flag --redis"):
+		return text + "; dev runs a Redis of its own: name another command, such as mailroom api"
+	case len(l.command) == 0 && strings.HasPrefix(text, "unexpected argument "):
+		return fmt.Sprintf("unknown command %q; mailroom --help lists the commands", l.values[0])
+	case strings.HasPrefix(text, "unknown flag "), strings.HasPrefix(text, "unexpected argument "), strings.HasPrefix(text, "expected "):
+		return text + "; see " + command + " --help"
+	default:
+		return text
+	}
+}
+
 // program is what every command gets.
 type program struct {
 	stdout, stderr io.Writer
-	unknownEnv     []string
+	unknownEnv     []string // variables that begin with MAILROOM_ and set nothing
 }
 
 func (p *program) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.stdout, format, args...) }
-
-// unknownVariables names the variables that look like ours and mean nothing.
-func (p *program) unknownVariables() string { return strings.Join(p.unknownEnv, ", ") }

@@ -13,30 +13,30 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// deadCommand is the dead letters of a service.
+// deadCommand manages the dead letters of a service.
 type deadCommand struct {
 	List   deadListCommand   `cmd:"" help:"List the dead letters, oldest first."`
-	Show   deadShowCommand   `cmd:"" help:"Show dead letters whole."`
-	Replay deadReplayCommand `cmd:"" help:"Send dead letters again under their IDs, without a deadline. One that has an outcome does not run again."`
-	Drop   deadDropCommand   `cmd:"" help:"Remove dead letters for good; their IDs are free again."`
+	Show   deadShowCommand   `cmd:"" help:"Print dead letters in full."`
+	Replay deadReplayCommand `cmd:"" help:"Send dead letters again under their IDs, without a deadline; one with an outcome does not run again."`
+	Drop   deadDropCommand   `cmd:"" help:"Delete dead letters and free their IDs."`
 }
 
-// deadFlags are those of all its commands.
+// deadFlags are the flags of all its commands.
 type deadFlags struct {
 	commonFlags
 	redisFlags
-	Service string `arg:"" help:"The service."`
+	Service string `arg:"" help:"Service of the dead letters."`
 }
 
-// chosenFlags pick letters.
+// chosenFlags select letters.
 type chosenFlags struct {
-	ID  []string `arg:"" optional:"" help:"Entries of the letters, or IDs of their requests."`
-	All bool     `help:"All that there are when the command begins."`
+	ID  []string `arg:"" optional:"" help:"IDs of the entries or of their requests."`
+	All bool     `help:"Select all that exist when the command starts."`
 }
 
 type deadListCommand struct {
 	deadFlags
-	JSON bool `name:"json" help:"Print JSON, a letter a line."`
+	JSON bool `name:"json" help:"Print JSON, one dead letter per line."`
 }
 
 type deadShowCommand struct {
@@ -54,13 +54,13 @@ type deadDropCommand struct {
 	chosenFlags
 }
 
-// letterPage is how many letters are read at once.
+// letterPage is the number of letters in one read.
 const letterPage = 500
 
-// open connects, and checks that Redis answers.
+// open connects and checks that Redis replies.
 func (f *deadFlags) open(ctx context.Context, p *program) (*bus.Conn, error) {
 	if err := bus.CheckServiceName(f.Service); err != nil && f.Service != bus.ReservedService {
-		return nil, &exitError{code: exitUsage, err: err}
+		return nil, usage(err)
 	}
 	conn, err := f.connect(&f.redisFlags, "worker "+f.Service, f.logger(p))
 	if err != nil {
@@ -68,7 +68,7 @@ func (f *deadFlags) open(ctx context.Context, p *program) (*bus.Conn, error) {
 	}
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close()
-		return nil, &exitError{code: exitUndelivered, err: err}
+		return nil, undelivered(err)
 	}
 	return conn, nil
 }
@@ -95,7 +95,7 @@ func (c *deadListCommand) Run(ctx context.Context, p *program) error {
 	return errors.Join(err, t.Flush())
 }
 
-// Run prints the letters whole.
+// Run prints the letters in full.
 func (c *deadShowCommand) Run(ctx context.Context, p *program) error {
 	return c.each(ctx, p, &c.deadFlags, func(_ *bus.Conn, l bus.DeadLetter) error { return printJSON(p.stdout, l) })
 }
@@ -108,7 +108,7 @@ func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
 	})
 }
 
-// Run removes the letters.
+// Run deletes the letters.
 func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
 	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
 		became, err := conn.DropDeadLetter(ctx, c.Service, l)
@@ -116,6 +116,7 @@ func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
 	})
 }
 
+// tellLetter prints what became of a letter.
 func tellLetter(p *program, l bus.DeadLetter, became string, err error) error {
 	if err == nil {
 		p.printf("%s %s %s\n", l.Entry, orDash(l.RequestID()), became)
@@ -123,11 +124,11 @@ func tellLetter(p *program, l bus.DeadLetter, became string, err error) error {
 	return err
 }
 
-// each does something with every chosen letter. One that fails does not keep
-// the others from it.
+// each calls do for every selected letter. It goes on after a failure and joins
+// the errors.
 func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do func(*bus.Conn, bus.DeadLetter) error) error {
 	if c.All == (len(c.ID) > 0) {
-		return &exitError{code: exitUsage, err: errors.New("name letters by their IDs, or give --all")}
+		return usage(errors.New("no dead letters selected, or both ways used: give IDs or --all"))
 	}
 	conn, err := f.open(ctx, p)
 	if err != nil {
@@ -135,7 +136,7 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 	}
 	defer func() { _ = conn.Close() }()
 	if c.All {
-		// Those that come back while this goes on are not taken again.
+		// Collect first: a letter that returns while do runs is not handled twice.
 		var letters []bus.DeadLetter
 		err := eachLetter(ctx, conn, f.Service, func(l bus.DeadLetter) error {
 			letters = append(letters, l)
@@ -157,7 +158,7 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 	return failed
 }
 
-// eachLetter goes through all letters of a service, a page at a time.
+// eachLetter calls do for all letters of a service, and reads them in pages.
 func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(bus.DeadLetter) error) error {
 	after := ""
 	for {

@@ -13,15 +13,20 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
+// demoCommand runs the example services.
+type demoCommand struct {
+	Worker workerCommand `cmd:"" help:"Run workers of the example services, all or the named ones."`
+}
+
 type workerCommand struct {
 	commonFlags
 	redisFlags
 	cacheFlags
-	Name        []string      `arg:"" optional:"" help:"Services to run: users, items, vouchers, payments, echo. All unless named."`
-	Concurrency int           `default:"64" help:"Requests that run at once, for each service."`
-	IdleLimit   time.Duration `default:"3s" help:"How long a request may be without a sign of life from its worker before another takes it."`
+	Name        []string      `arg:"" optional:"" help:"Services to run: users, items, vouchers, payments, echo (default: all)."`
+	Concurrency int           `default:"64" help:"Requests of each service that run at once."`
+	IdleLimit   time.Duration `default:"3s" help:"Time without a heartbeat after which another worker takes a request; from 100ms, the same for all workers of a service."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
-	Drain       time.Duration `default:"20s" help:"How long what is under way may take when told to stop."`
+	Drain       time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 }
 
 // Run serves until the context ends.
@@ -39,11 +44,11 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	examples := newExamples(conn, c.Namespace, echo.WithExit())
 	services, err := examples.named(c.Name)
 	if err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return usage(err)
 	}
 	if err := conn.WaitReady(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop before there was anything to do
+			return nil // stopped before Redis was ready
 		}
 		return err
 	}
@@ -56,7 +61,7 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	}, services...)
 }
 
-// role is what `mailroom acl` calls this process.
+// role returns the arguments of "mailroom acl" that give this process its rights.
 func (c *workerCommand) role() string {
 	names := c.Name
 	if len(names) == 0 {
@@ -65,7 +70,7 @@ func (c *workerCommand) role() string {
 	return "worker " + strings.Join(names, " ")
 }
 
-// examples are the services that come with this binary.
+// examples are the example services of this binary.
 type examples struct {
 	shop *shop.Shop
 	all  []*workers.Service
@@ -77,7 +82,7 @@ func newExamples(conn *bus.Conn, namespace string, options ...echo.Option) *exam
 	return e
 }
 
-// named picks services; none named means all.
+// named returns the services of these names, and all without names.
 func (e *examples) named(names []string) ([]*workers.Service, error) {
 	if len(names) == 0 {
 		return e.all, nil
@@ -92,13 +97,13 @@ func (e *examples) named(names []string) ([]*workers.Service, error) {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("unknown service %q; there are %s", name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("unknown service %q; the example services are %s", name, strings.Join(known, ", "))
 		}
 	}
 	return picked, nil
 }
 
-// seed writes the first records of the shop's services, where there are none.
+// seed writes the first records of the shop's services where there are none.
 func (e *examples) seed(ctx context.Context, services []*workers.Service) error {
 	var names []string
 	for _, s := range services {

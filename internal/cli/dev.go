@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,7 +18,7 @@ type devCommand struct {
 	gatewayFlags
 }
 
-// Run is everything in one process, until the context ends.
+// Run runs gateway, Redis and example services until the context ends.
 func (c *devCommand) Run(ctx context.Context, p *program) error {
 	if c.Auth == "" {
 		c.Auth = api.AuthNone
@@ -48,7 +50,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 
-	// The workers stop after the gateway: it still waits for their answers.
+	// The workers stop after the gateway, which still waits for their replies.
 	working, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
 	group, serving := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -88,6 +90,33 @@ Try:
 
 Its embedded Redis is %[2]s, for example:
   mailroom services --redis %[2]s
-It forgets everything at the end. Ctrl-C ends it. %[3]s
+Its data is lost when it stops. Press Ctrl-C to stop. %[3]s
 `, address, redis, c.whoMayCall(redis))
+}
+
+// quiet drops records below warn: in dev, a line for each worker that starts
+// would hide the greeting.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler(), slog.LevelWarn}) }
+
+// atLeast is a handler with a lowest level of its own.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+// Enabled reports whether both the level and the handler let a record pass.
+func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= h.level && h.Handler.Enabled(ctx, level)
+}
+
+// waitShort waits 20 ms, or returns the error of the context.
+func waitShort(ctx context.Context) error {
+	t := time.NewTimer(20 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -7,18 +7,18 @@ import (
 	"github.com/oskadev/mailroom/api/tokens"
 )
 
-// authFlags say who may call a gateway.
+// authFlags choose who may call a gateway.
 type authFlags struct {
-	Auth           api.Auth `placeholder:"none|optional|required" help:"Whether callers have to say who they are, by an API key or a token. An api has to be told; dev lets everybody in unless told otherwise."`
-	JWTIssuer      string   `name:"jwt-issuer" help:"Accept tokens of this issuer (iss)."`
-	JWTAudience    string   `name:"jwt-audience" help:"The audience (aud) that tokens have to be for."`
-	JWTJWKS        string   `name:"jwt-jwks" placeholder:"URL|FILE" help:"The public keys of tokens: https://, http:// on loopback, or a file."`
-	JWTSecretFile  string   `name:"jwt-secret-file" placeholder:"FILE" help:"The secret of tokens, instead of public keys."`
-	JWTAlgorithms  []string `name:"jwt-algorithms" help:"What tokens may be signed with. RS256,ES256,EdDSA, or HS256 with a secret, unless given."`
-	JWTTenantClaim string   `name:"jwt-tenant-claim" default:"tenant" help:"The claim of tokens that names the tenant."`
+	Auth           api.Auth `placeholder:"none|optional|required" help:"Whether callers need an API key or a token; api requires this flag, dev defaults to none."`
+	JWTIssuer      string   `name:"jwt-issuer" help:"Issuer (iss) of the tokens to accept."`
+	JWTAudience    string   `name:"jwt-audience" help:"Audience (aud) of the tokens to accept."`
+	JWTJWKS        string   `name:"jwt-jwks" placeholder:"URL|FILE" help:"Public keys of tokens, a JWKS: https://, http:// on loopback, or a file."`
+	JWTSecretFile  string   `name:"jwt-secret-file" placeholder:"FILE" help:"File with the secret of tokens, in place of public keys."`
+	JWTAlgorithms  []string `name:"jwt-algorithms" help:"Algorithms to accept (default: RS256,ES256,EdDSA; HS256 with a secret)."`
+	JWTTenantClaim string   `name:"jwt-tenant-claim" default:"tenant" help:"Claim of a token that names the tenant."`
 }
 
-// tokens is what the flags say of tokens; nil: none are accepted.
+// tokens returns the configuration of tokens, or nil when none are accepted.
 func (f *authFlags) tokens() *tokens.Config {
 	if f.JWTIssuer == "" && f.JWTAudience == "" && f.JWTJWKS == "" && f.JWTSecretFile == "" && len(f.JWTAlgorithms) == 0 {
 		return nil
@@ -29,17 +29,18 @@ func (f *authFlags) tokens() *tokens.Config {
 	}
 }
 
-// errNoAuth: letting everybody in is a choice that somebody has to make.
+// errNoAuth makes the error of a gateway without --auth. There is no default,
+// so that no gateway is open by accident.
 func errNoAuth() error {
-	return &exitError{code: exitUsage, err: errors.New("who may call? give --auth required, to let in callers with an API key (mailroom keys create) or a token; " +
-		"--auth optional, to let in others for what wants no scope; or --auth none, to let everybody do everything. " +
-		"MAILROOM_AUTH, or auth in the config file, does as well")}
+	return usage(errors.New("--auth is missing: give --auth required, to admit callers with an API key (mailroom keys create) or a token; " +
+		"--auth optional, to admit others to actions that need no scope; or --auth none, to admit everybody to everything. " +
+		"MAILROOM_AUTH and the key auth of the config file set it too"))
 }
 
-// whoMayCall is a line for people who try things out.
+// whoMayCall returns the last line of the greeting.
 func (f *authFlags) whoMayCall(redis string) string {
 	if f.Auth == api.AuthNone {
-		return "It asks nobody who they are (--auth none)."
+		return "Callers need no API key (--auth none)."
 	}
-	return "Callers have to have a key (--auth " + string(f.Auth) + "):\n  mailroom keys create --name me --redis " + redis
+	return "Callers need an API key (--auth " + string(f.Auth) + "):\n  mailroom keys create --name me --redis " + redis
 }

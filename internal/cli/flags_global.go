@@ -1,43 +1,44 @@
 package cli
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/oskadev/mailroom/bus"
 )
 
-// commonFlags are those of every command that talks to the bus.
+// globalGroup is the group of the flags in this file, in help texts and in the
+// reference page.
+const globalGroup = "global"
+
+// commonFlags are the flags of every command.
 type commonFlags struct {
-	Config    string `help:"A YAML file with settings, its keys named like the flags." placeholder:"FILE"`
-	Namespace string `default:"mailroom" help:"Prefix of all keys and channels in Redis."`
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"What is logged: ${enum}."`
-	LogFormat string `default:"text" enum:"text,json" help:"How it is logged: ${enum}."`
+	Config    string `group:"global" placeholder:"FILE" help:"YAML file with settings; its keys are named like the flags."`
+	Namespace string `group:"global" default:"mailroom" help:"Prefix of all keys and channels in Redis."`
+	LogLevel  string `group:"global" default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: ${enum}."`
+	LogFormat string `group:"global" default:"text" enum:"text,json" help:"Format of the log: ${enum}."`
 }
 
-// redisFlags are those of every command against a real Redis.
+// redisFlags are the flags of every command but dev.
 type redisFlags struct {
-	Redis             string `default:"redis://127.0.0.1:6379" help:"Where Redis is: redis://, rediss://, redis+cluster:// or redis+sentinel://."`
-	RedisPasswordFile string `placeholder:"FILE" help:"A file with the password of the user whom that URL names."`
+	Redis             string `group:"global" default:"redis://127.0.0.1:6379" help:"URL of Redis: redis://, rediss://, redis+cluster:// or redis+sentinel://."`
+	RedisPasswordFile string `group:"global" placeholder:"FILE" help:"File with the password of the user in --redis; read at each new connection."`
 	tlsFlags
 }
 
-// tlsFlags are for rediss://.
+// tlsFlags are for rediss:// URLs.
 type tlsFlags struct {
-	RedisTLSCert string `name:"redis-tls-cert" placeholder:"FILE" help:"The certificate to show to Redis, PEM. For rediss://."`
-	RedisTLSKey  string `name:"redis-tls-key" placeholder:"FILE" help:"Its private key, PEM."`
-	RedisTLSCA   string `name:"redis-tls-ca" placeholder:"FILE" help:"Who may vouch for Redis: certificates, PEM. The system's unless given."`
+	RedisTLSCert string `group:"global" name:"redis-tls-cert" placeholder:"FILE" help:"PEM file with the client certificate for rediss://."`
+	RedisTLSKey  string `group:"global" name:"redis-tls-key" placeholder:"FILE" help:"PEM file with the private key of that certificate."`
+	RedisTLSCA   string `group:"global" name:"redis-tls-ca" placeholder:"FILE" help:"PEM file with the CAs that may sign the certificate of Redis (default: those of the system)."`
 }
 
-// credentials are those for the bus' Redis.
+// credentials returns the credentials for the bus.
 func (f *redisFlags) credentials() bus.Credentials {
 	return bus.Credentials{PasswordFile: f.RedisPasswordFile, CertFile: f.RedisTLSCert, KeyFile: f.RedisTLSKey, CAFile: f.RedisTLSCA}
 }
 
-// logger writes to stderr, and first of all what is odd about the environment.
+// logger makes a logger that writes to stderr, and warns of unknown variables.
 func (f *commonFlags) logger(p *program) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(f.LogLevel)) // one of the enum
@@ -47,73 +48,18 @@ func (f *commonFlags) logger(p *program) *slog.Logger {
 		handler = slog.NewJSONHandler(p.stderr, options)
 	}
 	log := slog.New(handler)
-	if unknown := p.unknownVariables(); unknown != "" {
-		log.Warn("unknown environment variables are ignored", "names", unknown)
+	if len(p.unknownEnv) > 0 {
+		log.Warn("unknown environment variables are ignored", "names", strings.Join(p.unknownEnv, ", "))
 	}
 	return log
 }
 
-// connect prepares a connection by the flags. The role is what `mailroom acl`
-// calls the process.
+// connect prepares a connection to the bus. The role is the arguments of
+// "mailroom acl" that give this process its rights.
 func (f *commonFlags) connect(to *redisFlags, role string, log *slog.Logger) (*bus.Conn, error) {
 	conn, err := bus.Connect(to.Redis, bus.Options{Namespace: f.Namespace, Logger: log, Role: role, Credentials: to.credentials()})
 	if err != nil {
-		return nil, &exitError{code: exitUsage, err: err}
+		return nil, usage(err)
 	}
 	return conn, nil
-}
-
-// cacheFlags are those of every command that takes part in the shared cache.
-type cacheFlags struct {
-	CacheRedis             string `help:"Where the shared cache is, if not on the same Redis."`
-	CacheRedisPasswordFile string `placeholder:"FILE" help:"A file with the password of the user whom that URL names."`
-}
-
-// cacheCredentials are those for the cache's Redis, which asks for the same
-// certificates.
-func (f *cacheFlags) cacheCredentials(tls tlsFlags) bus.Credentials {
-	own := bus.Credentials{PasswordFile: f.CacheRedisPasswordFile}
-	if strings.HasPrefix(f.CacheRedis, "rediss://") {
-		own.CertFile, own.KeyFile, own.CAFile = tls.RedisTLSCert, tls.RedisTLSKey, tls.RedisTLSCA
-	}
-	return own
-}
-
-// check refuses a URL that cannot be one, before anything is begun.
-func (f *cacheFlags) check(credentials bus.Credentials) error {
-	if f.CacheRedis == "" {
-		return nil
-	}
-	conn, err := bus.Connect(f.CacheRedis, bus.Options{Credentials: credentials}) // which dials nothing yet
-	if err != nil {
-		return &exitError{code: exitUsage, err: fmt.Errorf("--cache-redis: %w", err)}
-	}
-	return conn.Close()
-}
-
-// quiet leaves out the lines about each worker's start: in dev mode they would
-// bury the greeting.
-func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler(), slog.LevelWarn}) }
-
-// atLeast is a handler with a level of its own.
-type atLeast struct {
-	slog.Handler
-	level slog.Level
-}
-
-// Enabled asks the handler and the level.
-func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= h.level && h.Handler.Enabled(ctx, level)
-}
-
-// waitShort is the pause between two looks, or the context's error.
-func waitShort(ctx context.Context) error {
-	t := time.NewTimer(20 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

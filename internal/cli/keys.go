@@ -11,14 +11,14 @@ import (
 	"github.com/oskadev/mailroom/api/keys"
 )
 
-// keysCommand is the API keys of clients.
+// keysCommand manages the API keys of clients.
 type keysCommand struct {
-	Create keysCreateCommand `cmd:"" help:"Make a key, and print it: this once, since only its hash is kept."`
-	List   keysListCommand   `cmd:"" help:"List the keys, oldest first, without their secrets."`
-	Revoke keysRevokeCommand `cmd:"" help:"End a key, within a second at every gateway. Exit code 1: there is none of that ID."`
+	Create keysCreateCommand `cmd:"" help:"Create a key and print it once; only its hash is kept."`
+	List   keysListCommand   `cmd:"" help:"List keys without their secrets, oldest first."`
+	Revoke keysRevokeCommand `cmd:"" help:"Revoke a key; every gateway rejects it within 1 s. Exit code 1: the ID is unknown."`
 }
 
-// keysFlags are those of all its commands.
+// keysFlags are the flags of all its commands.
 type keysFlags struct {
 	commonFlags
 	redisFlags
@@ -26,10 +26,10 @@ type keysFlags struct {
 
 type keysCreateCommand struct {
 	keysFlags
-	Name    string        `required:"" help:"Whose it is, for people."`
-	Scope   []string      `help:"What its holder may do. May be given more than once."`
-	Tenant  string        `help:"Whom its holder belongs to."`
-	Expires time.Duration `help:"How long it counts, such as 720h. For ever unless given."`
+	Name    string        `required:"" help:"Name of the holder, for people."`
+	Scope   []string      `help:"Scope of the key; can be repeated."`
+	Tenant  string        `help:"Tenant of the key."`
+	Expires time.Duration `help:"Lifetime of the key, such as 720h (default: no end)."`
 }
 
 type keysListCommand struct {
@@ -39,10 +39,10 @@ type keysListCommand struct {
 
 type keysRevokeCommand struct {
 	keysFlags
-	ID string `arg:"" help:"The key's ID, or the whole key."`
+	ID string `arg:"" help:"ID of the key, or the whole key."`
 }
 
-// open connects, and checks that Redis answers: keys are made in its time.
+// open connects and checks that Redis replies.
 func (f *keysFlags) open(ctx context.Context, p *program) (*keys.Store, func(), error) {
 	conn, err := f.connect(&f.redisFlags, "", f.logger(p))
 	if err != nil {
@@ -50,19 +50,20 @@ func (f *keysFlags) open(ctx context.Context, p *program) (*keys.Store, func(), 
 	}
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close()
-		return nil, nil, &exitError{code: exitUndelivered, err: err}
+		return nil, nil, undelivered(err)
 	}
 	return keys.NewStore(conn), func() { _ = conn.Close() }, nil
 }
 
-// Run makes a key. Only the key goes to stdout, for scripts; what it is, to stderr.
+// Run creates a key. It prints the key alone to stdout, for scripts, and the
+// rest to stderr.
 func (c *keysCreateCommand) Run(ctx context.Context, p *program) error {
 	if c.Expires < 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("--expires %v is negative", c.Expires)}
+		return usage(fmt.Errorf("--expires %v is negative", c.Expires))
 	}
 	wanted := keys.Key{Name: c.Name, Scopes: c.Scope, Tenant: c.Tenant}
 	if err := wanted.Check(); err != nil {
-		return &exitError{code: exitUsage, err: err}
+		return usage(err)
 	}
 	store, done, err := c.open(ctx, p)
 	if err != nil {
@@ -74,7 +75,7 @@ func (c *keysCreateCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	p.printf("%s\n", text)
-	_, _ = fmt.Fprintf(p.stderr, "Made the key %s for %s; scopes: %s; tenant: %s; expires: %s.\nIt is shown this once: only its hash is kept.\n",
+	_, _ = fmt.Fprintf(p.stderr, "Created key %s for %s; scopes: %s; tenant: %s; expires: %s.\nIt is not shown again: only its hash is kept.\n",
 		key.ID, key.Name, orDash(strings.Join(key.Scopes, " ")), orDash(key.Tenant), expiry(key))
 	return nil
 }
@@ -109,7 +110,7 @@ func (c *keysListCommand) Run(ctx context.Context, p *program) error {
 	return t.Flush()
 }
 
-// Run ends a key.
+// Run revokes a key.
 func (c *keysRevokeCommand) Run(ctx context.Context, p *program) error {
 	id, err := keys.IDOf(c.ID)
 	if err != nil {

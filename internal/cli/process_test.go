@@ -99,7 +99,7 @@ func newFleet(t *testing.T, gateways int) *fleet {
 
 func (f *fleet) worker(t *testing.T, args ...string) *process {
 	t.Helper()
-	return start(t, append([]string{"worker", "--redis", f.redis.URL(), "--idle-limit", "500ms"}, args...)...)
+	return start(t, append([]string{"demo", "worker", "--redis", f.redis.URL(), "--idle-limit", "500ms"}, args...)...)
 }
 
 // serves waits until every gateway answers a GET with 200.
@@ -122,11 +122,11 @@ func (f *fleet) workersSeen(t *testing.T, path string, times int) map[string]int
 	t.Helper()
 	var mu sync.Mutex
 	seen := make(map[string]int)
-	var asking sync.WaitGroup
+	var sending sync.WaitGroup
 	for i := range 8 {
-		asking.Go(func() {
+		sending.Go(func() {
 			for n := range times / 8 {
-				status, header, body := ask(t, f.client, http.MethodGet, f.gateways[(i+n)%len(f.gateways)]+path, "")
+				status, header, body := request(t, f.client, http.MethodGet, f.gateways[(i+n)%len(f.gateways)]+path, "")
 				if !assert.Equal(t, http.StatusOK, status, body) {
 					return
 				}
@@ -136,7 +136,7 @@ func (f *fleet) workersSeen(t *testing.T, path string, times int) map[string]int
 			}
 		})
 	}
-	asking.Wait()
+	sending.Wait()
 	return seen
 }
 
@@ -163,7 +163,7 @@ func TestFleet(t *testing.T) {
 	testsupport.Eventually(t, 15*time.Second, "the fourth worker answers too", func() bool {
 		return len(f.workersSeen(t, "/users/count", 80)) == 3
 	})
-	status, _, _ := ask(t, f.client, http.MethodGet, f.gateways[0]+"/items/1", "")
+	status, _, _ := request(t, f.client, http.MethodGet, f.gateways[0]+"/items/1", "")
 	require.Equal(t, http.StatusNotFound, status)
 	items := f.worker(t, "items")
 	testsupport.Eventually(t, 15*time.Second, "the worker has started", func() bool {
@@ -174,7 +174,7 @@ func TestFleet(t *testing.T) {
 	// Told to stop, a worker ends well, and its service answers 503 at once.
 	require.NoError(t, items.stop())
 	testsupport.Eventually(t, 2*time.Second, "the gateways know that it has gone", func() bool {
-		status, header, _ := ask(t, f.client, http.MethodGet, f.gateways[1]+"/items/1", "")
+		status, header, _ := request(t, f.client, http.MethodGet, f.gateways[1]+"/items/1", "")
 		return status == http.StatusServiceUnavailable && header.Get("Retry-After") != ""
 	})
 }
@@ -188,7 +188,7 @@ func TestPoisonRequestBecomesADeadLetter(t *testing.T) {
 		workers[i] = f.worker(t, "echo", "--max-attempts", "3")
 	}
 	f.serves(t, 15*time.Second, "/echo/1")
-	status, header, body := ask(t, f.client, http.MethodPost, f.gateways[0]+"/echo/exit", "")
+	status, header, body := request(t, f.client, http.MethodPost, f.gateways[0]+"/echo/exit", "")
 	assert.Equal(t, http.StatusInternalServerError, status, body)
 	assert.Contains(t, body, `"state":"dead"`)
 	assert.Equal(t, "/requests/echo."+header.Get("X-Request-Id"), header.Get("Location"))
@@ -293,12 +293,12 @@ func TestWaitingRequestsCanBeRead(t *testing.T) {
 	worker := f.worker(t, "echo")
 	f.serves(t, 15*time.Second, "/echo/1")
 	require.NoError(t, worker.cmd.Process.Signal(syscall.SIGSTOP))
-	asked := make(chan int, 1)
+	answered := make(chan int, 1)
 	go func() {
-		status, _, _ := ask(t, f.client, http.MethodPost, f.gateways[0]+"/echo", `{"hello":"world"}`)
-		asked <- status
+		status, _, _ := request(t, f.client, http.MethodPost, f.gateways[0]+"/echo", `{"hello":"world"}`)
+		answered <- status
 	}()
-	testsupport.Eventually(t, 5*time.Second, "the request lies in the mailbox", func() bool {
+	testsupport.Eventually(t, 5*time.Second, "the request is in the mailbox", func() bool {
 		return f.redis.Do("XLEN", "mailroom:{echo}:requests") == int64(1)
 	})
 	entries, _ := f.redis.Do("XRANGE", "mailroom:{echo}:requests", "-", "+").([]any)
@@ -313,5 +313,5 @@ func TestWaitingRequestsCanBeRead(t *testing.T) {
 	assert.Equal(t, "ECHO", text["action"])
 	assert.Equal(t, `[{"hello":"world"}]`, text["args"])
 	require.NoError(t, worker.cmd.Process.Signal(syscall.SIGCONT))
-	assert.Equal(t, http.StatusOK, <-asked)
+	assert.Equal(t, http.StatusOK, <-answered)
 }

@@ -4,11 +4,12 @@ package cli
 
 import (
 	"net/http"
-	_ "net/http/pprof" // what bench/profile.sh asks for
+	_ "net/http/pprof" // for bench/profile.sh
 	"os"
 )
 
-// In a binary that is built to be measured, PROFILE is where it tells its profiles.
+// A binary that is built with the tag profile serves its profiles at the address
+// in the variable PROFILE.
 func init() {
 	if address := os.Getenv("PROFILE"); address != "" {
 		go func() { _ = http.ListenAndServe(address, nil) }()

@@ -30,16 +30,16 @@ func TestPythonWorker(t *testing.T) {
 	client := newHTTPClient(t)
 
 	testsupport.Eventually(t, 10*time.Second, "the gateway serves GET /echo/1", func() bool {
-		status, _, _ := ask(t, client, http.MethodGet, base+"/echo/1", "")
+		status, _, _ := request(t, client, http.MethodGet, base+"/echo/1", "")
 		return status == http.StatusOK
 	})
-	status, header, body := ask(t, client, http.MethodGet, base+"/echo/1", "")
+	status, header, body := request(t, client, http.MethodGet, base+"/echo/1", "")
 	require.Equal(t, http.StatusOK, status, body)
 	require.Equal(t, `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@example.com"}}`, body)
 	require.True(t, strings.HasPrefix(header.Get("Mailroom-Worker"), "echo."), header)
 
 	const text = `{"name":"Öska \"O\"","tags":[1,2.5,null,true],"nested":{"line":"a\nb"}}`
-	status, header, body = ask(t, client, http.MethodPost, base+"/echo", text)
+	status, header, body = request(t, client, http.MethodPost, base+"/echo", text)
 	require.Equal(t, http.StatusOK, status, body)
 	require.JSONEq(t, `{"ok":true,"result":`+text+`}`, body)
 	// Without an X-Request-Id of the caller's, the answer's is the request's own ID.
@@ -50,7 +50,7 @@ func TestPythonWorker(t *testing.T) {
 
 	// Longer than a reply line may be: settle.lua leaves it in the record, and the gateway reads it there.
 	large := `{"text":"` + strings.Repeat("x", 2*bus.LargeReply) + `"}`
-	status, _, body = ask(t, client, http.MethodPost, base+"/echo", large)
+	status, _, body = request(t, client, http.MethodPost, base+"/echo", large)
 	require.Equal(t, http.StatusOK, status)
 	require.JSONEq(t, `{"ok":true,"result":`+large+`}`, body)
 
@@ -120,8 +120,8 @@ func newHTTPClient(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 15 * time.Second}
 }
 
-// ask sends one call; a body is JSON.
-func ask(t *testing.T, client *http.Client, method, url, body string) (int, http.Header, string) {
+// request sends one HTTP request; a body is JSON.
+func request(t *testing.T, client *http.Client, method, url, body string) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {

@@ -18,12 +18,12 @@ import (
 type servicesCommand struct {
 	commonFlags
 	redisFlags
-	Name  string `arg:"" optional:"" help:"One service, with its actions and workers. All unless named."`
-	Lanes bool   `help:"Also the lanes of the named service in which requests wait for their turn."`
+	Name  string `arg:"" optional:"" help:"Service to show with its actions and workers (default: all)."`
+	Lanes bool   `help:"Also print the lanes of the named service in which requests wait."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
-// serviceView is what is printed of a service.
+// serviceView is the printed form of a service.
 type serviceView struct {
 	Name     string       `json:"name"`
 	Versions []string     `json:"versions"`
@@ -48,10 +48,10 @@ type actionView struct {
 	Timeout int64    `json:"timeout_ms"`
 }
 
-// Run prints what the registry and the mailboxes say.
+// Run prints the services of the registry and the state of their mailboxes.
 func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	if c.Lanes && c.Name == "" {
-		return &exitError{code: exitUsage, err: errors.New("--lanes: whose? Name a service")}
+		return usage(errors.New("--lanes needs the name of a service"))
 	}
 	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
@@ -59,7 +59,7 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	}
 	defer func() { _ = conn.Close() }()
 	if err := conn.Ping(ctx); err != nil {
-		return &exitError{code: exitUndelivered, err: err}
+		return undelivered(err)
 	}
 	views, err := c.views(ctx, conn)
 	if err != nil {
@@ -71,8 +71,8 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 	printServices(p.stdout, views)
 	switch c.Name {
 	case "":
-	case bus.ReservedService: // which declares nothing
-		p.printf("\nGateways with a versions file run these; which routes there are and of what: mailroom versions show\n")
+	case bus.ReservedService: // declares no actions
+		p.printf("\nGateways with a versions file run these. To list the routes and their steps: mailroom versions show\n")
 	default:
 		printDetails(p.stdout, &views[0])
 	}
@@ -88,7 +88,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		return nil, err
 	}
 	found := maps.Clone(registry.Snapshot())
-	found[bus.ReservedService] = &bus.Service{Name: bus.ReservedService} // gateways are its workers, and declare nothing
+	found[bus.ReservedService] = &bus.Service{Name: bus.ReservedService} // gateways consume it and declare no actions
 	views := []serviceView{}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if c.Name != "" && name != c.Name {
@@ -110,7 +110,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 		views = append(views, view)
 	}
 	if c.Name != "" && len(views) == 0 {
-		return nil, fmt.Errorf("unknown service %q", c.Name)
+		return nil, fmt.Errorf("unknown service %q; mailroom services lists the known ones", c.Name)
 	}
 	return views, nil
 }

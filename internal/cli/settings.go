@@ -12,33 +12,25 @@ import (
 
 const envPrefix = "MAILROOM_"
 
-// settings give the flags that are not on the command line: the environment
-// wins over the config file.
+// settings holds the values of flags that are not on the command line. The
+// environment wins over the config file.
 type settings struct {
 	env      map[string]string
 	fileName string
 	file     map[string]any
 }
 
-// readSettings collects the environment and reads the config file, where
-// --config or MAILROOM_CONFIG names one.
-func readSettings(args, env []string) (*settings, error) {
+// readSettings collects the environment and reads the config file that
+// MAILROOM_CONFIG names, unless --config names another.
+func readSettings(config string, env []string) (*settings, error) {
 	s := &settings{env: make(map[string]string)}
 	for _, pair := range env {
 		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, envPrefix) {
 			s.env[name] = value
 		}
 	}
-	s.fileName = s.env[envPrefix+"CONFIG"]
-	for i, arg := range args {
-		if arg == "--" {
-			break
-		}
-		if value, ok := strings.CutPrefix(arg, "--config="); ok {
-			s.fileName = value
-		} else if arg == "--config" && i+1 < len(args) {
-			s.fileName = args[i+1]
-		}
+	if s.fileName = config; config == "" {
+		s.fileName = s.env[envPrefix+"CONFIG"]
 	}
 	if s.fileName == "" {
 		return s, nil
@@ -53,7 +45,7 @@ func readSettings(args, env []string) (*settings, error) {
 	return s, nil
 }
 
-// variable is the name of a flag's environment variable.
+// variable returns the name of the environment variable of a flag.
 func variable(flag string) string {
 	if flag == "redis" {
 		return envPrefix + "REDIS_URL"
@@ -61,43 +53,37 @@ func variable(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// flagNames lists the flags of all commands: a config file may serve them all.
+// flagNames lists the flags that the environment or the config file can set, of
+// all commands: one config file serves them all.
 func flagNames(app *kong.Application) []string {
 	var names []string
-	var collect func(node *kong.Node)
-	collect = func(node *kong.Node) {
-		for _, flag := range node.Flags {
-			if flag.Name != "help" && flag.Name != "config" && !onlyTyped(flag.Name) {
-				names = append(names, flag.Name)
-			}
+	eachFlag(app.Node, func(flag *kong.Flag) {
+		if flag.Name != "help" && flag.Name != "config" && !onlyTyped(flag.Name) {
+			names = append(names, flag.Name)
 		}
-		for _, child := range node.Children {
-			collect(child)
-		}
-	}
-	collect(app.Node)
+	})
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// onlyTyped names the flags that are meant for one command, and never come from
-// elsewhere: which letters to drop, what a new key may do.
+// onlyTyped says whether a flag counts only on the command line, because it
+// belongs to one call of one command: --all, or the name of a new key.
 func onlyTyped(flag string) bool {
 	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires"}, flag)
 }
 
-// Validate refuses a config file with a key that no command has.
+// Validate rejects a config file with a key that no command has.
 func (s *settings) Validate(app *kong.Application) error {
 	known := flagNames(app)
 	for key := range s.file {
 		if !slices.Contains(known, key) {
-			return fmt.Errorf("config file %s: unknown key %q; known are %s", s.fileName, key, strings.Join(known, ", "))
+			return fmt.Errorf("config file %s: unknown key %q; known keys are %s", s.fileName, key, strings.Join(known, ", "))
 		}
 	}
 	return nil
 }
 
-// Resolve finds the value of a flag.
+// Resolve returns the value of a flag, or nil without one.
 func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if onlyTyped(flag.Name) {
 		return nil, nil
@@ -114,16 +100,16 @@ func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		if flag.IsSlice() {
 			return value, nil
 		}
-		return nil, fmt.Errorf("config file %s: key %q wants one value", s.fileName, flag.Name)
+		return nil, fmt.Errorf("config file %s: key %q takes one value, not a list", s.fileName, flag.Name)
 	case map[string]any:
-		return nil, fmt.Errorf("config file %s: key %q wants one value", s.fileName, flag.Name)
+		return nil, fmt.Errorf("config file %s: key %q takes one value, not a map", s.fileName, flag.Name)
 	default:
 		return fmt.Sprint(value), nil
 	}
 }
 
-// unknownEnv lists the variables that begin like ours and that no command
-// knows; the names only, since a value may be a secret.
+// unknownEnv lists the names of the variables that begin with MAILROOM_ and that
+// no command knows. It leaves out the values, because they may be secret.
 func (s *settings) unknownEnv(app *kong.Application) []string {
 	known := []string{envPrefix + "CONFIG"}
 	for _, name := range flagNames(app) {

@@ -54,7 +54,7 @@ func TestDev(t *testing.T) {
 		{"POST", "/echo/exit", "", 405, "METHOD_NOT_ALLOWED"},
 		{"POST", "/payments", `{"user_id":1,"item_id":1,"gateway":"A","amount":100}`, 201, `"gateway":"A"`},
 	} {
-		status, _, body := ask(t, client, c.method, base+c.path, c.body)
+		status, _, body := request(t, client, c.method, base+c.path, c.body)
 		assert.Equal(t, c.status, status, "%s %s: %s", c.method, c.path, body)
 		assert.Contains(t, body, c.text, "%s %s", c.method, c.path)
 	}
@@ -224,7 +224,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 		return res.StatusCode == http.StatusOK
 	})
 	for _, path := range []string{"/readyz", "/users/1"} {
-		status, header, body := ask(t, client, http.MethodGet, "http://"+address+path, "")
+		status, header, body := request(t, client, http.MethodGet, "http://"+address+path, "")
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 		assert.Contains(t, body, "UNAVAILABLE")
 		assert.Equal(t, "1", header.Get("Retry-After"))

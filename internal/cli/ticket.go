@@ -16,19 +16,19 @@ import (
 type ticketCommand struct {
 	commonFlags
 	redisFlags
-	Name    string        `arg:"" placeholder:"SERVICE.ID" help:"The ticket, as the header Location and call --async name it."`
-	Wait    bool          `help:"Wait until the request has ended."`
-	Timeout time.Duration `help:"How long to wait with --wait. As long as it takes unless given."`
+	Name    string        `arg:"" placeholder:"SERVICE.ID" help:"Ticket, as in the header Location or the output of call --async."`
+	Wait    bool          `help:"Wait until the request ends."`
+	Timeout time.Duration `help:"Time to wait with --wait (default: no limit)."`
 }
 
-// Run prints what became of a request.
+// Run prints the state of a request.
 func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 	service, id, _ := strings.Cut(strings.TrimPrefix(c.Name, "/requests/"), ".")
 	if err := bus.CheckServiceName(service); err != nil && service != bus.ReservedService {
-		return &exitError{code: exitUsage, err: fmt.Errorf("ticket %q: %w", c.Name, err)}
+		return usage(fmt.Errorf("ticket %q: %w", c.Name, err))
 	}
 	if len(id) != 36 || uuid.Validate(id) != nil {
-		return &exitError{code: exitUsage, err: fmt.Errorf("ticket %q: want SERVICE.ID, with a UUID", c.Name)}
+		return usage(fmt.Errorf("ticket %q is not SERVICE.ID with a UUID as ID", c.Name))
 	}
 	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 	}
 	record, err := c.look(ctx, conn, service, strings.ToLower(id))
 	if err != nil {
-		return &exitError{code: exitUndelivered, err: fmt.Errorf("%s: %w", c.Name, err)}
+		return undelivered(fmt.Errorf("%s: %w", c.Name, err))
 	}
 	if err := p.printState(record.Tell(service, strings.ToLower(id))); err != nil {
 		return err
@@ -50,7 +50,7 @@ func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 	return c.exit(record)
 }
 
-// printState prints the state of a request, as a gateway answers it.
+// printState prints the state of a request as a gateway does.
 func (p *program) printState(state bus.RequestState) error {
 	result, err := json.Marshal(state)
 	if err != nil {
@@ -60,11 +60,12 @@ func (p *program) printState(state bus.RequestState) error {
 	return nil
 }
 
+// look reads the record of a request, after its end with --wait.
 func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id string) (bus.Record, error) {
 	if !c.Wait {
 		return conn.Record(ctx, service, id)
 	}
-	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 3 * time.Second}) //nolint:contextcheck // it lives until it is closed
+	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 3 * time.Second}) //nolint:contextcheck // lives until Close
 	defer client.Close()
 	watching, record, err := client.Watch(ctx, service, id)
 	if watching == nil {
@@ -80,7 +81,7 @@ func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id st
 	return conn.Record(ctx, service, id)
 }
 
-// exit is 0 for a success and for what has not ended yet.
+// exit returns no error for a request that succeeded or has not ended.
 func (c *ticketCommand) exit(record bus.Record) error {
 	var envelope struct {
 		OK bool `json:"ok"`

@@ -14,18 +14,18 @@ import (
 	"github.com/oskadev/mailroom/versions"
 )
 
-// versionsCommand is about the versions of the API.
+// versionsCommand checks and shows versions files.
 type versionsCommand struct {
-	Check versionsCheckCommand `cmd:"" help:"Checks a versions file as a whole: every fault, with line and column. Exit code 1 when there is any."`
-	Show  versionsShowCommand  `cmd:"" help:"Prints versions, with their routes and steps, as a tree."`
+	Check versionsCheckCommand `cmd:"" help:"Check a versions file and print every fault with line and column. Exit code 1: it has a fault."`
+	Show  versionsShowCommand  `cmd:"" help:"Print versions with their routes and steps as a tree."`
 }
 
-// versionsFile is the one that is meant.
+// versionsFile selects a versions file.
 type versionsFile struct {
-	Versions string `placeholder:"FILE" help:"The versions file. The shop example's unless given."`
+	Versions string `placeholder:"FILE" help:"Versions file (default: the shop example's)."`
 }
 
-// read gives a file and its name.
+// read returns the file and its name.
 func (f *versionsFile) read(named string) (text []byte, name string, err error) {
 	if named == "" {
 		named = f.Versions
@@ -35,7 +35,7 @@ func (f *versionsFile) read(named string) (text []byte, name string, err error) 
 	}
 	text, err = os.ReadFile(named) //nolint:gosec // the operator names the file
 	if err != nil {
-		return nil, "", &exitError{code: exitUsage, err: fmt.Errorf("versions file: %w", err)}
+		return nil, "", usage(fmt.Errorf("versions file: %w", err))
 	}
 	return text, named, nil
 }
@@ -44,13 +44,13 @@ type versionsCheckCommand struct {
 	commonFlags
 	redisFlags
 	versionsFile
-	File string `arg:"" optional:"" help:"The versions file."`
+	File string `arg:"" optional:"" help:"Versions file (default: --versions)."`
 }
 
-// lookPatience is how long Redis may take to tell of the services.
+// lookPatience is the time to wait for the list of services from Redis.
 const lookPatience = 3 * time.Second
 
-// Run prints what is wrong.
+// Run prints all faults of the file.
 func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
 	text, name, err := c.read(c.File)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
 		p.printf("%s:%s\n", name, fault)
 	}
 	if unknown != nil {
-		_, _ = fmt.Fprintf(p.stderr, "not held against what services declare: %v\n", unknown)
+		_, _ = fmt.Fprintf(p.stderr, "not checked against the manifests of services: %v\n", unknown)
 	}
 	if file == nil {
 		return &exitError{code: exitFailed}
@@ -75,7 +75,7 @@ func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
 	return nil
 }
 
-// services are those that are known at Redis.
+// services returns the services that Redis knows.
 func (c *versionsCheckCommand) services(ctx context.Context, p *program) (bus.Snapshot, error) {
 	conn, err := c.connect(&c.redisFlags, bus.RoleAPI, c.logger(p))
 	if err != nil {
@@ -95,9 +95,10 @@ func (c *versionsCheckCommand) services(ctx context.Context, p *program) (bus.Sn
 }
 
 type versionsShowCommand struct {
-	Config string `help:"A YAML file with settings, its keys named like the flags." placeholder:"FILE"`
+	commonFlags
+	redisFlags
 	versionsFile
-	What []string `arg:"" optional:"" help:"One version, such as v3, or a versions file, or both."`
+	What []string `arg:"" optional:"" help:"A version such as v3, a versions file, or both."`
 }
 
 // Run prints the tree.
@@ -119,7 +120,7 @@ func (c *versionsShowCommand) Run(p *program) error {
 		return errors.New(name + ":" + strings.ReplaceAll(faults.String(), "\n", "\n"+name+":"))
 	}
 	if only != "" && file.Find(only) == nil {
-		return &exitError{code: exitUsage, err: fmt.Errorf("%s has no version %s", name, only)}
+		return usage(fmt.Errorf("%s has no version %s", name, only))
 	}
 	file.Show(p.stdout, only)
 	return nil

@@ -31,8 +31,8 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "versions file")
 	_, errs, code = mailroom(t, "versions", "check", "../../examples/shop/versions.yaml", "--redis", "redis://127.0.0.1:1")
-	assert.Zero(t, code, "what can be said without Redis was")
-	assert.Contains(t, errs, "not held against what services declare")
+	assert.Zero(t, code, "the file alone has no faults")
+	assert.Contains(t, errs, "not checked against the manifests of services")
 
 	out, errs, code = mailroom(t, "versions", "show", "v3")
 	assert.Zero(t, code, errs)
@@ -51,7 +51,7 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	assert.Contains(t, errs, bad+":5:23")
 }
 
-// A gateway that is told by SIGHUP reads its file again, also one that has not changed.
+// A gateway reads its file again on SIGHUP, even when it has not changed.
 func TestVersionsAreReadAgainOnSIGHUP(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "versions.yaml")
@@ -64,7 +64,7 @@ func TestVersionsAreReadAgainOnSIGHUP(t *testing.T) {
 	said := func(text string, times int) {
 		testsupport.Eventually(t, 15*time.Second, text, func() bool { return strings.Count(p.printed.String(), text) == times })
 	}
-	said("Redis is reachable", 1) // it looks at its file by then
+	said("Redis is reachable", 1) // by then it watches its file
 	write("versions: {v1: {routs: {}}}")
 	said("the one before stays in force", 1)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
