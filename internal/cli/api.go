@@ -20,8 +20,8 @@ type gatewayFlags struct {
 	authFlags
 	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
 	Versions     string        `placeholder:"FILE" help:"Versions file; read again when it changes, and on SIGHUP (default in dev: the shop example's)."`
-	BodyLimit    int           `default:"1048576" help:"Largest request body, in bytes."`
-	MailboxLimit int64         `default:"100000" help:"Most requests that wait for one service; more are rejected."`
+	BodyLimit    int           `default:"1048576" help:"Maximum size of a request body, in bytes."`
+	MailboxLimit int64         `default:"100000" help:"Maximum number of requests that wait for one service; more are rejected."`
 	Admission    bool          `default:"true" negatable:"" help:"Reject requests that no worker can reach before their deadline, at the measured rate."`
 	MinReplicas  int           `default:"0" help:"Replicas of Redis that must hold the outcome of an unsafe request before it is answered."`
 	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`

@@ -113,9 +113,9 @@ func TestBenchNamesWhatIsWrong(t *testing.T) {
 	for want, args := range map[string][]string{
 		"no target":                           nil,
 		"a URL and --service exclude":         {url, "--service", "echo", "--action", "X"},
-		"--service needs --action":         {"--service", "echo"},
-		"--action needs --service":          {url, "--action", "X"},
-		"--arg needs --service":             {url, "--arg", "1"},
+		"--service needs --action":            {"--service", "echo"},
+		"--action needs --service":            {url, "--action", "X"},
+		"--arg needs --service":               {url, "--arg", "1"},
 		"--method is for a URL":               {"--service", "echo", "--action", "X", "--method", "GET"},
 		"--body is for a URL":                 {"--service", "echo", "--action", "X", "--body", "{}"},
 		"--header is for a URL":               {"--service", "echo", "--action", "X", "--header", "A: b"},

@@ -5,3 +5,5 @@
 // named like the command. The files flags_*.go hold flags that several commands
 // share, and settings.go reads the environment and the config file.
 package cli
+
+//go:generate go test -run ^TestSettingsReferenceIsCurrent$ -update .

@@ -13,8 +13,8 @@ import (
 type edgeFlags struct {
 	Limit           []string      `sep:";" placeholder:"RULE" help:"Rate limits, separated by semicolons: RATE per principal, key, tenant, address or route [on METHOD /path] [burst N], such as \"5/m per address on POST /users\"."`
 	SizeLimit       []string      `sep:";" placeholder:"RULE" help:"Size limits of single routes, separated by semicolons, such as \"POST /users request=64KiB response=1MiB\"."`
-	MaxConnections  int           `placeholder:"N" help:"Most open client connections; more are closed (default: from the limit of open files)."`
-	InFlight        int64         `default:"4096" help:"Most calls of one service in flight at this gateway."`
+	MaxConnections  int           `placeholder:"N" help:"Maximum number of open client connections; more are closed (default: limit of open files - 256)."`
+	InFlight        int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
 	CORSOrigin      []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
 	CORSCredentials bool          `name:"cors-credentials" help:"Let those pages send cookies and client certificates."`
 	CORSMaxAge      time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`

@@ -15,8 +15,8 @@ const globalGroup = "global"
 type commonFlags struct {
 	Config    string `group:"global" placeholder:"FILE" help:"YAML file with settings; its keys are named like the flags."`
 	Namespace string `group:"global" default:"mailroom" help:"Prefix of all keys and channels in Redis."`
-	LogLevel  string `group:"global" default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: ${enum}."`
-	LogFormat string `group:"global" default:"text" enum:"text,json" help:"Format of the log: ${enum}."`
+	LogLevel  string `group:"global" default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn or error."`
+	LogFormat string `group:"global" default:"text" enum:"text,json" help:"Format of the log: text or json."`
 }
 
 // redisFlags are the flags of every command but dev.

@@ -18,7 +18,7 @@ type versionCommand struct {
 }
 
 // Run prints version, commit and Go version.
-func (versionCommand) Run(p *program) error { //nolint:unparam // kong calls it and expects an error
+func (versionCommand) Run(p *program) error {
 	info, _ := debug.ReadBuildInfo()
 	v, c := buildVersion(version, commit, info)
 	p.printf("mailroom %s\ncommit   %s\n%s %s/%s\n", v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH)
