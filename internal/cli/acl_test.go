@@ -19,7 +19,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// guarded is a fleet whose every process has a user of its own.
+// guarded is a fleet in which each process has its own Redis user.
 type guarded struct {
 	*fleet
 	passwords string // directory
@@ -55,7 +55,7 @@ func mailroom(t *testing.T, args ...string) (out, errs string, code int) {
 	return stdout.String(), stderr.String(), exitCode(err)
 }
 
-// as are the flags that make a process that user.
+// as returns the flags that make a process log in as a user.
 func (g *guarded) as(user string) []string {
 	return []string{"--redis", "redis://" + user + "@" + g.redis.Addr(), "--redis-password-file", filepath.Join(g.passwords, user)}
 }
@@ -67,7 +67,7 @@ func (g *guarded) gateway(t *testing.T, args ...string) {
 	g.gateways = append(g.gateways, "http://"+address)
 }
 
-// knowsKeys checks that a gateway may look keys up, with the rights of its role.
+// knowsKeys checks that a gateway can read API keys with the rights of its role.
 func (g *guarded) knowsKeys(t *testing.T) {
 	t.Helper()
 	address := testsupport.FreeAddr(t)
@@ -86,7 +86,7 @@ func (g *guarded) knowsKeys(t *testing.T) {
 		return res.StatusCode
 	}
 	key = strings.TrimSpace(key)
-	testsupport.Eventually(t, 15*time.Second, "the key lets in", func() bool { return status(key) == http.StatusOK })
+	testsupport.Eventually(t, 15*time.Second, "the key is accepted", func() bool { return status(key) == http.StatusOK })
 	assert.Equal(t, http.StatusUnauthorized, status(strings.Replace(key, "mk_", "mk_a", 1)))
 	assert.Equal(t, http.StatusUnauthorized, status("mk_aaaaaaaaaaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
 }
@@ -96,13 +96,13 @@ func (g *guarded) serving(t *testing.T, user, service string, args ...string) *p
 	return start(t, append(append([]string{"worker", service, "--idle-limit", "500ms"}, g.as(user)...), args...)...)
 }
 
-// refusals are what Redis has refused anybody.
+// refusals returns the ACL log of Redis.
 func (g *guarded) refusals() []any {
 	log, _ := g.redis.Do("ACL", "LOG").([]any)
 	return log
 }
 
-// ends waits for the end of a process, and gives its exit code and what it printed.
+// ends waits for the end of a process and returns its exit code and its output.
 func (p *process) ends(within time.Duration) (code int, printed string) {
 	p.t.Helper()
 	select {
@@ -112,7 +112,7 @@ func (p *process) ends(within time.Duration) (code int, printed string) {
 			code = exit.ExitCode()
 		}
 	case <-time.After(within):
-		p.t.Fatalf("it still runs after %v and printed:\n%s", within, p.printed.String())
+		p.t.Fatalf("the process still runs after %v and printed:\n%s", within, p.printed.String())
 	}
 	return code, p.printed.String()
 }
@@ -154,17 +154,17 @@ func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 		{http.MethodGet, "/echo/7/cached", "", 200},
 		{http.MethodPost, "/echo", `{"a":"` + strings.Repeat("x", 100_000) + `"}`, 200},
 		{http.MethodPost, "/echo/panic", "", 500},
-		{http.MethodPost, "/echo/sleep", `{"ms":1200}`, 200}, // it is kept meanwhile
+		{http.MethodPost, "/echo/sleep", `{"ms":1200}`, 200}, // longer than a heartbeat
 	} {
 		for _, gateway := range g.gateways {
 			status, _, body := request(t, g.client, c.method, gateway+c.path, c.body)
 			if c.method == http.MethodDelete && status == http.StatusNotFound {
-				continue // by the other gateway
+				continue // deleted through the other gateway
 			}
 			assert.Equal(t, c.status, status, "%s %s: %s", c.method, c.path, body)
 		}
 	}
-	var calling sync.WaitGroup // all but one of them wait for their turns
+	var calling sync.WaitGroup // all but one wait in the lane
 	for range 6 {
 		calling.Go(func() {
 			_, errs, code := mailroom(t, append([]string{"call", "echo", "APPEND", "9", `{"value":1,"ms":50}`}, g.as("api")...)...)
@@ -180,12 +180,12 @@ func TestEveryRoleDoesItsWorkWithItsRights(t *testing.T) {
 	_, errs, code = mailroom(t, append([]string{"services", "compositions"}, g.as("api")...)...)
 	assert.Zero(t, code, errs)
 	for _, service := range []string{"users", "items", "vouchers", "payments"} {
-		require.NoError(t, workers[service].stop(), "it drains")
+		require.NoError(t, workers[service].stop(), "the worker drains")
 	}
-	assert.Empty(t, g.refusals(), "nothing was refused to anybody")
+	assert.Empty(t, g.refusals(), "Redis refused nothing")
 }
 
-// handlesTickets sends requests that nobody waits for, and cancels one.
+// handlesTickets sends requests with --async and cancels one.
 func (g *guarded) handlesTickets(t *testing.T, echo *process) {
 	t.Helper()
 	send := func() string {
@@ -198,14 +198,14 @@ func (g *guarded) handlesTickets(t *testing.T, echo *process) {
 	_, errs, code := mailroom(t, append([]string{"ticket", send(), "--wait"}, g.as("api")...)...)
 	assert.Zero(t, code, errs)
 	require.NoError(t, echo.cmd.Process.Signal(syscall.SIGSTOP))
-	send() // which the read that it may be waiting in takes
+	send() // a blocked read may take this one
 	ticket := send()
 	status, _, body := request(t, g.client, http.MethodDelete, g.gateways[0]+"/requests/"+ticket, "")
 	assert.Equal(t, http.StatusOK, status, body)
 	require.NoError(t, echo.cmd.Process.Signal(syscall.SIGCONT))
 }
 
-// handlesDeadLetters makes one, and has the service's own user look after it.
+// handlesDeadLetters makes a dead letter and handles it as the user of the service.
 func (g *guarded) handlesDeadLetters(t *testing.T) {
 	t.Helper()
 	second := g.serving(t, "echo", "echo", "--max-attempts", "1")
@@ -230,10 +230,10 @@ func TestRefusedProcessesEndWithOneLine(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t, "users", "items")
 	require.NoError(t, os.WriteFile(filepath.Join(g.passwords, "nobody"), []byte("wrong"), 0o600))
-	// Who may do everything on the keys of users, and only hear replies.
+	// A user with all rights on keys and none to use channels.
 	g.redis.Do("ACL", "SETUSER", "mute", "reset", "on", ">mute", "~mailroom:*", "+@all", "resetchannels")
 	require.NoError(t, os.WriteFile(filepath.Join(g.passwords, "mute"), []byte("mute\n"), 0o600))
-	g.redis.Do("CONFIG", "SET", "requirepass", "") // the default user stays as it is
+	g.redis.Do("CONFIG", "SET", "requirepass", "") // keep the default user
 
 	for name, c := range map[string]struct {
 		args []string
@@ -261,7 +261,7 @@ func TestRefusedProcessesEndWithOneLine(t *testing.T) {
 		},
 		"no right to subscribe": {
 			append([]string{"api", "--auth", "none", "--listen", testsupport.FreeAddr(t)}, g.as("mute")...),
-			[]string{"NOPERM", "the user mute the right to ", " on mailroom:re"}, // replies or registry,
+			[]string{"NOPERM", "the user mute the right to ", " on mailroom:re"}, // replies or registry
 		},
 		"no right to answer": {
 			append([]string{"worker", "echo"}, g.as("mute")...),
@@ -302,7 +302,7 @@ func TestRevokedWorkerIsCutOffAndTakenOver(t *testing.T) {
 		status, header, body := request(t, g.client, http.MethodPost, g.gateways[0]+"/echo/sleep", `{"ms":3000}`)
 		answered <- http.StatusText(status) + " " + header.Get("Mailroom-Attempt") + " " + body
 	}()
-	testsupport.Eventually(t, 5*time.Second, "it is running", func() bool {
+	testsupport.Eventually(t, 5*time.Second, "the request is running", func() bool {
 		pending, _ := g.redis.Do("XPENDING", "mailroom:{echo}:requests", "workers").([]any)
 		return len(pending) > 0 && pending[0] == int64(1)
 	})
@@ -325,7 +325,7 @@ func TestRevokedGatewayStaysAndComesBack(t *testing.T) {
 	g.serves(t, 15*time.Second, "/echo/1")
 	g.serves(t, 5*time.Second, "/readyz")
 	g.redis.Do("ACL", "DELUSER", "api")
-	testsupport.Eventually(t, 5*time.Second, "it is not ready", func() bool {
+	testsupport.Eventually(t, 5*time.Second, "the gateway is not ready", func() bool {
 		status, _, body := request(t, g.client, http.MethodGet, g.gateways[0]+"/readyz", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "refuses")
 	})

@@ -91,7 +91,7 @@ Try:
 Its embedded Redis is %[2]s, for example:
   mailroom services --redis %[2]s
 Its data is lost when it stops. Press Ctrl-C to stop. %[3]s
-`, address, redis, c.whoMayCall(redis))
+`, address, redis, c.greeting(redis))
 }
 
 // quiet drops records below warn: in dev, a line for each worker that starts

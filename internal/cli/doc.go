@@ -3,7 +3,8 @@
 //
 // Open cli.go first: it lists the commands. Each command has a file of its own,
 // named like the command. The files flags_*.go hold flags that several commands
-// share, and settings.go reads the environment and the config file.
+// share, settings.go reads the environment and the config file, and line.go sorts
+// the arguments so that flags may stand anywhere.
 package cli
 
 //go:generate go test -run ^TestSettingsReferenceIsCurrent$ -update .

@@ -37,8 +37,8 @@ func errNoAuth() error {
 		"MAILROOM_AUTH and the key auth of the config file set it too"))
 }
 
-// whoMayCall returns the last line of the greeting.
-func (f *authFlags) whoMayCall(redis string) string {
+// greeting returns the last line of the greeting.
+func (f *authFlags) greeting(redis string) string {
 	if f.Auth == api.AuthNone {
 		return "Callers need no API key (--auth none)."
 	}

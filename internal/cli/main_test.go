@@ -9,8 +9,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// asProgram makes the test binary the program itself: processes of their own
-// can be killed, which functions cannot.
+// asProgram makes the test binary run as mailroom, so that tests can kill it.
 const asProgram = "MAILROOM_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -18,9 +17,9 @@ func TestMain(m *testing.M) {
 		os.Exit(Run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 	}
 	testsupport.Main(m,
-		// It writes the header Date for the whole process, and is started once.
+		// Runs once per process and writes the header Date.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		// It looks only every 10 s whether its server has been shut down.
+		// Checks only every 10 s whether its server was shut down.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 	)
 }

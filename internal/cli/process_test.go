@@ -17,7 +17,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// process is the program running as a process of its own.
+// process is a running mailroom process.
 type process struct {
 	t       *testing.T
 	cmd     *exec.Cmd
@@ -70,7 +70,7 @@ func (p *process) kill() {
 	p.ended <- <-p.ended // wait, and leave it for the cleanup
 }
 
-// stop tells the process to end, and returns how it did.
+// stop sends SIGTERM and returns how the process ended.
 func (p *process) stop() error {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
@@ -117,7 +117,7 @@ func (f *fleet) serves(t *testing.T, within time.Duration, path string) {
 	}
 }
 
-// workersSeen asks often and collects who answered.
+// workersSeen sends requests and counts the replies of each worker.
 func (f *fleet) workersSeen(t *testing.T, path string, times int) map[string]int {
 	t.Helper()
 	var mu sync.Mutex
@@ -149,16 +149,16 @@ func TestFleet(t *testing.T) {
 		return len(f.workersSeen(t, "/users/count", 80)) == 3
 	})
 
-	// One dies under load: what it had taken is answered by the others.
+	// A worker dies under load: other workers answer its requests.
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		f.workersSeen(t, "/users/count", 4000) // it asserts, and requires nothing
+		f.workersSeen(t, "/users/count", 4000) // uses assert only, so it may run here
 	}()
 	workers[0].kill()
 	<-loaded
 
-	// A fourth joins, and a service that was not there: no restart anywhere.
+	// A fourth worker and a new service join without a restart.
 	f.worker(t, "users")
 	testsupport.Eventually(t, 15*time.Second, "the fourth worker answers too", func() bool {
 		return len(f.workersSeen(t, "/users/count", 80)) == 3
@@ -171,9 +171,9 @@ func TestFleet(t *testing.T) {
 	})
 	f.serves(t, 2*time.Second, "/items/1")
 
-	// Told to stop, a worker ends well, and its service answers 503 at once.
+	// A worker that is stopped exits with 0, and its service answers 503 at once.
 	require.NoError(t, items.stop())
-	testsupport.Eventually(t, 2*time.Second, "the gateways know that it has gone", func() bool {
+	testsupport.Eventually(t, 2*time.Second, "the gateways answer 503", func() bool {
 		status, header, _ := request(t, f.client, http.MethodGet, f.gateways[1]+"/items/1", "")
 		return status == http.StatusServiceUnavailable && header.Get("Retry-After") != ""
 	})
@@ -193,7 +193,7 @@ func TestPoisonRequestBecomesADeadLetter(t *testing.T) {
 	assert.Contains(t, body, `"state":"dead"`)
 	assert.Equal(t, "/requests/echo."+header.Get("X-Request-Id"), header.Get("Location"))
 	assert.Equal(t, int64(1), f.redis.Do("XLEN", "mailroom:{echo}:dead"))
-	f.serves(t, 5*time.Second, "/echo/2") // the one that buried it lives
+	f.serves(t, 5*time.Second, "/echo/2") // the worker that made the dead letter lives
 
 	mailroom := func(args ...string) (string, int) {
 		var out, errs bytes.Buffer
@@ -212,7 +212,7 @@ func TestPoisonRequestBecomesADeadLetter(t *testing.T) {
 	assert.Zero(t, code)
 	assert.Contains(t, out, `"action": "EXIT"`)
 	_, code = mailroom("dead", "drop", "echo")
-	assert.Equal(t, exitUsage, code, "nothing chosen: all is never meant by accident")
+	assert.Equal(t, exitUsage, code, "no letters are selected by default")
 	_, code = mailroom("dead", "drop", "echo", "--all", id)
 	assert.Equal(t, exitUsage, code)
 	_, code = mailroom("dead", "drop", "echo", "7-7")
@@ -262,11 +262,11 @@ func TestCallAndServices(t *testing.T) {
 	for _, name := range []string{"SERVICE", "BACKLOG", "users", "items", "vouchers", "payments", "echo"} {
 		assert.Contains(t, out, name)
 	}
-	assert.NotContains(t, out, "compositions", "nothing is in it")
+	assert.NotContains(t, out, "compositions", "the mailbox is empty")
 	out, code = mailroom("services", "compositions")
 	assert.Zero(t, code)
 	assert.Contains(t, out, "compositions")
-	assert.Contains(t, out, "Gateways with a versions file run these", "so that nobody looks for its workers")
+	assert.Contains(t, out, "Gateways with a versions file run these", "an explanation, because it lists no workers")
 	out, code = mailroom("services", "users")
 	assert.Zero(t, code)
 	for _, text := range []string{"GET /users/:id", "PATCH /users/:id", "unsafe", "WORKER"} {

@@ -20,7 +20,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// TestPythonWorker is the proof of docs/protocol.md: a worker in another language that knows no more than that page.
+// TestPythonWorker proves that docs/protocol.md is enough to write a worker.
 func TestPythonWorker(t *testing.T) {
 	t.Parallel()
 	python := requirePython(t)
@@ -42,13 +42,13 @@ func TestPythonWorker(t *testing.T) {
 	status, header, body = request(t, client, http.MethodPost, base+"/echo", text)
 	require.Equal(t, http.StatusOK, status, body)
 	require.JSONEq(t, `{"ok":true,"result":`+text+`}`, body)
-	// Without an X-Request-Id of the caller's, the answer's is the request's own ID.
+	// Without an X-Request-Id from the caller, the response carries the ID of the request.
 	id := header.Get("X-Request-Id")
 	require.NoError(t, uuid.Validate(id))
 	require.Equal(t, "done", server.Do("HGET", "mailroom:{echo}:req:"+id, "state"))
 	require.Contains(t, server.Do("HGET", "mailroom:{echo}:req:"+id, "outcome"), body)
 
-	// Longer than a reply line may be: settle.lua leaves it in the record, and the gateway reads it there.
+	// Longer than a reply line may be: settle.lua stores it in the record, where the gateway reads it.
 	large := `{"text":"` + strings.Repeat("x", 2*bus.LargeReply) + `"}`
 	status, _, body = request(t, client, http.MethodPost, base+"/echo", large)
 	require.Equal(t, http.StatusOK, status)
@@ -61,7 +61,7 @@ func TestPythonWorker(t *testing.T) {
 	require.Equal(t, int64(0), server.Do("EXISTS", "mailroom:{echo}:dead"))
 }
 
-// requirePython is the path of python3. Without one the test is skipped, or fails where nothing may be skipped.
+// requirePython returns the path of python3. Without one it skips the test, or fails it where tests must not skip.
 func requirePython(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("python3")
@@ -76,7 +76,7 @@ func requirePython(t *testing.T) string {
 	return ""
 }
 
-// startGateway serves until the test ends, and returns the gateway's base URL.
+// startGateway runs a gateway until the test ends and returns its base URL.
 func startGateway(t *testing.T, redisURL string) string {
 	t.Helper()
 	log, _ := testsupport.Logger(t)
@@ -100,19 +100,19 @@ func startGateway(t *testing.T, redisURL string) string {
 // startPython runs examples/python/worker.py until the test ends.
 func startPython(t *testing.T, python string, args ...string) {
 	t.Helper()
-	// It outlives the test's context, so that its cleanup decides how it ends.
+	// Its context outlives the test's, so that only the cleanup ends it.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), python, append([]string{"../../examples/python/worker.py"}, args...)...)
 	var printed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &printed
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it fails only when it has ended already
+		_ = cmd.Process.Kill() // fails only after its end
 		_ = cmd.Wait()
 		t.Logf("the Python worker printed: %s", &printed)
 	})
 }
 
-// newHTTPClient keeps no connection open, so that the gateway can end with the test.
+// newHTTPClient makes a client without open connections, which would delay the end of the gateway.
 func newHTTPClient(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true}

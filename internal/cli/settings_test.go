@@ -25,7 +25,7 @@ func TestDev(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0"}, nil, &out, &errs) }()
 	var base string
-	testsupport.Eventually(t, 15*time.Second, "it says where it listens", func() bool {
+	testsupport.Eventually(t, 15*time.Second, "the greeting is printed", func() bool {
 		base = regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(out.String())
 		return base != ""
 	})
@@ -71,8 +71,8 @@ func config(t *testing.T, text string) string {
 	return file
 }
 
-// listens says which address an api with these settings tries to listen on: it
-// is one that cannot be listened on, and the error tells it.
+// listens returns the error of an api that cannot listen on its address. The
+// error contains the address.
 func listens(t *testing.T, args, env []string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -171,9 +171,9 @@ func TestUnknownVariableIsAWarning(t *testing.T) {
 	var out, errs bytes.Buffer
 	err := run(t.Context(), []string{"services", "--redis", "redis://" + testsupport.FreeAddr(t)},
 		[]string{"MAILROOM_REDIS_PASWORD=secret", "MAILROOM_AUTH=none"}, &out, &errs)
-	require.Error(t, err) // nobody listens there
+	require.Error(t, err) // no server there
 	assert.Contains(t, errs.String(), "MAILROOM_REDIS_PASWORD")
-	assert.NotContains(t, errs.String(), "MAILROOM_AUTH", "another command knows it")
+	assert.NotContains(t, errs.String(), "MAILROOM_AUTH", "another command has it")
 	assert.NotContains(t, errs.String(), "secret")
 }
 
@@ -215,7 +215,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	redis := testsupport.FreeAddr(t)
 	p := start(t, "api", "--auth", "none", "--redis", "redis://"+redis, "--listen", address)
 	client := newHTTPClient(t)
-	testsupport.Eventually(t, 10*time.Second, "it is up", func() bool {
+	testsupport.Eventually(t, 10*time.Second, "the gateway is up", func() bool {
 		res, err := client.Get("http://" + address + "/healthz") //nolint:noctx // bounded by the client's timeout
 		if err != nil {
 			return false
@@ -229,7 +229,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 		assert.Contains(t, body, "UNAVAILABLE")
 		assert.Equal(t, "1", header.Get("Retry-After"))
 	}
-	testsupport.Eventually(t, 10*time.Second, "it tells", func() bool {
+	testsupport.Eventually(t, 10*time.Second, "the log tells", func() bool {
 		return strings.Contains(p.printed.String(), "Redis is away")
 	})
 	require.NoError(t, p.stop())

@@ -36,7 +36,7 @@ func TestTicketsFromTheShell(t *testing.T) {
 	assert.Equal(t, "SLEEP", state.Action)
 	name := "echo." + state.ID
 	state, code = mailroom("ticket", name)
-	assert.Zero(t, code, "it goes on")
+	assert.Zero(t, code, "the request has not ended")
 	assert.Contains(t, []string{bus.StateQueued, bus.StateRunning}, state.State)
 	_, code = mailroom("ticket", name, "--wait", "--timeout", "10ms")
 	assert.Equal(t, exitUndelivered, code)
@@ -46,16 +46,16 @@ func TestTicketsFromTheShell(t *testing.T) {
 	assert.JSONEq(t, `{"ok":true,"result":{"slept":1000}}`, string(state.Outcome))
 
 	state, code = mailroom("call", "--async", "echo", "FAIL", `{"code":"SOLD_OUT","status":409,"message":"sold out"}`)
-	assert.Zero(t, code, "it is accepted")
+	assert.Zero(t, code, "the request is accepted")
 	state, code = mailroom("ticket", "echo."+state.ID, "--wait")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, string(state.Outcome), "SOLD_OUT")
 	_, code = mailroom("ticket", "echo."+uuid.NewString())
-	assert.Equal(t, exitUndelivered, code, "nothing is known of it")
+	assert.Equal(t, exitUndelivered, code, "the request is unknown")
 	for _, wrong := range []string{"echo", "echo.7", ".", "Echo." + state.ID} {
 		_, code = mailroom("ticket", wrong)
 		assert.Equal(t, exitUsage, code, wrong)
 	}
 	_, code = mailroom("call", "--async", "echo", "GET_ECHO", "1")
-	assert.Equal(t, exitUsage, code, "nothing is kept of a read")
+	assert.Equal(t, exitUsage, code, "a safe action has no ticket")
 }
