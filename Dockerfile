@@ -7,7 +7,7 @@ COPY . .
 ARG VERSION=dev
 ARG COMMIT=unknown
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-    -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /out/mailroom .
+    -ldflags "-s -w -X github.com/oskadev/mailroom/internal/cli.version=${VERSION} -X github.com/oskadev/mailroom/internal/cli.commit=${COMMIT}" -o /out/mailroom .
 
 FROM debian:bookworm-slim
 # For rediss:// and other TLS; the slim image has none.

@@ -6,7 +6,8 @@ LINTER   := $(TMP)/bin/golangci-lint
 LINT_TAG := v2.15.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+CLI      := github.com/oskadev/mailroom/internal/cli
+LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 # how often each benchmark runs: enough for benchstat to tell a change from noise
 COUNT    ?= 6
 

@@ -95,7 +95,7 @@ start_gateway() {
 }
 
 start_worker() {
-  start "worker-$1" "$BIN" worker echo --redis "$REDIS_URL"
+  start "worker-$1" "$BIN" demo worker echo --redis "$REDIS_URL"
 }
 
 served() { [ "$(curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:$1/echo/1")" = 200 ]; }

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// aclCommand prints or sets the Redis users of a role.
+type aclCommand struct {
+	API    aclAPICommand    `cmd:"" name:"api" help:"Print or set a user for gateways and for the commands that call services."`
+	Worker aclWorkerCommand `cmd:"" help:"Print or set one user per service; with --user, one user for a process that runs them all."`
+}
+
+// aclFlags are the flags of both roles.
+type aclFlags struct {
+	commonFlags
+	redisFlags
+	User         string   `help:"Name of the user (default: the role or the service)."`
+	PasswordFile []string `placeholder:"FILE" help:"File with the password of the user; repeat it while a new password replaces an old one."`
+	PasswordDir  string   `placeholder:"DIR" help:"Directory of such files, each named like its user."`
+	MakePassword bool     `help:"Make a password and its file where there is none."`
+	Apply        bool     `help:"Set the users at --redis, on all servers of a cluster, instead of printing them."`
+}
+
+type aclAPICommand struct{ aclFlags }
+
+// Run prints or sets the user of gateways.
+func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
+	keys, err := wire.NewKeys(c.Namespace)
+	if err != nil {
+		return usage(err)
+	}
+	name := c.User
+	if name == "" {
+		name = wire.RoleAPI
+	}
+	user, err := bus.GatewayUser(name, keys)
+	if err != nil {
+		return usage(err)
+	}
+	return c.handle(ctx, p, user)
+}
+
+type aclWorkerCommand struct {
+	aclFlags
+	Asks    []string `placeholder:"SERVICE" help:"Services that the handlers may call; the user can then read requests of others to them."`
+	Reads   []string `placeholder:"SERVICE" help:"Services of which the handlers may call safe actions only."`
+	Service []string `arg:"" help:"Services of the user."`
+}
+
+// access returns the rights of a worker of these services.
+func (c *aclWorkerCommand) access(services ...string) bus.WorkerAccess {
+	return bus.WorkerAccess{Services: services, Asks: c.Asks, Reads: c.Reads}
+}
+
+// Run prints or sets the users of workers.
+func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
+	keys, err := wire.NewKeys(c.Namespace)
+	if err != nil {
+		return usage(err)
+	}
+	if c.User != "" {
+		user, err := bus.WorkerUser(c.User, keys, c.access(c.Service...))
+		if err != nil {
+			return usage(err)
+		}
+		return c.handle(ctx, p, user)
+	}
+	var users []bus.ACLUser
+	var faults []error
+	for _, service := range c.Service {
+		user, err := bus.WorkerUser(service, keys, c.access(service))
+		users, faults = append(users, user), append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return usage(err)
+	}
+	return c.handle(ctx, p, users...)
+}
+
+// handle prints users, or sets them.
+func (f *aclFlags) handle(ctx context.Context, p *program, users ...bus.ACLUser) error {
+	if len(users) > 1 && len(f.PasswordFile) > 0 {
+		return usage(fmt.Errorf("--password-file holds the password of one user, not of %d: give --password-dir", len(users)))
+	}
+	for i := range users {
+		if err := f.givePasswords(&users[i]); err != nil {
+			return err
+		}
+	}
+	if f.Apply {
+		return f.apply(ctx, p, users)
+	}
+	for i := range users {
+		if len(users[i].Passwords) == 0 {
+			_, _ = fmt.Fprintf(p.stderr, "the user %s has no password and cannot log in: give --password-file or --password-dir\n", users[i].Name)
+		}
+		p.printf("%s\n", users[i].Line())
+	}
+	return nil
+}
+
+// givePasswords reads the passwords of a user.
+func (f *aclFlags) givePasswords(user *bus.ACLUser) error {
+	files := f.PasswordFile
+	if f.PasswordDir != "" {
+		files = append(files, filepath.Join(f.PasswordDir, user.Name))
+	}
+	for i, file := range files {
+		if f.MakePassword && i == 0 {
+			if err := bus.MakePassword(file); err != nil {
+				return err
+			}
+		}
+		password, err := bus.ReadPassword(file)
+		if err != nil {
+			return err
+		}
+		user.Passwords = append(user.Passwords, password)
+	}
+	return nil
+}
+
+// apply sets users at Redis.
+func (f *aclFlags) apply(ctx context.Context, p *program, users []bus.ACLUser) error {
+	conn, err := f.connect(&f.redisFlags, "", f.logger(p))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	for _, user := range users {
+		saved, err := bus.ApplyACL(ctx, conn, user)
+		if err != nil {
+			return err
+		}
+		p.printf("the user %s is set at %s\n", user.Name, conn.Address())
+		if !saved {
+			_, _ = fmt.Fprintln(p.stderr, "Redis has no ACL file and loses the user when it stops: set aclfile in its configuration")
+		}
+	}
+	return nil
+}

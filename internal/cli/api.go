@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// gatewayFlags are the flags of commands that run a gateway.
+type gatewayFlags struct {
+	cacheFlags
+	edgeFlags
+	authFlags
+	Listen       string        `default:"127.0.0.1:8080" help:"Address to serve HTTP on."`
+	Versions     string        `placeholder:"FILE" help:"Versions file; read again when it changes, and on SIGHUP (default in dev: the shop example's)."`
+	BodyLimit    int           `default:"1048576" help:"Maximum size of a request body, in bytes."`
+	MailboxLimit int64         `default:"100000" help:"Maximum number of requests that wait for one service; more are rejected."`
+	Admission    bool          `default:"true" negatable:"" help:"Reject requests that no worker can reach before their deadline, at the measured rate."`
+	MinReplicas  int           `default:"0" help:"Replicas of Redis that must hold the outcome of an unsafe request before it is answered."`
+	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
+	ExposeWorker bool          `default:"true" negatable:"" help:"Send the headers Mailroom-Worker and Mailroom-Attempt."`
+	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
+
+	versionsText []byte // a versions file in place of Versions
+}
+
+// server makes a gateway.
+func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
+	credentials := f.cacheCredentials(tls)
+	if err := f.check(credentials); err != nil {
+		return nil, err
+	}
+	if f.NearBytes == 0 {
+		f.NearBytes = -1
+	}
+	cfg := api.Config{
+		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, NearBytes: f.NearBytes,
+		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
+		VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+	}
+	if err := f.apply(&cfg); err != nil {
+		return nil, usage(err)
+	}
+	server, err := api.New(conn, cfg)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return server, nil
+}
+
+// listen opens the address of --listen.
+func (f *gatewayFlags) listen(ctx context.Context) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", f.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", f.Listen, err)
+	}
+	return ln, nil
+}
+
+type apiCommand struct {
+	commonFlags
+	redisFlags
+	gatewayFlags
+}
+
+// Run serves until the context ends.
+func (c *apiCommand) Run(ctx context.Context, p *program) error {
+	if c.Auth == "" {
+		return errNoAuth()
+	}
+	log := c.logger(p)
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	server, err := c.server(conn, c.tlsFlags, log)
+	if err != nil {
+		return err
+	}
+	ln, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
+	// /healthz is served before Redis is reachable. A Redis that refuses the gateway ends it.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx, ln) })
+	group.Go(func() error {
+		switch err := conn.WaitReady(ctx); {
+		case err == nil:
+			log.InfoContext(ctx, "Redis is reachable", "redis", conn.Address())
+			return nil
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // stopped while it waited
+		default:
+			return err
+		}
+	})
+	return group.Wait()
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/api/keys"
+)
+
+// gcPercent lets the heap grow to three times the live heap. The live heap is a
+// few MB, and fewer collections leave more CPU for requests.
+const gcPercent = 200
+
+// commands is the command line.
+type commands struct {
+	Dev      devCommand      `cmd:"" default:"withargs" help:"Run everything in one process, with an embedded Redis (default)."`
+	API      apiCommand      `cmd:"" name:"api" help:"Run a gateway."`
+	Demo     demoCommand     `cmd:"" help:"Run the example services."`
+	Worker   workerCommand   `cmd:"" help:"Alias of demo worker: run workers of the example services."`
+	Call     callCommand     `cmd:"" help:"Send one request and print the reply. Exit code 1: the service answered with an error; 3: not delivered, or not answered in time."`
+	Ticket   ticketCommand   `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
+	Services servicesCommand `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`
+	Bench    benchCommand    `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
+	Keys     keysCommand     `cmd:"" help:"Manage the API keys of clients."`
+	Dead     deadCommand     `cmd:"" help:"Manage the dead letters of a service."`
+	ACL      aclCommand      `cmd:"" name:"acl" help:"Print or set Redis users with the least rights that a role needs."`
+	Versions versionsCommand `cmd:"" help:"Check or show a versions file."`
+	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
+}
+
+// description heads the help.
+const description = `A REST gateway for services that read their requests from Redis Streams.
+
+Flags may stand anywhere on the line, also before the command; "--" ends them. Every command takes --config, --namespace, --log-level and --log-format, and every command but dev takes --redis. Each flag can also be set by a variable (--log-level by MAILROOM_LOG_LEVEL, --redis by MAILROOM_REDIS_URL) or by a key of the config file. Exit code 2: a flag, an argument or a setting is wrong.`
+
+// Run runs one command line of the program and returns its exit code. The first
+// SIGINT or SIGTERM asks the command to stop; a second one ends the process.
+func Run(args, env []string, stdout, stderr io.Writer) int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	uuid.EnableRandPool() // saves a system call per request ID
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	err := run(ctx, args, env, stdout, stderr)
+	if err != nil && err.Error() != "" {
+		_, _ = fmt.Fprintln(stderr, "mailroom: "+err.Error())
+	}
+	return exitCode(err)
+}
+
+// run is Run without the process around it: it neither handles signals nor
+// prints the error.
+func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
+	ended := false
+	parser, err := newParser(stdout, stderr, func(int) { ended = true })
+	if err != nil {
+		return fmt.Errorf("set up the command line: %w", err)
+	}
+	l, err := sortLine(parser.Model, args)
+	if err != nil {
+		return usage(err)
+	}
+	settings, err := readSettings(l.flag("config"), env)
+	if err != nil {
+		return usage(err)
+	}
+	if err := kong.Resolvers(settings).Apply(parser); err != nil {
+		return fmt.Errorf("set up the settings: %w", err)
+	}
+	parsed, err := parser.Parse(l.args())
+	if ended { // by --help
+		return nil
+	}
+	if err != nil {
+		return usage(errors.New(keys.Redact(explain(err, l)))) // the error may repeat a key
+	}
+	p := &program{stdout: stdout, stderr: stderr, unknownEnv: settings.unknownEnv(parser.Model)}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return parsed.Run(p)
+}
+
+// newParser makes a parser of command lines. It calls exit after it has printed
+// a help text.
+func newParser(stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(new(commands),
+		kong.Name("mailroom"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ExplicitGroups([]kong.Group{{Key: globalGroup, Title: "Global flags:"}}),
+	)
+}
+
+// explain adds to an error of the parser what to do about it.
+func explain(err error, l line) string {
+	text := err.Error()
+	command := strings.Join(append([]string{"mailroom"}, l.command...), " ")
+	dev := len(l.command) == 0 || l.command[0] == "dev"
+	switch {
+	case dev && strings.HasPrefix(text, "unknown flag --redis"):
+		return text + "; dev runs a Redis of its own: name another command, such as mailroom api"
+	case len(l.command) == 0 && strings.HasPrefix(text, "unexpected argument "):
+		return fmt.Sprintf("unknown command %q; mailroom --help lists the commands", l.values[0])
+	case strings.HasPrefix(text, "unknown flag "), strings.HasPrefix(text, "unexpected argument "), strings.HasPrefix(text, "expected "):
+		return text + "; see " + command + " --help"
+	default:
+		return text
+	}
+}
+
+// program is what every command gets.
+type program struct {
+	stdout, stderr io.Writer
+	unknownEnv     []string // variables that begin with MAILROOM_ and set nothing
+}
+
+func (p *program) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.stdout, format, args...) }

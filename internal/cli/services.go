@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/oskadev/mailroom/bus/wire"
+
+	"github.com/oskadev/mailroom/bus"
+)
+
+type servicesCommand struct {
+	commonFlags
+	redisFlags
+	Name  string `arg:"" optional:"" help:"Service to show with its actions and workers (default: all)."`
+	Lanes bool   `help:"Also print the lanes of the named service in which requests wait."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+// serviceView is the printed form of a service.
+type serviceView struct {
+	Name     string       `json:"name"`
+	Versions []string     `json:"versions"`
+	Workers  []workerView `json:"workers"`
+	bus.Stats
+	Actions []actionView `json:"actions"`
+	Lanes   []bus.Lane   `json:"lanes,omitempty"`
+}
+
+type workerView struct {
+	ID      string    `json:"id"`
+	Version string    `json:"version"`
+	Expires time.Time `json:"expires"`
+}
+
+type actionView struct {
+	Name    string   `json:"name"`
+	Summary string   `json:"summary,omitempty"`
+	Routes  []string `json:"routes"`
+	Safe    bool     `json:"safe"`
+	Lane    string   `json:"lane,omitempty"`
+	Timeout int64    `json:"timeout_ms"`
+}
+
+// Run prints the services of the registry and the state of their mailboxes.
+func (c *servicesCommand) Run(ctx context.Context, p *program) error {
+	if c.Lanes && c.Name == "" {
+		return usage(errors.New("--lanes needs the name of a service"))
+	}
+	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Ping(ctx); err != nil {
+		return undelivered(err)
+	}
+	views, err := c.views(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(p.stdout, views)
+	}
+	printServices(p.stdout, views)
+	switch c.Name {
+	case "":
+	case wire.ReservedService: // declares no actions
+		p.printf("\nGateways with a versions file run these. To list the routes and their steps: mailroom versions show\n")
+	default:
+		printDetails(p.stdout, &views[0])
+	}
+	if c.Lanes {
+		printLanes(p.stdout, views[0].Lanes)
+	}
+	return nil
+}
+
+func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceView, error) {
+	known := bus.NewRegistry(conn, nil)
+	if err := known.Look(ctx); err != nil {
+		return nil, err
+	}
+	found := maps.Clone(known.Snapshot())
+	found[wire.ReservedService] = &bus.Service{Name: wire.ReservedService} // gateways consume it and declare no actions
+	views := []serviceView{}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if c.Name != "" && name != c.Name {
+			continue
+		}
+		stats, err := bus.ReadStats(ctx, conn, name)
+		if err != nil {
+			return nil, err
+		}
+		if name == wire.ReservedService && c.Name == "" && stats == (bus.Stats{}) {
+			continue
+		}
+		view := viewOf(found[name], stats)
+		if c.Lanes {
+			if view.Lanes, err = bus.Lanes(ctx, conn, name); err != nil {
+				return nil, err
+			}
+		}
+		views = append(views, view)
+	}
+	if c.Name != "" && len(views) == 0 {
+		return nil, fmt.Errorf("unknown service %q; mailroom services lists the known ones", c.Name)
+	}
+	return views, nil
+}
+
+func viewOf(s *bus.Service, stats bus.Stats) serviceView {
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Stats: stats}
+	for _, w := range s.Workers {
+		v.Workers = append(v.Workers, workerView{ID: w.ID, Version: w.Version, Expires: w.Expires.UTC()})
+		if !slices.Contains(v.Versions, w.Version) {
+			v.Versions = append(v.Versions, w.Version)
+		}
+	}
+	slices.Sort(v.Versions)
+	if s.Manifest != nil {
+		for _, a := range s.Manifest.Actions {
+			routes := a.Routes
+			if routes == nil {
+				routes = []string{}
+			}
+			v.Actions = append(v.Actions, actionView{
+				Name: a.Name, Summary: a.Summary, Routes: routes, Safe: a.Safe, Lane: a.Lane, Timeout: a.Timeout().Milliseconds(),
+			})
+		}
+	}
+	return v
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+func printServices(w io.Writer, views []serviceView) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPARKED\tPENDING\tDEAD")
+	for _, v := range views {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
+			len(v.Workers), len(v.Actions), v.Backlog, v.Parked, v.Pending, v.Dead)
+	}
+	_ = t.Flush()
+}
+
+func printDetails(w io.Writer, v *serviceView) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "\nACTION\tROUTES\tKIND\tLANE\tTIMEOUT\tSUMMARY")
+	for _, a := range v.Actions {
+		kind := "unsafe"
+		if a.Safe {
+			kind = "safe"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%v\t%s\n", a.Name, orDash(strings.Join(a.Routes, ", ")), kind, orDash(a.Lane),
+			time.Duration(a.Timeout)*time.Millisecond, a.Summary)
+	}
+	_, _ = fmt.Fprintln(t, "\nWORKER\tVERSION")
+	for _, worker := range v.Workers {
+		_, _ = fmt.Fprintf(t, "%s\t%s\n", worker.ID, worker.Version)
+	}
+	_ = t.Flush()
+}
+
+func printLanes(w io.Writer, lanes []bus.Lane) {
+	if len(lanes) == 0 {
+		_, _ = fmt.Fprintln(w, "\nno request waits in a lane")
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "\nLANE\tWAITING\tTURN OF")
+	for _, lane := range lanes {
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\n", lane.Key, lane.Waiting, orDash(lane.Turn))
+	}
+	_ = t.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
