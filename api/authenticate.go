@@ -12,7 +12,7 @@ import (
 
 	"github.com/oskadev/mailroom/api/keys"
 	"github.com/oskadev/mailroom/api/tokens"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -205,7 +205,7 @@ func (s *Server) authorize(in *call, r *route) *failure {
 }
 
 // warnOfScopes says once that what services want of callers is not checked.
-func (s *Server) warnOfScopes(services bus.Snapshot) {
+func (s *Server) warnOfScopes(services registry.Snapshot) {
 	if s.cfg.Auth != AuthNone {
 		return
 	}

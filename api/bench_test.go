@@ -9,7 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -26,7 +26,7 @@ func newBenchEdge() *benchEdge {
 	integer, object := json.RawMessage(`{"type":"integer"}`), json.RawMessage(
 		`{"type":"object","properties":{"name":{"type":"string"},"email":{"type":"string"}},"additionalProperties":false}`)
 	id := wire.Argument{Name: "id", In: wire.InPath, Schema: integer}
-	services := bus.Snapshot{"users": {Name: "users", Manifest: &wire.Manifest{Service: "users", Protocol: 1, Actions: []wire.Action{
+	services := registry.Snapshot{"users": {Name: "users", Manifest: &wire.Manifest{Service: "users", Protocol: 1, Actions: []wire.Action{
 		{Name: "LIST_USERS", Routes: []string{"GET /users"}, Safe: true},
 		{Name: "COUNT_USERS", Routes: []string{"GET /users/count"}, Safe: true},
 		{Name: "GET_USER", Routes: []string{"GET /users/:id"}, Safe: true, Args: []wire.Argument{id}},

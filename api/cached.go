@@ -12,7 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/oskadev/mailroom/ask"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -82,10 +82,10 @@ func (s *Server) explainCache(in *call, r *route, err error) *failure {
 	case errors.Is(err, cache.ErrCrowded):
 		f = &failure{code: codeOverloaded, message: "too many callers wait for this answer", retryAfter: time.Second, unanswered: "crowded"}
 	case errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
-		f = s.explain(in, r, bus.ErrClosed)
+		f = s.explain(in, r, caller.ErrClosed)
 		f.unanswered = "stopping"
 	case errors.Is(err, context.DeadlineExceeded):
-		f = s.explain(in, r, bus.ErrTimeout)
+		f = s.explain(in, r, caller.ErrTimeout)
 		f.unanswered = "timeout"
 	default:
 		f = s.explain(in, r, err)
@@ -96,7 +96,7 @@ func (s *Server) explainCache(in *call, r *route, err error) *failure {
 
 // outcome runs a call for all who ask the same.
 func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
-	question := bus.NewAsk(r.action, r.service, args)
+	question := caller.NewCall(r.action, r.service, args)
 	question.ID, question.Meta, question.Principal = in.id, in.meta(), in.principal
 	reply, f := s.askService(ctx, in, r, &question)
 	if f == nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -176,7 +177,7 @@ func (s *Server) tooEarly(t *table) bool {
 
 // unrouted answers a call that no action serves.
 func (s *Server) unrouted(c *fiber.Ctx, in *call, t *table, segments, allowed []string) {
-	var service *bus.Service
+	var service *registry.Service
 	if len(segments) > 0 {
 		service = t.services[segments[0]]
 	}
@@ -226,7 +227,7 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		}
 		in.plan, in.planBegan = r.plan.Hash(), s.conn.Clock.Millis()
 	}
-	ask := bus.NewAsk(r.action, r.service, args)
+	ask := caller.NewCall(r.action, r.service, args)
 	ask.Principal = in.principal
 	var prefer preference
 	if !ask.Safe {
@@ -247,7 +248,7 @@ func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
 		err = s.fits(in, r, reply.Envelope)
 	}
 	if err != nil {
-		late := errors.Is(err, bus.ErrTimeout) && !errors.Is(err, bus.ErrNotReplicated) || errors.Is(err, bus.ErrExpired)
+		late := errors.Is(err, caller.ErrTimeout) && !errors.Is(err, caller.ErrNotReplicated) || errors.Is(err, caller.ErrExpired)
 		if prefer.given() && late {
 			return s.ticketInstead(c, in, r, prefer)
 		}
@@ -269,7 +270,7 @@ func (s *Server) live(r *route) bool {
 func noWorker(r *route) *failure { return unavailable("no worker of " + r.service + " is running") }
 
 // askService asks a safe action, once there is who can answer.
-func (s *Server) askService(ctx context.Context, in *call, r *route, ask *bus.Ask) (wire.Reply, *failure) {
+func (s *Server) askService(ctx context.Context, in *call, r *route, ask *caller.Call) (wire.Reply, *failure) {
 	if !s.live(r) {
 		return wire.Reply{}, noWorker(r)
 	}
@@ -290,13 +291,13 @@ func (s *Server) known(in *call, r *route) bool {
 	if !in.keyed {
 		return false
 	}
-	record, err := bus.FindRecord(s.calls, s.conn, r.service, in.id.String())
+	record, err := caller.FindRecord(s.calls, s.conn, r.service, in.id.String())
 	return err == nil && record.State != wire.StateExpired && record.State != wire.StateCancelled
 }
 
 // unsafe reads what only unsafe calls know: an Idempotency-Key, and whether
 // their callers want to wait.
-func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *bus.Ask) (preference, *failure) {
+func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *caller.Call) (preference, *failure) {
 	if c.Request().Header.Peek(headerIdempotencyKey) != nil {
 		key, f := idempotencyKey(c.Get(headerIdempotencyKey))
 		if f != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -82,7 +82,7 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 		tell(s.do(http.MethodPost, "/guarded/touch", "", header, "Idempotency-Key: k", "Prefer: respond-async"))
 		tell(s.do(http.MethodGet, "/guarded/both", "", header))
 	}
-	letters, err := bus.DeadLetters(s.ctx, s.conn, "failing", "", 10)
+	letters, err := admin.DeadLetters(s.ctx, s.conn, "failing", "", 10)
 	require.NoError(t, err)
 	require.Len(t, letters, 3, "or else nothing is shown of them")
 

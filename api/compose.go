@@ -12,6 +12,7 @@ import (
 
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/versions"
@@ -43,7 +44,7 @@ const compositions = 256
 
 // consume serves the mailbox of compositions until the context ends.
 func (c *composer) consume(ctx context.Context) {
-	consumer, err := bus.NewConsumer(c.s.conn, bus.ConsumerConfig{
+	consumer, err := consumer.New(c.s.conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
 		Hidden:   true, Concurrency: compositions, IdleLimit: c.s.cfg.IdleLimit, DrainLimit: c.s.cfg.DrainLimit, Run: c.run,
 	})
@@ -99,7 +100,7 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 // composition is one run of a request from the mailbox.
 type composition struct {
 	*composer
-	delivery *bus.Delivery
+	delivery *consumer.Delivery
 	request  *wire.Request
 	meta     wire.Meta
 	timeout  time.Duration // of its plan
@@ -112,7 +113,7 @@ type composition struct {
 
 // run runs one delivery. What is not known of a step leaves the request without an
 // outcome: it is delivered again, and no step that has happened happens again.
-func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+func (c *composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 	one := &composition{composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
 	log := c.s.log.With("composition", d.Request.Action, "request", d.Request.ID)
 	if one.tooOld() {
@@ -120,11 +121,11 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	plan, err := c.plan(ctx, one.meta.Plan)
 	if errors.Is(err, bus.ErrNoValue) {
-		return bus.Outcome{Dead: "its plan is not kept any more"}, false
+		return consumer.Outcome{Dead: "its plan is not kept any more"}, false
 	}
 	if err != nil {
 		log.WarnContext(ctx, "a composition's plan cannot be read, it will be delivered again", "error", err)
-		return bus.Outcome{}, false
+		return consumer.Outcome{}, false
 	}
 	one.timeout = plan.Timeout
 	if d.Request.Deadline != 0 {
@@ -139,9 +140,9 @@ func (c *composer) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	if err != nil {
 		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
-		return bus.Outcome{}, false
+		return consumer.Outcome{}, false
 	}
-	o := bus.Outcome{Meta: wire.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: []byte(answer.Envelope)}
+	o := consumer.Outcome{Meta: wire.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: []byte(answer.Envelope)}
 	if answer.Refusal != nil {
 		if answer.Refusal.Status == http.StatusInternalServerError {
 			log.ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
@@ -165,15 +166,15 @@ func (c *composition) tooOld() bool {
 }
 
 // dead gives a composition up that cannot be gone on with.
-func (c *composition) dead() (bus.Outcome, bool) {
-	return bus.Outcome{Dead: "asked for more than " + strconv.Itoa(int(wire.StepStore.Hours()/24)) +
+func (c *composition) dead() (consumer.Outcome, bool) {
+	return consumer.Outcome{Dead: "asked for more than " + strconv.Itoa(int(wire.StepStore.Hours()/24)) +
 		" days ago: what its steps have done is not kept any more, and they would run again"}, false
 }
 
-func (c *composition) failure(e *wire.Error) bus.Outcome {
+func (c *composition) failure(e *wire.Error) consumer.Outcome {
 	e.Service, e.Action = wire.ReservedService, c.request.Action
 	e.Stamp(c.request)
-	return bus.Outcome{Meta: wire.ReplyMeta{Status: e.Status}, Envelope: wire.Failure(*e)}
+	return consumer.Outcome{Meta: wire.ReplyMeta{Status: e.Status}, Envelope: wire.Failure(*e)}
 }
 
 // timings tells when each step was under way, for Server-Timing.

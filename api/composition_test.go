@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/versions"
@@ -88,17 +89,17 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, plans, 1)
 	meta := wire.Meta{Version: "v1", Plan: strings.TrimPrefix(plans[0], s.conn.Keys.Plan(""))}
-	client := bus.NewClient(s.conn, bus.ClientConfig{})
+	client := caller.New(s.conn, caller.Config{})
 	defer client.Close()
 	require.NoError(t, client.WaitReady(s.ctx))
 	dies := func(change func(*wire.Meta)) string {
 		own := meta
 		change(&own)
-		ask := &bus.Ask{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
+		ask := &caller.Call{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
 		reply, err := client.Do(s.ctx, ask)
 		require.NoError(t, err)
 		assert.Contains(t, reply.Envelope, `"state":"dead"`)
-		letter, err := bus.FindDeadLetter(s.ctx, s.conn, wire.ReservedService, ask.ID.String())
+		letter, err := admin.FindDeadLetter(s.ctx, s.conn, wire.ReservedService, ask.ID.String())
 		require.NoError(t, err)
 		return letter.Error
 	}
@@ -106,7 +107,7 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	assert.Contains(t, dies(func(m *wire.Meta) { m.Plan = "none" }), "its plan is not kept any more")
 	assert.EqualValues(t, 1, p.made.Load(), "neither ran")
 	meta.Began = time.Now().Add(-wire.StepStore + time.Minute).UnixMilli()
-	reply, err := client.Do(s.ctx, &bus.Ask{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
+	reply, err := client.Do(s.ctx, &caller.Call{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
 	require.NoError(t, err)
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
 }
@@ -122,11 +123,11 @@ func TestPlansInForceAreKnown(t *testing.T) {
 	require.Empty(t, faults)
 	plan := file.Versions[0].Plans[2]
 	require.Equal(t, "POST /v1/things/:id", plan.Name())
-	client := bus.NewClient(s.conn, bus.ClientConfig{})
+	client := caller.New(s.conn, caller.Config{})
 	defer client.Close()
 	require.NoError(t, client.WaitReady(s.ctx))
 	meta := wire.Meta{Version: "v1", Plan: plan.Hash()}
-	reply, err := client.Do(s.ctx, &bus.Ask{Service: wire.ReservedService, Action: plan.Name(), Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
+	reply, err := client.Do(s.ctx, &caller.Call{Service: wire.ReservedService, Action: plan.Name(), Args: "[8]", ID: uuid.New(), Meta: meta.Encode()})
 	require.NoError(t, err)
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
 	assert.EqualValues(t, 1, p.made.Load())

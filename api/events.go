@@ -9,7 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -25,7 +25,7 @@ func looksAgain(n int) time.Duration { return min(time.Second<<min(n, 6), time.M
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html), from the one
 // behind Last-Event-ID on, and ends with the request.
 func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
-	record, err := bus.FindRecord(s.calls, s.conn, t.service, t.id)
+	record, err := caller.FindRecord(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -79,7 +79,7 @@ type stream struct {
 
 // run tells each new state, until the last one, or the client or the gateway
 // goes away. What it cannot learn now, a client that comes again will.
-func (s *stream) run(record bus.Record) {
+func (s *stream) run(record caller.Record) {
 	if s.tell(record) != nil || record.Ended() {
 		return
 	}
@@ -100,7 +100,7 @@ func (s *stream) run(record bus.Record) {
 				break
 			}
 		}
-		record, err = bus.FindRecord(s.server.waits, s.server.conn, s.ticket.service, s.ticket.id)
+		record, err = caller.FindRecord(s.server.waits, s.server.conn, s.ticket.service, s.ticket.id)
 		if watching.Ended() && err == nil && !record.Ended() { // it never ran, and was sent anew
 			watching.Close()
 			watching, record, err = s.server.client.Watch(s.server.waits, s.ticket.service, s.ticket.id)
@@ -108,12 +108,12 @@ func (s *stream) run(record bus.Record) {
 	}
 }
 
-func (s *stream) tell(record bus.Record) error {
+func (s *stream) tell(record caller.Record) error {
 	if rank(record.State) <= s.last {
 		return nil
 	}
 	if s.server.confirmed(s.ticket, record) != nil {
-		return bus.ErrNotReplicated
+		return caller.ErrNotReplicated
 	}
 	data, err := json.Marshal(record.Tell(s.ticket.service, s.ticket.id))
 	if err != nil {

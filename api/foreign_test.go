@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -19,9 +19,9 @@ import (
 
 // odd serves GET /odd/:number on the bus itself, as a worker in any language
 // may: it says whatever it likes.
-func (s *stage) odd(outcomes []bus.Outcome) {
+func (s *stage) odd(outcomes []consumer.Outcome) {
 	s.t.Helper()
-	consumer, err := bus.NewConsumer(s.connect(s.url), bus.ConsumerConfig{
+	consumer, err := consumer.New(s.connect(s.url), consumer.Config{
 		Manifest: &wire.Manifest{Service: "odd", Version: "1", Protocol: 1, Actions: []wire.Action{
 			{Name: "GET_ODD", Safe: true, Routes: []string{"GET /odd/:number"}, Args: []wire.Argument{
 				{Name: "number", In: wire.InPath, Schema: json.RawMessage(`{"type":"integer"}`)},
@@ -34,10 +34,10 @@ func (s *stage) odd(outcomes []bus.Outcome) {
 				{Name: "x", In: wire.InPath, Schema: json.RawMessage(`{"type":17}`)},
 			}},
 		}},
-		Run: func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 			var args []int
 			if err := json.Unmarshal([]byte(d.Request.Args), &args); err != nil || len(args) != 1 {
-				return bus.Outcome{Envelope: wire.Failure(wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
+				return consumer.Outcome{Envelope: wire.Failure(wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
 			}
 			return outcomes[args[0]], true
 		},
@@ -61,27 +61,27 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 		return wire.Failure(wire.Error{Code: "ODD", Status: status, Message: "odd"})
 	}
 	cases := []struct {
-		outcome  bus.Outcome
+		outcome  consumer.Outcome
 		status   int
 		location string
 	}{
-		{bus.Outcome{Envelope: ok}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
-		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 204}}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 500}}, 200, ""},
-		{bus.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
-		{bus.Outcome{Envelope: failed(404)}, 404, ""},
-		{bus.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 409}}, 409, ""},
-		{bus.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
-		{bus.Outcome{Envelope: failed(200)}, 500, ""},
-		{bus.Outcome{Envelope: failed(0)}, 500, ""},
-		{bus.Outcome{Envelope: failed(1000)}, 500, ""},
-		{bus.Outcome{Envelope: []byte(`{ "result" : 1, "ok" : true }`)}, 200, ""},
-		{bus.Outcome{Envelope: []byte(`{"ok": true, "result": 1}`), Meta: wire.ReplyMeta{Status: 200}}, 200, ""},
-		{bus.Outcome{Envelope: []byte(`{"ok": false, "error": {"status": 409}}`), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
+		{consumer.Outcome{Envelope: ok}, 200, ""},
+		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
+		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 204}}, 200, ""},
+		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
+		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 500}}, 200, ""},
+		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
+		{consumer.Outcome{Envelope: failed(404)}, 404, ""},
+		{consumer.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 409}}, 409, ""},
+		{consumer.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
+		{consumer.Outcome{Envelope: failed(200)}, 500, ""},
+		{consumer.Outcome{Envelope: failed(0)}, 500, ""},
+		{consumer.Outcome{Envelope: failed(1000)}, 500, ""},
+		{consumer.Outcome{Envelope: []byte(`{ "result" : 1, "ok" : true }`)}, 200, ""},
+		{consumer.Outcome{Envelope: []byte(`{"ok": true, "result": 1}`), Meta: wire.ReplyMeta{Status: 200}}, 200, ""},
+		{consumer.Outcome{Envelope: []byte(`{"ok": false, "error": {"status": 409}}`), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
 	}
-	outcomes := make([]bus.Outcome, len(cases))
+	outcomes := make([]consumer.Outcome, len(cases))
 	for i, c := range cases {
 		outcomes[i] = c.outcome
 	}
@@ -95,7 +95,7 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 		assert.Equal(t, string(c.outcome.Envelope), a.body, "it is passed on as it is")
 	}
 	for i, broken := range []string{`{}`, `17`, `{"ok":tru`, `hello world`} {
-		outcomes[i] = bus.Outcome{Envelope: []byte(broken)}
+		outcomes[i] = consumer.Outcome{Envelope: []byte(broken)}
 	}
 	for i := range 4 {
 		s.refused(500, "INTERNAL", http.MethodGet, "/odd/"+string(number(i)), "")

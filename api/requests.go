@@ -12,7 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -75,9 +75,9 @@ func unknownRequest() *failure {
 
 // mayKnow turns what a look at a record gave into an answer, unless the caller may
 // be shown the record. To others there is none.
-func (s *Server) mayKnow(in *call, t ticket, record bus.Record, err error) *failure {
+func (s *Server) mayKnow(in *call, t ticket, record caller.Record, err error) *failure {
 	switch {
-	case errors.Is(err, bus.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.principal.Key():
+	case errors.Is(err, caller.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.principal.Key():
 		return unknownRequest()
 	case err != nil:
 		s.log.Warn("a request could not be looked up", "service", t.service, "request", t.id, "error", err)
@@ -92,7 +92,7 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 	if f != nil {
 		return f
 	}
-	record, err := bus.FindRecord(s.calls, s.conn, t.service, t.id)
+	record, err := caller.FindRecord(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -115,7 +115,7 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 
 // confirmed says whether an outcome may be told: where it has to be on replicas,
 // once it is.
-func (s *Server) confirmed(t ticket, record bus.Record) *failure {
+func (s *Server) confirmed(t ticket, record caller.Record) *failure {
 	if record.State != wire.StateDone {
 		return nil
 	}
@@ -126,7 +126,7 @@ func (s *Server) confirmed(t ticket, record bus.Record) *failure {
 }
 
 // awaitEnd waits for the end of a request, or of the time, or of the gateway.
-func (s *Server) awaitEnd(t ticket, most time.Duration) (bus.Record, error) {
+func (s *Server) awaitEnd(t ticket, most time.Duration) (caller.Record, error) {
 	watching, record, err := s.client.Watch(s.waits, t.service, t.id)
 	if watching != nil {
 		_, err = watching.Wait(s.waits, most)
@@ -135,7 +135,7 @@ func (s *Server) awaitEnd(t ticket, most time.Duration) (bus.Record, error) {
 	if watching == nil && err == nil || err != nil && s.waits.Err() == nil {
 		return record, err
 	}
-	return bus.FindRecord(s.calls, s.conn, t.service, t.id)
+	return caller.FindRecord(s.calls, s.conn, t.service, t.id)
 }
 
 // waitIn reads how long a caller wants to wait.
@@ -162,7 +162,7 @@ func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state wire.Reque
 	}
 	writeEnvelope(c.Response(), status, string(wire.Success(result)), in.requestID)
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	if !(bus.Record{State: state.State}).Ended() {
+	if !(caller.Record{State: state.State}).Ended() {
 		c.Set(fiber.HeaderRetryAfter, "1")
 	}
 	return nil
@@ -170,11 +170,11 @@ func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state wire.Reque
 
 // cancel ends a request that still waits.
 func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
-	record, err := bus.FindRecord(s.calls, s.conn, t.service, t.id)
+	record, err := caller.FindRecord(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
-	record, err = bus.Cancel(s.calls, s.conn, t.service, t.id)
+	record, err = caller.Cancel(s.calls, s.conn, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -189,7 +189,7 @@ func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
 }
 
 // accept sends a request without waiting for its outcome.
-func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *bus.Ask, prefer preference) *failure {
+func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *caller.Call, prefer preference) *failure {
 	if _, err := s.client.Send(s.calls, ask); err != nil {
 		return s.explain(in, r, err)
 	}
@@ -202,12 +202,12 @@ func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *bus.Ask, prefer p
 // ticketInstead answers with the ticket of a request whose outcome was not there
 // in time.
 func (s *Server) ticketInstead(c *fiber.Ctx, in *call, r *route, prefer preference) *failure {
-	record, err := bus.FindRecord(s.calls, s.conn, r.service, in.id.String())
+	record, err := caller.FindRecord(s.calls, s.conn, r.service, in.id.String())
 	if err != nil {
-		if !errors.Is(err, bus.ErrNoRecord) && !errors.Is(err, context.Canceled) {
+		if !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
 			s.log.Warn("a request could not be looked up", "service", r.service, "request", in.id, "error", err)
 		}
-		return s.explain(in, r, bus.ErrTimeout) // whether it was accepted is not known
+		return s.explain(in, r, caller.ErrTimeout) // whether it was accepted is not known
 	}
 	return s.writeTicket(c, in, r, prefer, record.State)
 }

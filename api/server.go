@@ -17,6 +17,8 @@ import (
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 	"github.com/oskadev/mailroom/versions"
@@ -27,9 +29,9 @@ type Server struct {
 	conn     *bus.Conn
 	cfg      Config
 	log      *slog.Logger
-	client   *bus.Client
+	client   *caller.Client
 	cache    *cache.Cache
-	registry *bus.Registry
+	registry *registry.Registry
 	app      *fiber.App
 	keys     verifier // nil: none is accepted
 	tokens   verifier
@@ -75,8 +77,8 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	if s.versioned, err = newVersioned(cfg.VersionsFile, cfg.Versions); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s.rebuild(bus.Snapshot{})
-	s.registry = bus.NewRegistry(conn, func(services bus.Snapshot) {
+	s.rebuild(registry.Snapshot{})
+	s.registry = registry.New(conn, func(services registry.Snapshot) {
 		s.tables.Lock()
 		s.rebuild(services)
 		s.tables.Unlock()
@@ -161,7 +163,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	waits, stopWaits := context.WithCancel(calls)
 	defer stopWaits()
 	s.calls, s.waits, s.asks = calls, waits, context.WithoutCancel(ctx)
-	s.client = bus.NewClient(s.conn, bus.ClientConfig{ //nolint:contextcheck // it lives until it is closed
+	s.client = caller.New(s.conn, caller.Config{ //nolint:contextcheck // it lives until it is closed
 		MailboxLimit: s.cfg.MailboxLimit, AdmitLate: s.cfg.AdmitLate, MinReplicas: s.cfg.MinReplicas,
 	})
 	defer s.client.Close()
@@ -254,7 +256,7 @@ func (s *Server) openCache() (closeCache func(), err error) {
 }
 
 // services are those that the gateway knows.
-func (s *Server) services() bus.Snapshot { return s.table.Load().services }
+func (s *Server) services() registry.Snapshot { return s.table.Load().services }
 
 // Serves reports whether this gateway routes to all the named services, each
 // with a live worker.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -295,10 +296,10 @@ func (s *stage) untouched() {
 // askBus asks a service past the gateway.
 func (s *stage) askBus(service, action, args string) string {
 	s.t.Helper()
-	client := bus.NewClient(s.conn, bus.ClientConfig{})
+	client := caller.New(s.conn, caller.Config{})
 	defer client.Close()
 	require.NoError(s.t, client.WaitReady(s.ctx))
-	reply, err := client.Do(s.ctx, &bus.Ask{Service: service, Action: action, Args: args})
+	reply, err := client.Do(s.ctx, &caller.Call{Service: service, Action: action, Args: args})
 	require.NoError(s.t, err)
 	return reply.Envelope
 }

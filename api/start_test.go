@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 )
 
 // A call that found nothing in the table of a gateway that had just started
@@ -14,8 +14,8 @@ import (
 func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing.T) {
 	t.Parallel()
 	s := &Server{}
-	matched := buildTable(bus.Snapshot{}, slog.New(slog.DiscardHandler))
-	s.table.Store(buildTable(bus.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
+	matched := buildTable(registry.Snapshot{}, slog.New(slog.DiscardHandler))
+	s.table.Store(buildTable(registry.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
 	assert.True(t, s.tooEarly(matched))
 	assert.False(t, s.tooEarly(s.table.Load()), "it has seen services")
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/versions"
 )
@@ -17,7 +17,7 @@ import (
 // the services change, and then only read.
 type table struct {
 	root     *node
-	services bus.Snapshot
+	services registry.Snapshot
 	patterns map[string]bool // of all routes, as services declare them
 	versions map[string]*versionTable
 }
@@ -43,7 +43,7 @@ type route struct {
 
 // buildTable collects the routes of all services. A route that cannot be served
 // is logged and left out; it never hides the others.
-func buildTable(services bus.Snapshot, log *slog.Logger) *table {
+func buildTable(services registry.Snapshot, log *slog.Logger) *table {
 	t := &table{root: &node{}, services: services, patterns: make(map[string]bool)}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		s := services[name]

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -22,7 +22,7 @@ func tableOf(routes ...string) *table {
 		}
 		m.Actions = append(m.Actions, a)
 	}
-	return buildTable(bus.Snapshot{"things": {Name: "things", Manifest: m}}, slog.New(slog.DiscardHandler))
+	return buildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, slog.New(slog.DiscardHandler))
 }
 
 func TestTableFindsTheNearestRoute(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/versions"
 )
@@ -158,7 +158,7 @@ func (v *versioned) refuse(text []byte) {
 }
 
 // reconsider tries again the text that was refused: the services are others now.
-func (s *Server) reconsider(services bus.Snapshot) {
+func (s *Server) reconsider(services registry.Snapshot) {
 	v := s.versioned
 	v.mu.Lock()
 	text := v.refused
@@ -172,7 +172,7 @@ func (s *Server) reconsider(services bus.Snapshot) {
 }
 
 // rebuild makes the table of routes anew. Its caller holds the lock of tables.
-func (s *Server) rebuild(services bus.Snapshot) {
+func (s *Server) rebuild(services registry.Snapshot) {
 	s.reconsider(services)
 	file := s.versioned.inForce()
 	t := buildTable(services, s.log)
@@ -191,7 +191,7 @@ func (s *Server) rebuild(services bus.Snapshot) {
 
 // warnOfPlans logs what of a versions file does not fit what services declare, once
 // for the same faults: a service may have changed since the file was read.
-func (s *Server) warnOfPlans(file *versions.File, services bus.Snapshot) {
+func (s *Server) warnOfPlans(file *versions.File, services registry.Snapshot) {
 	faults := slices.DeleteFunc(file.Check(services), func(f versions.Fault) bool { return f.Warning })
 	v := s.versioned
 	v.mu.Lock()
@@ -209,7 +209,7 @@ type versionTable struct {
 	versions.Retirement
 }
 
-func newVersionTable(v *versions.Version, services bus.Snapshot, log *slog.Logger) *versionTable {
+func newVersionTable(v *versions.Version, services registry.Snapshot, log *slog.Logger) *versionTable {
 	t := &versionTable{root: &node{}, Retirement: v.Retirement}
 	for _, p := range v.Plans {
 		scopes, unknown := p.Needs(services)

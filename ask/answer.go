@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -32,7 +32,7 @@ type Error struct {
 
 // NotSent reports that the service was not asked: nothing happened.
 func (f *Error) NotSent() bool {
-	return errors.Is(f.cause, errNoWorker) || errors.Is(f.cause, bus.ErrUnavailable) && !errors.Is(f.cause, bus.ErrTimeout) || errors.Is(f.cause, bus.ErrOverloaded)
+	return errors.Is(f.cause, errNoWorker) || errors.Is(f.cause, caller.ErrUnavailable) && !errors.Is(f.cause, caller.ErrTimeout) || errors.Is(f.cause, caller.ErrOverloaded)
 }
 
 // Error is the code and the message.
@@ -78,17 +78,17 @@ func explain(q *Question, err error) *Error {
 	switch {
 	case errors.Is(err, errUnknown):
 		return say(http.StatusNotImplemented, wire.CodeNotSupported, err.Error())
-	case errors.Is(err, bus.ErrOverloaded):
+	case errors.Is(err, caller.ErrOverloaded):
 		return say(http.StatusServiceUnavailable, codeOverloaded, "too many requests wait for "+q.Service)
 	case errors.Is(err, errNoWorker):
 		return say(http.StatusServiceUnavailable, codeUnavailable, err.Error())
-	case errors.Is(err, bus.ErrUnavailable):
+	case errors.Is(err, caller.ErrUnavailable):
 		return say(http.StatusServiceUnavailable, codeUnavailable, q.Service+" cannot be reached")
-	case errors.Is(err, bus.ErrTimeout), errors.Is(err, bus.ErrExpired), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, caller.ErrTimeout), errors.Is(err, caller.ErrExpired), errors.Is(err, context.DeadlineExceeded):
 		return say(http.StatusGatewayTimeout, wire.CodeTimeout, q.Service+" did not answer in time")
-	case errors.Is(err, bus.ErrCancelled):
+	case errors.Is(err, caller.ErrCancelled):
 		return say(http.StatusConflict, wire.CodeConflict, "the request to "+q.Service+" was cancelled")
-	case errors.Is(err, bus.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, cache.ErrCrowded):
+	case errors.Is(err, caller.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, cache.ErrCrowded):
 		return say(http.StatusServiceUnavailable, codeUnavailable, "this process takes no more of that now")
 	default:
 		return say(http.StatusInternalServerError, wire.CodeInternal, "internal error")

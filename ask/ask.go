@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -40,10 +42,10 @@ type Config struct {
 
 // Asker asks on behalf of one service. It is safe for concurrent use.
 type Asker struct {
-	client  *bus.Client
+	client  *caller.Client
 	places  Places // nil: as many as ask
 	cache   *cache.Cache
-	service func(ctx context.Context, name string) (*bus.Service, error)
+	service func(ctx context.Context, name string) (*registry.Service, error)
 	log     *slog.Logger
 	close   func()
 }
@@ -56,8 +58,8 @@ type Places interface {
 }
 
 // Over makes an asker of what a process has already: a gateway. It is not closed.
-func Over(client *bus.Client, shared *cache.Cache, places Places, services func() bus.Snapshot, log *slog.Logger) *Asker {
-	return &Asker{client: client, cache: shared, places: places, log: log, service: func(_ context.Context, name string) (*bus.Service, error) {
+func Over(client *caller.Client, shared *cache.Cache, places Places, services func() registry.Snapshot, log *slog.Logger) *Asker {
+	return &Asker{client: client, cache: shared, places: places, log: log, service: func(_ context.Context, name string) (*registry.Service, error) {
 		return services()[name], nil
 	}}
 }
@@ -73,9 +75,9 @@ func New(cfg Config) (*Asker, error) {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("the cache: %w", err)
 	}
-	services := bus.NewFollower(cfg.Conn)
+	services := registry.NewFollower(cfg.Conn)
 	a := &Asker{
-		client: bus.NewClient(cfg.Conn, bus.ClientConfig{Role: cfg.Role}), cache: shared, service: services.Follow, log: cfg.Logger,
+		client: caller.New(cfg.Conn, caller.Config{Role: cfg.Role}), cache: shared, service: services.Follow, log: cfg.Logger,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var looking sync.WaitGroup
@@ -130,7 +132,7 @@ func (a *Asker) Ask(ctx context.Context, q *Question) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, explain(q, err)
 	}
-	question := bus.NewAsk(action, q.Service, q.Args)
+	question := caller.NewCall(action, q.Service, q.Args)
 	if f := refuse(q, question.Lane); f != nil {
 		return wire.Reply{}, f
 	}
@@ -139,7 +141,7 @@ func (a *Asker) Ask(ctx context.Context, q *Question) (wire.Reply, error) {
 		question.Timeout = min(question.Timeout, time.Until(deadline))
 	}
 	if question.Timeout <= 0 {
-		return wire.Reply{}, explain(q, bus.ErrTimeout)
+		return wire.Reply{}, explain(q, caller.ErrTimeout)
 	}
 	reply, err := a.answer(ctx, q, action, &question)
 	if err != nil {
@@ -156,10 +158,10 @@ func (a *Asker) Ask(ctx context.Context, q *Question) (wire.Reply, error) {
 }
 
 // send asks the service itself, where there is a place.
-func (a *Asker) send(ctx context.Context, question *bus.Ask) (wire.Reply, error) {
+func (a *Asker) send(ctx context.Context, question *caller.Call) (wire.Reply, error) {
 	if a.places != nil {
 		if !a.places.Enter(question.Service) {
-			return wire.Reply{}, &bus.OverloadedError{Service: question.Service, RetryAfter: time.Second}
+			return wire.Reply{}, &caller.OverloadedError{Service: question.Service, RetryAfter: time.Second}
 		}
 		defer a.places.Leave(question.Service)
 	}
@@ -201,7 +203,7 @@ func refuse(q *Question, lane string) *Error {
 }
 
 // answer asks once, or shares the answer of somebody who asks the same.
-func (a *Asker) answer(ctx context.Context, q *Question, action *wire.Action, question *bus.Ask) (wire.Reply, error) {
+func (a *Asker) answer(ctx context.Context, q *Question, action *wire.Action, question *caller.Call) (wire.Reply, error) {
 	policy, shared := Policy(action)
 	if !shared || q.Keep {
 		if question.Safe = question.Safe && !q.Keep; !question.Safe {

@@ -6,19 +6,19 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // busTarget asks without a gateway.
 type busTarget struct {
-	client *bus.Client
-	ask    bus.Ask
+	client *caller.Client
+	ask    caller.Call
 }
 
 // NewBus prepares to ask through a client of the bus, which all connections
 // share, as the calls of a gateway do.
-func NewBus(client *bus.Client, ask bus.Ask) Target {
+func NewBus(client *caller.Client, ask caller.Call) Target {
 	return &busTarget{client: client, ask: ask}
 }
 
@@ -59,13 +59,13 @@ func failureOf(err error) string {
 		err  error
 		kind string
 	}{
-		{bus.ErrUnavailable, "unavailable"},
-		{bus.ErrOverloaded, "overloaded"},
-		{bus.ErrTimeout, "timeout"},
-		{bus.ErrExpired, "expired"},
-		{bus.ErrDead, "dead"},
-		{bus.ErrKeyReused, "key reused"},
-		{bus.ErrClosed, "closed"},
+		{caller.ErrUnavailable, "unavailable"},
+		{caller.ErrOverloaded, "overloaded"},
+		{caller.ErrTimeout, "timeout"},
+		{caller.ErrExpired, "expired"},
+		{caller.ErrDead, "dead"},
+		{caller.ErrKeyReused, "key reused"},
+		{caller.ErrClosed, "closed"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.kind

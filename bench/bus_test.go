@@ -13,6 +13,7 @@ import (
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/examples/echo"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -21,7 +22,7 @@ import (
 // stage is an embedded Redis with a worker of echo.
 type stage struct {
 	conn   *bus.Conn
-	client *bus.Client
+	client *caller.Client
 }
 
 func newStage(t *testing.T) *stage {
@@ -33,7 +34,7 @@ func newStage(t *testing.T) *stage {
 	during(t, func(ctx context.Context) error {
 		return workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, echo.Service(conn.Redis(), "mailroom"))
 	})
-	client := bus.NewClient(conn, bus.ClientConfig{})
+	client := caller.New(conn, caller.Config{})
 	t.Cleanup(client.Close)
 	require.NoError(t, client.WaitReady(t.Context()))
 	return &stage{conn: conn, client: client}
@@ -54,7 +55,7 @@ func during(t *testing.T, run func(context.Context) error) {
 func TestOnTheBus(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	for name, ask := range map[string]bus.Ask{
+	for name, ask := range map[string]caller.Call{
 		"echo GET_ECHO on the bus, safe": {Service: "echo", Action: "GET_ECHO", Args: "[1]", Safe: true},
 		"echo ECHO on the bus, unsafe":   {Service: "echo", Action: "ECHO", Args: `[{"x":1}]`},
 	} {
@@ -72,16 +73,16 @@ func TestOnTheBus(t *testing.T) {
 func TestFailuresOnTheBus(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	fail := bus.Ask{Service: "echo", Action: "FAIL", Args: `[{"code":"TEAPOT","status":418,"message":"short and stout"}]`}
+	fail := caller.Call{Service: "echo", Action: "FAIL", Args: `[{"code":"TEAPOT","status":418,"message":"short and stout"}]`}
 	a := NewBus(s.client, fail).Connect().Ask(t.Context())
 	assert.Equal(t, "code TEAPOT", a.Failure)
 	assert.Equal(t, "short and stout", a.Detail)
-	sleep := bus.Ask{Service: "echo", Action: "SLEEP", Args: `[{"ms":600000}]`, Timeout: 20 * time.Millisecond}
+	sleep := caller.Call{Service: "echo", Action: "SLEEP", Args: `[{"ms":600000}]`, Timeout: 20 * time.Millisecond}
 	a = NewBus(s.client, sleep).Connect().Ask(t.Context())
 	assert.Contains(t, []string{"timeout", "code TIMEOUT", "expired"}, a.Failure, "whichever of client and worker is first")
 	for want, err := range map[string]error{
-		"unavailable": &bus.NotSentError{Cause: errors.New("x")}, "overloaded": &bus.OverloadedError{}, "timeout": bus.ErrTimeout,
-		"expired": bus.ErrExpired, "dead": bus.ErrDead, "key reused": bus.ErrKeyReused, "closed": bus.ErrClosed, "error": errors.New("x"),
+		"unavailable": &caller.NotSentError{Cause: errors.New("x")}, "overloaded": &caller.OverloadedError{}, "timeout": caller.ErrTimeout,
+		"expired": caller.ErrExpired, "dead": caller.ErrDead, "key reused": caller.ErrKeyReused, "closed": caller.ErrClosed, "error": errors.New("x"),
 	} {
 		assert.Equal(t, want, failureOf(err))
 	}

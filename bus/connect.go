@@ -54,7 +54,7 @@ type Conn struct {
 	target  target
 	timeout time.Duration
 	rdb     redis.UniversalClient
-	door    *door
+	access  *access
 }
 
 // Connect prepares a connection by URL: redis://, rediss:// (a single server),
@@ -88,7 +88,7 @@ func Connect(url string, opts Options) (*Conn, error) {
 	c := &Conn{
 		Keys: keys, Clock: &Clock{local: opts.Now}, log: opts.Logger, Hook: opts.Hook,
 		target: t, timeout: opts.Timeout, Scripts: loadScripts(),
-		door: newDoor(t, opts.Role),
+		access: newAccess(t, opts.Role),
 	}
 	quietLibrary(opts.Logger)
 	c.rdb = c.newClient(0)
@@ -118,7 +118,7 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 	} else {
 		rdb = redis.NewUniversalClient(&o)
 	}
-	rdb.AddHook(c.door)
+	rdb.AddHook(c.access)
 	return rdb
 }
 
@@ -135,12 +135,12 @@ func (c *Conn) Timeout() time.Duration { return c.timeout }
 
 // Explain makes a RefusedError of an error with which Redis refuses the user, and
 // returns other errors as they are. The command is its name and its arguments.
-func (c *Conn) Explain(err error, command ...any) error { return c.door.explain(err, command...) }
+func (c *Conn) Explain(err error, command ...any) error { return c.access.explain(err, command...) }
 
 // NewPipeline opens a pipeline to the same Redis, for one goroutine. Close it.
 func (c *Conn) NewPipeline() *resp.Pipeline {
 	return resp.NewPipeline(resp.Options{
-		Client: c.rdb, Hook: c.door, Explain: c.Explain, Timeout: c.timeout,
+		Client: c.rdb, Hook: c.access, Explain: c.Explain, Timeout: c.timeout,
 		Open: func() *redis.Client {
 			client, _ := c.newClient(1).(*redis.Client) // not asked for on a cluster
 			return client
@@ -212,7 +212,7 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 
 // Refused delivers what Redis refuses this connection, once it has: errors that
 // are a RefusedError. What nobody takes is dropped.
-func (c *Conn) Refused() <-chan error { return c.door.refused }
+func (c *Conn) Refused() <-chan error { return c.access.refused }
 
 // Close ends all connections. What is still under way fails.
 func (c *Conn) Close() error { return c.rdb.Close() }

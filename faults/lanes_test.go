@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 )
 
 // insist asks a gateway under an Idempotency-Key until there is an outcome.
@@ -160,7 +160,7 @@ func TestLanes(t *testing.T) {
 		assert.Equal(t, 1, at[fmt.Sprintf("%d %d", a.id, a.length)], "one answer for each length")
 	}
 	s.eventually("nothing is left in the lanes", func() bool {
-		stats, err := bus.ReadStats(t.Context(), s.conn, "echo")
+		stats, err := admin.ReadStats(t.Context(), s.conn, "echo")
 		return err == nil && stats.Backlog+stats.Parked+stats.Pending+stats.Dead == 0
 	})
 	for _, pattern := range []string{s.conn.Keys.Lane("echo", "*"), s.conn.Keys.Waiting("echo")} {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -96,7 +96,7 @@ func TestSlowSubscriber(t *testing.T) {
 			asking.Go(func() { s.call(0, i%2 == 0, work{MS: 2000, Pad: 60_000}) })
 		}
 		s.eventually("most run", func() bool {
-			stats, err := bus.ReadStats(t.Context(), s.conn, service)
+			stats, err := admin.ReadStats(t.Context(), s.conn, service)
 			return err == nil && stats.Pending > calls*3/4
 		})
 		s.gateways[0].freeze()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -220,7 +221,7 @@ func (s *stage) quiet() {
 	s.eventually("the mailbox is empty and nothing is pending", func() bool {
 		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 		defer cancel()
-		stats, err := bus.ReadStats(ctx, s.conn, service)
+		stats, err := admin.ReadStats(ctx, s.conn, service)
 		return err == nil && stats.Backlog == 0 && stats.Pending == 0
 	})
 }

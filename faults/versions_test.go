@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 )
 
 // A gateway is killed after a payment was made, and before its voucher is redeemed.
@@ -65,7 +65,7 @@ func TestGatewayKilledBetweenSteps(t *testing.T) {
 		_, again := s.insist(0, "/v3/payments", key, body)
 		assert.Equal(t, string(said), string(again))
 	}
-	stats, err := bus.ReadStats(t.Context(), s.conn, "compositions")
+	stats, err := admin.ReadStats(t.Context(), s.conn, "compositions")
 	require.NoError(t, err)
 	assert.Zero(t, stats.Backlog+stats.Pending+stats.Dead)
 	t.Logf("composition: %d gateways killed between payment and redemption, each payment made once and its voucher redeemed", n)

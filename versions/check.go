@@ -8,13 +8,13 @@ import (
 
 	"github.com/expr-lang/expr/types"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Check holds a file against what services declare: a service that has not been seen
 // is a warning, since it may come yet; anything else that does not fit is a fault.
-func (f *File) Check(services bus.Snapshot) Faults {
+func (f *File) Check(services registry.Snapshot) Faults {
 	var faults Faults
 	for _, v := range f.Versions {
 		for _, p := range v.Plans {
@@ -26,7 +26,7 @@ func (f *File) Check(services bus.Snapshot) Faults {
 
 // Check holds one plan against what services declare: its expressions against what
 // the steps give, and the arguments of each step against what its action takes.
-func (p *Plan) Check(services bus.Snapshot) Faults {
+func (p *Plan) Check(services registry.Snapshot) Faults {
 	c := &checker{services: services, env: maps.Clone(p.inputs), known: outlines{}}
 	c.inputs(p)
 	for _, stage := range p.Stages {
@@ -53,7 +53,7 @@ func (p *Plan) Check(services bus.Snapshot) Faults {
 
 // checker holds a plan against what services declare.
 type checker struct {
-	services bus.Snapshot
+	services registry.Snapshot
 	env      types.Map // what expressions may speak of
 	known    outlines  // the same, as far as schemas tell
 	depends  bool      // what a call brings may have been judged by a condition

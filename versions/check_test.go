@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-func services() bus.Snapshot {
+func services() registry.Snapshot {
 	id := wire.Argument{Name: "id", In: wire.InPath, Schema: []byte(`{"type":"integer"}`)}
 	body := wire.Argument{Name: "body", In: wire.InBody, Schema: []byte(`{"type":"object","required":["x"]}`)}
 	order := wire.Argument{Name: "body", In: wire.InBody, Schema: []byte(`{"type":"object","required":["sum","to"],"additionalProperties":false,
@@ -20,7 +20,7 @@ func services() bus.Snapshot {
 		"gift":{"type":["null","object"],"required":["who"],"properties":{"who":{"type":"string"}}}},
 		"$defs":{"Address":{"type":"object","required":["city"],"properties":{"city":{"type":"string"},"near":{"$ref":"#/$defs/Address"}}}}}`)}
 	thing := []byte(`{"type":"object","required":["id"],"additionalProperties":false,"properties":{"id":{"type":"integer"},"name":{"type":"string"}}}`)
-	return bus.Snapshot{"things": {Name: "things", Manifest: &wire.Manifest{Service: "things", Actions: []wire.Action{
+	return registry.Snapshot{"things": {Name: "things", Manifest: &wire.Manifest{Service: "things", Actions: []wire.Action{
 		{Name: "GET", Safe: true, Args: []wire.Argument{id}, Scopes: []string{"things:read"}, Result: thing},
 		{Name: "PUT", Args: []wire.Argument{id, body}, Scopes: []string{"things:write"}},
 		{Name: "ORDER", Args: []wire.Argument{order}},
@@ -157,7 +157,7 @@ func TestConditionsAndResultsAreHeldAgainstManifests(t *testing.T) {
 // What fits, or may, is no fault.
 func TestCorrectFilesAreTaken(t *testing.T) {
 	t.Parallel()
-	result := func(schema string) bus.Snapshot {
+	result := func(schema string) registry.Snapshot {
 		all := services()
 		all["things"].Manifest.Actions[0].Result = []byte(schema)
 		return all

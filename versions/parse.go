@@ -14,14 +14,14 @@ import (
 	"github.com/expr-lang/expr/types"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Parse reads a versions file (YAML), and holds it against what services declare;
 // where they are nil they are not known, and nothing is said of them. The faults are
 // all that there are, in the order of the file; with any but warnings there is no file.
-func Parse(text []byte, services bus.Snapshot) (*File, Faults) {
+func Parse(text []byte, services registry.Snapshot) (*File, Faults) {
 	r := &reader{}
 	file := r.file(text)
 	faults := r.faults

@@ -11,7 +11,7 @@ import (
 
 	"github.com/expr-lang/expr/types"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -158,7 +158,7 @@ func (p *Plan) Steps() []*Step {
 
 // Safe reports whether all actions that the plan asks for may run twice, as far as
 // they are known.
-func (p *Plan) Safe(services bus.Snapshot) bool {
+func (p *Plan) Safe(services registry.Snapshot) bool {
 	for _, s := range p.Steps() {
 		action := find(services, s.Service, s.Action)
 		if action == nil || !action.Safe {
@@ -170,7 +170,7 @@ func (p *Plan) Safe(services bus.Snapshot) bool {
 
 // Needs are the scopes that a caller has to have; unknown is a service whose actions
 // say so and have not been seen yet, empty: none.
-func (p *Plan) Needs(services bus.Snapshot) (scopes []string, unknown string) {
+func (p *Plan) Needs(services registry.Snapshot) (scopes []string, unknown string) {
 	if p.Scopes != nil {
 		return p.Scopes, ""
 	}
@@ -185,7 +185,7 @@ func (p *Plan) Needs(services bus.Snapshot) (scopes []string, unknown string) {
 	return scopes, unknown
 }
 
-func find(services bus.Snapshot, service, action string) *wire.Action {
+func find(services registry.Snapshot, service, action string) *wire.Action {
 	s := services[service]
 	if s == nil || s.Manifest == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/ask"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -133,7 +133,7 @@ func (a *asking) asker() (*ask.Asker, error) {
 	defer a.mu.Unlock()
 	switch {
 	case a.closed:
-		return nil, bus.ErrClosed
+		return nil, caller.ErrClosed
 	case a.started != nil:
 		return a.started, nil
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -36,14 +39,14 @@ func TestAskWithRights(t *testing.T) {
 		return conn
 	}
 	root := connect(redis.URL(), "")
-	for name, access := range map[string]bus.WorkerAccess{
-		"front": {Services: []string{"front"}, Asks: []string{"items"}, Reads: []string{"users"}},
+	for name, access := range map[string]admin.WorkerAccess{
+		"front": {Services: []string{"front"}, Calls: []string{"items"}, Reads: []string{"users"}},
 		"items": {Services: []string{"items"}}, "users": {Services: []string{"users"}}, "secrets": {Services: []string{"secrets"}},
 	} {
-		user, err := bus.WorkerUser(name, root.Keys, access)
+		user, err := admin.WorkerUser(name, root.Keys, access)
 		require.NoError(t, err)
 		user.Passwords = []string{"open sesame"}
-		_, err = bus.ApplyACL(t.Context(), root, user)
+		_, err = admin.ApplyACL(t.Context(), root, user)
 		require.NoError(t, err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -75,11 +78,11 @@ func TestAskWithRights(t *testing.T) {
 	}, workers.Timeout(8*time.Second))
 	serve(front)
 
-	registry := bus.NewRegistry(root, nil)
+	registry := registry.New(root, nil)
 	testsupport.Eventually(t, 10*time.Second, "all serve", func() bool {
 		return registry.Look(t.Context()) == nil && len(registry.Snapshot()) == 4
 	})
-	client := bus.NewClient(root, bus.ClientConfig{})
+	client := caller.New(root, caller.Config{})
 	t.Cleanup(client.Close)
 	for i, c := range []struct{ service, action, want string }{
 		{"items", "READ", "100000"},
@@ -99,7 +102,7 @@ func TestAskWithRights(t *testing.T) {
 		}
 		args, err := json.Marshal([]errand{{c.service, c.action}})
 		require.NoError(t, err)
-		reply, err := client.Do(t.Context(), &bus.Ask{Service: "front", Action: "ASK", Args: string(args)})
+		reply, err := client.Do(t.Context(), &caller.Call{Service: "front", Action: "ASK", Args: string(args)})
 		require.NoError(t, err)
 		assert.Contains(t, reply.Envelope, c.want, "%s %s", c.service, c.action)
 	}

@@ -16,6 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -24,7 +27,7 @@ import (
 // town is two services, of which one asks the other, and somebody who asks them.
 type town struct {
 	t      *testing.T
-	client *bus.Client
+	client *caller.Client
 	conn   *bus.Conn
 	runs   atomic.Int64  // of what items does
 	closed chan struct{} // lets RING go on
@@ -127,9 +130,9 @@ func newTown(t *testing.T) *town {
 	})
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)
-	w.client = bus.NewClient(conn, bus.ClientConfig{})
+	w.client = caller.New(conn, caller.Config{})
 	t.Cleanup(w.client.Close)
-	registry := bus.NewRegistry(conn, nil)
+	registry := registry.New(conn, nil)
 	testsupport.Eventually(t, 10*time.Second, "both serve", func() bool {
 		found := registry.Snapshot()
 		return registry.Look(t.Context()) == nil && found["items"] != nil && found["front"] != nil
@@ -139,7 +142,7 @@ func newTown(t *testing.T) *town {
 
 func (w *town) ask(action, args, lane string, safe bool) answer {
 	w.t.Helper()
-	reply, err := w.client.Do(w.t.Context(), &bus.Ask{
+	reply, err := w.client.Do(w.t.Context(), &caller.Call{
 		Service: "front", Action: action, Args: args, Safe: safe, Lane: lane, Timeout: 4 * time.Second,
 		Meta:      `{"request_id":"checkout-7","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","version":"v2"}`,
 		Principal: &wire.Principal{Subject: "jwt:ada"},
@@ -220,7 +223,7 @@ func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
 	said := func(action, lane string, safe bool) <-chan string {
 		answered := make(chan string, 1)
 		go func() {
-			reply, err := w.client.Do(t.Context(), &bus.Ask{Service: "front", Action: action, Args: `[7]`, Safe: safe, Lane: lane, Timeout: 4 * time.Second, Principal: &wire.Principal{}})
+			reply, err := w.client.Do(t.Context(), &caller.Call{Service: "front", Action: action, Args: `[7]`, Safe: safe, Lane: lane, Timeout: 4 * time.Second, Principal: &wire.Principal{}})
 			answered <- fmt.Sprint(reply.Envelope, err)
 		}()
 		return answered
@@ -228,7 +231,7 @@ func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
 	ring := said("RING", "front:7", false)
 	waiting := func(parked int64) func() bool {
 		return func() bool {
-			stats, err := bus.ReadStats(t.Context(), w.conn, "front")
+			stats, err := admin.ReadStats(t.Context(), w.conn, "front")
 			return err == nil && stats.Pending > 0 && stats.Parked == parked
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -56,7 +56,7 @@ func BenchmarkExecute(b *testing.B) {
 		{"UPDATE_USER", `[1,{"name":"Oska"}]`},
 	} {
 		b.Run(action.name, func(b *testing.B) {
-			d := &bus.Delivery{Attempt: 1, Request: wire.Request{
+			d := &consumer.Delivery{Attempt: 1, Request: wire.Request{
 				ID: "0190a5b4-7c3e-7d52-9f3e-0123456789ab", Action: action.name, Args: action.args,
 				Deadline: time.Now().Add(time.Hour).UnixMilli(),
 			}}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -85,7 +86,7 @@ func TestEveryRunInvalidates(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, books) }()
-	client := bus.NewClient(conn, bus.ClientConfig{})
+	client := caller.New(conn, caller.Config{})
 	t.Cleanup(func() {
 		client.Close()
 		stop()
@@ -94,7 +95,7 @@ func TestEveryRunInvalidates(t *testing.T) {
 	for _, what := range []string{"work", "fail", "panic"} {
 		nonce := "mailroom:{books}:tag:book:" + what
 		require.NoError(t, conn.Redis().Set(t.Context(), nonce, "old", time.Hour).Err())
-		reply, err := client.Do(t.Context(), &bus.Ask{Service: "books", Action: "CHANGE", Args: `["` + what + `"]`})
+		reply, err := client.Do(t.Context(), &caller.Call{Service: "books", Action: "CHANGE", Args: `["` + what + `"]`})
 		require.NoError(t, err)
 		meta, err := wire.ParseReplyMeta(reply.Meta)
 		require.NoError(t, err)

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -28,8 +28,8 @@ type contextKey struct{}
 // state is what the context of a handler carries.
 type state struct {
 	info     Info
-	delivery *bus.Delivery   // whose meta is read when somebody asks; nil: info has it
-	working  context.Context //nolint:containedctx // that of the delivery, which knows no deadline
+	delivery *consumer.Delivery // whose meta is read when somebody asks; nil: info has it
+	working  context.Context    //nolint:containedctx // that of the delivery, which knows no deadline
 
 	mu       sync.Mutex
 	status   int

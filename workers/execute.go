@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -46,7 +46,7 @@ func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
 }
 
 // run turns a delivery into an outcome; false means that there is none.
-func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 	r := &d.Request
 	a := e.service.byName[r.Action]
 	if a == nil {
@@ -64,7 +64,7 @@ func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}}
 	defer h.end()
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
-		return bus.Outcome{Expired: errors.Is(h.Err(), context.DeadlineExceeded)}, false
+		return consumer.Outcome{Expired: errors.Is(h.Err(), context.DeadlineExceeded)}, false
 	}
 	body, err := e.call(h, a, args) //nolint:contextcheck // h is made of ctx
 	ran := time.Since(began)
@@ -77,7 +77,7 @@ func (e *executor) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
 	}
 	meta := h.state.replyMeta()
 	meta.Run, meta.Tags = ran, tags
-	return bus.Outcome{Meta: meta, Envelope: wire.Success(body)}, true
+	return consumer.Outcome{Meta: meta, Envelope: wire.Success(body)}, true
 }
 
 // call runs the handler and writes its result as JSON. A panic of either
@@ -121,14 +121,14 @@ var errPanicked = errors.New("handler panicked")
 // failed turns a handler's error into an outcome, unless it is none: the
 // handler said so, or was cut short because its worker stops or has lost the
 // request.
-func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (bus.Outcome, bool) {
+func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (consumer.Outcome, bool) {
 	var none *noOutcomeError
 	var own *Error
 	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
 	switch {
 	case errors.As(err, &none):
 		log.WarnContext(ctx, "a request has no outcome yet, it will be delivered again", "error", none.cause)
-		return bus.Outcome{}, false
+		return consumer.Outcome{}, false
 	case errors.As(err, &own):
 		if own.cause != nil {
 			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
@@ -136,7 +136,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (bus.
 		return e.failure(r, own), true
 	case ctx.Err() != nil:
 		log.WarnContext(ctx, "a handler was cut short", "cause", context.Cause(ctx), "error", err)
-		return bus.Outcome{}, false
+		return consumer.Outcome{}, false
 	case errors.Is(err, context.DeadlineExceeded):
 		log.WarnContext(ctx, "a handler did not end in time", "error", err)
 		o := e.failure(r, Fail(wire.CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
@@ -153,7 +153,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (bus.
 }
 
 // failure is the outcome of an error.
-func (e *executor) failure(r *wire.Request, err *Error) bus.Outcome {
+func (e *executor) failure(r *wire.Request, err *Error) consumer.Outcome {
 	status := err.Status
 	if status < http.StatusBadRequest || status > 599 {
 		status = http.StatusInternalServerError
@@ -166,7 +166,7 @@ func (e *executor) failure(r *wire.Request, err *Error) bus.Outcome {
 		body.Service, body.Action = err.service, err.action
 	}
 	body.Stamp(r)
-	return bus.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(body)}
+	return consumer.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(body)}
 }
 
 // acquire takes one of the action's own slots, where it has a bound. It reports

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -23,7 +25,7 @@ import (
 // served runs a service on an embedded Redis and asks it.
 type served struct {
 	conn   *bus.Conn
-	client *bus.Client
+	client *caller.Client
 	logs   *testsupport.Logs
 	stop   context.CancelFunc
 	ended  <-chan error
@@ -46,7 +48,7 @@ func serve(t *testing.T, s *workers.Service, change ...func(*workers.Config)) *s
 	running.Go(func() { ended <- workers.RunConfig(ctx, cfg, s) })
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)
-	client := bus.NewClient(conn, bus.ClientConfig{})
+	client := caller.New(conn, caller.Config{})
 	t.Cleanup(client.Close)
 	require.NoError(t, client.WaitReady(t.Context()))
 	return &served{conn: conn, client: client, logs: logs, stop: stop, ended: ended}
@@ -59,9 +61,9 @@ type answer struct {
 	meta   wire.ReplyMeta
 }
 
-func (s *served) ask(t *testing.T, action, args string, change ...func(*bus.Ask)) answer {
+func (s *served) ask(t *testing.T, action, args string, change ...func(*caller.Call)) answer {
 	t.Helper()
-	ask := &bus.Ask{Service: "things", Action: action, Args: args, Timeout: 20 * time.Second}
+	ask := &caller.Call{Service: "things", Action: action, Args: args, Timeout: 20 * time.Second}
 	for _, c := range change {
 		c(ask)
 	}
@@ -167,7 +169,7 @@ func TestErrorsOfHandlers(t *testing.T) {
 		{"EXITING", "INTERNAL", 500}, // a dead letter after the last attempt
 		{"OWN", "SOLD_OUT", 409},     // the worker lives on
 	} {
-		a := run.ask(t, c.action, `[]`, func(a *bus.Ask) { a.Meta = `{"request_id":"mine"}` })
+		a := run.ask(t, c.action, `[]`, func(a *caller.Call) { a.Meta = `{"request_id":"mine"}` })
 		assert.Equal(t, c.code, a.Error.Code, c.action)
 		assert.Equal(t, c.status, a.Error.Status, c.action)
 		assert.Equal(t, c.status, a.meta.Status, c.action)
@@ -256,9 +258,9 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 		return 0, ctx.Err()
 	})
 	run := serve(t, s)
-	reply, err := run.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "HANG", Timeout: time.Second, Safe: true})
+	reply, err := run.client.Do(t.Context(), &caller.Call{Service: "things", Action: "HANG", Timeout: time.Second, Safe: true})
 	if err != nil { // the asker's time is up at the same moment
-		require.ErrorIs(t, err, bus.ErrTimeout)
+		require.ErrorIs(t, err, caller.ErrTimeout)
 	} else {
 		require.Contains(t, reply.Envelope, wire.CodeTimeout)
 	}
@@ -303,14 +305,14 @@ func TestWhatNeverBeganExpires(t *testing.T) {
 	asking.Go(func() { assert.True(t, run.ask(t, "NARROW", `[]`).OK) })
 	<-running
 	for range 3 {
-		_, err := run.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "NARROW", Timeout: 50 * time.Millisecond})
-		if !errors.Is(err, bus.ErrExpired) {
-			require.ErrorIs(t, err, bus.ErrTimeout)
+		_, err := run.client.Do(t.Context(), &caller.Call{Service: "things", Action: "NARROW", Timeout: 50 * time.Millisecond})
+		if !errors.Is(err, caller.ErrExpired) {
+			require.ErrorIs(t, err, caller.ErrTimeout)
 		}
 	}
 	testsupport.Eventually(t, 10*time.Second, "only the running one is left", func() bool {
-		stats, err := bus.ReadStats(t.Context(), run.conn, "things")
-		return err == nil && stats == bus.Stats{Pending: 1}
+		stats, err := admin.ReadStats(t.Context(), run.conn, "things")
+		return err == nil && stats == admin.Stats{Pending: 1}
 	})
 	close(release)
 	asking.Wait()
@@ -334,16 +336,16 @@ func TestDrainingWorkerFinishesAndLeavesWhatTakesTooLong(t *testing.T) {
 	var asking sync.WaitGroup
 	asking.Go(func() { assert.JSONEq(t, `"finished"`, string(run.ask(t, "SHORT", `[]`).Result)) })
 	asking.Go(func() {
-		_, err := run.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "LONG", Timeout: 2 * time.Second})
-		assert.ErrorIs(t, err, bus.ErrTimeout)
+		_, err := run.client.Do(t.Context(), &caller.Call{Service: "things", Action: "LONG", Timeout: 2 * time.Second})
+		assert.ErrorIs(t, err, caller.ErrTimeout)
 	})
 	<-running
 	<-running
 	run.stop()
 	close(release)
 	require.NoError(t, <-run.ended)
-	stats, err := bus.ReadStats(t.Context(), run.conn, "things")
+	stats, err := admin.ReadStats(t.Context(), run.conn, "things")
 	require.NoError(t, err)
-	assert.Equal(t, bus.Stats{Pending: 1}, stats, "what was cut short waits for another worker")
+	assert.Equal(t, admin.Stats{Pending: 1}, stats, "what was cut short waits for another worker")
 	asking.Wait()
 }

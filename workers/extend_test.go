@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -49,11 +50,11 @@ func TestHandlerExtendsItsTime(t *testing.T) {
 	t.Cleanup(other.Wait)
 	t.Cleanup(stop)
 	id := uuid.New()
-	_, err := s.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "LONG", ID: id, Timeout: 300 * time.Millisecond})
-	require.ErrorIs(t, err, bus.ErrTimeout)
+	_, err := s.client.Do(t.Context(), &caller.Call{Service: "things", Action: "LONG", ID: id, Timeout: 300 * time.Millisecond})
+	require.ErrorIs(t, err, caller.ErrTimeout)
 	<-extended
 	state := func() string {
-		r, err := bus.FindRecord(t.Context(), s.conn, "things", id.String())
+		r, err := caller.FindRecord(t.Context(), s.conn, "things", id.String())
 		require.NoError(t, err)
 		return r.State
 	}
@@ -81,12 +82,12 @@ func TestExtendedTimeEndsWithTheWorker(t *testing.T) {
 	s := serve(t, service, func(c *workers.Config) { c.DrainLimit = 10 * time.Millisecond })
 	var asking sync.WaitGroup
 	asking.Go(func() {
-		_, err := s.client.Do(t.Context(), &bus.Ask{Service: "things", Action: "LONG", Timeout: time.Second})
-		assert.ErrorIs(t, err, bus.ErrTimeout)
+		_, err := s.client.Do(t.Context(), &caller.Call{Service: "things", Action: "LONG", Timeout: time.Second})
+		assert.ErrorIs(t, err, caller.ErrTimeout)
 	})
 	<-extended
 	s.stop()
-	require.ErrorIs(t, <-causes, bus.ErrDraining)
+	require.ErrorIs(t, <-causes, consumer.ErrDraining)
 	require.NoError(t, <-s.ended)
 	asking.Wait()
 }

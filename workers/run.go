@@ -12,6 +12,7 @@ import (
 
 	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 )
@@ -85,7 +86,7 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 		return err
 	}
 	defer shared.close()
-	consumers := make([]*bus.Consumer, len(services))
+	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
 		asks := &asking{cfg: ask.Config{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
 		defer asks.close()
@@ -170,14 +171,14 @@ func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, asks *asking) (*bus.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, asks *asking) (*consumer.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
 	e.invalidator, e.asking = invalidator, asks
-	return bus.NewConsumer(conn, bus.ConsumerConfig{
+	return consumer.New(conn, consumer.Config{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
 		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,
 	})

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -18,7 +19,7 @@ func safeLeavesNothing(s *stage) {
 	w := s.serve(echo)
 	ask := safe(`[1,"a"]`)
 	ask.ID = uuid.New()
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	require.Equal(s.t, `{"ok":true,"result":[1,"a"]}`, reply.Envelope)
 	meta, err := wire.ParseReplyMeta(reply.Meta)
@@ -33,7 +34,7 @@ func unsafeKeepsOutcome(s *stage) {
 	s.serve(echo)
 	ask := unsafe(`[2]`)
 	ask.ID, ask.Store = uuid.New(), time.Minute
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	require.Equal(s.t, `{"ok":true,"result":[2]}`, reply.Envelope)
 	s.empty()
@@ -49,7 +50,7 @@ func unsafeKeepsOutcome(s *stage) {
 func everyCallerItsOwn(s *stage) {
 	s.serve(echo)
 	s.serve(echo)
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	var callers sync.WaitGroup
 	for i := range 500 {
 		callers.Go(func() {
@@ -68,10 +69,10 @@ func everyCallerItsOwn(s *stage) {
 }
 
 func errorIsAnswer(s *stage) {
-	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
-		return bus.Outcome{Envelope: wire.Failure(wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
+	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
+		return consumer.Outcome{Envelope: wire.Failure(wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
 	})
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[]`))
+	reply, err := s.client(caller.Config{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)
 	e := open(s.t, reply)
 	assert.False(s.t, e.OK)
@@ -79,9 +80,9 @@ func errorIsAnswer(s *stage) {
 }
 
 func waitsForWorker(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	answers := make(chan string, 2)
-	for _, ask := range []*bus.Ask{safe(`[1]`), unsafe(`[2]`)} {
+	for _, ask := range []*caller.Call{safe(`[1]`), unsafe(`[2]`)} {
 		go func() {
 			reply, err := c.Do(s.ctx, ask)
 			if err != nil {
@@ -100,10 +101,10 @@ func waitsForWorker(s *stage) {
 
 func oneIDRunsOnce(s *stage) {
 	var runs counter
-	s.serve(func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		return success(number(runs.add(d.Request.ID))), true
 	})
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`["pay"]`)
 	ask.ID = uuid.New()
 	for range 3 {
@@ -117,7 +118,7 @@ func oneIDRunsOnce(s *stage) {
 func oneIDSeveralGateways(s *stage) {
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		<-release
 		return success(`"paid"`), true
@@ -127,7 +128,7 @@ func oneIDSeveralGateways(s *stage) {
 	const gateways = 3
 	answers := make(chan string, gateways)
 	for range gateways {
-		c := s.client(bus.ClientConfig{})
+		c := s.client(caller.Config{})
 		go func() {
 			reply, err := c.Do(s.ctx, ask)
 			if err != nil {
@@ -148,28 +149,28 @@ func oneIDSeveralGateways(s *stage) {
 
 func otherRequestSameID(s *stage) {
 	s.serve(echo)
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	first, second := unsafe(`[1]`), unsafe(`[2]`)
 	first.ID = uuid.New()
 	second.ID = first.ID
 	_, err := c.Do(s.ctx, first)
 	require.NoError(s.t, err)
 	_, err = c.Do(s.ctx, second)
-	require.ErrorIs(s.t, err, bus.ErrKeyReused)
+	require.ErrorIs(s.t, err, caller.ErrKeyReused)
 }
 
 func timeoutKeepsOutcome(s *stage) {
 	release := make(chan struct{})
-	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
 		<-release
 		return success(`"late"`), true
 	})
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`[]`)
 	ask.ID, ask.Timeout = uuid.New(), 200*time.Millisecond
 	began := time.Now()
 	_, err := c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	assert.Less(s.t, time.Since(began), 5*time.Second)
 	close(release)
 	s.eventually("the late outcome is stored", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
@@ -179,20 +180,20 @@ func timeoutKeepsOutcome(s *stage) {
 }
 
 func expiredDoesNotRun(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask, other := unsafe(`[]`), safe(`[]`)
 	ask.ID = uuid.New()
 	ask.Timeout, other.Timeout = time.Millisecond, time.Millisecond
 	_, err := c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	_, err = c.Do(s.ctx, other)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	s.eventually("both requests lie in the mailbox", func() bool {
 		return s.rdb.XLen(s.ctx, s.conn.Keys.Requests("things")).Val() == 2
 	})
 	s.pass()
 	var runs counter
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		return echo(ctx, d)
 	})
@@ -203,11 +204,11 @@ func expiredDoesNotRun(s *stage) {
 }
 
 func expiredFreesID(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`[]`)
 	ask.ID, ask.Timeout = uuid.New(), time.Millisecond
 	_, err := c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	s.pass()
 	s.serve(echo)
 	s.eventually("it has expired", func() bool { return s.record(ask.ID.String())["state"] == wire.StateExpired })
@@ -221,9 +222,9 @@ func expiredSentAgain(s *stage) {
 	patient, hasty := unsafe(`[]`), unsafe(`[]`)
 	hasty.ID, hasty.Timeout = uuid.New(), time.Millisecond
 	patient.ID = hasty.ID
-	_, err := s.client(bus.ClientConfig{}).Do(s.ctx, hasty)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
-	answered := s.ask(s.client(bus.ClientConfig{}), patient)
+	_, err := s.client(caller.Config{}).Do(s.ctx, hasty)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
+	answered := s.ask(s.client(caller.Config{}), patient)
 	s.eventually("both wait for one request", func() bool {
 		return len(strings.Fields(s.record(hasty.ID.String())["channels"])) == 2
 	})
@@ -233,7 +234,7 @@ func expiredSentAgain(s *stage) {
 }
 
 func fullMailboxRefuses(s *stage) {
-	c := s.client(bus.ClientConfig{MailboxLimit: 3})
+	c := s.client(caller.Config{MailboxLimit: 3})
 	mailbox := s.conn.Keys.Requests("things")
 	for i := range 3 {
 		_, err := c.Send(s.ctx, unsafe(number(i)))
@@ -241,18 +242,18 @@ func fullMailboxRefuses(s *stage) {
 	}
 	for i := range 3 {
 		_, err := c.Do(s.ctx, unsafe(number(3+i)))
-		require.ErrorIs(s.t, err, bus.ErrOverloaded)
+		require.ErrorIs(s.t, err, caller.ErrOverloaded)
 		require.EqualValues(s.t, 3, s.rdb.XLen(s.ctx, mailbox).Val())
 	}
 	_, err := c.Do(s.ctx, safe(`[]`))
-	require.ErrorIs(s.t, err, bus.ErrOverloaded)
+	require.ErrorIs(s.t, err, caller.ErrOverloaded)
 }
 
 func longReply(s *stage) {
 	long := `"` + strings.Repeat("x", wire.LargeReply) + `"`
-	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return success(long), true })
-	c := s.client(bus.ClientConfig{})
-	for _, ask := range []*bus.Ask{safe(`[]`), unsafe(`[]`)} {
+	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return success(long), true })
+	c := s.client(caller.Config{})
+	for _, ask := range []*caller.Call{safe(`[]`), unsafe(`[]`)} {
 		ask.ID = uuid.New()
 		reply, err := c.Do(s.ctx, ask)
 		require.NoError(s.t, err)
@@ -266,10 +267,10 @@ func longReply(s *stage) {
 }
 
 func tooLongReply(s *stage) {
-	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
 		return success(`"` + strings.Repeat("x", wire.MaxReply) + `"`), true
 	})
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[]`))
+	reply, err := s.client(caller.Config{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	s.empty()

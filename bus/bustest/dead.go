@@ -9,23 +9,25 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // dies makes a dead letter of one unsafe request, and returns its ask and a
 // switch that heals its handler.
-func (s *stage) dies(c *bus.Client) (*bus.Ask, *atomic.Bool, *counter) {
+func (s *stage) dies(c *caller.Client) (*caller.Call, *atomic.Bool, *counter) {
 	s.t.Helper()
 	var healed atomic.Bool
 	runs := &counter{}
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		if !healed.Load() {
-			return bus.Outcome{}, false
+			return consumer.Outcome{}, false
 		}
 		return echo(ctx, d)
-	}, func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	}, func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	reply, err := c.Do(s.ctx, ask)
@@ -36,9 +38,9 @@ func (s *stage) dies(c *bus.Client) (*bus.Ask, *atomic.Bool, *counter) {
 }
 
 func replayed(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask, healed, runs := s.dies(c)
-	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, "DO", letter.Fields["action"])
 	assert.Equal(s.t, 1, letter.Attempts)
@@ -46,17 +48,17 @@ func replayed(s *stage) {
 	assert.NotEmpty(s.t, letter.Error)
 
 	// Still sick: it dies again, under its ID.
-	became, err := bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
+	became, err := admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.LetterReplayed, became)
+	assert.Equal(s.t, admin.LetterReplayed, became)
 	s.eventually("it is dead again", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDead && runs.total() == 2 })
-	_, err = bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
-	require.ErrorIs(s.t, err, bus.ErrNoDeadLetter, "that letter has gone")
+	_, err = admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
+	require.ErrorIs(s.t, err, admin.ErrNoDeadLetter, "that letter has gone")
 
 	healed.Store(true)
-	letter, err = bus.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err = admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
-	_, err = bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
+	_, err = admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
 	s.eventually("it has an outcome", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
 	reply, err := c.Do(s.ctx, ask)
@@ -69,55 +71,55 @@ func replayed(s *stage) {
 
 // givenUpAtOnce: who runs a request can say that there will be no outcome.
 func givenUpAtOnce(s *stage) {
-	c := s.client(bus.ClientConfig{})
-	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) {
-		return bus.Outcome{Dead: "nobody knows any more"}, false
+	c := s.client(caller.Config{})
+	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
+		return consumer.Outcome{Dead: "nobody knows any more"}, false
 	})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	require.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
-	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, "nobody knows any more", letter.Error)
 	assert.Equal(s.t, 1, letter.Attempts)
 }
 
 func replayOfDone(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask, _, runs := s.dies(c)
 	// Somebody else found the outcome out.
 	key := s.conn.Keys.Record("things", ask.ID.String())
 	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
-	letters, err := bus.DeadLetters(s.ctx, s.conn, "things", "", 10)
+	letters, err := admin.DeadLetters(s.ctx, s.conn, "things", "", 10)
 	require.NoError(s.t, err)
-	became, err := bus.ReplayDeadLetter(s.ctx, s.conn, "things", letters[0])
+	became, err := admin.ReplayDeadLetter(s.ctx, s.conn, "things", letters[0])
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.LetterDone, became)
+	assert.Equal(s.t, admin.LetterDone, became)
 	assert.Empty(s.t, s.deadLetters())
 	s.empty()
 	assert.Equal(s.t, 1, runs.total(), "what has an outcome does not run again")
 }
 
 func dropped(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask, healed, _ := s.dies(c)
 	_, err := c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, bus.ErrDead)
-	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", s.deadLetters()[0].ID)
+	require.ErrorIs(s.t, err, caller.ErrDead)
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", s.deadLetters()[0].ID)
 	require.NoError(s.t, err)
-	became, err := bus.DropDeadLetter(s.ctx, s.conn, "things", letter)
+	became, err := admin.DropDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.LetterDropped, became)
+	assert.Equal(s.t, admin.LetterDropped, became)
 	assert.Empty(s.t, s.deadLetters())
 	assert.Empty(s.t, s.record(ask.ID.String()))
 	healed.Store(true)
 	reply, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err, "the ID is free")
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
-	_, err = bus.FindDeadLetter(s.ctx, s.conn, "things", letter.Entry)
-	require.ErrorIs(s.t, err, bus.ErrNoDeadLetter)
+	_, err = admin.FindDeadLetter(s.ctx, s.conn, "things", letter.Entry)
+	require.ErrorIs(s.t, err, admin.ErrNoDeadLetter)
 }
 
 // letterOfNobody is one without an ID: an entry that was no request.
@@ -126,11 +128,11 @@ func letterOfNobody(s *stage) {
 	require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: []string{"hello", "world"}}).Err())
 	s.serve(echo)
 	s.empty()
-	letters, err := bus.DeadLetters(s.ctx, s.conn, "things", "", 10)
+	letters, err := admin.DeadLetters(s.ctx, s.conn, "things", "", 10)
 	require.NoError(s.t, err)
 	require.Len(s.t, letters, 1)
 	assert.Equal(s.t, map[string]string{"hello": "world"}, letters[0].Fields)
-	_, err = bus.DropDeadLetter(s.ctx, s.conn, "things", letters[0])
+	_, err = admin.DropDeadLetter(s.ctx, s.conn, "things", letters[0])
 	require.NoError(s.t, err)
 	assert.Empty(s.t, s.deadLetters())
 }

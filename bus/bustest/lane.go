@@ -10,12 +10,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // laned is an unsafe ask in a lane, under an ID of its own.
-func laned(lane, args string) *bus.Ask {
+func laned(lane, args string) *caller.Call {
 	ask := unsafe(args)
 	ask.Lane, ask.ID = lane, uuid.New()
 	return ask
@@ -29,7 +31,7 @@ type turns struct {
 	order   map[string][]string
 }
 
-func (t *turns) begin(d *bus.Delivery) {
+func (t *turns) begin(d *consumer.Delivery) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running == nil {
@@ -42,13 +44,13 @@ func (t *turns) begin(d *bus.Delivery) {
 	t.order[lane] = append(t.order[lane], d.Request.Args)
 }
 
-func (t *turns) end(d *bus.Delivery) {
+func (t *turns) end(d *consumer.Delivery) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running[d.Request.Lane]--
 }
 
-func (t *turns) run(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+func (t *turns) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 	t.begin(d)
 	defer t.end(d)
 	return echo(ctx, d)
@@ -61,7 +63,7 @@ func (t *turns) ran(lane string) []string {
 }
 
 // send has a request accepted, and waits for no outcome.
-func (s *stage) send(c *bus.Client, ask *bus.Ask) string {
+func (s *stage) send(c *caller.Client, ask *caller.Call) string {
 	s.t.Helper()
 	id, err := c.Send(s.ctx, ask)
 	require.NoError(s.t, err)
@@ -70,7 +72,7 @@ func (s *stage) send(c *bus.Client, ask *bus.Ask) string {
 
 func (s *stage) parked() int64 {
 	s.t.Helper()
-	stats, err := bus.ReadStats(s.ctx, s.conn, "things")
+	stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	return stats.Parked
 }
@@ -92,7 +94,7 @@ func (s *stage) idle(lanes ...string) {
 // any worker; every caller gets its own answer.
 func oneAtATime(s *stage) {
 	var seen turns
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	const lanes, each = 5, 20
 	var ids []string
 	names := make([]string, lanes)
@@ -103,11 +105,11 @@ func oneAtATime(s *stage) {
 		}
 	}
 	assert.EqualValues(s.t, lanes*(each-1), s.parked())
-	found, err := bus.Lanes(s.ctx, s.conn, "things")
+	found, err := admin.Lanes(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	require.Len(s.t, found, lanes)
-	assert.Equal(s.t, bus.Lane{Key: "item:0", Turn: ids[0], Waiting: each - 1}, found[0])
-	stats, err := bus.ReadStats(s.ctx, s.conn, "things")
+	assert.Equal(s.t, admin.Lane{Key: "item:0", Turn: ids[0], Waiting: each - 1}, found[0])
+	stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	assert.EqualValues(s.t, lanes, stats.Backlog, "one of each lane is in the mailbox")
 
@@ -116,7 +118,7 @@ func oneAtATime(s *stage) {
 		s.serve(seen.run)
 	}
 	for i := range 30 {
-		answers = append(answers, s.ask(s.client(bus.ClientConfig{}), laned(names[i%lanes], number(each+i/lanes))))
+		answers = append(answers, s.ask(s.client(caller.Config{}), laned(names[i%lanes], number(each+i/lanes))))
 	}
 	for i, answered := range answers {
 		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, each+i/lanes), <-answered)
@@ -138,19 +140,19 @@ func oneAtATime(s *stage) {
 // lanesPassEachOther: a lane that hangs holds up no other, nor what has no lane.
 func lanesPassEachOther(s *stage) {
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		if d.Request.Lane == "slow" {
 			<-release
 		}
 		return echo(ctx, d)
-	}, func(c *bus.ConsumerConfig) { c.Concurrency = 2 })
-	c := s.client(bus.ClientConfig{})
+	}, func(c *consumer.Config) { c.Concurrency = 2 })
+	c := s.client(caller.Config{})
 	var slow []<-chan string
 	for i := range 10 {
 		slow = append(slow, s.ask(c, laned("slow", number(i))))
 	}
 	s.eventually("one runs, the others wait", func() bool { return s.parked() == 9 })
-	for i, ask := range []*bus.Ask{laned("fast", `[1]`), unsafe(`[2]`), safe(`[3]`)} {
+	for i, ask := range []*caller.Call{laned("fast", `[1]`), unsafe(`[2]`), safe(`[3]`)} {
 		reply, err := c.Do(s.ctx, ask)
 		require.NoError(s.t, err)
 		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, i+1), reply.Envelope)
@@ -169,7 +171,7 @@ func safeInALane(s *stage) {
 	s.serve(seen.run)
 	ask := laned("item:1", `[1]`)
 	ask.Safe = true
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
 	assert.Equal(s.t, wire.StateDone, s.record(ask.ID.String())["state"])
@@ -179,13 +181,13 @@ func safeInALane(s *stage) {
 
 // turnOfADeadWorker: the request of a worker that died keeps its turn.
 func turnOfADeadWorker(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	begun := make(chan struct{}, 1)
-	gone := s.serve(func(ctx context.Context, _ *bus.Delivery) (bus.Outcome, bool) {
+	gone := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
 		begun <- struct{}{}
 		<-ctx.Done()
-		return bus.Outcome{}, false // as if it had died
-	}, func(c *bus.ConsumerConfig) { c.DrainLimit = time.Millisecond })
+		return consumer.Outcome{}, false // as if it had died
+	}, func(c *consumer.Config) { c.DrainLimit = time.Millisecond })
 	var ids []string
 	for i := range 3 {
 		ids = append(ids, s.send(c, laned("item:1", number(i))))
@@ -205,19 +207,19 @@ func turnOfADeadWorker(s *stage) {
 // deadEndsItsTurn: a request that is given up lets the next go; replayed, it
 // takes its place at the end.
 func deadEndsItsTurn(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	var seen turns
 	var poison sync.Map
 	release := make(chan struct{}, 1)
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		if _, bad := poison.Load(d.Request.ID); bad {
-			return bus.Outcome{}, false
+			return consumer.Outcome{}, false
 		}
 		if argument(d) == 2 {
 			<-release
 		}
 		return seen.run(ctx, d)
-	}, func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	}, func(c *consumer.Config) { c.MaxAttempts = 1 })
 	bad := laned("item:1", `[0]`)
 	poison.Store(bad.ID.String(), true)
 	bad.Endless = true
@@ -228,13 +230,13 @@ func deadEndsItsTurn(s *stage) {
 	s.send(c, laned("item:1", `[2]`))
 	s.send(c, laned("item:1", `[3]`))
 	poison.Delete(bad.ID.String())
-	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", bad.ID.String())
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", bad.ID.String())
 	require.NoError(s.t, err)
-	became, err := bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
+	became, err := admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	assert.Equal(s.t, bus.LetterReplayed, became)
+	assert.Equal(s.t, admin.LetterReplayed, became)
 	assert.EqualValues(s.t, 2, s.parked())
-	record, err := bus.FindRecord(s.ctx, s.conn, "things", bad.ID.String())
+	record, err := caller.FindRecord(s.ctx, s.conn, "things", bad.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 	release <- struct{}{}
@@ -246,19 +248,19 @@ func deadEndsItsTurn(s *stage) {
 // expiredInALane: who waits past its deadline never runs, and holds up nobody;
 // whom somebody joined who waits longer runs then.
 func expiredInALane(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	s.send(c, laned("item:1", `[0]`))
 	late := laned("item:1", `[1]`)
 	late.Timeout = 200 * time.Millisecond
 	joined := laned("item:1", `[2]`)
 	joined.Timeout, joined.Shared = late.Timeout, true
 	_, err := c.Do(s.ctx, late)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	_, err = c.Do(s.ctx, joined)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	again := *joined
 	again.Timeout = patience
-	answered := s.ask(s.client(bus.ClientConfig{}), &again)
+	answered := s.ask(s.client(caller.Config{}), &again)
 	s.eventually("it is joined", func() bool { return len(s.channels(joined.ID)) == 2 })
 	s.send(c, laned("item:1", `[3]`))
 	s.pass()
@@ -267,14 +269,14 @@ func expiredInALane(s *stage) {
 	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-answered)
 	s.idle("item:1")
 	assert.Equal(s.t, []string{`[0]`, `[2]`, `[3]`}, seen.ran("item:1"))
-	record, err := bus.FindRecord(s.ctx, s.conn, "things", late.ID.String())
+	record, err := caller.FindRecord(s.ctx, s.conn, "things", late.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateExpired, record.State)
 }
 
 // manyExpiredInALane: those whose time was up are more than one step ends.
 func manyExpiredInALane(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	s.send(c, laned("item:1", `[0]`))
 	for range 250 {
 		late := laned("item:1", `[1]`)
@@ -292,7 +294,7 @@ func manyExpiredInALane(s *stage) {
 // cancelledInALane: who waits for a turn, or has it and was not read yet, can be
 // cancelled; the others go on.
 func cancelledInALane(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	first, second := laned("item:1", `[0]`), laned("item:1", `[1]`)
 	cancel := []<-chan string{s.ask(c, first)}
 	s.eventually("it is accepted", func() bool { return s.record(first.ID.String())["state"] == wire.StateQueued })
@@ -300,8 +302,8 @@ func cancelledInALane(s *stage) {
 	s.eventually("it waits", func() bool { return s.parked() == 1 })
 	third := s.ask(c, laned("item:1", `[2]`))
 	s.eventually("it waits too", func() bool { return s.parked() == 2 })
-	for i, ask := range []*bus.Ask{second, first} {
-		record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	for i, ask := range []*caller.Call{second, first} {
+		record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 		require.NoError(s.t, err)
 		assert.Equal(s.t, wire.StateCancelled, record.State)
 		assert.Contains(s.t, <-cancel[1-i], wire.CodeConflict)
@@ -319,14 +321,14 @@ func cancelledInALane(s *stage) {
 func sharedInALane(s *stage) {
 	release := make(chan struct{})
 	var runs counter
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		if argument(d) == 0 {
 			<-release
 		}
 		return echo(ctx, d)
 	})
-	clients := []*bus.Client{s.client(bus.ClientConfig{}), s.client(bus.ClientConfig{})}
+	clients := []*caller.Client{s.client(caller.Config{}), s.client(caller.Config{})}
 	s.send(clients[0], laned("item:1", `[0]`))
 	ask := laned("item:1", `[1]`)
 	ask.Shared = true
@@ -338,7 +340,7 @@ func sharedInALane(s *stage) {
 	other := *ask
 	other.Args = `[2]`
 	_, err := clients[0].Do(s.ctx, &other)
-	require.ErrorIs(s.t, err, bus.ErrKeyReused)
+	require.ErrorIs(s.t, err, caller.ErrKeyReused)
 	close(release)
 	for _, answered := range answers {
 		assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)

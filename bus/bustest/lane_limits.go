@@ -6,17 +6,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 )
 
 // fullLaneRefuses: a lane takes no more than its limit, another one does.
 func fullLaneRefuses(s *stage) {
-	c := s.client(bus.ClientConfig{LaneLimit: 3, MailboxLimit: 7})
+	c := s.client(caller.Config{LaneLimit: 3, MailboxLimit: 7})
 	for i := range 4 {
 		s.send(c, laned("item:1", number(i)))
 	}
 	_, err := c.Send(s.ctx, laned("item:1", `[4]`))
-	full, ok := errors.AsType[*bus.OverloadedError](err)
+	full, ok := errors.AsType[*caller.OverloadedError](err)
 	require.True(s.t, ok, "%v", err)
 	assert.Equal(s.t, "item:1", full.Lane)
 	assert.EqualValues(s.t, 3, full.Waiting)
@@ -27,7 +27,7 @@ func fullLaneRefuses(s *stage) {
 	s.send(c, laned("item:3", `[0]`))
 	s.send(c, laned("item:3", `[1]`))
 	_, err = c.Send(s.ctx, laned("item:3", `[2]`)) // seven wait, in all lanes
-	require.ErrorIs(s.t, err, bus.ErrOverloaded)
+	require.ErrorIs(s.t, err, caller.ErrOverloaded)
 	var seen turns
 	s.serve(seen.run)
 	s.idle("item:1", "item:2", "item:3")
@@ -38,7 +38,7 @@ func fullLaneRefuses(s *stage) {
 // removedByHand: somebody deletes what was in the mailbox, or a whole lane. Who
 // asks next gets through.
 func removedByHand(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	mailbox := s.conn.Keys.Requests("things")
 	// An entry of long ago.
 	first := laned("item:1", `[0]`)

@@ -9,23 +9,26 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func drainFinishes(s *stage) {
 	running, release := make(chan struct{}), make(chan struct{})
-	w := s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		close(running)
 		<-release
 		return echo(ctx, d)
 	})
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	answered := s.ask(c, unsafe(`[1]`))
 	<-running
 	stopped := make(chan error, 1)
 	go func() { stopped <- w.stop() }()
-	registry := bus.NewRegistry(s.conn, nil)
+	registry := registry.New(s.conn, nil)
 	s.eventually("the worker has signed off", func() bool {
 		_ = registry.Look(s.ctx)
 		found := registry.Snapshot()["things"]
@@ -39,23 +42,23 @@ func drainFinishes(s *stage) {
 
 func drainLimit(s *stage) {
 	running, causes := make(chan struct{}), make(chan error, 1)
-	w := s.serve(func(ctx context.Context, _ *bus.Delivery) (bus.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
 		close(running)
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
-		return bus.Outcome{}, false
-	}, func(c *bus.ConsumerConfig) { c.DrainLimit = 10 * time.Millisecond })
-	answered := s.ask(s.client(bus.ClientConfig{}), unsafe(`[1]`))
+		return consumer.Outcome{}, false
+	}, func(c *consumer.Config) { c.DrainLimit = 10 * time.Millisecond })
+	answered := s.ask(s.client(caller.Config{}), unsafe(`[1]`))
 	<-running
 	require.NoError(s.t, w.stop())
-	require.ErrorIs(s.t, <-causes, bus.ErrDraining)
+	require.ErrorIs(s.t, <-causes, consumer.ErrDraining)
 	s.serve(echo)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered, "another worker took it over")
 }
 
 func signsOnAndOff(s *stage) {
-	changes := make(chan bus.Snapshot, 10)
-	registry := bus.NewRegistry(s.conn, func(found bus.Snapshot) { changes <- found })
+	changes := make(chan registry.Snapshot, 10)
+	registry := registry.New(s.conn, func(found registry.Snapshot) { changes <- found })
 	ctx, stop := context.WithCancel(s.ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { registry.Run(ctx) })
@@ -75,12 +78,12 @@ func signsOnAndOff(s *stage) {
 }
 
 func routesOfAll(s *stage) {
-	with := func(routes ...string) func(*bus.ConsumerConfig) {
-		return func(c *bus.ConsumerConfig) { c.Manifest = manifest("things", routes...) }
+	with := func(routes ...string) func(*consumer.Config) {
+		return func(c *consumer.Config) { c.Manifest = manifest("things", routes...) }
 	}
 	s.serve(echo, with("GET /things/:id", "GET /things/old"))
 	newer := s.serve(echo, with("GET /things/:id", "GET /things/new"))
-	registry := bus.NewRegistry(s.conn, nil)
+	registry := registry.New(s.conn, nil)
 	routes := func(workers int) []string {
 		var routes []string
 		s.eventually("both workers are listed", func() bool {
@@ -107,19 +110,19 @@ func retired(s *stage) {
 		return len(found)
 	}
 	w := s.serve(echo)
-	_, err := s.client(bus.ClientConfig{}).Do(s.ctx, safe(`[]`))
+	_, err := s.client(caller.Config{}).Do(s.ctx, safe(`[]`))
 	require.NoError(s.t, err)
 	require.Equal(s.t, 1, consumers())
 	require.NoError(s.t, w.stop())
 	assert.Zero(s.t, consumers())
 	// One that leaves something pending stays: it would be lost with it.
-	hanging := s.serve(func(ctx context.Context, _ *bus.Delivery) (bus.Outcome, bool) {
-		return bus.Outcome{}, errors.Is(ctx.Err(), context.Canceled)
-	}, func(c *bus.ConsumerConfig) { c.IdleLimit = time.Minute })
-	c := s.client(bus.ClientConfig{})
+	hanging := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
+		return consumer.Outcome{}, errors.Is(ctx.Err(), context.Canceled)
+	}, func(c *consumer.Config) { c.IdleLimit = time.Minute })
+	c := s.client(caller.Config{})
 	s.ask(c, unsafe(`[]`))
 	s.eventually("it is pending", func() bool {
-		stats, err := bus.ReadStats(s.ctx, s.conn, "things")
+		stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 		return err == nil && stats.Pending == 1
 	})
 	require.NoError(s.t, hanging.stop())

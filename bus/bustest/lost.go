@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -44,7 +46,7 @@ func (s *stage) finish(entry string) {
 }
 
 func lostSafeReply(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	answered := make(chan string, 1)
 	go func() {
 		reply, err := c.Do(s.ctx, safe(`[7]`))
@@ -63,7 +65,7 @@ func lostSafeReply(s *stage) {
 }
 
 func lostUnsafeReply(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	answered := make(chan string, 1)
 	go func() {
 		reply, err := c.Do(s.ctx, unsafe(`[7]`))
@@ -80,12 +82,12 @@ func lostUnsafeReply(s *stage) {
 }
 
 func forgedReply(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	// It asks another service too, so that it listens to that one's channel.
 	other := safe(`[]`)
 	other.Service, other.Timeout = "others", time.Millisecond
 	_, err := c.Do(s.ctx, other)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 
 	ask := safe(`[1]`)
 	ask.ID = uuid.New()
@@ -99,7 +101,7 @@ func forgedReply(s *stage) {
 	}()
 	entry := s.take()
 	forged := ask.ID.String() + ` - {"ok":true,"result":"forged"}` + "\n"
-	require.NoError(s.t, s.rdb.Publish(s.ctx, s.conn.Keys.Replies(c.Asker(), "others"), forged).Err())
+	require.NoError(s.t, s.rdb.Publish(s.ctx, s.conn.Keys.Replies(c.ID(), "others"), forged).Err())
 	right := ask.ID.String() + ` - {"ok":true,"result":"right"}` + "\n"
 	require.NoError(s.t, s.rdb.Publish(s.ctx, entry.Values["reply"].(string), right).Err())
 	assert.Equal(s.t, `{"ok":true,"result":"right"}`, <-answered)
@@ -146,7 +148,7 @@ func countLines(payload string) int {
 
 func scriptsForgotten(s *stage) {
 	s.serve(echo)
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	for range 3 {
 		require.NoError(s.t, s.rdb.ScriptFlush(s.ctx).Err())
 		reply, err := c.Do(s.ctx, unsafe(`[1]`))
@@ -158,20 +160,20 @@ func scriptsForgotten(s *stage) {
 
 func flushed(s *stage) {
 	var runs counter
-	w := s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		return echo(ctx, d)
 	})
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	_, err := c.Do(s.ctx, unsafe(`[1]`))
 	require.NoError(s.t, err)
 	require.NoError(s.t, s.rdb.FlushAll(s.ctx).Err())
-	for _, ask := range []*bus.Ask{safe(`[2]`), unsafe(`[3]`)} {
+	for _, ask := range []*caller.Call{safe(`[2]`), unsafe(`[3]`)} {
 		_, err := c.Do(s.ctx, ask)
 		require.NoError(s.t, err)
 	}
 	assert.Equal(s.t, 3, runs.total())
-	registry := bus.NewRegistry(s.conn, nil)
+	registry := registry.New(s.conn, nil)
 	s.eventually("the worker is listed again", func() bool {
 		_ = registry.Look(s.ctx)
 		found := registry.Snapshot()["things"]

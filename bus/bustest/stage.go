@@ -16,6 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -76,37 +79,37 @@ func (s *stage) connect(hook bus.Hook) *bus.Conn {
 }
 
 // client starts an asker, as a gateway has one.
-func (s *stage) client(cfg bus.ClientConfig) *bus.Client {
+func (s *stage) client(cfg caller.Config) *caller.Client {
 	s.t.Helper()
-	c := bus.NewClient(s.connect(nil), cfg)
+	c := caller.New(s.connect(nil), cfg)
 	s.t.Cleanup(c.Close)
 	require.NoError(s.t, c.WaitReady(s.ctx))
 	return c
 }
 
 // handler runs one delivery.
-type handler func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool)
+type handler func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool)
 
 // worker is one running consumer.
 type worker struct {
-	*bus.Consumer
+	*consumer.Consumer
 	stop func() error // drains it and gives what Run returned
 }
 
 // serve starts a worker of the service "things".
-func (s *stage) serve(run handler, change ...func(*bus.ConsumerConfig)) *worker {
+func (s *stage) serve(run handler, change ...func(*consumer.Config)) *worker {
 	s.t.Helper()
 	return s.serveHooked(nil, run, change...)
 }
 
 // serveHooked starts a worker that stops where the hook says.
-func (s *stage) serveHooked(hook bus.Hook, run handler, change ...func(*bus.ConsumerConfig)) *worker {
+func (s *stage) serveHooked(hook bus.Hook, run handler, change ...func(*consumer.Config)) *worker {
 	s.t.Helper()
-	cfg := bus.ConsumerConfig{Manifest: manifest("things"), IdleLimit: idleLimit, Run: run}
+	cfg := consumer.Config{Manifest: manifest("things"), IdleLimit: idleLimit, Run: run}
 	for _, c := range change {
 		c(&cfg)
 	}
-	consumer, err := bus.NewConsumer(s.connect(hook), cfg)
+	consumer, err := consumer.New(s.connect(hook), cfg)
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(s.ctx)
 	ended := make(chan error, 1)
@@ -126,11 +129,13 @@ func manifest(service string, routes ...string) *wire.Manifest {
 }
 
 // echo answers with the arguments.
-func echo(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+func echo(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 	return success(d.Request.Args), true
 }
 
-func success(result string) bus.Outcome { return bus.Outcome{Envelope: wire.Success([]byte(result))} }
+func success(result string) consumer.Outcome {
+	return consumer.Outcome{Envelope: wire.Success([]byte(result))}
+}
 
 // eventually waits until something holds.
 func (s *stage) eventually(what string, holds func() bool) {
@@ -154,7 +159,7 @@ func (s *stage) pass() {
 func (s *stage) empty() {
 	s.t.Helper()
 	s.eventually("the mailbox is empty", func() bool {
-		stats, err := bus.ReadStats(s.ctx, s.conn, "things")
+		stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 		return err == nil && stats.Backlog == 0 && stats.Pending == 0
 	})
 }
@@ -197,12 +202,12 @@ func open(t *testing.T, r wire.Reply) envelope {
 	return e
 }
 
-func safe(args string) *bus.Ask {
-	return &bus.Ask{Service: "things", Action: "DO", Args: args, Safe: true, Timeout: patience}
+func safe(args string) *caller.Call {
+	return &caller.Call{Service: "things", Action: "DO", Args: args, Safe: true, Timeout: patience}
 }
 
-func unsafe(args string) *bus.Ask {
-	return &bus.Ask{Service: "things", Action: "DO", Args: args, Timeout: patience}
+func unsafe(args string) *caller.Call {
+	return &caller.Call{Service: "things", Action: "DO", Args: args, Timeout: patience}
 }
 
 // counter counts runs by request.
@@ -234,7 +239,7 @@ func (c *counter) total() int {
 func number(i int) string { return fmt.Sprintf("[%d]", i) }
 
 // argument reads what number wrote; -1: it did not.
-func argument(d *bus.Delivery) int {
+func argument(d *consumer.Delivery) int {
 	i := -1
 	_, _ = fmt.Sscanf(d.Request.Args, "[%d]", &i)
 	return i

@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -19,18 +21,18 @@ import (
 func sharedIDRunsOnce(s *stage) {
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		<-release
 		return echo(ctx, d)
 	})
 	id := uuid.New()
-	shared := func(args string) *bus.Ask {
+	shared := func(args string) *caller.Call {
 		ask := unsafe(args)
 		ask.ID, ask.Shared = id, true
 		return ask
 	}
-	clients := []*bus.Client{s.client(bus.ClientConfig{}), s.client(bus.ClientConfig{})}
+	clients := []*caller.Client{s.client(caller.Config{}), s.client(caller.Config{})}
 	first := s.ask(clients[0], shared(`["pay"]`))
 	s.eventually("it runs", func() bool { return runs.total() == 1 })
 	var asking sync.WaitGroup
@@ -47,7 +49,7 @@ func sharedIDRunsOnce(s *stage) {
 		}
 		asking.Go(func() {
 			_, err := c.Do(s.ctx, shared(`["pay twice"]`))
-			assert.ErrorIs(s.t, err, bus.ErrKeyReused)
+			assert.ErrorIs(s.t, err, caller.ErrKeyReused)
 		})
 	}
 	s.eventually("both gateways wait for it", func() bool { return len(s.channels(id)) == 2 })
@@ -63,7 +65,7 @@ func sharedIDRunsOnce(s *stage) {
 }
 
 func sentIsAccepted(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	_, err := c.Send(s.ctx, safe(`[]`))
 	require.Error(s.t, err, "nothing would be kept of it")
 	ask := unsafe(`[1]`)
@@ -75,14 +77,14 @@ func sentIsAccepted(s *stage) {
 	require.Len(s.t, entries, 1)
 	assert.Empty(s.t, entries[0].Values["deadline"])
 	assert.Empty(s.t, entries[0].Values["reply"])
-	record, err := bus.FindRecord(s.ctx, s.conn, "things", id.String())
+	record, err := caller.FindRecord(s.ctx, s.conn, "things", id.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 
 	// Anybody who knows it may wait for its end, also several at once.
-	watchers := []*bus.Client{c, s.client(bus.ClientConfig{})}
+	watchers := []*caller.Client{c, s.client(caller.Config{})}
 	watchers = append(watchers, watchers...)
-	watchings := make([]*bus.Watching, len(watchers))
+	watchings := make([]*caller.Watching, len(watchers))
 	for i, w := range watchers {
 		watchings[i], record, err = w.Watch(s.ctx, "things", id.String())
 		require.NoError(s.t, err)
@@ -99,7 +101,7 @@ func sentIsAccepted(s *stage) {
 		require.True(s.t, ended)
 		watching.Close()
 	}
-	record, err = bus.FindRecord(s.ctx, s.conn, "things", id.String())
+	record, err = caller.FindRecord(s.ctx, s.conn, "things", id.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateDone, record.State)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, record.Outcome)
@@ -108,13 +110,13 @@ func sentIsAccepted(s *stage) {
 	assert.Nil(s.t, watching, "there is nothing to wait for")
 	assert.Equal(s.t, wire.StateDone, record.State)
 	_, _, err = c.Watch(s.ctx, "things", uuid.NewString())
-	require.ErrorIs(s.t, err, bus.ErrNoRecord)
+	require.ErrorIs(s.t, err, caller.ErrNoRecord)
 	s.empty()
 }
 
 // watcherFindsOut has the end of a request pass without a message.
 func watcherFindsOut(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	id, err := c.Send(s.ctx, unsafe(`[1]`))
 	require.NoError(s.t, err)
 	watching, _, err := c.Watch(s.ctx, "things", id.String())
@@ -127,7 +129,7 @@ func watcherFindsOut(s *stage) {
 }
 
 func cancelled(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	answered := s.ask(c, ask)
@@ -135,7 +137,7 @@ func cancelled(s *stage) {
 	watching, _, err := c.Watch(s.ctx, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	for range 2 { // the second finds it done
-		record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+		record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 		require.NoError(s.t, err)
 		assert.Equal(s.t, wire.StateCancelled, record.State)
 	}
@@ -147,25 +149,25 @@ func cancelled(s *stage) {
 	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
 	require.NoError(s.t, err)
 	assert.Positive(s.t, ttl)
-	_, err = bus.Cancel(s.ctx, s.conn, "things", uuid.NewString())
-	require.ErrorIs(s.t, err, bus.ErrNoRecord)
+	_, err = caller.Cancel(s.ctx, s.conn, "things", uuid.NewString())
+	require.ErrorIs(s.t, err, caller.ErrNoRecord)
 
 	// It never ran, so that its ID is free.
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		<-release
 		return echo(ctx, d)
 	})
 	answered = s.ask(c, ask)
 	s.eventually("it runs", func() bool { return runs.total() == 1 })
-	record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateRunning, record.State, "what runs goes on")
 	close(release)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
-	record, err = bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	record, err = caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateDone, record.State)
 	s.empty()
@@ -174,17 +176,17 @@ func cancelled(s *stage) {
 // joinedOutlivesItsDeadline sends an ID again that has a deadline, without one:
 // what was accepted so runs, whenever a worker comes.
 func joinedOutlivesItsDeadline(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
 	ask.ID, ask.Shared, ask.Timeout = uuid.New(), true, 200*time.Millisecond
 	_, err := c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, bus.ErrTimeout)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	endless := *ask
 	endless.Endless = true
 	id, err := c.Send(s.ctx, &endless)
 	require.NoError(s.t, err)
 	require.Equal(s.t, ask.ID, id)
-	watching, _, err := s.client(bus.ClientConfig{}).Watch(s.ctx, "things", id.String())
+	watching, _, err := s.client(caller.Config{}).Watch(s.ctx, "things", id.String())
 	require.NoError(s.t, err)
 	defer watching.Close()
 	s.pass()
@@ -192,7 +194,7 @@ func joinedOutlivesItsDeadline(s *stage) {
 	ended, err := watching.Wait(s.ctx, patience)
 	require.NoError(s.t, err)
 	require.True(s.t, ended)
-	record, err := bus.FindRecord(s.ctx, s.conn, "things", id.String())
+	record, err := caller.FindRecord(s.ctx, s.conn, "things", id.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateDone, record.State)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, record.Outcome)
@@ -202,7 +204,7 @@ func joinedOutlivesItsDeadline(s *stage) {
 // sentAnewKeepsWatchers: who watched a request that never ran watches it on when
 // somebody sends it again.
 func sentAnewKeepsWatchers(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	elsewhere := s.conn.Keys.Replies("api.elsewhere", "things")
@@ -210,7 +212,7 @@ func sentAnewKeepsWatchers(s *stage) {
 	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateExpired, "channels", elsewhere).Err())
 	answered := s.ask(c, ask)
 	s.eventually("it is accepted anew", func() bool { return s.record(ask.ID.String())["state"] == wire.StateQueued })
-	assert.ElementsMatch(s.t, []string{s.conn.Keys.Replies(c.Asker(), "things"), elsewhere}, s.channels(ask.ID))
+	assert.ElementsMatch(s.t, []string{s.conn.Keys.Replies(c.ID(), "things"), elsewhere}, s.channels(ask.ID))
 	s.serve(echo)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
 }
@@ -218,19 +220,19 @@ func sentAnewKeepsWatchers(s *stage) {
 // replayedIsNotCancelled: a dead letter that is replayed may have had effects,
 // so that nobody may say that it never ran.
 func replayedIsNotCancelled(s *stage) {
-	c := s.client(bus.ClientConfig{})
-	w := s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return bus.Outcome{}, false },
-		func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	c := s.client(caller.Config{})
+	w := s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },
+		func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	_, err := c.Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	require.NoError(s.t, w.stop())
-	letter, err := bus.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
-	_, err = bus.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
+	_, err = admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	record, err := bus.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 	s.serve(echo)

@@ -12,11 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // ask asks in the background and gives the answer, or the error, as text.
-func (s *stage) ask(c *bus.Client, a *bus.Ask) <-chan string {
+func (s *stage) ask(c *caller.Client, a *caller.Call) <-chan string {
 	answered := make(chan string, 1)
 	go func() {
 		reply, err := c.Do(s.ctx, a)
@@ -74,18 +76,18 @@ func notRequests(s *stage) {
 	}
 	assert.Contains(s.t, told, wire.CodeNotSupported)
 	assert.Contains(s.t, told, wire.CodeBadRequest)
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, safe(`[1]`))
+	reply, err := s.client(caller.Config{}).Do(s.ctx, safe(`[1]`))
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
 }
 
 func deadWorkersRequests(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	asked := []<-chan string{s.ask(c, safe(`[1]`)), s.ask(c, unsafe(`[2]`))}
 	s.take()
 	s.take()
 	attempts := make(chan int, 2)
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		attempts <- d.Attempt
 		return echo(ctx, d)
 	})
@@ -98,7 +100,7 @@ func deadWorkersRequests(s *stage) {
 
 // manyOfADeadWorker leaves more than one page of pending entries behind.
 func manyOfADeadWorker(s *stage) {
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	asked := make([]<-chan string, 250)
 	for i := range asked {
 		asked[i] = s.ask(c, unsafe(number(i)))
@@ -106,7 +108,7 @@ func manyOfADeadWorker(s *stage) {
 	for range asked {
 		s.take()
 	}
-	s.serve(echo, func(c *bus.ConsumerConfig) { c.Concurrency = len(asked) })
+	s.serve(echo, func(c *consumer.Config) { c.Concurrency = len(asked) })
 	for i := range asked {
 		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
 	}
@@ -131,13 +133,13 @@ func settledTogether(s *stage) {
 		ends[i] = make(chan struct{})
 	}
 	ran := make(chan struct{}, many)
-	s.serveHooked(hook, func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serveHooked(hook, func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		begun <- struct{}{}
 		<-ends[argument(d)]
 		defer func() { ran <- struct{}{} }()
 		return echo(ctx, d)
 	})
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	asked := make([]<-chan string, many)
 	for i := range asked { // one after the other, so that their entries are in order
 		asked[i] = s.ask(c, unsafe(number(i)))
@@ -164,13 +166,13 @@ func settledTogether(s *stage) {
 
 func noOutcomeAgain(s *stage) {
 	var runs counter
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		if runs.add(d.Request.ID) < 3 {
-			return bus.Outcome{}, false
+			return consumer.Outcome{}, false
 		}
 		return echo(ctx, d)
 	})
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, unsafe(`[1]`))
+	reply, err := s.client(caller.Config{}).Do(s.ctx, unsafe(`[1]`))
 	require.NoError(s.t, err)
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	require.NoError(s.t, err)
@@ -181,11 +183,11 @@ func noOutcomeAgain(s *stage) {
 
 func tooOften(s *stage) {
 	var runs counter
-	s.serve(func(_ context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
-		return bus.Outcome{}, false
-	}, func(c *bus.ConsumerConfig) { c.MaxAttempts = 2 })
-	c := s.client(bus.ClientConfig{})
+		return consumer.Outcome{}, false
+	}, func(c *consumer.Config) { c.MaxAttempts = 2 })
+	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	reply, err := c.Do(s.ctx, ask)
@@ -206,15 +208,15 @@ func tooOften(s *stage) {
 	assert.Equal(s.t, "delivered 2 times without an outcome", letters[0].Values["error"])
 	assert.Equal(s.t, wire.StateDead, s.record(ask.ID.String())["state"])
 	_, err = c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, bus.ErrDead, "who asks again learns what became of it")
+	require.ErrorIs(s.t, err, caller.ErrDead, "who asks again learns what became of it")
 }
 
 func safeTooOften(s *stage) {
-	s.serve(func(context.Context, *bus.Delivery) (bus.Outcome, bool) { return bus.Outcome{}, false },
-		func(c *bus.ConsumerConfig) { c.MaxAttempts = 1 })
+	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },
+		func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := safe(`[1]`)
 	ask.ID = uuid.New()
-	reply, err := s.client(bus.ClientConfig{}).Do(s.ctx, ask)
+	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	s.empty()
@@ -224,7 +226,7 @@ func safeTooOften(s *stage) {
 
 func longWork(s *stage) {
 	var runs counter
-	work := func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	work := func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		select {
 		case <-time.After(5 * idleLimit):
@@ -234,7 +236,7 @@ func longWork(s *stage) {
 	}
 	s.serve(work)
 	s.serve(work)
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	safely, unsafely := s.ask(c, safe(`[1]`)), s.ask(c, unsafe(`[2]`))
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-safely)
 	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-unsafely)
@@ -244,7 +246,7 @@ func longWork(s *stage) {
 
 func burst(s *stage) {
 	var runs counter
-	work := func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	work := func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		runs.add(d.Request.ID)
 		select {
 		case <-time.After(idleLimit / 5):
@@ -252,10 +254,10 @@ func burst(s *stage) {
 		}
 		return echo(ctx, d)
 	}
-	oneSlot := func(c *bus.ConsumerConfig) { c.Concurrency = 1 }
+	oneSlot := func(c *consumer.Config) { c.Concurrency = 1 }
 	s.serve(work, oneSlot)
 	s.serve(work, oneSlot)
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	const requests = 30 // together far longer than the idle limit
 	asked := make([]<-chan string, requests)
 	for i := range asked {
@@ -269,13 +271,13 @@ func burst(s *stage) {
 
 func lostOwnership(s *stage) {
 	running, causes := make(chan string, 1), make(chan error, 1)
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		running <- d.Entry
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
 		return success(`"too late"`), true
 	})
-	c := s.client(bus.ClientConfig{})
+	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
 	answered := s.ask(c, ask)
@@ -286,7 +288,7 @@ func lostOwnership(s *stage) {
 		return s.rdb.XClaim(s.ctx, &redis.XClaimArgs{Stream: mailbox, Group: wire.Group, Consumer: "other", Messages: []string{entry}}).Err()
 	}
 	require.NoError(s.t, keep())
-	require.ErrorIs(s.t, <-causes, bus.ErrOwnershipLost)
+	require.ErrorIs(s.t, <-causes, consumer.ErrOwnershipLost)
 	require.NoError(s.t, keep())
 	assert.Equal(s.t, "queued", s.record(ask.ID.String())["state"])
 	pending, err := s.rdb.XPendingExt(s.ctx, &redis.XPendingExtArgs{Stream: mailbox, Group: wire.Group, Start: entry, End: entry, Count: 1}).Result()
@@ -303,7 +305,7 @@ func lostOwnership(s *stage) {
 func slotsBound(s *stage) {
 	const slots = 4
 	var now, most atomic.Int64
-	s.serve(func(ctx context.Context, d *bus.Delivery) (bus.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			continue
@@ -314,8 +316,8 @@ func slotsBound(s *stage) {
 		}
 		now.Add(-1)
 		return echo(ctx, d)
-	}, func(c *bus.ConsumerConfig) { c.Concurrency = slots })
-	c := s.client(bus.ClientConfig{})
+	}, func(c *consumer.Config) { c.Concurrency = slots })
+	c := s.client(caller.Config{})
 	var callers sync.WaitGroup
 	for i := range 40 {
 		callers.Go(func() {

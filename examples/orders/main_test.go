@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/testsupport"
@@ -32,18 +34,18 @@ func TestOrderAsksTheShop(t *testing.T) {
 	})
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)
-	registry := bus.NewRegistry(conn, nil)
+	registry := registry.New(conn, nil)
 	testsupport.Eventually(t, 10*time.Second, "all serve", func() bool {
 		return registry.Look(t.Context()) == nil && len(registry.Snapshot()) == 3
 	})
-	client := bus.NewClient(conn, bus.ClientConfig{})
+	client := caller.New(conn, caller.Config{})
 	t.Cleanup(client.Close)
 	for args, want := range map[string]string{
 		`[{"user_id":1,"item_id":1}]`: `"stock":999`,
 		`[{"user_id":2,"item_id":1}]`: `USER_SUSPENDED`,
 		`[{"user_id":1,"item_id":2}]`: `ITEM_UNAVAILABLE`,
 	} {
-		reply, err := client.Do(t.Context(), &bus.Ask{Service: "orders", Action: "ORDER", Args: args})
+		reply, err := client.Do(t.Context(), &caller.Call{Service: "orders", Action: "ORDER", Args: args})
 		require.NoError(t, err)
 		assert.Contains(t, reply.Envelope, want)
 	}

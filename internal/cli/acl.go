@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -39,7 +40,7 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 	if name == "" {
 		name = wire.RoleAPI
 	}
-	user, err := bus.GatewayUser(name, keys)
+	user, err := admin.GatewayUser(name, keys)
 	if err != nil {
 		return usage(err)
 	}
@@ -54,8 +55,8 @@ type aclWorkerCommand struct {
 }
 
 // access returns the rights of a worker of these services.
-func (c *aclWorkerCommand) access(services ...string) bus.WorkerAccess {
-	return bus.WorkerAccess{Services: services, Asks: c.Asks, Reads: c.Reads}
+func (c *aclWorkerCommand) access(services ...string) admin.WorkerAccess {
+	return admin.WorkerAccess{Services: services, Calls: c.Asks, Reads: c.Reads}
 }
 
 // Run prints or sets the users of workers.
@@ -65,16 +66,16 @@ func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 		return usage(err)
 	}
 	if c.User != "" {
-		user, err := bus.WorkerUser(c.User, keys, c.access(c.Service...))
+		user, err := admin.WorkerUser(c.User, keys, c.access(c.Service...))
 		if err != nil {
 			return usage(err)
 		}
 		return c.handle(ctx, p, user)
 	}
-	var users []bus.ACLUser
+	var users []admin.ACLUser
 	var faults []error
 	for _, service := range c.Service {
-		user, err := bus.WorkerUser(service, keys, c.access(service))
+		user, err := admin.WorkerUser(service, keys, c.access(service))
 		users, faults = append(users, user), append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -84,7 +85,7 @@ func (c *aclWorkerCommand) Run(ctx context.Context, p *program) error {
 }
 
 // handle prints users, or sets them.
-func (f *aclFlags) handle(ctx context.Context, p *program, users ...bus.ACLUser) error {
+func (f *aclFlags) handle(ctx context.Context, p *program, users ...admin.ACLUser) error {
 	if len(users) > 1 && len(f.PasswordFile) > 0 {
 		return usage(fmt.Errorf("--password-file holds the password of one user, not of %d: give --password-dir", len(users)))
 	}
@@ -106,7 +107,7 @@ func (f *aclFlags) handle(ctx context.Context, p *program, users ...bus.ACLUser)
 }
 
 // givePasswords reads the passwords of a user.
-func (f *aclFlags) givePasswords(user *bus.ACLUser) error {
+func (f *aclFlags) givePasswords(user *admin.ACLUser) error {
 	files := f.PasswordFile
 	if f.PasswordDir != "" {
 		files = append(files, filepath.Join(f.PasswordDir, user.Name))
@@ -127,14 +128,14 @@ func (f *aclFlags) givePasswords(user *bus.ACLUser) error {
 }
 
 // apply sets users at Redis.
-func (f *aclFlags) apply(ctx context.Context, p *program, users []bus.ACLUser) error {
+func (f *aclFlags) apply(ctx context.Context, p *program, users []admin.ACLUser) error {
 	conn, err := f.connect(&f.redisFlags, "", f.logger(p))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	for _, user := range users {
-		saved, err := bus.ApplyACL(ctx, conn, user)
+		saved, err := admin.ApplyACL(ctx, conn, user)
 		if err != nil {
 			return err
 		}

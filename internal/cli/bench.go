@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bench"
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -86,7 +86,7 @@ func (c *benchCommand) onBus(ctx context.Context, p *program) error {
 	if err != nil {
 		return undelivered(err)
 	}
-	client := bus.NewClient(conn, bus.ClientConfig{}) //nolint:contextcheck // lives until Close
+	client := caller.New(conn, caller.Config{}) //nolint:contextcheck // lives until Close
 	defer client.Close()
 	if err := client.WaitReady(ctx); err != nil {
 		return undelivered(err)

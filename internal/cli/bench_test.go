@@ -16,6 +16,7 @@ import (
 
 	"github.com/oskadev/mailroom/bench"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/examples/echo"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -88,7 +89,7 @@ func TestBenchOnTheBus(t *testing.T) {
 		assert.NoError(t, <-ended)
 		_ = conn.Close()
 	})
-	registry := bus.NewRegistry(conn, nil)
+	registry := registry.New(conn, nil)
 	testsupport.Eventually(t, 15*time.Second, "echo is served", func() bool {
 		_ = registry.Look(t.Context())
 		found := registry.Snapshot()["echo"]

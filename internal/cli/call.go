@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 
 	"github.com/oskadev/mailroom/bus"
@@ -43,7 +45,7 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 	if c.Async && request.Safe {
 		return usage(fmt.Errorf("--async: %s is safe, so no ticket is kept: call it without --async", c.Action))
 	}
-	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 5 * time.Second}) //nolint:contextcheck // lives until Close
+	client := caller.New(conn, caller.Config{ReadyWait: 5 * time.Second}) //nolint:contextcheck // lives until Close
 	defer client.Close()
 	if c.Async {
 		id, err := client.Send(ctx, request)
@@ -72,8 +74,8 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 }
 
 // request builds the request from the manifest of the service.
-func (c *callCommand) request(ctx context.Context, conn *bus.Conn) (*bus.Ask, error) {
-	registry := bus.NewRegistry(conn, nil)
+func (c *callCommand) request(ctx context.Context, conn *bus.Conn) (*caller.Call, error) {
+	registry := registry.New(conn, nil)
 	if err := registry.Look(ctx); err != nil {
 		return nil, err
 	}
@@ -91,10 +93,10 @@ func (c *callCommand) request(ctx context.Context, conn *bus.Conn) (*bus.Ask, er
 		return nil, fmt.Errorf("the actions of %q are unknown, because no worker of it has run recently: start one", c.Service)
 	}
 	args := jsonArray(c.Arg)
-	request := bus.Ask{Service: c.Service, Action: c.Action, Args: args} // the service rejects an unknown action
+	request := caller.Call{Service: c.Service, Action: c.Action, Args: args} // the service rejects an unknown action
 	for i := range service.Manifest.Actions {
 		if a := &service.Manifest.Actions[i]; a.Name == c.Action {
-			request = bus.NewAsk(a, c.Service, args)
+			request = caller.NewCall(a, c.Service, args)
 		}
 	}
 	if c.Timeout != 0 {

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
 
 	"github.com/oskadev/mailroom/bus"
@@ -86,7 +87,7 @@ func (c *deadListCommand) Run(ctx context.Context, p *program) error {
 	if !c.JSON {
 		_, _ = fmt.Fprintln(t, "ENTRY\tREQUEST\tACTION\tATTEMPTS\tDEAD SINCE\tREASON")
 	}
-	err = eachLetter(ctx, conn, c.Service, func(l bus.DeadLetter) error {
+	err = eachLetter(ctx, conn, c.Service, func(l admin.DeadLetter) error {
 		if c.JSON {
 			return printLine(p.stdout, l)
 		}
@@ -99,27 +100,27 @@ func (c *deadListCommand) Run(ctx context.Context, p *program) error {
 
 // Run prints the letters in full.
 func (c *deadShowCommand) Run(ctx context.Context, p *program) error {
-	return c.each(ctx, p, &c.deadFlags, func(_ *bus.Conn, l bus.DeadLetter) error { return printJSON(p.stdout, l) })
+	return c.each(ctx, p, &c.deadFlags, func(_ *bus.Conn, l admin.DeadLetter) error { return printJSON(p.stdout, l) })
 }
 
 // Run sends the letters again.
 func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
-	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
-		became, err := bus.ReplayDeadLetter(ctx, conn, c.Service, l)
+	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l admin.DeadLetter) error {
+		became, err := admin.ReplayDeadLetter(ctx, conn, c.Service, l)
 		return tellLetter(p, l, became, err)
 	})
 }
 
 // Run deletes the letters.
 func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
-	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l bus.DeadLetter) error {
-		became, err := bus.DropDeadLetter(ctx, conn, c.Service, l)
+	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l admin.DeadLetter) error {
+		became, err := admin.DropDeadLetter(ctx, conn, c.Service, l)
 		return tellLetter(p, l, became, err)
 	})
 }
 
 // tellLetter prints what became of a letter.
-func tellLetter(p *program, l bus.DeadLetter, became string, err error) error {
+func tellLetter(p *program, l admin.DeadLetter, became string, err error) error {
 	if err == nil {
 		p.printf("%s %s %s\n", l.Entry, orDash(l.RequestID()), became)
 	}
@@ -128,7 +129,7 @@ func tellLetter(p *program, l bus.DeadLetter, became string, err error) error {
 
 // each calls do for every selected letter. It goes on after a failure and joins
 // the errors.
-func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do func(*bus.Conn, bus.DeadLetter) error) error {
+func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do func(*bus.Conn, admin.DeadLetter) error) error {
 	if c.All == (len(c.ID) > 0) {
 		return usage(errors.New("no dead letters selected, or both ways used: give IDs or --all"))
 	}
@@ -139,8 +140,8 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 	defer func() { _ = conn.Close() }()
 	if c.All {
 		// Collect first: a letter that returns while do runs is not handled twice.
-		var letters []bus.DeadLetter
-		err := eachLetter(ctx, conn, f.Service, func(l bus.DeadLetter) error {
+		var letters []admin.DeadLetter
+		err := eachLetter(ctx, conn, f.Service, func(l admin.DeadLetter) error {
 			letters = append(letters, l)
 			return nil
 		})
@@ -151,7 +152,7 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 	}
 	var failed error
 	for _, id := range slices.Compact(slices.Clone(c.ID)) {
-		l, err := bus.FindDeadLetter(ctx, conn, f.Service, id)
+		l, err := admin.FindDeadLetter(ctx, conn, f.Service, id)
 		if err == nil {
 			err = do(conn, l)
 		}
@@ -161,10 +162,10 @@ func (c *chosenFlags) each(ctx context.Context, p *program, f *deadFlags, do fun
 }
 
 // eachLetter calls do for all letters of a service, and reads them in pages.
-func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(bus.DeadLetter) error) error {
+func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(admin.DeadLetter) error) error {
 	after := ""
 	for {
-		letters, err := bus.DeadLetters(ctx, conn, service, after, letterPage)
+		letters, err := admin.DeadLetters(ctx, conn, service, after, letterPage)
 		if err != nil {
 			return err
 		}
@@ -180,6 +181,6 @@ func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(bus
 	}
 }
 
-func printLine(w io.Writer, l bus.DeadLetter) error {
+func printLine(w io.Writer, l admin.DeadLetter) error {
 	return json.NewEncoder(w).Encode(l)
 }

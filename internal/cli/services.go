@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 
 	"github.com/oskadev/mailroom/bus"
@@ -30,9 +32,9 @@ type serviceView struct {
 	Name     string       `json:"name"`
 	Versions []string     `json:"versions"`
 	Workers  []workerView `json:"workers"`
-	bus.Stats
+	admin.Stats
 	Actions []actionView `json:"actions"`
-	Lanes   []bus.Lane   `json:"lanes,omitempty"`
+	Lanes   []admin.Lane `json:"lanes,omitempty"`
 }
 
 type workerView struct {
@@ -85,27 +87,27 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 }
 
 func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceView, error) {
-	known := bus.NewRegistry(conn, nil)
+	known := registry.New(conn, nil)
 	if err := known.Look(ctx); err != nil {
 		return nil, err
 	}
 	found := maps.Clone(known.Snapshot())
-	found[wire.ReservedService] = &bus.Service{Name: wire.ReservedService} // gateways consume it and declare no actions
+	found[wire.ReservedService] = &registry.Service{Name: wire.ReservedService} // gateways consume it and declare no actions
 	views := []serviceView{}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if c.Name != "" && name != c.Name {
 			continue
 		}
-		stats, err := bus.ReadStats(ctx, conn, name)
+		stats, err := admin.ReadStats(ctx, conn, name)
 		if err != nil {
 			return nil, err
 		}
-		if name == wire.ReservedService && c.Name == "" && stats == (bus.Stats{}) {
+		if name == wire.ReservedService && c.Name == "" && stats == (admin.Stats{}) {
 			continue
 		}
 		view := viewOf(found[name], stats)
 		if c.Lanes {
-			if view.Lanes, err = bus.Lanes(ctx, conn, name); err != nil {
+			if view.Lanes, err = admin.Lanes(ctx, conn, name); err != nil {
 				return nil, err
 			}
 		}
@@ -117,7 +119,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 	return views, nil
 }
 
-func viewOf(s *bus.Service, stats bus.Stats) serviceView {
+func viewOf(s *registry.Service, stats admin.Stats) serviceView {
 	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Stats: stats}
 	for _, w := range s.Workers {
 		v.Workers = append(v.Workers, workerView{ID: w.ID, Version: w.Version, Expires: w.Expires.UTC()})
@@ -174,7 +176,7 @@ func printDetails(w io.Writer, v *serviceView) {
 	_ = t.Flush()
 }
 
-func printLanes(w io.Writer, lanes []bus.Lane) {
+func printLanes(w io.Writer, lanes []admin.Lane) {
 	if len(lanes) == 0 {
 		_, _ = fmt.Fprintln(w, "\nno request waits in a lane")
 		return

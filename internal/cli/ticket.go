@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 
 	"github.com/google/uuid"
@@ -63,11 +64,11 @@ func (p *program) printState(state wire.RequestState) error {
 }
 
 // look reads the record of a request, after its end with --wait.
-func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id string) (bus.Record, error) {
+func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id string) (caller.Record, error) {
 	if !c.Wait {
-		return bus.FindRecord(ctx, conn, service, id)
+		return caller.FindRecord(ctx, conn, service, id)
 	}
-	client := bus.NewClient(conn, bus.ClientConfig{ReadyWait: 3 * time.Second}) //nolint:contextcheck // lives until Close
+	client := caller.New(conn, caller.Config{ReadyWait: 3 * time.Second}) //nolint:contextcheck // lives until Close
 	defer client.Close()
 	watching, record, err := client.Watch(ctx, service, id)
 	if watching == nil {
@@ -76,15 +77,15 @@ func (c *ticketCommand) look(ctx context.Context, conn *bus.Conn, service, id st
 	defer watching.Close()
 	if _, err := watching.Wait(ctx, 1<<62); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return bus.Record{}, fmt.Errorf("still %s after %v", record.State, c.Timeout)
+			return caller.Record{}, fmt.Errorf("still %s after %v", record.State, c.Timeout)
 		}
-		return bus.Record{}, err
+		return caller.Record{}, err
 	}
-	return bus.FindRecord(ctx, conn, service, id)
+	return caller.FindRecord(ctx, conn, service, id)
 }
 
 // exit returns no error for a request that succeeded or has not ended.
-func (c *ticketCommand) exit(record bus.Record) error {
+func (c *ticketCommand) exit(record caller.Record) error {
 	var envelope struct {
 		OK bool `json:"ok"`
 	}

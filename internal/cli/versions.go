@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/versions"
@@ -77,7 +77,7 @@ func (c *versionsCheckCommand) Run(ctx context.Context, p *program) error {
 }
 
 // services returns the services that Redis knows.
-func (c *versionsCheckCommand) services(ctx context.Context, p *program) (bus.Snapshot, error) {
+func (c *versionsCheckCommand) services(ctx context.Context, p *program) (registry.Snapshot, error) {
 	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (c *versionsCheckCommand) services(ctx context.Context, p *program) (bus.Sn
 	if err := conn.Ping(ctx); err != nil {
 		return nil, err
 	}
-	registry := bus.NewRegistry(conn, nil)
+	registry := registry.New(conn, nil)
 	if err := registry.Look(ctx); err != nil {
 		return nil, err
 	}

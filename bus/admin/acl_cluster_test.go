@@ -1,0 +1,77 @@
+package admin_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/registry"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// TestRightsOnACluster has the roles do their work on a cluster, of one server:
+// there the client library needs commands of its own.
+func TestRightsOnACluster(t *testing.T) {
+	t.Parallel()
+	g := &guard{redis: testsupport.StartRedis(t, "--cluster-enabled", "yes")}
+	g.redis.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+	testsupport.Eventually(t, 10*time.Second, "the cluster is ready", func() bool {
+		info, _ := g.redis.Do("CLUSTER", "INFO").(string)
+		return strings.Contains(info, "cluster_state:ok")
+	})
+	url := "redis+cluster://" + g.redis.Addr()
+	g.admin = g.connect(t, "", url)
+	g.apply(t)
+	g.redis.Do("ACL", "LOG", "RESET")
+
+	consumer, err := consumer.New(g.connect(t, "users", url), consumer.Config{
+		Manifest: &wire.Manifest{Service: "users", Version: "1", Protocol: 1, Actions: []wire.Action{}},
+		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			if d.Request.Lane != "" { // so that others wait behind it
+				<-time.After(10 * time.Millisecond)
+			}
+			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+		},
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { assert.NoError(t, consumer.Run(ctx)) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+
+	conn := g.connect(t, "api", url)
+	client := caller.New(conn, caller.Config{})
+	t.Cleanup(client.Close)
+	require.NoError(t, client.WaitReady(t.Context()))
+	for _, safe := range []bool{true, false} {
+		reply, err := client.Do(t.Context(), &caller.Call{Service: "users", Action: "DO", ID: uuid.New(), Safe: safe, Timeout: 10 * time.Second})
+		require.NoError(t, err)
+		assert.Equal(t, `{"ok":true,"result":1}`, reply.Envelope)
+	}
+	var waiting sync.WaitGroup
+	for range 10 {
+		waiting.Go(func() {
+			reply, err := client.Do(t.Context(), &caller.Call{Service: "users", Action: "DO", Lane: "user:1", Timeout: 10 * time.Second})
+			if assert.NoError(t, err) {
+				assert.Equal(t, `{"ok":true,"result":1}`, reply.Envelope)
+			}
+		})
+	}
+	waiting.Wait()
+	require.NoError(t, registry.New(conn, nil).Look(t.Context()))
+	_, err = conn.Redis().Get(t.Context(), "mailroom:{users}:a").Result()
+	require.ErrorAs(t, err, new(*bus.RefusedError))
+	log, _ := g.redis.Do("ACL", "LOG").([]any)
+	assert.Len(t, log, 1, "the last one, and no other")
+}

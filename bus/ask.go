@@ -1,9 +1,0 @@
-package bus
-
-import "github.com/oskadev/mailroom/bus/wire"
-
-// NewAsk returns the call of an action as its service declares it, with a JSON array of
-// arguments.
-func NewAsk(a *wire.Action, service, args string) Ask {
-	return Ask{Service: service, Action: a.Name, Args: args, Timeout: a.Timeout(), Safe: a.Safe, Lane: a.LaneOf(args)}
-}

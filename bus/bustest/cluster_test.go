@@ -1,0 +1,131 @@
+package bustest_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// startCluster starts a cluster of two masters. The first has all slots but one.
+func startCluster(t *testing.T) (first, second *testsupport.RedisServer) {
+	t.Helper()
+	gossip := testsupport.FreePort(t)
+	first = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testsupport.FreePort(t)))
+	second = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(gossip))
+	first.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
+	second.Do("CLUSTER", "ADDSLOTS", 16383) // a master without any would become a replica
+	host, port, _ := strings.Cut(second.Addr(), ":")
+	first.Do("CLUSTER", "MEET", host, port, gossip)
+	for _, server := range []*testsupport.RedisServer{first, second} {
+		testsupport.Eventually(t, 20*time.Second, "the cluster is ready", func() bool {
+			info, _ := server.Do("CLUSTER", "INFO").(string)
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:2")
+		})
+	}
+	return first, second
+}
+
+// move moves the slot of a key, with all that is in it, from one master to another.
+func move(key string, from, to *testsupport.RedisServer) {
+	slot := from.Do("CLUSTER", "KEYSLOT", key)
+	fromID, toID := from.Do("CLUSTER", "MYID"), to.Do("CLUSTER", "MYID")
+	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", fromID)
+	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", toID)
+	host, port, _ := strings.Cut(to.Addr(), ":")
+	for {
+		keys, _ := from.Do("CLUSTER", "GETKEYSINSLOT", slot, 100).([]any)
+		if len(keys) == 0 {
+			break
+		}
+		from.Do(append([]any{"MIGRATE", host, port, "", 0, 5000, "KEYS"}, keys...)...)
+	}
+	for _, server := range []*testsupport.RedisServer{to, from} {
+		server.Do("CLUSTER", "SETSLOT", slot, "NODE", toID)
+	}
+}
+
+// While a mailbox moves from one master of a cluster to another and back, requests are
+// answered, each unsafe one once.
+func TestMailboxMovesUnderLoad(t *testing.T) {
+	t.Parallel()
+	first, second := startCluster(t)
+	log, _ := testsupport.Logger(t)
+	connect := func() *bus.Conn {
+		conn, err := bus.Connect("redis+cluster://"+first.Addr(), bus.Options{Logger: log})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	var runs sync.Map // by request
+	consumer, err := consumer.New(connect(), consumer.Config{
+		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
+		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			n, _ := runs.LoadOrStore(d.Request.ID, new(atomic.Int64))
+			n.(*atomic.Int64).Add(1)
+			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+		},
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var running, asking sync.WaitGroup
+	running.Go(func() { assert.NoError(t, consumer.Run(ctx)) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+	client := caller.New(connect(), caller.Config{})
+	t.Cleanup(client.Close)
+	require.NoError(t, client.WaitReady(t.Context()))
+
+	var answered atomic.Int64
+	until, enough := context.WithCancel(t.Context())
+	for i := range 8 {
+		asking.Go(func() {
+			for until.Err() == nil {
+				id, safe := uuid.New(), i%2 == 0
+				ask := &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 20 * time.Second}
+				reply, err := client.Do(t.Context(), ask) //nolint:contextcheck // what is asked is answered, also at the end
+				if errors.Is(err, caller.ErrUnavailable) {
+					continue // it was not sent: a client would come again
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				assert.Equal(t, `{"ok":true,"result":1}`, reply.Envelope)
+				n, ran := runs.Load(id.String())
+				if assert.True(t, ran) && !safe {
+					assert.EqualValues(t, 1, n.(*atomic.Int64).Load())
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	more := func() {
+		at := answered.Load()
+		testsupport.Eventually(t, 20*time.Second, "more is answered", func() bool { return answered.Load() > at+200 })
+	}
+	more()
+	move("mailroom:{things}:requests", first, second)
+	more()
+	move("mailroom:{things}:requests", second, first)
+	more()
+	enough()
+	asking.Wait()
+	testsupport.Eventually(t, 10*time.Second, "nothing is left", func() bool {
+		return first.Do("XLEN", "mailroom:{things}:requests") == int64(0)
+	})
+}

@@ -1,0 +1,316 @@
+package bustest_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// broken is a bus over a line that can fail: asker and worker reach Redis
+// through proxies of their own, the test itself directly.
+type broken struct {
+	redis  *testsupport.RedisServer
+	asker  *testsupport.Proxy
+	worker *testsupport.Proxy
+	client *caller.Client
+	runs   atomic.Int64
+	log    *slog.Logger
+	logs   *testsupport.Logs
+}
+
+func (b *broken) connect(t *testing.T, url string) *bus.Conn {
+	t.Helper()
+	conn, err := bus.Connect(url, bus.Options{Logger: b.log, Timeout: time.Second})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.WaitReady(t.Context()))
+	return conn
+}
+
+func newBroken(t *testing.T, change func(*consumer.Config), args ...string) *broken {
+	t.Helper()
+	b := &broken{redis: testsupport.StartRedis(t, args...)}
+	b.asker = testsupport.StartProxy(t, b.redis.Addr())
+	b.worker = testsupport.StartProxy(t, b.redis.Addr())
+	b.log, b.logs = testsupport.Logger(t)
+	b.client = caller.New(b.connect(t, b.asker.URL()), caller.Config{Ping: 200 * time.Millisecond})
+	t.Cleanup(b.client.Close)
+	require.NoError(t, b.client.WaitReady(t.Context()))
+
+	cfg := consumer.Config{
+		Manifest:  &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{}},
+		IdleLimit: 500 * time.Millisecond,
+		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			b.runs.Add(1)
+			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+		},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	consumer, err := consumer.New(b.connect(t, b.worker.URL()), cfg)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { assert.NoError(t, consumer.Run(ctx)) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+	return b
+}
+
+func (b *broken) ask(t *testing.T, safe bool) (string, error) {
+	t.Helper()
+	reply, err := b.client.Do(t.Context(), &caller.Call{
+		Service: "things", Action: "DO", Args: `[1]`, ID: uuid.New(), Safe: safe, Timeout: 10 * time.Second,
+	})
+	return reply.Envelope, err
+}
+
+// usedMemory is what Redis says that it uses, in bytes.
+func (b *broken) usedMemory() int {
+	info, _ := b.redis.Do("INFO", "memory").(string)
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "used_memory:"); ok {
+			n, _ := strconv.Atoi(value)
+			return n
+		}
+	}
+	return 0
+}
+
+// settled waits until nothing waits or runs any more.
+func (b *broken) settled(t *testing.T) {
+	t.Helper()
+	testsupport.Eventually(t, 20*time.Second, "the mailbox is empty", func() bool {
+		return b.redis.Do("XLEN", "mailroom:{things}:requests") == int64(0)
+	})
+}
+
+const ones = `{"ok":true,"result":[1]}`
+
+func TestLostAnswerToAnEnqueueSendsNothingTwice(t *testing.T) {
+	t.Parallel()
+	for name, match := range map[string]string{"safe": "xadd", "unsafe": "eval"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBroken(t, nil)
+			_, err := b.ask(t, name == "safe") // scripts are loaded, channels heard
+			require.NoError(t, err)
+			lost := b.asker.DropNextReply(match)
+			envelope, err := b.ask(t, name == "safe")
+			require.NoError(t, err)
+			assert.Equal(t, ones, envelope)
+			<-lost
+			assert.EqualValues(t, 2, b.runs.Load())
+			b.settled(t)
+		})
+	}
+}
+
+func TestLostReadIsRecovered(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil)
+	_, err := b.ask(t, false)
+	require.NoError(t, err)
+	lost := b.worker.DropNextReply("xreadgroup")
+	for range 2 { // the read under way may have begun before
+		envelope, err := b.ask(t, false)
+		require.NoError(t, err)
+		assert.Equal(t, ones, envelope)
+	}
+	<-lost
+	assert.EqualValues(t, 3, b.runs.Load())
+	b.settled(t)
+}
+
+func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, func(c *consumer.Config) { c.IdleLimit = time.Minute })
+	_, err := b.ask(t, false)
+	require.NoError(t, err)
+	lost := b.worker.DropNextReply("evalsha")
+	envelope, err := b.ask(t, false)
+	require.NoError(t, err)
+	assert.Equal(t, ones, envelope)
+	<-lost
+	b.settled(t)
+	assert.EqualValues(t, 2, b.runs.Load())
+	assert.EqualValues(t, 0, b.redis.Do("XLEN", "mailroom:{things}:dead"))
+}
+
+// A service may be asked for the first time long after the subscription began.
+func TestServiceAskedLateIsHeard(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil)
+	const beat = 20 * time.Millisecond
+	client := caller.New(b.connect(t, b.redis.URL()), caller.Config{Ping: beat})
+	t.Cleanup(client.Close)
+	require.NoError(t, client.WaitReady(t.Context()))
+	began := time.Now()
+	testsupport.Eventually(t, 5*time.Second, "some beats have passed", func() bool { return time.Since(began) > 10*beat })
+	reply, err := client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 10 * time.Second})
+	require.NoError(t, err)
+	assert.Equal(t, ones, reply.Envelope)
+}
+
+func TestDeafSubscriptionIsNoticed(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil)
+	_, err := b.ask(t, true)
+	require.NoError(t, err)
+	// Connections stay open and nothing comes back: the worst way to fail.
+	b.asker.BlackholeReplies(true)
+	testsupport.Eventually(t, 5*time.Second, "the client notices", func() bool { return !b.client.Ready() })
+	began := time.Now()
+	_, err = b.ask(t, true)
+	require.ErrorIs(t, err, caller.ErrUnavailable)
+	assert.Less(t, time.Since(began), 2*time.Second)
+	b.asker.BlackholeReplies(false)
+	testsupport.Eventually(t, 10*time.Second, "the client hears again", b.client.Ready)
+	envelope, err := b.ask(t, false)
+	require.NoError(t, err)
+	assert.Equal(t, ones, envelope)
+}
+
+func TestAnswersSurviveALostSubscription(t *testing.T) {
+	t.Parallel()
+	running, release := make(chan struct{}, 2), make(chan struct{})
+	b := newBroken(t, func(c *consumer.Config) {
+		c.Run = func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			running <- struct{}{}
+			<-release
+			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+		}
+	})
+	answers := make(chan string, 2)
+	for _, safe := range []bool{true, false} {
+		go func() {
+			reply, err := b.client.Do(t.Context(), &caller.Call{
+				Service: "things", Action: "DO", Args: `[1]`, ID: uuid.New(), Safe: safe, Timeout: 20 * time.Second,
+			})
+			if err != nil {
+				reply.Envelope = err.Error()
+			}
+			answers <- reply.Envelope
+		}()
+	}
+	<-running
+	<-running
+	b.asker.Refuse(true)
+	b.asker.Cut()
+	testsupport.Eventually(t, 10*time.Second, "the client notices", func() bool { return !b.client.Ready() })
+	close(release)
+	b.settled(t) // the replies were published, and nobody heard them
+	b.asker.Refuse(false)
+	assert.Equal(t, ones, <-answers)
+	assert.Equal(t, ones, <-answers)
+}
+
+func TestMailboxLimitHoldsUnderOverload(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	log, _ := testsupport.Logger(t)
+	conn, err := bus.Connect(redis.URL(), bus.Options{Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	const limit = 50
+	client := caller.New(conn, caller.Config{MailboxLimit: limit})
+	t.Cleanup(client.Close)
+	require.NoError(t, client.WaitReady(t.Context()))
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	var asking sync.WaitGroup
+	var refused atomic.Int64
+	for range 64 {
+		asking.Go(func() {
+			for ctx.Err() == nil {
+				_, err := client.Do(ctx, &caller.Call{Service: "things", Action: "DO", Safe: true, Timeout: 100 * time.Millisecond})
+				if errors.Is(err, caller.ErrOverloaded) {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	assert.Positive(t, refused.Load())
+	length, _ := redis.Do("XLEN", "mailroom:{things}:requests").(int64)
+	// Batches that are under way at once know nothing of each other.
+	assert.LessOrEqual(t, length, int64(2*limit))
+}
+
+// Requests that no worker would reach in time are refused at once, and told when
+// to come again; those that can wait are not.
+func TestWhatCannotBeAnsweredInTimeIsRefused(t *testing.T) {
+	t.Parallel()
+	const wait = 20 * time.Millisecond // of each request: 50 a second
+	b := newBroken(t, func(c *consumer.Config) {
+		c.Concurrency = 1
+		c.Run = func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			<-time.After(wait)
+			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+		}
+	})
+	conn := b.connect(t, b.redis.URL())
+	honest := caller.New(conn, caller.Config{Ping: 100 * time.Millisecond})
+	t.Cleanup(honest.Close)
+	ask := func(c *caller.Client, safe bool, timeout time.Duration) error {
+		_, err := c.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Safe: safe, Timeout: timeout})
+		return err
+	}
+	const many = 300
+	var asking sync.WaitGroup
+	for i := range many {
+		asking.Go(func() { assert.NoError(t, ask(honest, i%2 == 0, time.Minute)) })
+	}
+	for _, safe := range []bool{true, false} {
+		var refused *caller.OverloadedError
+		testsupport.Eventually(t, 3*time.Second, "it is refused", func() bool {
+			began := time.Now()
+			return errors.As(ask(honest, safe, time.Second/2), &refused) && time.Since(began) < time.Second/2
+		})
+		assert.True(t, refused.Late)
+		assert.Greater(t, refused.RetryAfter, time.Second)
+	}
+	willing := caller.New(conn, caller.Config{Ping: 100 * time.Millisecond, AdmitLate: true})
+	t.Cleanup(willing.Close)
+	require.ErrorIs(t, ask(willing, true, time.Second/2), caller.ErrTimeout)
+	asking.Wait()
+	require.NoError(t, ask(honest, true, time.Second/2), "nobody waits any more")
+}
+
+func TestFinishedRequestsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil)
+	_, err := b.ask(t, true)
+	require.NoError(t, err)
+	before := b.usedMemory()
+	const requests = 20_000
+	var asking sync.WaitGroup
+	for range 64 {
+		asking.Go(func() {
+			for range requests / 64 {
+				_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 20 * time.Second})
+				assert.NoError(t, err)
+			}
+		})
+	}
+	asking.Wait()
+	b.settled(t)
+	assert.Less(t, b.usedMemory()-before, 2<<20, "bytes")
+}

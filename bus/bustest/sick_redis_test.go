@@ -1,0 +1,201 @@
+package bustest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+func TestKilledRedisComesBack(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil, "--appendonly", "yes", "--appendfsync", "always")
+	_, err := b.ask(t, false)
+	require.NoError(t, err)
+	b.redis.Kill()
+	testsupport.Eventually(t, 10*time.Second, "the client notices", func() bool { return !b.client.Ready() })
+	began := time.Now()
+	_, err = b.ask(t, false)
+	require.ErrorIs(t, err, caller.ErrUnavailable)
+	assert.Less(t, time.Since(began), time.Second)
+	b.redis.Restart()
+	testsupport.Eventually(t, 10*time.Second, "the client is ready again", b.client.Ready)
+	for _, safe := range []bool{true, false} {
+		envelope, err := b.ask(t, safe)
+		require.NoError(t, err)
+		assert.Equal(t, ones, envelope)
+	}
+	b.settled(t)
+}
+
+func TestRefusedCredentialsEndAWorkerAtOnce(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	redis.Do("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+time", "+ping", "+xread")
+	log, _ := testsupport.Logger(t)
+	conn, err := bus.Connect("redis://reader:pw@"+redis.Addr(), bus.Options{Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	consumer, err := consumer.New(conn, consumer.Config{
+		Manifest: &wire.Manifest{Service: "things", Protocol: 1},
+		Run:      func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, true },
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.ErrorContains(t, consumer.Run(ctx), "NOPERM")
+	require.NoError(t, ctx.Err())
+
+	wrong, err := bus.Connect("redis://reader:wrong@"+redis.Addr(), bus.Options{Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = wrong.Close() })
+	require.ErrorContains(t, wrong.WaitReady(ctx), "WRONGPASS")
+}
+
+func TestFullRedisCostsNoOutcome(t *testing.T) {
+	t.Parallel()
+	running, release := make(chan struct{}, 1), make(chan struct{})
+	full := newBroken(t, func(c *consumer.Config) {
+		c.MaxAttempts = 2
+		run := c.Run
+		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			running <- struct{}{}
+			<-release
+			return run(ctx, d)
+		}
+	})
+	answered := make(chan string, 1)
+	go func() {
+		envelope, err := full.ask(t, false)
+		if err != nil {
+			envelope = err.Error()
+		}
+		answered <- envelope
+	}()
+	<-running
+	full.redis.Do("CONFIG", "SET", "maxmemory", "1")
+	close(release)
+	// Far longer than the idle limit: nobody may take it over meanwhile.
+	for range 4 {
+		full.logs.Wait(t, "settling outcomes failed")
+	}
+	testsupport.Eventually(t, 10*time.Second, "it is tried again and again", func() bool {
+		return strings.Count(full.logs.String(), "settling outcomes failed") >= 6
+	})
+	full.redis.Do("CONFIG", "SET", "maxmemory", "0")
+	assert.Equal(t, ones, <-answered)
+	assert.EqualValues(t, 1, full.runs.Load())
+	full.settled(t)
+}
+
+func TestOneBadRecordSpoilsNoOther(t *testing.T) {
+	t.Parallel()
+	var begun sync.WaitGroup
+	begun.Add(5)
+	release := make(chan struct{})
+	b := newBroken(t, func(c *consumer.Config) {
+		c.IdleLimit = time.Minute
+		run := c.Run
+		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			begun.Done()
+			<-release
+			return run(ctx, d)
+		}
+	})
+	bad := uuid.New()
+	answers := make(chan string, 4)
+	for i := range 5 {
+		go func() {
+			ask := &caller.Call{Service: "things", Action: "DO", Args: `[1]`, ID: uuid.New(), Timeout: 10 * time.Second}
+			if i == 0 {
+				ask.ID, ask.Timeout = bad, time.Second
+			}
+			reply, err := b.client.Do(t.Context(), ask)
+			if i > 0 {
+				answers <- fmt.Sprint(reply.Envelope, err)
+			}
+		}()
+	}
+	begun.Wait()
+	b.redis.Do("SET", "mailroom:{things}:req:"+bad.String(), "somebody's")
+	close(release)
+	for range 4 {
+		assert.Equal(t, ones+"<nil>", <-answers)
+	}
+}
+
+func TestFrozenRedisIsNoticedWithinSeconds(t *testing.T) {
+	t.Parallel()
+	b := newBroken(t, nil)
+	_, err := b.ask(t, false)
+	require.NoError(t, err)
+	b.redis.Freeze()
+	unknown := make(chan error, 1)
+	go func() { // sent into the freeze: nobody can know
+		_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", ID: uuid.New(), Timeout: 20 * time.Second})
+		unknown <- err
+	}()
+	testsupport.Eventually(t, 3*time.Second, "the client notices", func() bool { return !b.client.Ready() })
+	for range 5 {
+		began := time.Now()
+		_, err := b.ask(t, true)
+		require.ErrorIs(t, err, caller.ErrUnavailable)
+		assert.Less(t, time.Since(began), time.Second)
+	}
+	b.redis.Thaw()
+	require.NoError(t, <-unknown, "it is answered after all")
+	testsupport.Eventually(t, 10*time.Second, "the client is ready again", b.client.Ready)
+	envelope, err := b.ask(t, true)
+	require.NoError(t, err)
+	assert.Equal(t, ones, envelope)
+}
+
+func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
+	t.Parallel()
+	running, release := make(chan struct{}, 1), make(chan struct{})
+	b := newBroken(t, func(c *consumer.Config) {
+		run := c.Run
+		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+			select {
+			case running <- struct{}{}: // the first
+			default:
+			}
+			<-release
+			return run(ctx, d)
+		}
+	})
+	answered := make(chan string, 1)
+	go func() {
+		envelope, err := b.ask(t, false)
+		answered <- envelope + fmt.Sprint(err)
+	}()
+	<-running
+	// Beside the ballast what the connections need for a moment is little.
+	b.redis.Do("SET", "ballast", strings.Repeat("x", 64<<20))
+	b.redis.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(b.usedMemory()*10/9)) // 90 %
+	testsupport.Eventually(t, 5*time.Second, "new requests are refused", func() bool {
+		_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Safe: true, Timeout: 50 * time.Millisecond})
+		return errors.Is(err, caller.ErrOverloaded)
+	})
+	close(release)
+	assert.Equal(t, ones+"<nil>", <-answered, "what was admitted ends")
+	b.redis.Do("CONFIG", "SET", "maxmemory", "0")
+	testsupport.Eventually(t, 5*time.Second, "new requests are admitted again", func() bool {
+		envelope, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 5 * time.Second})
+		return err == nil && envelope.Envelope == ones
+	})
+}

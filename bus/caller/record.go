@@ -1,0 +1,149 @@
+package caller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/rediserr"
+)
+
+// Record is what is kept of an unsafe request until some time after its end.
+type Record struct {
+	State  string
+	Action string
+	// Principal is the key of who asked; empty: nobody had to say, and anybody may
+	// be told.
+	Principal string
+	// Outcome is the envelope of the answer; empty unless the state is StateDone.
+	Outcome string
+}
+
+// Tell is the record of a request as its callers may see it.
+func (r Record) Tell(service, id string) wire.RequestState {
+	state := wire.RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
+	if json.Valid([]byte(r.Outcome)) {
+		state.Outcome = json.RawMessage(r.Outcome)
+	}
+	return state
+}
+
+// Ended reports that nothing further will happen to the request by itself.
+func (r Record) Ended() bool { return record{state: r.State}.ended() }
+
+// ErrNoRecord says that nothing is known of a request: it never was, was safe, or ended
+// longer ago than its outcome is kept.
+var ErrNoRecord = errors.New("no such request")
+
+// FindRecord tells what became of an unsafe request (HMGET, XPENDING).
+func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
+	defer cancel()
+	r, entry, err := readRecord(ctx, c, service, id)
+	if err != nil || r.State != wire.StateQueued || entry == "" { // without an entry it waits in its lane
+		return r, err
+	}
+	pending, err := c.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
+		Stream: c.Keys.Requests(service), Group: wire.Group, Start: entry, End: entry, Count: 1,
+	}).Result()
+	switch {
+	case rediserr.IsNoGroup(err): // no worker has ever been there
+		return r, nil
+	case err != nil:
+		return Record{}, fmt.Errorf("look up request %s of %s: %w", id, service, err)
+	case len(pending) > 0:
+		r.State = wire.StateRunning
+		return r, nil
+	}
+	// Nobody has it: it waits, or has ended between the two looks.
+	r, _, err = readRecord(ctx, c, service, id)
+	return r, err
+}
+
+func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record, entry string, err error) {
+	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry").Result()
+	if err != nil {
+		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
+	}
+	text := func(i int) string {
+		s, _ := values[i].(string)
+		return s
+	}
+	r = Record{State: text(0), Action: text(1), Principal: text(2)}
+	if r.State == "" { // as of a safe request whose long reply is stored
+		return Record{}, "", ErrNoRecord
+	}
+	if r.State == wire.StateDone {
+		_, r.Outcome, _ = strings.Cut(text(3), " ")
+	}
+	return r, text(4), nil
+}
+
+// record is what a waiter needs of it; all empty when there is none.
+type record struct {
+	state, outcome string
+	other          bool // it is of another request under the same ID
+}
+
+// errUnfinished: the request has no outcome yet.
+var errUnfinished = errors.New("not finished")
+
+// recordFields are what newRecord reads.
+func recordFields() []string { return []string{"state", "outcome", "fingerprint"} }
+
+// lookUp reads the record of a request (HMGET).
+func lookUp(ctx context.Context, c *bus.Conn, service string, request *wire.Request) (record, error) {
+	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, request.ID), recordFields()...).Result()
+	if err != nil {
+		return record{}, fmt.Errorf("look up request %s of %s: %w", request.ID, service, err)
+	}
+	return newRecord(values, request), nil
+}
+
+func newRecord(values []any, request *wire.Request) record {
+	var r record
+	if len(values) == len(recordFields()) {
+		r.state, _ = values[0].(string)
+		r.outcome, _ = values[1].(string)
+		fingerprint, _ := values[2].(string)
+		// The stored reply of a safe request has none; who only watches asks nothing.
+		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.Fingerprint()
+	}
+	return r
+}
+
+// ended reports that nothing further will happen to the request by itself.
+func (r record) ended() bool {
+	return r.state == wire.StateDone || r.state == wire.StateDead || r.neverRan()
+}
+
+// neverRan reports that the request ended without having begun: sent again, it
+// is accepted anew.
+func (r record) neverRan() bool {
+	return r.state == wire.StateExpired || r.state == wire.StateCancelled
+}
+
+// answer is what a waiter gets for a record: its outcome, the error that its
+// state means, or errUnfinished.
+func (r record) answer() (wire.Reply, error) {
+	switch {
+	case r.other && !r.neverRan():
+		return wire.Reply{}, ErrKeyReused
+	case r.state == wire.StateDone:
+		return wire.ParseOutcome(r.outcome)
+	case r.state == wire.StateExpired:
+		return wire.Reply{}, ErrExpired
+	case r.state == wire.StateCancelled:
+		return wire.Reply{}, ErrCancelled
+	case r.state == wire.StateDead:
+		return wire.Reply{}, ErrDead
+	default:
+		return wire.Reply{}, errUnfinished
+	}
+}

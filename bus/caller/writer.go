@@ -1,0 +1,348 @@
+package caller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/batch"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/resp"
+)
+
+// writeBatch is how many requests one pipeline carries at most. A script call
+// holds Redis for all its requests; larger batches gain nothing measurable.
+const writeBatch = 256
+
+// writers is how many batches are under way at once.
+const writers = 2
+
+// outgoing is one request on its way out.
+type outgoing struct {
+	service string
+	id      uuid.UUID
+	request *wire.Request
+	again   bool // it was sent before, and what became of that is not known
+}
+
+// writer sends the requests of all callers of a process: few batches at a
+// time, which hold what came while the ones before were under way.
+type writer struct {
+	conn    *bus.Conn
+	waiters *waiters
+	doubt   func()      // Redis did not answer a batch
+	certain func() bool // waits a moment for Redis to be out of doubt
+	admits  *admission
+	batches *batch.Batcher[outgoing]
+}
+
+func newWriter(conn *bus.Conn, w *waiters, r *replies, admits *admission, readyWait time.Duration) *writer {
+	return &writer{
+		conn: conn, waiters: w, doubt: r.doubt, certain: func() bool { return r.awaitCertain(readyWait) }, admits: admits,
+		batches: batch.New[outgoing](writeBatch),
+	}
+}
+
+// run sends one batch at a time, until the context ends.
+func (w *writer) run(ctx context.Context) {
+	p := w.conn.NewPipeline()
+	defer p.Close()
+	p.Prepare(ctx)
+	w.batches.Run(ctx, func(items []outgoing) { w.flush(p, items) }) //nolint:contextcheck // what was taken is sent
+}
+
+func (w *writer) add(o outgoing) { w.batches.Add(o) }
+
+// mail is what one batch brings to one service.
+type serviceBatch struct {
+	service string
+	waiting int64 // in the mailbox, before
+	safe    []outgoing
+	unsafe  []outgoing
+	conn    *resp.Conn
+	err     error // no connection: nothing was sent
+	first   int   // of its commands on the connection
+}
+
+// length is how long the mailbox will be with what the mail holds by now.
+func (m *serviceBatch) length() int64 { return m.waiting + int64(len(m.safe)) }
+
+// flushTimeout is how long Redis may take to answer a batch. Beyond that what
+// became of the batch is not known, and nothing more is sent until Redis shows
+// a sign of life.
+const flushTimeout = time.Second
+
+// flush writes a batch in one piece: an XADD for each safe request, a call of
+// enqueue.lua for the unsafe ones of a service, and the mailbox's length.
+func (w *writer) flush(p *resp.Pipeline, items []outgoing) {
+	if !w.certain() {
+		for _, o := range items {
+			w.refuse(o, &NotSentError{Cause: errDoubted})
+		}
+		return
+	}
+	patience := min(w.conn.Timeout(), flushTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	mails := w.sort(ctx, items)
+	for _, m := range mails {
+		if m.conn, m.err = p.Conn(ctx, w.conn.Keys.Requests(m.service)); m.err == nil {
+			m.first = m.conn.Out.Len()
+			w.write(&m.conn.Out, m, false)
+		}
+	}
+	p.Exchange(ctx, patience)
+	for _, m := range mails {
+		if err := m.failed(); err != nil && !rediserr.IsServer(err) {
+			w.doubt()
+			break
+		}
+	}
+	for _, m := range mails {
+		w.confirm(ctx, p, m)
+	}
+}
+
+// failed is why a mail has no answers.
+func (m *serviceBatch) failed() error {
+	if m.err != nil {
+		return &NotSentError{Cause: m.err}
+	}
+	_, err := m.conn.Answers()
+	return notSent(err)
+}
+
+// notSent makes a NotSentError of a connection that was lost before anything was
+// sent on it.
+func notSent(err error) error {
+	if errors.Is(err, resp.ErrNotConnected) {
+		return &NotSentError{Cause: err}
+	}
+	return err
+}
+
+var errDoubted = errors.New("Redis has not answered what was sent before")
+
+// sort puts the requests of each service together, and refuses the safe ones
+// that their mailbox does not take. Of the others the script decides: what is
+// known by its ID is not added.
+func (w *writer) sort(ctx context.Context, items []outgoing) []*serviceBatch {
+	var mails []*serviceBatch
+	byService := make(map[string]*serviceBatch, 1)
+	for _, o := range items {
+		w.conn.Hook.At(bus.StepEnqueue, o.request.ID)
+		m := byService[o.service]
+		if m == nil {
+			m = &serviceBatch{service: o.service, waiting: w.admits.length(o.service)}
+			byService[o.service] = m
+			mails = append(mails, m)
+		}
+		if !o.request.Safe() {
+			m.unsafe = append(m.unsafe, o)
+			continue
+		}
+		limit := w.admits.limitOf(o.service, o.request)
+		if m.length() >= limit {
+			m.waiting = w.admits.lengthNow(ctx, o.service)
+		}
+		if waiting := m.length(); waiting >= limit {
+			w.refuse(o, w.admits.overloaded(o.service, waiting, limit))
+			continue
+		}
+		m.safe = append(m.safe, o)
+	}
+	return mails
+}
+
+// write adds the commands of a mail.
+func (w *writer) write(out *resp.Commands, m *serviceBatch, whole bool) {
+	mailbox := w.conn.Keys.Requests(m.service)
+	for _, o := range m.safe {
+		xadd(out, mailbox, o.request)
+	}
+	switch {
+	case len(m.unsafe) > 0: // the script tells the length
+		w.enqueue(out, mailbox, m, whole)
+	case len(m.safe) > 0:
+		out.Add("xlen", mailbox)
+	}
+}
+
+// xadd adds a safe request to a mailbox.
+func xadd(c *resp.Commands, mailbox string, r *wire.Request) {
+	c.Begin(17)
+	c.Text("xadd")
+	c.Text(mailbox)
+	c.Text("*")
+	c.Text("v")
+	c.Text(wire.ProtocolVersion)
+	c.Text("id")
+	c.Text(r.ID)
+	c.Text("action")
+	c.Text(r.Action)
+	c.Text("args")
+	c.Text(r.Args)
+	c.Text("reply")
+	c.Text(r.Reply)
+	c.Text("deadline")
+	c.Millis(r.Deadline)
+	c.Text("meta")
+	c.Text(r.Meta)
+}
+
+func (w *writer) enqueue(out *resp.Commands, mailbox string, m *serviceBatch, whole bool) {
+	out.Script(w.conn.Scripts.Enqueue, whole, 1+len(m.unsafe), 2+11*len(m.unsafe))
+	out.Text(mailbox)
+	for _, o := range m.unsafe {
+		out.Text(w.conn.Keys.Record(m.service, o.request.ID))
+	}
+	out.Number(w.admits.lane)
+	out.Number(w.admits.limit)
+	for _, o := range m.unsafe {
+		r := o.request
+		for _, word := range [...]string{r.ID, r.Action, r.Args, r.Reply} {
+			out.Text(word)
+		}
+		out.Millis(r.Deadline)
+		out.Text(r.Meta)
+		out.Millis(r.Store)
+		out.Text(r.Lane)
+		out.Text(r.Fingerprint())
+		out.Text(r.PrincipalKey)
+		out.Number(w.admits.limitOf(m.service, r))
+	}
+}
+
+// confirm tells the waiters of a mail what became of their requests.
+func (w *writer) confirm(ctx context.Context, p *resp.Pipeline, m *serviceBatch) {
+	err := m.failed()
+	var answers []string
+	if err == nil {
+		answers, _ = m.conn.Answers()
+		answers = answers[m.first:]
+	}
+	for i, o := range m.safe {
+		entry, said := "", err
+		if said == nil {
+			entry, said = resp.Word(answers[i])
+		}
+		w.confirmOne(o, entry, said)
+	}
+	if err == nil && len(m.unsafe) == 0 && len(m.safe) > 0 {
+		if length, err := resp.Number(answers[len(m.safe)]); err == nil {
+			w.admits.setLength(m.service, length)
+		}
+	}
+	if len(m.unsafe) == 0 {
+		return
+	}
+	answer := ""
+	if err == nil {
+		answer = answers[len(m.safe)]
+	}
+	w.confirmCall(ctx, p, m, answer, err)
+}
+
+// confirmCall does so for what the script has said.
+func (w *writer) confirmCall(ctx context.Context, p *resp.Pipeline, m *serviceBatch, answer string, err error) {
+	var words []string
+	if err == nil {
+		words, err = resp.Words(answer)
+	}
+	if rediserr.IsNoScript(err) { // it changed nothing then: to repeat it is safe
+		words, err = w.enqueueWhole(ctx, p, m)
+	}
+	if err == nil && len(words) != 2*len(m.unsafe)+1 {
+		err = fmt.Errorf("enqueue.lua gave %d values for %d requests", len(words), len(m.unsafe))
+	}
+	if err != nil {
+		for _, o := range m.unsafe {
+			w.confirmOne(o, "", err)
+		}
+		return
+	}
+	length, _ := strconv.ParseInt(words[len(words)-1], 10, 64)
+	w.admits.setLength(m.service, length)
+	for i, o := range m.unsafe {
+		w.confirmUnsafe(o, words[2*i], words[2*i+1], length)
+	}
+}
+
+// enqueueWhole sends the script itself to a server that does not have it. The links'
+// answers are read by then but for other mails', which keep theirs.
+func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *serviceBatch) ([]string, error) {
+	k, err := p.Conn(ctx, w.conn.Keys.Requests(m.service))
+	if err != nil {
+		return nil, &NotSentError{Cause: err}
+	}
+	var call resp.Commands
+	w.enqueue(&call, w.conn.Keys.Requests(m.service), m, true)
+	patience := min(w.conn.Timeout(), flushTimeout)
+	answer, err := k.Do(patience, func(out *resp.Commands) { out.Copy(call.Bytes()) })
+	if err == nil {
+		answer, err = p.Follow(ctx, call.Bytes(), answer, patience)
+	}
+	if err != nil {
+		return nil, notSent(err)
+	}
+	return resp.Words(answer)
+}
+
+// confirmOne handles the answer to one request. Was it never sent, its caller
+// may know at once; is that in doubt, the caller keeps waiting, and the sweep
+// finds out.
+func (w *writer) confirmOne(o outgoing, entry string, err error) {
+	switch {
+	case err == nil:
+		w.conn.Hook.At(bus.StepEnqueued, o.request.ID)
+		w.waiters.written(o.id, o.request, entry)
+	case errors.Is(err, ErrUnavailable):
+		w.refuse(o, err)
+	case rediserr.IsServer(err):
+		w.refuse(o, &NotSentError{Cause: err})
+	default:
+		w.waiters.written(o.id, o.request, "")
+	}
+}
+
+// refuse tells a caller that its request was not accepted. One that was sent
+// before may have been accepted then: its caller goes on waiting.
+func (w *writer) refuse(o outgoing, err error) {
+	if o.again {
+		w.waiters.written(o.id, o.request, "")
+		return
+	}
+	w.waiters.end(o.id, o.request, result{err: err})
+}
+
+func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
+	var r result
+	switch state {
+	case wire.StateQueued:
+		w.confirmOne(o, value, nil)
+		return
+	case wire.StateDone:
+		r.reply, r.err = wire.ParseOutcome(value)
+		r.reply.Replayed = !o.again
+	case wire.StateDead:
+		r.err = ErrDead
+	case "reused":
+		r.err = ErrKeyReused
+	case "lane":
+		waiting, _ := strconv.ParseInt(value, 10, 64)
+		w.refuse(o, &OverloadedError{Service: o.service, Lane: o.request.Lane, Waiting: waiting, RetryAfter: minRetryAfter})
+		return
+	case "full":
+		w.refuse(o, w.admits.overloaded(o.service, length, w.admits.limitOf(o.service, o.request)))
+		return
+	default:
+		r.err = fmt.Errorf("enqueue.lua gave the unknown state %q", state)
+	}
+	w.waiters.end(o.id, o.request, r)
+}
