@@ -60,7 +60,7 @@ type Registry struct {
 	parsed   map[string]*wire.Manifest // by service and digest; those in use
 }
 
-// NewRegistry prepares a registry. onChange, which may be nil, is called on
+// New prepares a registry. onChange, which may be nil, is called on
 // one goroutine whenever a service came, went or declares something else.
 func New(conn *bus.Conn, onChange func(Snapshot)) *Registry {
 	r := &Registry{conn: conn, onChange: onChange, parsed: make(map[string]*wire.Manifest)}

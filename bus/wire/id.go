@@ -37,14 +37,15 @@ func hashedID(h hash.Hash, parts ...string) uuid.UUID {
 	return id
 }
 
-// entryTime is the Redis time at which a stream entry was added.
+// EntryTime returns the Redis time at which a stream entry was added, in unix
+// milliseconds.
 func EntryTime(entry string) int64 {
 	ms, _, _ := cutEntry(entry)
 	return int64(ms) //nolint:gosec // milliseconds since 1970
 }
 
-// behind is the first entry ID after another. XPENDING takes no "(" for it on
-// every server.
+// NextEntryID returns the smallest entry ID after another: XPENDING does not accept
+// an exclusive "(" on every server.
 func NextEntryID(entry string) string {
 	ms, seq, ok := cutEntry(entry)
 	switch {

@@ -48,17 +48,10 @@ func (r *Request) Safe() bool { return r.Store == 0 }
 // milliseconds.
 func (r *Request) Expired(now int64) bool { return r.Deadline != 0 && now >= r.Deadline }
 
-func millis(ms int64) string {
-	if ms == 0 {
-		return ""
-	}
-	return strconv.FormatInt(ms, 10)
-}
-
-// errForeignVersion marks a request of another protocol version.
+// ErrVersion marks a request of another protocol version.
 var ErrVersion = errors.New("not protocol version " + ProtocolVersion)
 
-// parseRequest reads the flat fields of a stream entry. Unknown fields are
+// ParseRequest reads the flat fields of a stream entry. Unknown fields are
 // ignored. With an error the request holds what could be read, so that it can
 // be answered where its ID and reply channel are known.
 func ParseRequest(fields []string) (Request, error) {
@@ -135,7 +128,7 @@ func parseMillis(name, value string) (int64, error) {
 	return n, nil
 }
 
-// fingerprint tells whether two requests with the same ID ask the same: the
+// Fingerprint tells whether two requests with the same ID ask the same: the
 // SHA-256 of action and arguments, each behind its length, so that no two
 // pairs run together.
 func (r *Request) Fingerprint() string {
