@@ -134,7 +134,7 @@ func credentialOf(h *fasthttp.RequestHeader) (text string, found bool, f *failur
 	case n+m == 0:
 		return "", false, nil
 	case n+m > 1:
-		f = fail(codeBadRequest, "more than one credential: send one header Authorization, or one X-API-Key")
+		f = fail(wire.CodeBadRequest, "more than one credential: send one header Authorization, or one X-API-Key")
 		f.challenge = challenge + `, error="invalid_request"`
 		return "", true, f
 	case len(authorization)+len(key) > maxCredential:
@@ -166,7 +166,7 @@ func header(h *fasthttp.RequestHeader, name string) ([]byte, int) {
 const challenge = `Bearer realm="mailroom"`
 
 func noCredential() *failure {
-	f := fail(codeUnauthenticated, "who calls? send Authorization: Bearer with an API key or a token, or X-API-Key")
+	f := fail(wire.CodeUnauthenticated, "who calls? send Authorization: Bearer with an API key or a token, or X-API-Key")
 	f.challenge = challenge
 	return f
 }
@@ -174,7 +174,7 @@ func noCredential() *failure {
 // badCredential refuses a credential. The reason is of our own words: nothing of what
 // was sent is told to anybody.
 func badCredential(reason string) *failure {
-	f := fail(codeUnauthenticated, "the credential is not accepted: "+reason)
+	f := fail(wire.CodeUnauthenticated, "the credential is not accepted: "+reason)
 	f.challenge = challenge + `, error="invalid_token", error_description="` + reason + `"`
 	return f
 }
@@ -198,8 +198,8 @@ func (s *Server) authorize(in *call, r *route) *failure {
 	if missing == "" {
 		return nil
 	}
-	f := fail(codeForbidden, "the scope "+missing+" is missing")
-	f.details = map[string]string{"scope": missing}
+	f := fail(wire.CodeForbidden, "the scope "+missing+" is missing")
+	f.Details = map[string]string{"scope": missing}
 	f.challenge = challenge + `, error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`
 	return f
 }

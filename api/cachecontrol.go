@@ -9,6 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/oskadev/mailroom/cache"
+	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // cacheControl is what clients may do with an answer
@@ -80,6 +81,11 @@ func (in *call) wants(c *fiber.Ctx) wants {
 	return w
 }
 
+// cached is what the caller accepts of cached answers.
+func (w *wants) cached() calls.Cached {
+	return calls.Cached{Skip: w.noStore && !w.onlyStored, Refresh: w.fresh, Only: w.onlyStored, Bounded: w.bounded, MaxAge: w.maxAge}
+}
+
 // allOf is a header that is a list, from all its lines.
 func allOf(c *fiber.Ctx, name string) string {
 	lines := c.Request().Header.PeekAll(name)
@@ -87,11 +93,6 @@ func allOf(c *fiber.Ctx, name string) string {
 		return c.Get(name)
 	}
 	return string(bytes.Join(lines, []byte(",")))
-}
-
-// older reports that an answer is a copy which is older than the caller wants.
-func (w *wants) older(a *cache.Answer) bool {
-	return w.bounded && !w.onlyStored && a.Age > w.maxAge
 }
 
 // controlOf is the header Cache-Control of a route's answers. What is for everybody

@@ -1,20 +1,17 @@
 package api
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
-	"github.com/oskadev/mailroom/ask"
-	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // caching is how the answers of a route are shared.
@@ -26,7 +23,7 @@ type caching struct {
 }
 
 func newCaching(action *wire.Action) *caching {
-	policy, shared := ask.Policy(action)
+	policy, shared := calls.Policy(action)
 	if !shared {
 		return nil
 	}
@@ -35,152 +32,65 @@ func newCaching(action *wire.Action) *caching {
 	return r
 }
 
-// cached answers a call of a route whose answers are shared.
-func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string, wants wants) *failure {
-	q := cache.Query{Space: r.service, Identity: ask.Identity(r.action, in.principal, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored, Patient: true}
-	answer, found := cache.Answer{}, false
-	if !wants.fresh {
-		answer, found = s.cache.Near(q.Space, q.Identity)
-	}
-	if !found || wants.older(&answer) {
-		q.Tags = ask.Tags(r.action, args)
-		var f *failure
-		if answer, f = s.askOnce(in, r, args, &q, wants); f != nil {
-			setHeader(c.Response(), headerCacheStatus, "mailroom; detail="+f.unanswered)
-			return f
-		}
-	}
-	s.writeCached(c, in, r, &answer, wants)
-	return nil
-}
-
-// askOnce asks the cache, and with it all gateways.
-func (s *Server) askOnce(in *call, r *route, args string, q *cache.Query, wants wants) (cache.Answer, *failure) {
-	asked := *in // who asks may be gone when it runs
-	run := func(ctx context.Context) cache.Outcome { return s.outcome(ctx, &asked, r, args) }
-	// The run keeps its own time. This is for one that was begun anew, elsewhere.
-	ctx, cancel := context.WithTimeout(s.calls, r.action.Timeout()+2*time.Second)
-	defer cancel()
-	answer, err := s.cache.Do(ctx, q, run)
-	if err == nil && !q.Refresh && wants.older(&answer) {
-		q.Refresh = true
-		answer, err = s.cache.Do(ctx, q, run)
-	}
-	if err == nil {
-		return answer, nil
-	}
-	return answer, s.explainCache(in, r, err)
-}
-
-// explainCache turns an error of the cache into the gateway's answer.
-func (s *Server) explainCache(in *call, r *route, err error) *failure {
-	var f *failure
-	switch {
-	case errors.Is(err, cache.ErrNotStored):
-		f = fail(codeTimeout, "there is no stored answer, and only-if-cached was asked for")
-		f.unanswered = "not-stored"
-	case errors.Is(err, cache.ErrCrowded):
-		f = &failure{code: codeOverloaded, message: "too many callers wait for this answer", retryAfter: time.Second, unanswered: "crowded"}
-	case errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
-		f = s.explain(in, r, caller.ErrClosed)
-		f.unanswered = "stopping"
-	case errors.Is(err, context.DeadlineExceeded):
-		f = s.explain(in, r, caller.ErrTimeout)
-		f.unanswered = "timeout"
-	default:
-		f = s.explain(in, r, err)
-		f.unanswered = "error"
-	}
-	return f
-}
-
-// outcome runs a call for all who ask the same.
-func (s *Server) outcome(ctx context.Context, in *call, r *route, args string) cache.Outcome {
-	question := caller.NewCall(r.action, r.service, args)
-	question.ID, question.Meta, question.Principal = in.id, in.meta(), in.principal
-	reply, f := s.askService(ctx, in, r, &question)
-	if f == nil {
-		meta, _ := wire.ParseReplyMeta(reply.Meta) // what cannot be read is left out
-		status := statusFor(reply.Envelope, meta.Status)
-		if status != 0 {
-			return ask.Shared{Status: status, Meta: reply.Meta, Envelope: reply.Envelope}.Outcome()
-		}
-		f = s.noEnvelope(in, r)
-	}
-	status := statusOf(f.code)
-	e := wire.Error{
-		Code: f.code, Message: f.message, Status: status, Details: f.details,
-		Service: r.service, Action: r.action.Name,
-	}
-	meta := ""
-	if f.retryAfter > 0 {
-		meta = retryName + seconds(f.retryAfter)
-	}
-	return ask.Shared{Status: status, Meta: meta, Envelope: string(wire.Failure(e))}.Outcome()
-}
-
-// retryName is what tells Retry-After in the place of a reply's meta.
-const retryName = "retry="
-
-// writeCached writes a shared answer.
-func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Answer, wants wants) {
-	said, err := ask.ParseShared(answer.Value)
-	etag, status, meta, envelope := said.ETag, said.Status, said.Meta, said.Envelope
-	if err != nil {
-		s.refuse(c, in, r, s.noEnvelope(in, r))
-		return
-	}
-	if err := s.fits(in, r, envelope); err != nil {
+// writeShared writes an answer that callers share.
+func (s *Server) writeShared(c *fiber.Ctx, in *call, r *route, answer *calls.Answer, wants wants) {
+	shared := answer.Shared
+	if err := s.fits(in, r, answer.Envelope); err != nil {
 		s.refuse(c, in, r, s.explain(in, r, err))
 		return
 	}
 	res := c.Response()
-	stored := answer.Source == cache.Near || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
-	res.Header.SetCanonical([]byte(headerCacheStatus), cacheStatus(answer, wants))
-	if status >= http.StatusMultipleChoices {
-		writeEnvelope(res, status, stamped(envelope, in, r), in.requestID)
-		if after, found := strings.CutPrefix(meta, retryName); found {
-			res.Header.Set(fiber.HeaderRetryAfter, after)
-		}
-	} else {
-		setHeader(res, "Etag", etag)
-		if s.cfg.Auth != AuthNone { // another login is another caller, also to its browser
-			res.Header.Add(fiber.HeaderVary, fiber.HeaderAuthorization+", X-API-Key")
-		}
-		if control := s.controlOf(r); control != "" {
-			setHeader(res, fiber.HeaderCacheControl, control)
-			res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Age/time.Second), 10))
-		}
-		if in.sent&sentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
-			res.SetStatusCode(http.StatusNotModified)
-			res.Header.Set(headerRequestID, in.requestID)
-			return
-		}
-		writeEnvelope(res, status, envelope, in.requestID)
+	res.Header.SetCanonical([]byte(headerCacheStatus), cacheStatus(&shared.Answer, wants))
+	if !shared.OK() {
+		writeEnvelope(res, shared.Status, stamped(answer.Envelope, in, r), in.requestID)
+	} else if s.writeFresh(c, in, r, answer) {
+		return
 	}
-	if !stored || strings.Contains(meta, "location=") {
-		said, _ := wire.ParseReplyMeta(meta) // what cannot be read is left out
-		if stored {
-			said = wire.ReplyMeta{Location: said.Location} // the rest is of another request
-		}
-		s.writeMeta(res, in, said, !stored)
-	}
+	s.writeSharedMeta(res, in, answer)
 }
 
-// stamped says in a shared error which request it answers.
+// writeFresh writes a success with its validators. It reports whether the client has
+// it already (304).
+func (s *Server) writeFresh(c *fiber.Ctx, in *call, r *route, answer *calls.Answer) (unchanged bool) {
+	res, etag := c.Response(), answer.Shared.ETag
+	setHeader(res, "Etag", etag)
+	if s.cfg.Auth != AuthNone { // another credential is another caller, also to a browser's cache
+		res.Header.Add(fiber.HeaderVary, fiber.HeaderAuthorization+", X-API-Key")
+	}
+	if control := s.controlOf(r); control != "" {
+		setHeader(res, fiber.HeaderCacheControl, control)
+		res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Shared.Age/time.Second), 10))
+	}
+	if in.sent&sentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
+		res.SetStatusCode(http.StatusNotModified)
+		res.Header.Set(headerRequestID, in.requestID)
+		return true
+	}
+	writeEnvelope(res, answer.Shared.Status, answer.Envelope, in.requestID)
+	return false
+}
+
+// writeSharedMeta writes the reply's meta: of a stored answer only what still holds.
+func (s *Server) writeSharedMeta(res *fasthttp.Response, in *call, answer *calls.Answer) {
+	stored := answer.Shared.Stored()
+	if stored && !strings.Contains(answer.Meta, "location=") {
+		return
+	}
+	meta, _ := wire.ParseReplyMeta(answer.Meta) // names that cannot be read are left out
+	if meta.RetryAfter > 0 {
+		res.Header.Set(fiber.HeaderRetryAfter, seconds(meta.RetryAfter))
+	}
+	if stored {
+		meta = wire.ReplyMeta{Location: meta.Location}
+	}
+	s.writeMeta(res, in, meta, !stored)
+}
+
+// stamped names in a shared error the request that it answers.
 func stamped(envelope string, in *call, r *route) string {
-	var read struct {
-		Error struct {
-			wire.Error
-			Details json.RawMessage `json:"details"`
-		} `json:"error"`
-	}
-	if json.Unmarshal([]byte(envelope), &read) != nil {
+	_, e := wire.ParseEnvelope(envelope)
+	if e == nil {
 		return envelope
-	}
-	e := read.Error.Error
-	if read.Error.Details != nil {
-		e.Details = read.Error.Details
 	}
 	if e.Service == "" {
 		e.Service, e.Action = r.service, r.action.Name

@@ -15,6 +15,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // call is one REST call, copied out of Fiber, which lends everything only
@@ -67,7 +68,7 @@ func (s *Server) handle(c *fiber.Ctx) error {
 	t := s.table.Load()
 	r, params, allowed, known := t.find(&in, segments)
 	if !known {
-		s.refuse(c, &in, nil, fail(codeNotFound, "there is no version "+segments[0]))
+		s.refuse(c, &in, nil, fail(wire.CodeNotFound, "there is no version "+segments[0]))
 		return nil
 	}
 	if in.version != "" {
@@ -185,7 +186,7 @@ func (s *Server) unrouted(c *fiber.Ctx, in *call, t *table, segments, allowed []
 	case len(allowed) > 0 && in.method == http.MethodOptions:
 		writeAllow(c.Response(), allowHeader(allowed), in.requestID)
 	case len(allowed) > 0:
-		f := fail(codeMethodNotAllowed, in.method+" is not served here")
+		f := fail(wire.CodeMethodNotAllowed, in.method+" is not served here")
 		f.allow = allowHeader(allowed)
 		s.refuse(c, in, nil, f)
 	case service != nil && service.Manifest == nil:
@@ -193,7 +194,7 @@ func (s *Server) unrouted(c *fiber.Ctx, in *call, t *table, segments, allowed []
 	case s.tooEarly(t):
 		s.refuse(c, in, nil, unavailable("Redis is not reachable"))
 	default:
-		s.refuse(c, in, nil, fail(codeNotFound, "no such route"))
+		s.refuse(c, in, nil, fail(wire.CodeNotFound, "no such route"))
 	}
 }
 
@@ -203,101 +204,70 @@ func allowHeader(methods []string) string {
 	return list + ", OPTIONS"
 }
 
-// serve asks the service and writes its answer.
+// serve calls the action and writes its answer.
 func (s *Server) serve(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	if r.caching != nil {
-		wants := in.wants(c)
-		if !wants.noStore || wants.onlyStored {
-			return s.cached(c, in, r, args, wants)
-		}
-		setHeader(c.Response(), headerCacheStatus, "mailroom; fwd=bypass; detail=no-store")
+	request := calls.Call{
+		Call:     caller.Call{Service: r.service, Action: r.action.Name, Args: args, Principal: in.principal},
+		Declared: r.action,
 	}
-	place := placeOf(r)
-	if !s.bulkhead.Enter(place) {
-		return crowded(place)
-	}
-	defer s.bulkhead.Leave(place)
-	if r.plan != nil {
-		if r.action.Safe {
-			return s.composeHere(c, in, r, args)
-		}
+	var prefer preference
+	switch {
+	case r.plan != nil && r.action.Safe:
+		return s.composeHere(c, in, r, args)
+	case r.plan != nil:
 		if err := s.composer.keep(s.calls, r.plan); err != nil {
 			s.log.Debug("a plan could not be kept", "composition", r.action.Name, "error", err)
 			return unavailable("Redis is not reachable")
 		}
+		request.Wait, request.Place = true, r.plan.Name() // gateways run it
 		in.plan, in.planBegan = r.plan.Hash(), s.conn.Clock.Millis()
 	}
-	ask := caller.NewCall(r.action, r.service, args)
-	ask.Principal = in.principal
-	var prefer preference
-	if !ask.Safe {
+	wants := wants{}
+	if r.caching != nil {
+		wants = in.wants(c)
+		request.Cached = wants.cached()
+	}
+	if !r.action.Safe {
 		var f *failure
-		if prefer, f = s.unsafe(c, in, r, &ask); f != nil {
+		if prefer, f = s.unsafe(c, in, r, &request); f != nil {
 			return f
 		}
 	}
-	ask.ID, ask.Meta = in.id, in.meta()
-	if !s.live(r) && !prefer.given() && !s.known(in, r) {
-		return noWorker(r)
-	}
+	request.ID, request.Meta = in.id, in.meta()
 	if prefer.given() && prefer.wait == 0 {
-		return s.accept(c, in, r, &ask, prefer)
+		return s.accept(c, in, r, &request, prefer)
 	}
-	reply, err := s.client.Do(s.asks, &ask)
-	if err == nil {
-		err = s.fits(in, r, reply.Envelope)
-	}
-	if err != nil {
-		late := errors.Is(err, caller.ErrTimeout) && !errors.Is(err, caller.ErrNotReplicated) || errors.Is(err, caller.ErrExpired)
-		if prefer.given() && late {
-			return s.ticketInstead(c, in, r, prefer)
+	answer, err := s.caller.Do(context.Background(), &request) // its timeout ends it, or the client's end
+	switch {
+	case err != nil && prefer.given() && isLate(err):
+		return s.ticketInstead(c, in, r, prefer)
+	case err != nil:
+		f := s.explain(in, r, err)
+		if r.caching != nil && !request.Cached.Skip {
+			setHeader(c.Response(), headerCacheStatus, "mailroom; detail="+f.cacheDetail)
 		}
+		return f
+	case answer.Shared != nil:
+		s.writeShared(c, in, r, &answer, wants)
+		return nil
+	}
+	if r.caching != nil {
+		setHeader(c.Response(), headerCacheStatus, "mailroom; fwd=bypass; detail=no-store")
+	}
+	if err := s.fits(in, r, answer.Envelope); err != nil {
 		return s.explain(in, r, err)
 	}
-	s.respond(c, in, r, reply)
+	s.respond(c, in, r, answer.Reply)
 	return nil
 }
 
-// live reports whether a service has a worker.
-func (s *Server) live(r *route) bool {
-	if r.plan != nil {
-		return true // gateways run it
-	}
-	service := s.table.Load().services[r.service]
-	return service != nil && service.Live()
+// isLate reports that the outcome of a request may still come.
+func isLate(err error) bool {
+	return errors.Is(err, caller.ErrTimeout) && !errors.Is(err, caller.ErrNotReplicated) || errors.Is(err, caller.ErrExpired)
 }
 
-func noWorker(r *route) *failure { return unavailable("no worker of " + r.service + " is running") }
-
-// askService asks a safe action, once there is who can answer.
-func (s *Server) askService(ctx context.Context, in *call, r *route, ask *caller.Call) (wire.Reply, *failure) {
-	if !s.live(r) {
-		return wire.Reply{}, noWorker(r)
-	}
-	if !s.bulkhead.Enter(r.service) { // copies need no place, nor do those who wait for this answer
-		return wire.Reply{}, crowded(r.service)
-	}
-	defer s.bulkhead.Leave(r.service)
-	reply, err := s.client.Do(ctx, ask)
-	if err != nil {
-		return wire.Reply{}, s.explain(in, r, err)
-	}
-	return reply, nil
-}
-
-// known reports whether a call's key has been used: then it gets the outcome that
-// there is, or will be, also while no worker runs.
-func (s *Server) known(in *call, r *route) bool {
-	if !in.keyed {
-		return false
-	}
-	record, err := caller.FindRecord(s.calls, s.conn, r.service, in.id.String())
-	return err == nil && record.State != wire.StateExpired && record.State != wire.StateCancelled
-}
-
-// unsafe reads what only unsafe calls know: an Idempotency-Key, and whether
-// their callers want to wait.
-func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *caller.Call) (preference, *failure) {
+// unsafe reads the headers of unsafe calls: Idempotency-Key and Prefer.
+func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, request *calls.Call) (preference, *failure) {
 	if c.Request().Header.Peek(headerIdempotencyKey) != nil {
 		key, f := idempotencyKey(c.Get(headerIdempotencyKey))
 		if f != nil {
@@ -308,11 +278,11 @@ func (s *Server) unsafe(c *fiber.Ctx, in *call, r *route, ask *caller.Call) (pre
 			return preference{}, unavailable("Redis is not reachable")
 		}
 		in.id, in.keyed = keyedID(secret, in.principal.Key(), r.service, r.action.Name, key), true
-		ask.Shared, ask.Store = true, keyedStore
+		request.Shared, request.Store = true, keyedStore
 	}
 	prefer := preferenceIn(c.Get("Prefer"))
 	if prefer.given() {
-		ask.Endless, ask.Timeout = true, prefer.wait
+		request.Endless, request.Wait, request.Timeout = true, true, prefer.wait
 	}
 	return prefer, nil
 }

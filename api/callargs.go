@@ -88,16 +88,16 @@ func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *f
 // checkMediaType refuses a body that is not plain JSON.
 func checkMediaType(c *fiber.Ctx) *failure {
 	if c.Get(fiber.HeaderContentEncoding) != "" {
-		return fail(codeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
+		return fail(wire.CodeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
 	}
 	media, parameters, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
 	media = strings.ToLower(strings.TrimSpace(media))
 	isJSON := media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if media != "" && !isJSON {
-		return fail(codeUnsupportedMedia, "the body has to be JSON, with Content-Type: application/json")
+		return fail(wire.CodeUnsupportedMedia, "the body has to be JSON, with Content-Type: application/json")
 	}
 	if name, charset, _ := strings.Cut(parameters, "="); strings.EqualFold(strings.TrimSpace(name), "charset") && !isUTF8(charset) {
-		return fail(codeUnsupportedMedia, "JSON is UTF-8: leave out the charset")
+		return fail(wire.CodeUnsupportedMedia, "JSON is UTF-8: leave out the charset")
 	}
 	return nil
 }

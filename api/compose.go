@@ -10,11 +10,12 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
+	calls "github.com/oskadev/mailroom/internal/call"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -23,8 +24,7 @@ const planTTL = 8 * 24 * time.Hour
 
 // composer runs the compositions that gateways find in their mailbox.
 type composer struct {
-	s     *Server
-	asker *ask.Asker
+	s *Server
 
 	mu    sync.Mutex
 	plans map[string]*versions.Plan // by hash, as they were read from Redis
@@ -174,7 +174,7 @@ func (c *composition) dead() (consumer.Outcome, bool) {
 func (c *composition) failure(e *wire.Error) consumer.Outcome {
 	e.Service, e.Action = wire.ReservedService, c.request.Action
 	e.Stamp(c.request)
-	return consumer.Outcome{Meta: wire.ReplyMeta{Status: e.Status}, Envelope: wire.Failure(*e)}
+	return consumer.Outcome{Meta: wire.ReplyMeta{Status: e.Status}, Envelope: wire.Failure(e)}
 }
 
 // timings tells when each step was under way, for Server-Timing.
@@ -191,18 +191,18 @@ func timings(steps []versions.Timing) string {
 	return string(b)
 }
 
-// question is what a step asks, as a part of a request.
-func question(s *versions.Step, args string, own *wire.Meta, id string) *ask.Question {
-	q := &ask.Question{
-		Service: s.Service, Action: s.Action, Args: args, Principal: own.Principal,
-		Meta: wire.Meta{
-			RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: wire.ReservedService, Depth: own.Depth + 1,
-		},
+// newCall is the call of a step, as a part of a request.
+func newCall(s *versions.Step, args string, own *wire.Meta, id string) *calls.Call {
+	meta := wire.Meta{
+		RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: wire.ReservedService, Depth: own.Depth + 1,
 	}
-	if q.Meta.RequestID == "" {
-		q.Meta.RequestID = id
+	if meta.RequestID == "" {
+		meta.RequestID = id
 	}
-	return q
+	return &calls.Call{
+		Call:  caller.Call{Service: s.Service, Action: s.Action, Args: args, Principal: own.Principal, Meta: meta.Encode()},
+		Depth: meta.Depth,
+	}
 }
 
 // stage notes which steps may have effects from now on.
@@ -246,8 +246,8 @@ func (c *composition) givesUp(s *versions.Step, effects, notSent bool) bool {
 // not be sent is tried again once something may have happened; before, that the
 // service cannot be reached is the answer.
 func (c *composition) step(ctx context.Context, s *versions.Step, args string) (wire.Reply, error) {
-	q := question(s, args, &c.meta, c.request.ID)
-	q.Keep, q.Store, q.ID = true, wire.StepStore, wire.DerivedID("step", c.request.ID, s.Name)
+	q := newCall(s, args, &c.meta, c.request.ID)
+	q.Keep, q.Shared, q.Store, q.ID = true, true, wire.StepStore, wire.DerivedID("step", c.request.ID, s.Name)
 	effects := !c.safe(s)
 	waits := backoff.New(50*time.Millisecond, time.Second)
 	for {
@@ -261,17 +261,17 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 		if c.request.Deadline == 0 { // it waits for its services as long as that takes
 			c.delivery.Extend(c.timeout + wire.DefaultTimeout)
 		}
-		reply, err := c.asker.Ask(ctx, q)
+		answer, err := c.s.caller.Do(ctx, q)
 		if err == nil {
-			return reply, nil
+			return answer.Reply, nil
 		}
-		failed, known := errors.AsType[*ask.Error](err)
+		failed, known := errors.AsType[*wire.Error](err)
 		switch {
 		case !known: // told to stop
 			return wire.Reply{}, err
-		case c.givesUp(s, effects, failed.NotSent()):
+		case c.givesUp(s, effects, calls.NotSent(err)):
 			return failedReply(failed, c.request), nil
-		case !failed.NotSent():
+		case !calls.NotSent(err):
 			return wire.Reply{}, err
 		}
 		if wait := backoff.Pause(ctx, waits.Next()); wait != nil {
@@ -285,48 +285,42 @@ func (c *composition) safe(s *versions.Step) bool {
 	if service == nil || service.Manifest == nil {
 		return false
 	}
-	for i := range service.Manifest.Actions {
-		if a := &service.Manifest.Actions[i]; a.Name == s.Action {
-			return a.Safe
-		}
-	}
-	return true // there is no such action: nothing can happen
+	action := service.Action(s.Action)
+	return action == nil || action.Safe // an action that does not exist changes nothing
 }
 
-// failedReply is the answer that a step's service did not give.
-func failedReply(failed *ask.Error, r *wire.Request) wire.Reply {
-	e := wire.Error{Code: failed.Code, Status: failed.Status, Message: failed.Message, Service: failed.Service, Action: failed.Action}
+// failedReply is the reply of a step that got none from its service.
+func failedReply(failed *wire.Error, r *wire.Request) wire.Reply {
+	e := *failed
 	e.Stamp(r)
-	meta := wire.ReplyMeta{Status: failed.Status}
-	return wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(e))}
+	meta := wire.ReplyMeta{Status: e.Status}
+	return wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(&e))}
 }
-
-// bounded is a context that tells its deadline, and does not end by itself then: who
-// asks waits no longer, and a timer for each call costs more than that look.
-type bounded struct {
-	context.Context //nolint:containedctx // it is one
-	until           time.Time
-}
-
-// Deadline is when who asks gives up.
-func (b bounded) Deadline() (time.Time, bool) { return b.until, true }
 
 // composeHere answers a call of a plan that only reads: it runs in this gateway, and
 // each step is shared and cached as its service declares.
 func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	ctx := bounded{s.asks, in.began.Add(r.plan.Timeout)}
+	place := r.plan.Name()
+	if !s.limit.Enter(place) {
+		return fail(wire.CodeOverloaded, "too many calls of "+place+" are in flight here").after(time.Second)
+	}
+	defer s.limit.Leave(place)
+	ends := in.began.Add(r.plan.Timeout)
 	request := &wire.Request{ID: in.requestID, Action: r.action.Name}
 	meta := wire.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
 	if in.ownID {
 		meta.RequestID = in.requestID
 		request.ID, request.Meta = in.id.String(), in.meta()
 	}
-	answer, err := r.plan.Run(ctx, versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
-		reply, err := s.composer.asker.Ask(ctx, question(step, args, &meta, request.ID))
-		if failed, known := errors.AsType[*ask.Error](err); known {
+	// Each step ends in time by itself: a context with a deadline would cost more.
+	answer, err := r.plan.Run(context.Background(), versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
+		q := newCall(step, args, &meta, request.ID)
+		q.Until = ends
+		answer, err := s.caller.Do(ctx, q)
+		if failed, known := errors.AsType[*wire.Error](err); known {
 			return failedReply(failed, request), nil
 		}
-		return reply, err
+		return answer.Reply, err
 	})
 	if err != nil {
 		return s.explain(in, r, err)
@@ -334,12 +328,12 @@ func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *fai
 	if answer.Refusal != nil {
 		if answer.Refusal.Status == http.StatusInternalServerError {
 			s.log.Error("a composition failed", "composition", r.action.Name, "request", in.id, "error", answer.Refusal.Message)
-			return fail(codeInternal, "internal error")
+			return fail(wire.CodeInternal, "internal error")
 		}
 		e := answer.Refusal
 		e.Service, e.Action = wire.ReservedService, r.action.Name
 		e.Stamp(request)
-		answer.Envelope = string(wire.Failure(*e))
+		answer.Envelope = string(wire.Failure(e))
 	}
 	said := wire.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
 	reply := wire.Reply{Envelope: answer.Envelope}

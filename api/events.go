@@ -42,7 +42,7 @@ func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
 	}
 	if s.watchers.Add(1) > maxWatchers {
 		s.watchers.Add(-1)
-		return &failure{code: codeOverloaded, message: "too many callers wait here", retryAfter: pingEvery}
+		return fail(wire.CodeOverloaded, "too many callers wait here").after(pingEvery)
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set("X-Accel-Buffering", "no") // nginx would keep events back

@@ -37,7 +37,7 @@ func (s *stage) odd(outcomes []consumer.Outcome) {
 		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 			var args []int
 			if err := json.Unmarshal([]byte(d.Request.Args), &args); err != nil || len(args) != 1 {
-				return consumer.Outcome{Envelope: wire.Failure(wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
+				return consumer.Outcome{Envelope: wire.Failure(&wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
 			}
 			return outcomes[args[0]], true
 		},
@@ -58,7 +58,7 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 	s := startGateway(t, testsupport.Miniredis(t), "")
 	ok := wire.Success([]byte(`1`))
 	failed := func(status int) []byte {
-		return wire.Failure(wire.Error{Code: "ODD", Status: status, Message: "odd"})
+		return wire.Failure(&wire.Error{Code: "ODD", Status: status, Message: "odd"})
 	}
 	cases := []struct {
 		outcome  consumer.Outcome

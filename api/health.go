@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // ownMethods are those of the gateway's own paths.
@@ -65,7 +66,7 @@ func (s *Server) only(c *fiber.Ctx, in *call, methods string) {
 		writeAllow(c.Response(), methods, in.requestID)
 		return
 	}
-	f := fail(codeMethodNotAllowed, in.method+" is not served here")
+	f := fail(wire.CodeMethodNotAllowed, in.method+" is not served here")
 	f.allow = methods
 	s.refuse(c, in, nil, f)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/valyala/fasthttp"
 )
 
@@ -24,18 +25,18 @@ func refuseHostile(h *fasthttp.RequestHeader) *failure {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 		return nil
 	case http.MethodConnect, http.MethodTrace:
-		f := fail(codeMethodNotAllowed, "CONNECT and TRACE are not served")
+		f := fail(wire.CodeMethodNotAllowed, "CONNECT and TRACE are not served")
 		f.allow, f.closeAfter = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", true
 		return f
 	default:
-		f := fail(codeMethodNotAllowed, "no such method")
+		f := fail(wire.CodeMethodNotAllowed, "no such method")
 		f.allow, f.closeAfter = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", true
 		return f
 	}
 }
 
 func hostile(message string) *failure {
-	f := fail(codeBadRequest, message)
+	f := fail(wire.CodeBadRequest, message)
 	f.closeAfter = true
 	return f
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oskadev/mailroom/api/keys"
 	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Whom a limit counts.
@@ -181,7 +182,7 @@ func (s *Server) limited(c *fiber.Ctx, in *call, at stage, r *route) *failure {
 			writeLimit(c.Response(), rule, left)
 		}
 		if !left.Allowed {
-			return &failure{code: codeRateLimited, message: "too many calls: " + rule.String() + " is the limit", retryAfter: left.RetryAfter}
+			return fail(wire.CodeRateLimited, "too many calls: "+rule.String()+" is the limit").after(left.RetryAfter)
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
+	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // ticket names a request that its callers may come back for.
@@ -70,7 +71,7 @@ func (s *Server) request(c *fiber.Ctx, in *call, name string) {
 }
 
 func unknownRequest() *failure {
-	return fail(codeNotFound, "nothing is known of this request: it never was, keeps nothing, or ended too long ago")
+	return fail(wire.CodeNotFound, "nothing is known of this request: it never was, keeps nothing, or ended too long ago")
 }
 
 // mayKnow turns what a look at a record gave into an answer, unless the caller may
@@ -99,7 +100,7 @@ func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
 	if wait > 0 && !record.Ended() {
 		if s.watchers.Add(1) > maxWatchers {
 			s.watchers.Add(-1)
-			return &failure{code: codeOverloaded, message: "too many callers wait here", retryAfter: wait}
+			return fail(wire.CodeOverloaded, "too many callers wait here").after(wait)
 		}
 		record, err = s.awaitEnd(t, wait)
 		s.watchers.Add(-1)
@@ -120,7 +121,7 @@ func (s *Server) confirmed(t ticket, record caller.Record) *failure {
 		return nil
 	}
 	if err := s.client.Confirm(s.calls, t.service); err != nil {
-		return &failure{code: codeTimeout, message: "the outcome is not safely stored yet", location: wire.Location(t.service, t.id)}
+		return fail(wire.CodeTimeout, "the outcome is not safely stored yet").at(wire.Location(t.service, t.id))
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ func waitIn(query string) (time.Duration, *failure) {
 func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state wire.RequestState) *failure {
 	result, err := json.Marshal(state)
 	if err != nil {
-		return fail(codeInternal, "internal error")
+		return fail(wire.CodeInternal, "internal error")
 	}
 	writeEnvelope(c.Response(), status, string(wire.Success(result)), in.requestID)
 	c.Set(fiber.HeaderCacheControl, "no-store")
@@ -182,15 +183,15 @@ func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
 	case wire.StateCancelled:
 		return s.writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
 	case wire.StateRunning, wire.StateQueued:
-		return &failure{code: codeConflict, message: "the request runs already", details: map[string]string{"state": record.State}}
+		return fail(wire.CodeConflict, "the request runs already").with(map[string]string{"state": record.State})
 	default:
-		return &failure{code: codeConflict, message: "the request has ended already", details: map[string]string{"state": record.State}}
+		return fail(wire.CodeConflict, "the request has ended already").with(map[string]string{"state": record.State})
 	}
 }
 
 // accept sends a request without waiting for its outcome.
-func (s *Server) accept(c *fiber.Ctx, in *call, r *route, ask *caller.Call, prefer preference) *failure {
-	if _, err := s.client.Send(s.calls, ask); err != nil {
+func (s *Server) accept(c *fiber.Ctx, in *call, r *route, request *calls.Call, prefer preference) *failure {
+	if _, err := s.caller.Send(s.calls, request); err != nil {
 		return s.explain(in, r, err)
 	}
 	if in.keyed { // it may have been sent long before
@@ -207,7 +208,7 @@ func (s *Server) ticketInstead(c *fiber.Ctx, in *call, r *route, prefer preferen
 		if !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
 			s.log.Warn("a request could not be looked up", "service", r.service, "request", in.id, "error", err)
 		}
-		return s.explain(in, r, caller.ErrTimeout) // whether it was accepted is not known
+		return s.explain(in, r, wire.NewError(wire.CodeTimeout, r.service+" did not answer in time").WithCause(caller.ErrTimeout)) // whether it was accepted is not known
 	}
 	return s.writeTicket(c, in, r, prefer, record.State)
 }

@@ -1,11 +1,9 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -26,7 +24,7 @@ func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply wire.Reply) {
 // respondWith is respond with what the reply's meta says.
 func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply wire.Reply, meta wire.ReplyMeta) {
 	res := c.Response()
-	status := statusFor(reply.Envelope, meta.Status)
+	status := wire.StatusOf(reply.Envelope, meta.Status)
 	if status == 0 {
 		s.refuse(c, in, r, s.noEnvelope(in, r))
 		return
@@ -42,31 +40,13 @@ func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply wire.Reply,
 	if reply.Replayed && in.keyed {
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
-	// Before the caller hears of a change, this gateway has forgotten what was before.
-	if len(meta.Tags) > 0 {
-		s.forget(r, meta.Tags)
-	}
 	s.writeMeta(res, in, meta, true)
-}
-
-// forget drops this gateway's copies of what a call has changed. Of a composition each
-// tag stands behind its service and a slash.
-func (s *Server) forget(r *route, tags []string) {
-	if r.plan == nil {
-		s.cache.Drop(r.service, tags...)
-		return
-	}
-	for _, tag := range tags {
-		if service, tag, ok := strings.Cut(tag, "/"); ok {
-			s.cache.Drop(service, tag)
-		}
-	}
 }
 
 // noEnvelope is the answer where a service gave none that can be read.
 func (s *Server) noEnvelope(in *call, r *route) *failure {
 	s.log.Error("a service answered with no envelope", "service", r.service, "action", r.action.Name, "request", in.id)
-	return fail(codeInternal, "the service's answer cannot be read")
+	return fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 
 // writeMeta writes what a worker said about its reply; how it was made is only
@@ -91,42 +71,6 @@ func (s *Server) writeMeta(res *fasthttp.Response, in *call, meta wire.ReplyMeta
 			res.Header.Set("Mailroom-Attempt", strconv.Itoa(meta.Attempt))
 		}
 	}
-}
-
-// statusFor chooses the HTTP status of an envelope: what the service said,
-// within what fits. A service's mistake never makes an error look like a
-// success, nor the other way round. 0: this is no envelope.
-func statusFor(envelope string, said int) int {
-	var read struct {
-		OK    *bool `json:"ok"`
-		Error struct {
-			Status int `json:"status"`
-		} `json:"error"`
-	}
-	// What our own workers write need not be read to be known.
-	ok := strings.HasPrefix(envelope, `{"ok":true,`)
-	if !ok && (said == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
-		if json.Unmarshal([]byte(envelope), &read) != nil || read.OK == nil {
-			return 0
-		}
-		ok = *read.OK
-	}
-	if ok {
-		return statusWithin(said, http.StatusOK, http.StatusMultipleChoices-1, http.StatusOK)
-	}
-	if said == 0 {
-		said = read.Error.Status
-	}
-	return statusWithin(said, http.StatusBadRequest, 599, http.StatusInternalServerError)
-}
-
-// statusWithin is a status, or another where it is out of range or allows no
-// body.
-func statusWithin(said, lowest, highest, otherwise int) int {
-	if said < lowest || said > highest || said == http.StatusNoContent || said == http.StatusResetContent {
-		return otherwise
-	}
-	return said
 }
 
 // serverTiming says where the time went (https://www.w3.org/TR/server-timing/):
@@ -182,10 +126,10 @@ func (s *Server) refuse(c *fiber.Ctx, in *call, r *route, f *failure) {
 
 // writeFailure completes an error that says which call failed, and writes it.
 func writeFailure(res *fasthttp.Response, f *failure, e wire.Error) {
-	e.Code, e.Message, e.Status, e.Details = f.code, f.message, statusOf(f.code), f.details
-	writeEnvelope(res, e.Status, string(wire.Failure(e)), e.RequestID)
-	if f.retryAfter > 0 {
-		res.Header.Set(fiber.HeaderRetryAfter, seconds(f.retryAfter))
+	e.Code, e.Message, e.Status, e.Details = f.Code, f.Message, f.Status, f.Details
+	writeEnvelope(res, e.Status, string(wire.Failure(&e)), e.RequestID)
+	if f.RetryAfter > 0 {
+		res.Header.Set(fiber.HeaderRetryAfter, seconds(f.RetryAfter))
 	}
 	if f.allow != "" {
 		res.Header.Set(fiber.HeaderAllow, f.allow)
@@ -202,28 +146,28 @@ func writeFailure(res *fasthttp.Response, f *failure, e wire.Error) {
 }
 
 func tooLarge(limit int) *failure {
-	f := fail(codePayloadTooLarge, "the body is over "+strconv.Itoa(limit)+" bytes")
+	f := fail(wire.CodePayloadTooLarge, "the body is over "+strconv.Itoa(limit)+" bytes")
 	f.closeAfter = true
 	return f
 }
 
 // onError answers what the HTTP library refuses before there is a call.
 func (s *Server) onError(c *fiber.Ctx, err error) error {
-	f := fail(codeInternal, "internal error")
+	f := fail(wire.CodeInternal, "internal error")
 	if refused, ok := errors.AsType[*fiber.Error](err); ok {
 		switch refused.Code {
 		case http.StatusRequestHeaderFieldsTooLarge:
-			f = fail(codeHeadersTooLarge, "the headers are over "+strconv.Itoa(s.cfg.HeaderLimit)+" bytes")
+			f = fail(wire.CodeHeadersTooLarge, "the headers are over "+strconv.Itoa(s.cfg.HeaderLimit)+" bytes")
 		case http.StatusRequestEntityTooLarge:
 			if f = s.bodiless(&c.Request().Header); f == nil {
 				f = tooLarge(s.bodyLimit(&c.Request().Header))
 			}
 		case http.StatusRequestTimeout, http.StatusBadGateway:
-			f = fail(codeRequestTimeout, "the request came too slowly")
+			f = fail(wire.CodeRequestTimeout, "the request came too slowly")
 		case http.StatusMethodNotAllowed:
-			f = fail(codeMethodNotAllowed, "this method is not served")
+			f = fail(wire.CodeMethodNotAllowed, "this method is not served")
 		case http.StatusBadRequest:
-			f = fail(codeBadRequest, "not a valid HTTP request")
+			f = fail(wire.CodeBadRequest, "not a valid HTTP request")
 		}
 		f.closeAfter = true
 		refuseRest(c.Context())

@@ -15,12 +15,12 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/api/limits"
-	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	calls "github.com/oskadev/mailroom/internal/call"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -45,7 +45,8 @@ type Server struct {
 
 	certificate *certificate // nil: plain HTTP
 	limiter     *limits.Limiter
-	bulkhead    bulkhead
+	limit       *calls.Limit
+	caller      *calls.Caller
 	sizes       map[string]*SizeRule // by route
 
 	draining atomic.Bool
@@ -53,7 +54,6 @@ type Server struct {
 	watchers atomic.Int64    // who waits for the end of a request that is under way
 	calls    context.Context //nolint:containedctx // ends with the last call; Fiber's handlers have no other way to see it
 	waits    context.Context //nolint:containedctx // ends as soon as the gateway has been told to stop
-	asks     context.Context //nolint:containedctx // never ends: closing the client ends what is asked
 }
 
 // New prepares a gateway on a connection to the bus.
@@ -61,7 +61,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s := &Server{conn: conn, cfg: cfg, log: cfg.Logger, bulkhead: bulkhead{most: cfg.InFlight}, sizes: make(map[string]*SizeRule)}
+	s := &Server{conn: conn, cfg: cfg, log: cfg.Logger, limit: calls.NewLimit(cfg.InFlight), sizes: make(map[string]*SizeRule)}
 	if s.log == nil {
 		s.log = conn.Log()
 	}
@@ -129,7 +129,7 @@ func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
 	if p := recover(); p != nil {
 		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		ctx.Response.Reset()
-		f := fail(codeInternal, "internal error")
+		f := fail(wire.CodeInternal, "internal error")
 		f.closeAfter = true
 		writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
 		s.guard(&ctx.Request.Header, &ctx.Response)
@@ -150,7 +150,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	refuseRest(ctx)
 	writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(h)})
 	s.guard(h, &ctx.Response)
-	return statusOf(f.code)
+	return f.Status
 }
 
 // Serve answers on the listener, which it closes, until the context ends; then
@@ -158,11 +158,11 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 // error means that the listener failed, that the drain limit passed, or that
 // Redis refuses a gateway that has never been ready: a bus.RefusedError.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
+	ending, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCalls()
-	waits, stopWaits := context.WithCancel(calls)
+	waits, stopWaits := context.WithCancel(ending)
 	defer stopWaits()
-	s.calls, s.waits, s.asks = calls, waits, context.WithoutCancel(ctx)
+	s.calls, s.waits = ending, waits
 	s.client = caller.New(s.conn, caller.Config{ //nolint:contextcheck // it lives until it is closed
 		MailboxLimit: s.cfg.MailboxLimit, AdmitLate: s.cfg.AdmitLate, MinReplicas: s.cfg.MinReplicas,
 	})
@@ -184,12 +184,16 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer closeVerifiers()
 	var background sync.WaitGroup
 	defer background.Wait()
-	looking, stopLooking := context.WithCancel(calls)
+	looking, stopLooking := context.WithCancel(ending)
 	defer stopLooking()
 	background.Go(func() { s.registry.Run(looking) })
 	background.Go(func() { s.watchVersions(looking) })
+	s.caller = calls.New(calls.Config{
+		Client: s.client, Cache: s.cache, Limit: s.limit, Logger: s.log,
+		Find: func(_ context.Context, name string) (*registry.Service, error) { return s.services()[name], nil },
+	})
 	s.composer = &composer{
-		s: s, asker: ask.Over(s.client, s.cache, &s.bulkhead, s.services, s.log),
+		s:     s,
 		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
 	}
 	if s.versioned.inForce() != nil {
@@ -220,7 +224,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	taking.end()
 	listening := <-failed
 	limit := time.Now().Add(s.cfg.DrainLimit)
-	draining, stopDraining := context.WithDeadline(calls, limit)
+	draining, stopDraining := context.WithDeadline(ending, limit)
 	defer stopDraining()
 	open.drain(draining)
 	err = s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))

@@ -110,7 +110,7 @@ func addWrites(things *workers.Service) {
 	workers.Handle1(things, "REMOVE", func(_ context.Context, id int64) (seen, error) { return seen{ID: id}, nil },
 		workers.Route("DELETE /things/:id"))
 	workers.Handle1(things, "FAIL", func(_ context.Context, in trouble) (string, error) {
-		err := workers.Fail(in.Code, in.Status, "as you wished").WithCause(errors.New("the secret cause"))
+		err := workers.Fail(workers.Code(in.Code), in.Status, "as you wished").WithCause(errors.New("the secret cause"))
 		if in.Details != nil {
 			err = err.WithDetails(in.Details)
 		}

@@ -87,6 +87,6 @@ func failureIn(envelope string) (kind, detail string) {
 	case read.OK:
 		return "", ""
 	default:
-		return "code " + read.Error.Code, read.Error.Message
+		return "code " + string(read.Error.Code), read.Error.Message
 	}
 }

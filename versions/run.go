@@ -237,7 +237,7 @@ func (r *run) due(stage Stage) (Stage, error) {
 
 func (r *run) step(ctx context.Context, s *Step) error {
 	if f := s.Refusal; f != nil {
-		return r.refuse(&wire.Error{Code: f.Code, Status: f.Status, Message: f.Message})
+		return r.refuse(&wire.Error{Code: wire.Code(f.Code), Status: f.Status, Message: f.Message})
 	}
 	var most [64]byte // of most steps
 	args := append(most[:0], '[')

@@ -216,7 +216,7 @@ func TestFirstFailureIsTheAnswer(t *testing.T) {
 	a, answer, err = pay(t, `{"user_id":1,"item_id":2,"gateway":"C","amount":1}`, nil)
 	require.NoError(t, err)
 	assert.Empty(t, a.steps)
-	assert.Equal(t, "NOT_SUPPORTED", answer.Refusal.Code)
+	assert.EqualValues(t, "NOT_SUPPORTED", answer.Refusal.Code)
 	assert.Equal(t, 501, answer.Refusal.Status)
 }
 

@@ -35,8 +35,8 @@ type state struct {
 	status   int
 	location string
 	tags     []string // to invalidate
-	asking   *asking
-	asked    map[string]int // how often the same was asked
+	calls    *calls
+	called   map[string]int // equal calls
 }
 
 // NewContext returns a context as a handler gets it, for tests of handlers.

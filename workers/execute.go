@@ -30,7 +30,7 @@ type executor struct {
 	now         func() time.Time // of Redis: deadlines are in it
 	handlers    map[string]Handler
 	invalidator *cache.Invalidator // nil: nothing is cached
-	asking      *asking
+	calls       *calls
 }
 
 func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
@@ -50,7 +50,7 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	r := &d.Request
 	a := e.service.byName[r.Action]
 	if a == nil {
-		return e.failure(r, Fail(wire.CodeNotSupported, http.StatusNotImplemented,
+		return e.failure(r, Fail(CodeNotSupported, http.StatusNotImplemented,
 			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action))), true
 	}
 	args := splitArray(r.Args)
@@ -60,7 +60,7 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	}
 	began := time.Now()
 	h := &handling{Context: ctx, deadline: began.Add(timeout), state: state{
-		delivery: d, working: ctx, asking: e.asking, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
+		delivery: d, working: ctx, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
 	}}
 	defer h.end()
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
@@ -139,7 +139,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (cons
 		return consumer.Outcome{}, false
 	case errors.Is(err, context.DeadlineExceeded):
 		log.WarnContext(ctx, "a handler did not end in time", "error", err)
-		o := e.failure(r, Fail(wire.CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
+		o := e.failure(r, Fail(CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
 		if !r.Safe() {
 			o.Meta.Location = wire.Location(e.service.name, r.ID)
 		}
@@ -148,7 +148,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (cons
 		if !errors.Is(err, errPanicked) {
 			log.ErrorContext(ctx, "a request failed", "error", err)
 		}
-		return e.failure(r, Fail(wire.CodeInternal, http.StatusInternalServerError, "internal error")), true
+		return e.failure(r, Fail(CodeInternal, http.StatusInternalServerError, "internal error")), true
 	}
 }
 
@@ -159,14 +159,14 @@ func (e *executor) failure(r *wire.Request, err *Error) consumer.Outcome {
 		status = http.StatusInternalServerError
 	}
 	body := wire.Error{
-		Code: err.Code, Message: err.Message, Status: status, Details: err.Details,
+		Code: wire.Code(err.Code), Message: err.Message, Status: status, Details: err.Details,
 		Service: e.service.name, Action: r.Action,
 	}
 	if err.service != "" {
 		body.Service, body.Action = err.service, err.action
 	}
 	body.Stamp(r)
-	return consumer.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(body)}
+	return consumer.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(&body)}
 }
 
 // acquire takes one of the action's own slots, where it has a bound. It reports

@@ -120,14 +120,14 @@ func TestArgumentsArePositional(t *testing.T) {
 		{"TWO", `[1,"a",3]`, "args"},
 	} {
 		a := run.ask(t, c.action, c.args)
-		assert.Equal(t, "BAD_REQUEST", a.Error.Code, "%s%s", c.action, c.args)
+		assert.EqualValues(t, "BAD_REQUEST", a.Error.Code, "%s%s", c.action, c.args)
 		assert.Equal(t, 400, a.Error.Status)
 		details, err := json.Marshal(a.Error.Details)
 		require.NoError(t, err)
 		assert.Contains(t, string(details), `"`+c.field+`"`)
 	}
 	a := run.ask(t, "NO_SUCH", `[]`)
-	assert.Equal(t, "NOT_SUPPORTED", a.Error.Code)
+	assert.EqualValues(t, "NOT_SUPPORTED", a.Error.Code)
 	assert.Equal(t, 501, a.Error.Status)
 }
 
@@ -170,7 +170,7 @@ func TestErrorsOfHandlers(t *testing.T) {
 		{"OWN", "SOLD_OUT", 409},     // the worker lives on
 	} {
 		a := run.ask(t, c.action, `[]`, func(a *caller.Call) { a.Meta = `{"request_id":"mine"}` })
-		assert.Equal(t, c.code, a.Error.Code, c.action)
+		assert.EqualValues(t, c.code, a.Error.Code, c.action)
 		assert.Equal(t, c.status, a.Error.Status, c.action)
 		assert.Equal(t, c.status, a.meta.Status, c.action)
 		assert.NotContains(t, a.Error.Message, "secret", c.action)
@@ -216,7 +216,7 @@ func TestMiddlewareWrapsInOrder(t *testing.T) {
 	workers.Handle1(s, "DO", func(context.Context, point) (int, error) { note("handler"); return 1, nil })
 	workers.Handle0(s, "ZERO", func(context.Context) (int, error) { note("handler"); return 1, nil })
 	run := serve(t, s)
-	assert.Equal(t, "REFUSED", run.ask(t, "DO", `[{"x":1}]`).Error.Code)
+	assert.EqualValues(t, "REFUSED", run.ask(t, "DO", `[{"x":1}]`).Error.Code)
 	assert.True(t, run.ask(t, "ZERO", `[]`).OK)
 	assert.Equal(t, []string{
 		"outer DO", "inner DO", "inner after", "outer after",
@@ -262,7 +262,7 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 	if err != nil { // the asker's time is up at the same moment
 		require.ErrorIs(t, err, caller.ErrTimeout)
 	} else {
-		require.Contains(t, reply.Envelope, wire.CodeTimeout)
+		require.Contains(t, reply.Envelope, string(wire.CodeTimeout))
 	}
 	run.logs.Wait(t, "a handler did not end in time")
 }

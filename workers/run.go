@@ -10,11 +10,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/oskadev/mailroom/ask"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/call"
 )
 
 // Config of a worker process. The zero value of each field is its default.
@@ -88,7 +88,7 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	defer shared.close()
 	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
-		asks := &asking{cfg: ask.Config{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
+		asks := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
 		defer asks.close()
 		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, asks); err != nil {
 			return err
@@ -171,13 +171,13 @@ func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, asks *asking) (*consumer.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, asks *calls) (*consumer.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
-	e.invalidator, e.asking = invalidator, asks
+	e.invalidator, e.calls = invalidator, asks
 	return consumer.New(conn, consumer.Config{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
 		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,

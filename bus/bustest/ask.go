@@ -70,7 +70,7 @@ func everyCallerItsOwn(s *stage) {
 
 func errorIsAnswer(s *stage) {
 	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
-		return consumer.Outcome{Envelope: wire.Failure(wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
+		return consumer.Outcome{Envelope: wire.Failure(&wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
 	})
 	reply, err := s.client(caller.Config{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)

@@ -123,6 +123,11 @@ func (c *Client) watched(ctx context.Context, service, id, channel string) (stri
 	return state, nil
 }
 
+// Record tells what became of an unsafe request; see FindRecord.
+func (c *Client) Record(ctx context.Context, service, id string) (Record, error) {
+	return FindRecord(ctx, c.conn, service, id)
+}
+
 // Cancel ends a request that no worker has read yet: it never runs. It returns
 // the state that the request has then: StateCancelled, or, of one that could not
 // be cancelled, any other.
@@ -139,7 +144,7 @@ func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error
 	}
 	line := append([]byte(id), ' ')
 	line = append(wire.ReplyMeta{Status: e.Status}.Append(line), ' ')
-	line = append(line, wire.Failure(e)...)
+	line = append(line, wire.Failure(&e)...)
 	keys := []string{c.Keys.Requests(service), c.Keys.Record(service, id)}
 	if _, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, DefaultStore.Milliseconds()); err != nil {
 		return Record{}, fmt.Errorf("cancel request %s of %s: %w", id, service, err)

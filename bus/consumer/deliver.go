@@ -167,7 +167,7 @@ func (c *Consumer) fail(d *Delivery, state string, e wire.Error, reason string) 
 	if state == wire.StateDead && !d.Request.Safe() {
 		meta.Location = wire.Location(c.service, d.Request.ID)
 	}
-	return &completion{delivery: d, state: state, meta: meta.Append(nil), envelope: wire.Failure(e), reason: reason}
+	return &completion{delivery: d, state: state, meta: meta.Append(nil), envelope: wire.Failure(&e), reason: reason}
 }
 
 // runRequest runs a request that may run.

@@ -108,10 +108,8 @@ func (d *Delivery) Extend(by time.Duration) {
 
 // timeout is what the manifest gives an action.
 func (c *Consumer) timeout(action string) time.Duration {
-	for i := range c.cfg.Manifest.Actions {
-		if a := &c.cfg.Manifest.Actions[i]; a.Name == action {
-			return a.Timeout()
-		}
+	if a := c.cfg.Manifest.Action(action); a != nil {
+		return a.Timeout()
 	}
 	return wire.DefaultTimeout
 }

@@ -19,12 +19,11 @@ func intersect(digests []string, manifests map[string]*wire.Manifest) *wire.Mani
 	for _, action := range first.Actions {
 		declared := true
 		for _, digest := range digests[1:] {
-			i := slices.IndexFunc(manifests[digest].Actions, func(a wire.Action) bool { return a.Name == action.Name })
-			if i < 0 {
+			other := manifests[digest].Action(action.Name)
+			if other == nil {
 				declared = false
 				break
 			}
-			other := manifests[digest].Actions[i]
 			action.Routes = slices.DeleteFunc(slices.Clone(action.Routes), func(route string) bool {
 				return !slices.Contains(other.Routes, route)
 			})

@@ -34,7 +34,15 @@ type Service struct {
 }
 
 // Live reports whether a worker serves it.
-func (s *Service) Live() bool { return len(s.Workers) > 0 }
+func (s *Service) Live() bool { return s != nil && len(s.Workers) > 0 }
+
+// Action returns the action with a name; nil: there is none that is known.
+func (s *Service) Action(name string) *wire.Action {
+	if s == nil {
+		return nil
+	}
+	return s.Manifest.Action(name)
+}
 
 // WorkerInfo is one worker of a service.
 type Worker struct {

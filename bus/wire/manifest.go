@@ -18,6 +18,19 @@ type Manifest struct {
 	Actions  []Action `json:"actions"`
 }
 
+// Action returns the action with a name; nil: there is none.
+func (m *Manifest) Action(name string) *Action {
+	if m == nil {
+		return nil
+	}
+	for i := range m.Actions {
+		if m.Actions[i].Name == name {
+			return &m.Actions[i]
+		}
+	}
+	return nil
+}
+
 // Action is one thing that a service does.
 type Action struct {
 	Name    string `json:"name"`

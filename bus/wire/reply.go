@@ -50,6 +50,9 @@ type ReplyMeta struct {
 	Tags []string
 	// Timing is more of where the time went, as entries of the header Server-Timing.
 	Timing string
+	// RetryAfter says when a retry may help, in whole seconds; 0: unknown. Only shared
+	// answers carry it.
+	RetryAfter time.Duration
 	// Stored says that the envelope is too long to publish: read the record.
 	Stored bool
 }
@@ -96,6 +99,10 @@ func (m ReplyMeta) Append(dst []byte) []byte {
 	if m.Timing != "" {
 		pair("timing")
 		dst = append(dst, escape(m.Timing)...)
+	}
+	if m.RetryAfter > 0 {
+		pair("retry")
+		dst = strconv.AppendInt(dst, int64((m.RetryAfter+time.Second-1)/time.Second), 10)
 	}
 	if m.Stored {
 		pair("stored")
@@ -160,6 +167,10 @@ func (m *ReplyMeta) set(name, value string) (err error) {
 		m.Tags = strings.Fields(value)
 	case "timing":
 		m.Timing, err = url.PathUnescape(value)
+	case "retry":
+		var seconds int
+		seconds, err = strconv.Atoi(value)
+		m.RetryAfter = time.Duration(seconds) * time.Second
 	case "stored":
 		m.Stored = value == "1"
 	}

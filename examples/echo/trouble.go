@@ -29,7 +29,7 @@ func (handlers) fail(_ context.Context, as Failure) (Nothing, error) {
 	if len(faults) > 0 {
 		return Nothing{}, workers.BadRequest(faults...)
 	}
-	return Nothing{}, workers.Fail(as.Code, as.Status, as.Message)
+	return Nothing{}, workers.Fail(workers.Code(as.Code), as.Status, as.Message)
 }
 
 func (handlers) fallOver(context.Context) (Nothing, error) {

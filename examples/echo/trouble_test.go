@@ -9,7 +9,7 @@ import (
 )
 
 // requireRefused demands that err is an answer with this code and status.
-func requireRefused(t *testing.T, err error, code string, status int) {
+func requireRefused(t *testing.T, err error, code workers.Code, status int) {
 	t.Helper()
 	var refused *workers.Error
 	require.ErrorAs(t, err, &refused)

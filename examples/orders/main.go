@@ -31,10 +31,10 @@ type Order struct {
 // order may run again when its worker dies. The item is reserved once all the same: who asks again under a request's own
 // ID gets the outcome that there is.
 func order(ctx context.Context, in NewOrder) (Order, error) {
-	if _, err := workers.Ask(ctx, "users", "CHECK_PURCHASABLE", in.UserID); err != nil {
+	if _, err := workers.Call(ctx, "users", "CHECK_PURCHASABLE", in.UserID); err != nil {
 		return Order{}, err // 403 USER_SUSPENDED, as the users service says it
 	}
-	reserved, err := workers.AskFor[struct {
+	reserved, err := workers.CallFor[struct {
 		Stock int64 `json:"stock"`
 	}](ctx, "items", "RESERVE_ITEM", in.ItemID)
 	if err != nil {

@@ -54,7 +54,7 @@ func request(t *testing.T, id string) context.Context {
 }
 
 // requireRefused demands that err is an answer with this code and status.
-func requireRefused(t *testing.T, err error, code string, status int) {
+func requireRefused(t *testing.T, err error, code workers.Code, status int) {
 	t.Helper()
 	var refused *workers.Error
 	require.ErrorAs(t, err, &refused)

@@ -77,7 +77,7 @@ func newTown(t *testing.T) *town {
 		return n, nil
 	}, workers.Safe(), workers.Cache(time.Minute, "item:{0}"), workers.Public())
 	workers.Handle1(items, "ROUND", func(ctx context.Context, id int64) (json.RawMessage, error) {
-		return workers.Ask(ctx, "front", "TURN", id)
+		return workers.Call(ctx, "front", "TURN", id)
 	}, workers.Safe(), workers.Cache(time.Minute))
 	workers.Handle0(items, "FAIL", func(context.Context) (int, error) {
 		return 0, workers.Fail("SOLD_OUT", http.StatusConflict, "none is left").WithDetails(map[string]int{"left": 0})
@@ -86,7 +86,7 @@ func newTown(t *testing.T) *town {
 	front := workers.NewService("front", workers.WithConcurrency(200))
 	forward := func(action string, opts ...workers.ActionOption) {
 		workers.Handle1(front, action, func(ctx context.Context, id int64) (json.RawMessage, error) {
-			return workers.Ask(ctx, "items", action, id)
+			return workers.Call(ctx, "items", action, id)
 		}, opts...)
 	}
 	forward("SEE", workers.Safe())
@@ -96,16 +96,16 @@ func newTown(t *testing.T) *town {
 	workers.Handle1(front, "TURN", w.see, workers.Lane("front:{0}"))
 	workers.Handle1(front, "RING", func(ctx context.Context, id int64) (json.RawMessage, error) {
 		<-w.closed
-		return workers.Ask(ctx, "items", "ROUND", id)
+		return workers.Call(ctx, "items", "ROUND", id)
 	}, workers.Lane("front:{0}"))
 	forward("NO_SUCH_ACTION", workers.Safe())
-	workers.Handle0(front, "FAIL", func(ctx context.Context) (int, error) { return workers.AskFor[int](ctx, "items", "FAIL") })
-	workers.Handle0(front, "NOBODY", func(ctx context.Context) (int, error) { return workers.AskFor[int](ctx, "nobody", "GET") }, workers.Safe())
-	workers.Handle0(front, "MISFIT", func(ctx context.Context) (int, error) { return workers.AskFor[int](ctx, "items", "SEE", 1) }, workers.Safe())
+	workers.Handle0(front, "FAIL", func(ctx context.Context) (int, error) { return workers.CallFor[int](ctx, "items", "FAIL") })
+	workers.Handle0(front, "NOBODY", func(ctx context.Context) (int, error) { return workers.CallFor[int](ctx, "nobody", "GET") }, workers.Safe())
+	workers.Handle0(front, "MISFIT", func(ctx context.Context) (int, error) { return workers.CallFor[int](ctx, "items", "SEE", 1) }, workers.Safe())
 	workers.Handle1(front, "TWICE", func(ctx context.Context, id int64) ([]int64, error) {
 		var runs []int64
 		for range 2 {
-			s, err := workers.AskFor[seen](ctx, "items", "CHANGE", id)
+			s, err := workers.CallFor[seen](ctx, "items", "CHANGE", id)
 			if err != nil {
 				return nil, err
 			}
@@ -117,10 +117,10 @@ func newTown(t *testing.T) *town {
 		return runs, nil
 	})
 	workers.Handle1(front, "CIRCLE", func(ctx context.Context, id int64) (json.RawMessage, error) {
-		return workers.Ask(ctx, "front", "CIRCLE", id)
+		return workers.Call(ctx, "front", "CIRCLE", id)
 	}, workers.Lane("front:{0}"))
 	workers.Handle0(front, "DEEPER", func(ctx context.Context) (json.RawMessage, error) {
-		return workers.Ask(ctx, "front", "DEEPER")
+		return workers.Call(ctx, "front", "DEEPER")
 	}, workers.Safe())
 
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -175,7 +175,7 @@ func TestAskTellsFailures(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	a := w.ask("FAIL", `[]`, "", false)
-	assert.Equal(t, "SOLD_OUT", a.Error.Code)
+	assert.EqualValues(t, "SOLD_OUT", a.Error.Code)
 	assert.Equal(t, http.StatusConflict, a.Error.Status)
 	assert.Equal(t, "items", a.Error.Service, "whose failure it is")
 	assert.Equal(t, "FAIL", a.Error.Action)
@@ -186,10 +186,10 @@ func TestAskTellsFailures(t *testing.T) {
 		a := w.ask(action, args, "", true)
 		assert.Equal(t, want, fmt.Sprintf("%s %d", a.Error.Code, a.Error.Status))
 	}
-	_, err := workers.Ask(t.Context(), "items", "SEE", 1)
-	require.ErrorContains(t, err, "for handlers")
-	_, err = workers.Ask(workers.NewContext(t.Context(), workers.Info{}), "items", "SEE", 1)
-	require.ErrorContains(t, err, "for handlers")
+	_, err := workers.Call(t.Context(), "items", "SEE", 1)
+	require.ErrorContains(t, err, "context of a handler")
+	_, err = workers.Call(workers.NewContext(t.Context(), workers.Info{}), "items", "SEE", 1)
+	require.ErrorContains(t, err, "context of a handler")
 }
 
 // What a handler has asked before its request was delivered again happened once.
@@ -207,11 +207,11 @@ func TestAskRefusesCircles(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	a := w.ask("CIRCLE", `[7]`, "front:7", false)
-	assert.Equal(t, "ASK_CYCLE", a.Error.Code)
+	assert.EqualValues(t, "ASK_CYCLE", a.Error.Code)
 	assert.Equal(t, http.StatusLoopDetected, a.Error.Status)
 	assert.Contains(t, a.Error.Message, "front:7")
 	a = w.ask("DEEPER", `[]`, "", true)
-	assert.Equal(t, "ASK_TOO_DEEP", a.Error.Code)
+	assert.EqualValues(t, "ASK_TOO_DEEP", a.Error.Code)
 	assert.Equal(t, http.StatusLoopDetected, a.Error.Status)
 }
 

@@ -1,9 +1,10 @@
-package ask
+package call
 
 import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,32 +26,34 @@ func FuzzCallers(f *testing.F) {
 		one := &wire.Principal{Subject: subject, Tenant: tenant, Scopes: strings.Fields(scopes)}
 		other := &wire.Principal{Subject: subject2, Tenant: tenant2, Scopes: strings.Fields(scopes2)}
 		same := subject == subject2 && tenant == tenant2 && slices.Equal(one.Scopes, other.Scopes) && args == args2
-		identity := func(p *wire.Principal, args string) string { return Identity(action, p, args) }
-		assert.Equal(t, same, identity(one, args) == identity(other, args2))
-		assert.NotEqual(t, identity(nil, args), identity(one, args), "nobody is nobody else")
+		of := func(p *wire.Principal, args string) string { return identity(action, p, args) }
+		assert.Equal(t, same, of(one, args) == of(other, args2))
+		assert.NotEqual(t, of(nil, args), of(one, args), "nobody is nobody else")
 	})
 }
 
 func TestSharedIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
-	for _, want := range []Shared{
-		{Status: 200, Meta: "worker=w,run=1", Envelope: `{"ok":true,"result":{"a b":1}}`},
-		{Status: 503, Envelope: `{"ok":false,"error":{"code":"UNAVAILABLE"}}`},
+	unavailable := wire.NewError(wire.CodeUnavailable, "no worker of users is running")
+	unavailable.RetryAfter = 1500 * time.Millisecond
+	for _, want := range []*shared{
+		newShared(200, "worker=w,run=1", `{"ok":true,"result":{"a b":1}}`),
+		newShared(200, "-", `{"ok":true,"result":1}`),
+		failed(unavailable),
 	} {
-		o := want.Outcome()
-		got, err := ParseShared(o.Value)
+		o := want.outcome()
+		got, err := parseShared(o.Value)
 		require.NoError(t, err)
-		if want.Meta == "" {
-			want.Meta = "-"
-		}
-		assert.NotEmpty(t, got.ETag)
-		got.ETag = ""
 		assert.Equal(t, want, got)
-		assert.Equal(t, want.Status == 200, o.Store)
-		assert.Equal(t, want.Status == 503, o.Broken)
+		assert.NotEmpty(t, got.etag)
+		assert.Equal(t, want.status == 200, o.Store)
+		assert.Equal(t, want.status == 503, o.Broken)
 	}
+	meta, err := wire.ParseReplyMeta(failed(unavailable).meta)
+	require.NoError(t, err)
+	assert.Equal(t, 2*time.Second, meta.RetryAfter, "callers who share the failure may retry then, rounded up")
 	for _, broken := range []string{"", "x", `"e" 200 -`, `"e" x - {}`} {
-		_, err := ParseShared(broken)
+		_, err := parseShared(broken)
 		require.Error(t, err, broken)
 	}
 }

@@ -73,7 +73,7 @@ func TestAskWithRights(t *testing.T) {
 		Action  string `json:"action"`
 	}
 	workers.Handle1(front, "ASK", func(ctx context.Context, e errand) (int, error) {
-		text, err := workers.AskFor[string](ctx, e.Service, e.Action, 7)
+		text, err := workers.CallFor[string](ctx, e.Service, e.Action, 7)
 		return len(text), err
 	}, workers.Timeout(8*time.Second))
 	serve(front)
