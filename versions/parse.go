@@ -258,7 +258,7 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 		p.Stages = append(p.Stages, stage)
 	}
 	if last == "" {
-		r.fault(fields["steps"], "no step asks a service")
+		r.fault(fields["steps"], "no step calls a service")
 		return
 	}
 	p.answer = last
@@ -274,26 +274,26 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 
 func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 	s := &Step{line: node.Line, column: node.Column}
-	fields := r.fields(node, "a step", "name", "ask", "args", "when", "refuse")
+	fields := r.fields(node, "a step", "name", "call", "args", "when", "refuse")
 	if n := fields["when"]; n != nil {
 		s.when = r.expression(n, "", env, true)
 	}
-	ask, refuse := fields["ask"], fields["refuse"]
+	call, refuse := fields["call"], fields["refuse"]
 	switch {
-	case (ask == nil) == (refuse == nil):
-		r.fault(node, "a step has either ask: or refuse:")
+	case (call == nil) == (refuse == nil):
+		r.fault(node, "a step has either call: or refuse:")
 		return s
 	case refuse != nil:
 		s.Refusal = r.refusal(refuse, fields)
 		return s
 	}
 	var ok bool
-	if s.Service, s.Action, ok = strings.Cut(ask.Value, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
+	if s.Service, s.Action, ok = strings.Cut(call.Value, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
 		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
-		r.fault(ask, "ask: want a service and an action, as in users GET_USER")
+		r.fault(call, "call: want a service and an action, as in users GET_USER")
 		s.Service = "" // it is held against none
 	}
-	s.line, s.column = ask.Line, ask.Column
+	s.line, s.column = call.Line, call.Column
 	s.Name = strings.ToLower(s.Action)
 	if n := fields["name"]; n != nil {
 		s.Name = n.Value
@@ -318,7 +318,7 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
 	for _, name := range []string{"name", "args"} {
 		if n := step[name]; n != nil {
-			r.fault(n, "a step that refuses asks nobody: it has no %s", name)
+			r.fault(n, "a step that refuses calls no service: it has no %s", name)
 		}
 	}
 	fields := r.fields(node, "refuse", "code", "status", "message")

@@ -25,7 +25,7 @@ func TestMalformedTextsWithTheirPlace(t *testing.T) {
 		"characters of two bytes": {"versions: {ü: ü, v1: @x}\n", "1:22: found character that cannot start any token"},
 		"no UTF-8":                {head + "      GET /x: {summary: \"\xff\"}\n", "4:23: invalid leading UTF-8 octet"},
 		"a second document":       {"versions: {v1: {}}\n---\nv2: [}\n", "3:1: did not find expected node content"},
-		"what holds itself":       {head + "      GET /x: &x {steps: [{ask: things GET}], path: {x: *x}}\n", "4:15: anchor 'x' value contains itself"},
+		"what holds itself":       {head + "      GET /x: &x {steps: [{call: things GET}], path: {x: *x}}\n", "4:15: anchor 'x' value contains itself"},
 		"nothing":                 {"# to be written\n", "1:1: the file is empty; it begins with versions:"},
 	} {
 		t.Run(name, func(t *testing.T) {
