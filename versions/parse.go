@@ -3,8 +3,8 @@ package versions
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/types"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/oskadev/mailroom/bus"
 )
@@ -50,17 +49,17 @@ func (r *reader) file(text []byte) *File {
 	return file
 }
 
-func (r *reader) version(key, node *yaml.Node) *Version {
-	v := &Version{Name: key.Value, line: key.Line, column: key.Column}
+func (r *reader) version(key, node *node) *Version {
+	v := &Version{Name: key.text, line: key.line, column: key.column}
 	if !regexp.MustCompile(`^v[1-9][0-9]{0,3}$`).MatchString(v.Name) {
 		r.fault(key, "version %q: want v1, v2 and so on", v.Name)
 	}
-	if isNull(node) {
+	if node.isNull() {
 		return v // all its routes are the services' own
 	}
 	fields := r.fields(node, "a version", "deprecated", "sunset", "routes")
 	v.Retirement = r.retirement(fields, Retirement{})
-	if fields["routes"] == nil || isNull(fields["routes"]) {
+	if fields["routes"] == nil || fields["routes"].isNull() {
 		return v
 	}
 	seen := make(map[string]string)
@@ -68,23 +67,23 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 		p := r.plan(v, pair.key, pair.value)
 		shape := p.Method + " " + regexp.MustCompile(`:[^/]+`).ReplaceAllString(p.Path, ":")
 		if other, twice := seen[shape]; twice {
-			r.fault(pair.key, "route %s is the same as %s", pair.key.Value, other)
+			r.fault(pair.key, "route %s is the same as %s", pair.key.text, other)
 		}
-		seen[shape] = pair.key.Value
+		seen[shape] = pair.key.text
 		v.Plans = append(v.Plans, p)
 	}
 	return v
 }
 
 // retirement is what the fields say, or else what holds around them.
-func (r *reader) retirement(fields map[string]*yaml.Node, around Retirement) Retirement {
+func (r *reader) retirement(fields map[string]*node, around Retirement) Retirement {
 	at := func(name string, otherwise time.Time) time.Time {
 		node := fields[name]
 		if node == nil {
 			return otherwise
 		}
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
-			if t, err := time.Parse(layout, node.Value); err == nil {
+			if t, err := time.Parse(layout, node.text); err == nil {
 				return t
 			}
 		}
@@ -102,24 +101,24 @@ func routePattern() *regexp.Regexp {
 	return regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/[a-z][a-z0-9-]*(?:/(?::[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))*)$`)
 }
 
-func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
-	found := routePattern().FindStringSubmatch(key.Value)
+func (r *reader) plan(v *Version, key, node *node) *Plan {
+	found := routePattern().FindStringSubmatch(key.text)
 	if found == nil {
-		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.Value)
-		method, path, _ := strings.Cut(key.Value, " ")
-		found = []string{key.Value, method, path} // the rest may be wrong too
+		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.text)
+		method, path, _ := strings.Cut(key.text, " ")
+		found = []string{key.text, method, path} // the rest may be wrong too
 	}
-	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.Line, column: key.Column}
+	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.line, column: key.column}
 	if strings.Count(p.Path, "/") > MostSegments {
-		r.fault(key, "route %q: want %d segments at most", key.Value, MostSegments)
+		r.fault(key, "route %q: want %d segments at most", key.text, MostSegments)
 	}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
 	p.Summary = r.text(fields["summary"])
 	p.Retirement = r.retirement(fields, v.Retirement)
 	if n := fields["timeout"]; n != nil {
-		d, err := time.ParseDuration(n.Value)
+		d, err := time.ParseDuration(n.text)
 		if err != nil || d < time.Millisecond || d > bus.StepStore {
-			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.Value, int(bus.StepStore.Hours()))
+			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.text, int(bus.StepStore.Hours()))
 		}
 		p.Timeout = d
 	}
@@ -127,32 +126,27 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	if n := fields["scopes"]; n != nil {
 		p.Scopes = []string{}
 		for _, item := range r.items(n, "scopes") {
-			if err := bus.CheckScope(item.Value); err != nil {
+			if err := bus.CheckScope(item.text); err != nil {
 				r.fault(item, "%v", err)
 			}
-			p.Scopes = append(p.Scopes, item.Value)
+			p.Scopes = append(p.Scopes, item.text)
 		}
 	}
 	env := r.input(p, fields)
 	r.steps(p, fields, node, env)
-	var route any
-	err := node.Decode(&route)
-	if err == nil {
-		err = p.seal(route)
-	}
-	if err != nil {
-		r.fault(node, "%s", problemOf(err))
+	if err := p.seal(r.plain(node)); err != nil {
+		r.fault(node, "%v", err)
 	}
 	return p
 }
 
 // headers reads the names of those that expressions may speak of.
-func (r *reader) headers(node *yaml.Node) []string {
+func (r *reader) headers(node *node) []string {
 	var names []string
 	for _, item := range r.items(node, "headers") {
-		name := strings.ToLower(item.Value)
+		name := strings.ToLower(item.text)
 		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "x-api-key"}, name) {
-			r.fault(item, "header %q: want the name of one that holds no credential", item.Value)
+			r.fault(item, "header %q: want the name of one that holds no credential", item.text)
 		}
 		names = append(names, name)
 	}
@@ -160,7 +154,7 @@ func (r *reader) headers(node *yaml.Node) []string {
 }
 
 // input reads what a call brings, and what expressions may say of it.
-func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
+func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 	env := types.Map{
 		"path": types.Any, "query": types.Any, "body": types.Any,
 		"version":   types.String,
@@ -169,9 +163,9 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 	schemas := make(map[string]map[string]any)
 	if n := fields["path"]; n != nil {
 		for _, pair := range r.pairs(n, "path") {
-			schemas[pair.key.Value] = r.schema(pair.value)
-			if !strings.Contains(p.Path+"/", "/:"+pair.key.Value+"/") {
-				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.Value)
+			schemas[pair.key.text] = r.schema(pair.value)
+			if !strings.Contains(p.Path+"/", "/:"+pair.key.text+"/") {
+				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.text)
 			}
 		}
 	}
@@ -182,7 +176,7 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 			continue
 		}
 		if path[name] != nil {
-			r.faults = append(r.faults, Fault{Line: p.line, Column: p.column, Problem: fmt.Sprintf("%s has the parameter :%s twice", p.Path, name)})
+			r.faultAt(p.line, p.column, "%s has the parameter :%s twice", p.Path, name)
 			continue
 		}
 		schema := schemas[name]
@@ -226,7 +220,7 @@ func asJSON(schema map[string]any) json.RawMessage {
 }
 
 // steps reads the steps, and what the answer is made of.
-func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, env types.Map) {
+func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.Map) {
 	if fields["steps"] == nil {
 		r.fault(node, "steps: is missing")
 		return
@@ -235,9 +229,9 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 	last := ""
 	for _, item := range r.items(fields["steps"], "steps") {
 		stage := Stage{}
-		if together := child(item, "together"); together != nil {
+		if together := item.child("together"); together != nil {
 			r.fields(item, "steps that run together", "together")
-			if len(together.Content) == 0 {
+			if len(together.items) == 0 {
 				r.fault(together, "together: want a list of steps")
 			}
 			for _, one := range r.items(together, "together") {
@@ -250,7 +244,7 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 			switch {
 			case s.Refusal != nil || s.Name == "":
 			case env[s.Name] != nil:
-				r.faults = append(r.faults, Fault{Line: s.line, Column: s.column, Problem: fmt.Sprintf("the name %q is taken; give the step another by name:", s.Name)})
+				r.faultAt(s.line, s.column, "the name %q is taken; give the step another by name:", s.Name)
 			default:
 				env[s.Name], last = types.Any, s.Name
 			}
@@ -263,8 +257,8 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 	}
 	p.answer = last
 	if n := fields["answer"]; n != nil {
-		if p.answer = n.Value; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.answer }) {
-			r.fault(n, "answer: there is no step %q", n.Value)
+		if p.answer = n.text; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.answer }) {
+			r.fault(n, "answer: there is no step %q", n.text)
 			return
 		}
 	}
@@ -272,8 +266,8 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 	p.mark()
 }
 
-func (r *reader) step(node *yaml.Node, env types.Map) *Step {
-	s := &Step{line: node.Line, column: node.Column}
+func (r *reader) step(node *node, env types.Map) *Step {
+	s := &Step{line: node.line, column: node.column}
 	fields := r.fields(node, "a step", "name", "call", "args", "when", "refuse")
 	if n := fields["when"]; n != nil {
 		s.when = r.expression(n, "", env, true)
@@ -288,16 +282,16 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		return s
 	}
 	var ok bool
-	if s.Service, s.Action, ok = strings.Cut(call.Value, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
+	if s.Service, s.Action, ok = strings.Cut(call.text, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
 		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
 		r.fault(call, "call: want a service and an action, as in users GET_USER")
 		s.Service = "" // it is held against none
 	}
-	s.line, s.column = call.Line, call.Column
+	s.line, s.column = call.line, call.column
 	s.Name = strings.ToLower(s.Action)
 	if n := fields["name"]; n != nil {
-		s.Name = n.Value
-		s.line, s.column = n.Line, n.Column
+		s.Name = n.text
+		s.line, s.column = n.line, n.column
 	}
 	switch {
 	case !ok && s.Name == "":
@@ -315,7 +309,7 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 }
 
 // refusal reads that of a step, which has no use for some of what others have.
-func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
+func (r *reader) refusal(node *node, step map[string]*node) *Refusal {
 	for _, name := range []string{"name", "args"} {
 		if n := step[name]; n != nil {
 			r.fault(n, "a step that refuses calls no service: it has no %s", name)
@@ -326,7 +320,11 @@ func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
 	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(f.Code) {
 		r.fault(node, "refuse: want a code such as NOT_SUPPORTED")
 	}
-	if n := fields["status"]; n == nil || n.Decode(&f.Status) != nil || f.Status < http.StatusBadRequest || f.Status > 599 {
+	if n := fields["status"]; n != nil {
+		status, _ := n.value.(uint64) // 0: another type
+		f.Status = int(min(status, math.MaxInt32))
+	}
+	if f.Status < http.StatusBadRequest || f.Status > 599 {
 		r.fault(node, "refuse: want a status from 400 to 599")
 	}
 	if f.Message == "" {
@@ -336,14 +334,14 @@ func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
 }
 
 // expression compiles a scalar; without one, otherwise.
-func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wantBool bool) *expression {
+func (r *reader) expression(node *node, otherwise string, env types.Map, wantBool bool) *expression {
 	text := otherwise
 	if node != nil {
-		if node.Kind != yaml.ScalarNode {
+		if node.kind != scalar {
 			r.fault(node, "want an expression")
 			return nil
 		}
-		text, node.Tag = node.Value, textTag // as it is written, also when it is kept
+		text, node.value = node.text, node.text // as it is written, also in the source of the plan
 	}
 	e, err := compile(text, env, wantBool)
 	if err != nil {
@@ -351,7 +349,7 @@ func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wa
 		return nil
 	}
 	if node != nil {
-		e.line, e.column = node.Line, node.Column
+		e.line, e.column = node.line, node.column
 	}
 	return e
 }
