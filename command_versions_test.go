@@ -26,7 +26,7 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	require.NoError(t, os.WriteFile(bad, []byte("versions:\n  v1:\n    routes:\n      GET /x:\n        steps: [{call: nobody}]\n        result: nothing\n"), 0o600))
 	out, _, code = mailroom(t, "versions", "check", bad, "--redis", url)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, out, bad+":5:23: call: want a service and an action")
+	assert.Contains(t, out, bad+":5:24: call: want a service and an action")
 	_, errs, code = mailroom(t, "versions", "check", bad+".none")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "versions file")
@@ -45,10 +45,10 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	assert.Contains(t, errs, "has no version v9")
 	_, errs, code = mailroom(t, "versions", "show", bad)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, errs, bad+":5:23")
+	assert.Contains(t, errs, bad+":5:24")
 	_, errs, code = mailroom(t, "api", "--auth", "none", "--versions", bad)
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, bad+":5:23")
+	assert.Contains(t, errs, bad+":5:24")
 }
 
 // A gateway that is told by SIGHUP reads its file again, also one that has not changed.
