@@ -93,8 +93,8 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// chainOf gives the names of what only leads from one field to the next: most
-// expressions do, and need no machine.
+// chainOf returns the names of an expression that only leads from one field to the next;
+// nil for any other.
 func chainOf(node ast.Node) []string {
 	switch n := node.(type) {
 	case *ast.IdentifierNode:
@@ -115,23 +115,7 @@ func chainOf(node ast.Node) []string {
 	return nil
 }
 
-// follow goes along a chain; false: it does not lead through objects alone.
-func (e *expression) follow(env map[string]any) (any, bool) {
-	var value any = env
-	for _, name := range e.chain {
-		object, is := value.(map[string]any)
-		if !is {
-			return nil, false
-		}
-		value = object[name]
-	}
-	return value, e.chain != nil
-}
-
 func (e *expression) run(env map[string]any) (any, error) {
-	if value, plain := e.follow(env); plain {
-		return value, nil
-	}
 	value, err := expr.Run(e.program, env)
 	if err != nil {
 		if said, ok := errors.AsType[*file.Error](err); ok {

@@ -5,17 +5,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// elements cuts a JSON array. Numbers alone, as in most paths, need no reader of JSON.
+// elements splits a JSON array.
 func elements(array string) (list []string, err error) {
-	inner, isArray := strings.CutPrefix(array, "[")
-	inner, ends := strings.CutSuffix(inner, "]")
-	if isArray && ends && inner != "" && strings.Trim(inner, "0123456789,") == "" {
-		return strings.Split(inner, ","), nil
-	}
 	var read []json.RawMessage
 	err = json.Unmarshal([]byte(array), &read)
 	for _, element := range read {
@@ -28,9 +22,6 @@ func elements(array string) (list []string, err error) {
 // int nor a float64 can hold stay as they were written: they can be passed on, and
 // nothing can be computed of them.
 func read(text string) any {
-	if n, err := strconv.Atoi(text); err == nil && len(text) < 18 && text[0] != '+' {
-		return n
-	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var value any
