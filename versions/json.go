@@ -6,15 +6,14 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // elements splits a JSON array.
-func elements(array string) (list []string, err error) {
-	var read []json.RawMessage
-	err = json.Unmarshal([]byte(array), &read)
-	for _, element := range read {
-		list = append(list, string(element))
-	}
+func elements(array string) (list []jsontext.Value, err error) {
+	err = jsonv2.Unmarshal([]byte(array), &list, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	return list, err
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/oskadev/mailroom/bus"
 )
 
@@ -64,7 +66,7 @@ type run struct {
 	tell  func([]*Step)
 	began time.Time
 
-	args []string // as they came
+	args []jsontext.Value // as they came
 
 	mu     sync.Mutex
 	env    map[string]any    // nil: nothing is computed
@@ -126,7 +128,7 @@ func (r *run) prepare(in Input) error {
 	if p.speaks["path"] {
 		path := make(map[string]any, len(p.Parameters))
 		for i, parameter := range p.Parameters {
-			path[parameter.Name] = read(args[i])
+			path[parameter.Name] = read(string(args[i]))
 		}
 		r.env["path"] = path
 	}
@@ -134,14 +136,14 @@ func (r *run) prepare(in Input) error {
 	if name := p.Object.Name; p.speaks[name] {
 		r.env[name] = map[string]any{}
 		if len(args) > 0 {
-			r.env[name] = read(args[0])
-			r.pass(name, args[0])
+			r.env[name] = read(string(args[0]))
+			r.pass(name, string(args[0]))
 		}
 	}
 	if p.speaks["headers"] {
 		headers := map[string]any{}
 		if len(args) > 1 {
-			headers, _ = read(args[1]).(map[string]any)
+			headers, _ = read(string(args[1])).(map[string]any)
 		}
 		r.env["headers"] = withEmpty(headers, p.Headers)
 	}
