@@ -17,9 +17,8 @@ func elements(array string) (list []jsontext.Value, err error) {
 	return list, err
 }
 
-// read reads JSON as expressions know it: whole numbers as such. Those that neither an
-// int nor a float64 can hold stay as they were written: they can be passed on, and
-// nothing can be computed of them.
+// read decodes JSON for expressions. A whole number is an int. A number that neither an int
+// nor a float64 can hold stays a json.Number: it can be passed on but not computed with.
 func read(text string) any {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
@@ -57,8 +56,7 @@ func plain(value any) any {
 	return value
 }
 
-// huge reports whether a value that was read holds a number that stayed as it was
-// written.
+// huge reports whether a value of read contains a json.Number.
 func huge(value any) bool {
 	switch v := value.(type) {
 	case json.Number:
@@ -75,8 +73,8 @@ func huge(value any) bool {
 	return false
 }
 
-// named is a value with names for keys all through, as JSON has them: some functions of
-// the language make others.
+// named converts the keys of all maps in a value to texts. Some functions of the language
+// return maps with other keys.
 func named(value any) any {
 	switch v := value.(type) {
 	case map[any]any:

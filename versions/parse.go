@@ -16,14 +16,14 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// Parse reads a versions file (YAML), and holds it against what services declare;
-// where they are nil they are not known, and nothing is said of them. The faults are
-// all that there are, in the order of the file; with any but warnings there is no file.
+// Parse reads a versions file (YAML) and checks it against the manifests of the services,
+// unless services is nil. It returns all faults, in the order of the file. The file is nil
+// if one of them is not a warning.
 func Parse(text []byte, services bus.Snapshot) (*File, Faults) {
 	r := &reader{}
 	file := r.file(text)
 	faults := r.faults
-	if services != nil && file != nil { // what could be read of it
+	if services != nil && file != nil { // also an incomplete file
 		faults = append(faults, file.Check(services)...)
 	}
 	if faults.Fatal() {
@@ -55,7 +55,7 @@ func (r *reader) version(key, node *node) *Version {
 		r.fault(key, "version %q: want v1, v2 and so on", v.Name)
 	}
 	if node.isNull() {
-		return v // all its routes are the services' own
+		return v // it has no routes of its own
 	}
 	fields := r.fields(node, "a version", "deprecated", "sunset", "routes")
 	v.Retirement = r.retirement(fields, Retirement{})
@@ -75,7 +75,7 @@ func (r *reader) version(key, node *node) *Version {
 	return v
 }
 
-// retirement is what the fields say, or else what holds around them.
+// retirement reads the dates of a version or a route. A missing date is that of around.
 func (r *reader) retirement(fields map[string]*node, around Retirement) Retirement {
 	at := func(name string, otherwise time.Time) time.Time {
 		node := fields[name]
@@ -106,11 +106,11 @@ func (r *reader) plan(v *Version, key, node *node) *Plan {
 	if found == nil {
 		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.text)
 		method, path, _ := strings.Cut(key.text, " ")
-		found = []string{key.text, method, path} // the rest may be wrong too
+		found = []string{key.text, method, path} // go on: the rest may have faults too
 	}
 	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.line, column: key.column}
-	if strings.Count(p.Path, "/") > MostSegments {
-		r.fault(key, "route %q: want %d segments at most", key.text, MostSegments)
+	if strings.Count(p.Path, "/") > MaxSegments {
+		r.fault(key, "route %q: want %d segments at most", key.text, MaxSegments)
 	}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
 	p.Summary = r.text(fields["summary"])
@@ -140,7 +140,7 @@ func (r *reader) plan(v *Version, key, node *node) *Plan {
 	return p
 }
 
-// headers reads the names of those that expressions may speak of.
+// headers reads the names of the headers that expressions may use.
 func (r *reader) headers(node *node) []string {
 	var names []string
 	for _, item := range r.items(node, "headers") {
@@ -153,7 +153,7 @@ func (r *reader) headers(node *node) []string {
 	return names
 }
 
-// input reads what a call brings, and what expressions may say of it.
+// input reads the schemas of path, query, body and headers. It returns their types.
 func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 	env := types.Map{
 		"path": types.Any, "query": types.Any, "body": types.Any,
@@ -215,11 +215,11 @@ func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 }
 
 func asJSON(schema map[string]any) json.RawMessage {
-	text, _ := json.Marshal(schema) // it was read from text
+	text, _ := json.Marshal(schema) // cannot fail: it comes from YAML
 	return text
 }
 
-// steps reads the steps, and what the answer is made of.
+// steps reads the steps, the result and the answer of a plan.
 func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.Map) {
 	if fields["steps"] == nil {
 		r.fault(node, "steps: is missing")
@@ -240,7 +240,7 @@ func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.M
 		} else {
 			stage = append(stage, r.step(item, env))
 		}
-		for _, s := range stage { // from here on others may speak of them
+		for _, s := range stage { // later steps may use them
 			switch {
 			case s.Refusal != nil || s.Name == "":
 			case env[s.Name] != nil:
@@ -285,7 +285,7 @@ func (r *reader) step(node *node, env types.Map) *Step {
 	if s.Service, s.Action, ok = strings.Cut(call.text, " "); !ok || bus.CheckServiceName(s.Service) != nil ||
 		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
 		r.fault(call, "call: want a service and an action, as in users GET_USER")
-		s.Service = "" // it is held against none
+		s.Service = "" // Check skips it
 	}
 	s.line, s.column = call.line, call.column
 	s.Name = strings.ToLower(s.Action)
@@ -303,12 +303,12 @@ func (r *reader) step(node *node, env types.Map) *Step {
 		s.Name = ""
 	}
 	for _, item := range r.items(fields["args"], "args") {
-		s.args = append(s.args, r.expression(item, "", env, false)) // nil: it was a fault
+		s.args = append(s.args, r.expression(item, "", env, false)) // nil if it has a fault
 	}
 	return s
 }
 
-// refusal reads that of a step, which has no use for some of what others have.
+// refusal reads the refusal of a step, which may have neither a name nor arguments.
 func (r *reader) refusal(node *node, step map[string]*node) *Refusal {
 	for _, name := range []string{"name", "args"} {
 		if n := step[name]; n != nil {
@@ -333,7 +333,7 @@ func (r *reader) refusal(node *node, step map[string]*node) *Refusal {
 	return f
 }
 
-// expression compiles a scalar; without one, otherwise.
+// expression compiles a scalar, or the text of otherwise if there is no node.
 func (r *reader) expression(node *node, otherwise string, env types.Map, wantBool bool) *expression {
 	text := otherwise
 	if node != nil {
