@@ -27,8 +27,8 @@ import (
 func TestTogetherWaitsForWhatIsAwayOnceAnythingMayHaveHappened(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
-		c.Versions = []byte(`versions: {v1: {routes: {POST /both/:id: {path: {id: {type: integer}}, timeout: 20s, steps: [
-  {together: [{name: noted, ask: notes NOTE, args: [path.id]}, {name: made, ask: parts MAKE, args: [path.id, '{"currency": "EUR"}']}]}]}}}}`)
+		c.Versions = []byte(`versions: {v1: {routes: {"POST /both/:id": {path: {id: {type: integer}}, timeout: 20s, steps: [
+  {together: [{name: noted, call: notes NOTE, args: [path.id]}, {name: made, call: parts MAKE, args: [path.id, '{"currency": "EUR"}']}]}]}}}}`)
 	})
 	var p parts
 	stop := s.work(notes())
@@ -138,8 +138,8 @@ func TestCompositionsOfUnseenServicesAreNotAccepted(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", with(api.AuthOptional), func(c *api.Config) {
 		c.Versions = []byte(`versions: {v1: {routes: {
-  POST /written: {steps: [{ask: guarded WRITE, args: ['{"name": "x"}']}]},
-  POST /open: {scopes: [], steps: [{ask: guarded WRITE, args: ['{"name": "x"}']}]}}}}`)
+  POST /written: {steps: [{call: guarded WRITE, args: ['{"name": "x"}']}]},
+  POST /open: {scopes: [], steps: [{call: guarded WRITE, args: ['{"name": "x"}']}]}}}}`)
 	})
 	s.refused(http.StatusServiceUnavailable, "UNAVAILABLE", http.MethodPost, "/v1/written", "", "Prefer: respond-async")
 	s.work(s.guarded())
@@ -157,8 +157,8 @@ func TestVersionsLeaveLiteralRoutes(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
 		c.Versions = []byte(`versions: {v1: {routes: {
-  GET /notes/:id: {path: {id: {type: integer}}, steps: [{ask: notes READY}], result: path.id},
-  GET /notes/all/:id: {steps: [{ask: notes READY}], result: path.id}}}}`)
+  "GET /notes/:id": {path: {id: {type: integer}}, steps: [{call: notes READY}], result: path.id},
+  "GET /notes/all/:id": {steps: [{call: notes READY}], result: path.id}}}}`)
 	})
 	service := notes()
 	workers.Handle1(service, "ALL", func(_ context.Context, of string) (string, error) { return "own " + of, nil }, workers.Route("GET /notes/:of/first"), workers.Safe())

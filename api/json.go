@@ -1,123 +1,58 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deep arrays and objects may lie in each other: far more than
-// any schema asks for, and little enough for every library on the way.
+// maxDepth bounds how deep arrays and objects nest: far more than any schema asks for,
+// and few enough for every library that reads them later.
 const maxDepth = 256
 
-// outline is what a look at the bytes of JSON tells, without reading its values.
-type outline struct {
-	names int // of fields, in all objects
-	depth int
-}
-
-// outlineOf looks at JSON, or at anything else: it never fails.
-func outlineOf(text string) outline {
-	var o outline
-	depth, inString := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString && c == '\\':
-			i++ // whatever is escaped, it ends no string
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == ':':
-			o.names++
-		case c == '{' || c == '[':
-			depth++
-			o.depth = max(o.depth, depth)
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return o
-}
-
-// fieldsIn counts the fields of all objects in a value that was read.
-func fieldsIn(value any) int {
-	n := 0
+// depthOf returns how deep arrays and objects nest in a value that was read.
+func depthOf(value any) int {
+	below := 0
 	switch v := value.(type) {
 	case map[string]any:
-		n = len(v)
 		for _, field := range v {
-			n += fieldsIn(field)
+			below = max(below, depthOf(field))
 		}
 	case []any:
 		for _, item := range v {
-			n += fieldsIn(item)
+			below = max(below, depthOf(item))
 		}
+	default:
+		return 0
 	}
-	return n
+	return below + 1
 }
 
-// readJSON reads a body strictly. It refuses what parsers understand differently
-// although each takes it: of a name that is given twice one reads the first and
-// another the last (RFC 8259, section 4).
+// readJSON reads a body strictly. It refuses an object that has a name twice: some parsers
+// take the first of them and some the last (RFC 8259, section 4).
 func readJSON(body string) (any, *problem) {
-	o := outlineOf(body)
-	if o.depth > maxDepth {
-		return nil, &problem{Field: "body", Problem: fmt.Sprintf("nested deeper than %d", maxDepth)}
-	}
 	var value any
-	if err := json.Unmarshal([]byte(body), &value); err != nil {
-		return nil, &problem{Field: "body", Problem: malformed(err)}
+	// Half a surrogate pair, \ud800, is read as U+FFFD.
+	err := json.Unmarshal([]byte(body), &value, jsontext.AllowInvalidUTF8(true))
+	wrong := &problem{Field: "body"}
+	syntax, _ := errors.AsType[*jsontext.SyntacticError](err)
+	semantic, _ := errors.AsType[*json.SemanticError](err)
+	switch {
+	case err == nil && depthOf(value) <= maxDepth:
+		return value, nil
+	case err == nil, syntax != nil && strings.Count(string(syntax.JSONPointer), "/") > maxDepth:
+		wrong.Problem = fmt.Sprintf("nested deeper than %d", maxDepth)
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		wrong.Field, wrong.Problem = syntax.JSONPointer.LastToken(), "is given twice"
+	case syntax != nil:
+		wrong.Problem = "malformed JSON: " + strings.TrimPrefix(syntax.Error(), "jsontext: ")
+	case semantic != nil: // a number that no float64 can hold
+		wrong.Problem = fmt.Sprintf("out of range: number %.40s", semantic.JSONValue)
+	default:
+		wrong.Problem = err.Error()
 	}
-	// A library that reads keeps one of each name.
-	if o.names != fieldsIn(value) {
-		return nil, &problem{Field: twice(body), Problem: "is given twice"}
-	}
-	return value, nil
-}
-
-// malformed says why JSON could not be read.
-func malformed(err error) string {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return "out of range: " + wrong.Value // a number that no float64 can hold
-	}
-	return "malformed JSON: " + err.Error()
-}
-
-// twice finds the name that one object of a body has twice.
-func twice(body string) string {
-	type object struct {
-		names   map[string]bool // nil: it is an array
-		isValue bool            // the next token is one
-	}
-	var open []*object
-	tokens := json.NewDecoder(strings.NewReader(body))
-	for {
-		token, err := tokens.Token()
-		if err != nil {
-			return "body"
-		}
-		var in *object
-		if len(open) > 0 {
-			in = open[len(open)-1]
-		}
-		if in != nil && in.names != nil && token != json.Delim('}') {
-			if name, ok := token.(string); ok && !in.isValue {
-				if in.names[name] {
-					return name
-				}
-				in.names[name], in.isValue = true, true
-				continue
-			}
-			in.isValue = false
-		}
-		switch token {
-		case json.Delim('{'):
-			open = append(open, &object{names: make(map[string]bool)})
-		case json.Delim('['):
-			open = append(open, &object{})
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:len(open)-1]
-		}
-	}
+	return nil, wrong
 }

@@ -98,9 +98,9 @@ func TestSlowServiceTakesNoRoomFromCompositions(t *testing.T) {
 	s := newStage(t, func(c *api.Config) {
 		c.InFlight = 3
 		c.Versions = []byte(`versions: {v1: {routes: {
-  POST /held: {steps: [{ask: slow HOLD}]},
-  POST /also: {steps: [{ask: slow HOLD}]},
-  GET /count: {steps: [{ask: quick COUNT}]}}}}`)
+  POST /held: {steps: [{call: slow HOLD}]},
+  POST /also: {steps: [{call: slow HOLD}]},
+  GET /count: {steps: [{call: quick COUNT}]}}}}`)
 	})
 	s.work(s.quick())
 	s.awaitRoute("/quick/count")

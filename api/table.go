@@ -129,7 +129,7 @@ func (n *node) place(path string) (at *node, parameters int, err error) {
 }
 
 // maxSegments is how many segments a route has at most; a longer path matches nothing.
-const maxSegments = versions.MostSegments
+const maxSegments = versions.MaxSegments
 
 // match finds the route of a method and a path's segments, and appends the
 // values of its parameters. Without a route it tells which methods the path

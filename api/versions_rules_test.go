@@ -49,13 +49,13 @@ func TestCompositionsWantScopes(t *testing.T) {
   v1:
     routes:
       GET /reading:
-        steps: [{ask: guarded OPEN}, {ask: guarded READ}]
+        steps: [{call: guarded OPEN}, {call: guarded READ}]
         result: '{"who": read.subject, "same": read.subject == principal.subject}'
       POST /touching:
-        steps: [{ask: guarded READ}, {ask: guarded TOUCH}]
+        steps: [{call: guarded READ}, {call: guarded TOUCH}]
       POST /open:
         scopes: []
-        steps: [{name: written, ask: guarded WRITE, args: ['{"name": "x", "size": 1}']}]
+        steps: [{name: written, call: guarded WRITE, args: ['{"name": "x", "size": 1}']}]
 `
 	s := newGuarded(t, api.AuthRequired, func(c *api.Config) { c.Versions = []byte(text) })
 	nobody, _ := s.key("acme")

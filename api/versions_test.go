@@ -186,20 +186,20 @@ const steps = `versions:
       GET /things/:id/twice:
         path: {id: {type: integer}}
         steps:
-          - {name: one, ask: parts GET, args: [path.id]}
-          - {name: two, ask: parts GET, args: [one.id + 1]}
+          - {name: one, call: parts GET, args: [path.id]}
+          - {name: two, call: parts GET, args: [one.id + 1]}
         result: '{"ids": [one.id, two.id], "version": version, "who": principal.subject}'
       GET /things/:id/plain:
         path: {id: {type: integer}}
         deprecated: 2026-02-01
-        steps: [{name: one, ask: parts GET, args: [path.id]}]
+        steps: [{name: one, call: parts GET, args: [path.id]}]
       POST /things/:id:
         path: {id: {type: integer}}
         timeout: 3s
         headers: [X-Currency]
         steps:
-          - {name: made, ask: parts MAKE, args: [path.id, '{"currency": headers["x-currency"]}']}
-          - {name: noted, ask: notes NOTE, args: [made.id]}
+          - {name: made, call: parts MAKE, args: [path.id, '{"currency": headers["x-currency"]}']}
+          - {name: noted, call: notes NOTE, args: [made.id]}
         answer: made
 `
 
@@ -351,7 +351,7 @@ func TestVersionsAreReadAgain(t *testing.T) {
 	write(strings.Replace(steps, "parts GET, args: [path.id]", "parts NOTHING, args: [path.id]", 1))
 	s.logs.Wait(t, "parts has no action NOTHING")
 	is(http.StatusOK, "/v1/things/7/twice")
-	write(strings.Replace(steps, "          - {name: noted", "          - {name: again, ask: parts GET, args: [made.id]}\n          - {name: noted", 1))
+	write(strings.Replace(steps, "          - {name: noted", "          - {name: again, call: parts GET, args: [made.id]}\n          - {name: noted", 1))
 	is(http.StatusNotFound, "/v2/parts/7")
 	close(stop)
 	asking.Wait()
@@ -373,7 +373,7 @@ func TestRefusedVersionsAreTriedAgain(t *testing.T) {
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.VersionsFile = file })
 	stop := s.work(notes())
 	s.awaitRoute("/notes/ready")
-	write("versions: {v1: {routes: {GET /later: {steps: [{ask: notes LATER}]}}}}")
+	write("versions: {v1: {routes: {GET /later: {steps: [{call: notes LATER}]}}}}")
 	s.logs.Wait(t, "notes has no action LATER")
 	assert.Equal(t, http.StatusNotFound, s.do(http.MethodGet, "/v1/later", "").status)
 	stop()
@@ -382,7 +382,7 @@ func TestRefusedVersionsAreTriedAgain(t *testing.T) {
 	s.work(grown)
 	s.awaitRoute("/v1/later")
 	// What was refused for good does not come back.
-	write("versions: {v1: {routes: {GET /later: {steps: [{ask: notes NEVER}]}}}}")
+	write("versions: {v1: {routes: {GET /later: {steps: [{call: notes NEVER}]}}}}")
 	s.logs.Wait(t, "notes has no action NEVER")
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/v1/later", "").status)
 }

@@ -13,7 +13,7 @@ cat >"$TMP/versions.yaml" <<'END'
 versions:
   v1:
     routes:
-      GET /echo/:id: {path: {id: {type: integer}}, steps: [{ask: echo GET_ECHO, args: [path.id]}]}
+      GET /echo/:id: {path: {id: {type: integer}}, steps: [{call: echo GET_ECHO, args: [path.id]}]}
 END
 rows=$TMP/composition
 : >"$rows"

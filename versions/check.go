@@ -42,7 +42,7 @@ func (p *Plan) Check(services registry.Snapshot) Faults {
 				continue
 			}
 			c.env[s.Name] = types.Any
-			if action := find(services, s.Service, s.Action); action != nil {
+			if action := services[s.Service].Action(s.Action); action != nil {
 				c.env[s.Name], c.known[s.Name] = typeOfJSON(action.Result), outlineOf(action.Result).orNull(s.when != nil)
 			}
 		}
@@ -106,7 +106,7 @@ func (c *checker) step(s *Step) {
 		c.warn(s.line, s.column, "the service %s has not been seen yet", s.Service)
 		return
 	}
-	action := find(c.services, s.Service, s.Action)
+	action := c.services[s.Service].Action(s.Action)
 	if action == nil {
 		c.fault(s.line, s.column, "%s has no action %s; it has %s", s.Service, s.Action, strings.Join(names(service.Manifest), ", "))
 		return

@@ -35,14 +35,14 @@ func TestFileIsHeldAgainstManifests(t *testing.T) {
       GET /things/:id:
         path: {id: {type: integer}}
         steps:
-          - {name: a, ask: things GET, args: [path.id]}
-          - {name: b, ask: others GET, args: [path.id]}
+          - {name: a, call: things GET, args: [path.id]}
+          - {name: b, call: others GET, args: [path.id]}
       PUT /things/:id:
         steps:
-          - {name: a, ask: things GET, args: [path.id]}
-          - {name: b, ask: things LOOK}
-          - {name: c, ask: things PUT, args: ['1']}
-          - {name: d, ask: things GET, args: ['1', '2']}
+          - {name: a, call: things GET, args: [path.id]}
+          - {name: b, call: things LOOK}
+          - {name: c, call: things PUT, args: ['1']}
+          - {name: d, call: things GET, args: ['1', '2']}
 `
 	file, faults := Parse([]byte(text), nil)
 	require.Empty(t, faults)
@@ -50,7 +50,7 @@ func TestFileIsHeldAgainstManifests(t *testing.T) {
 	assert.Nil(t, bad)
 	assert.Equal(t, strings.Join([]string{
 		`8:20: warning: the service others has not been seen yet`,
-		`11:47: things GET: path.id: id has to be of type integer, and is of type string`,
+		`11:48: things GET: path.id: id has to be of type integer, and is of type string`,
 		`12:20: things has no action LOOK; it has GET, ORDER, PUT`,
 		`13:20: things PUT: the argument body is missing`,
 		`14:20: things GET takes 1 arguments, not 2`,
@@ -72,13 +72,13 @@ func TestFaultsOfBothKindsAreToldAtOnce(t *testing.T) {
     routes:
       FETCH /things/:id:
         steps:
-          - {name: a, ask: things LOOK}
+          - {name: a, call: things LOOK}
       GET /things/:id:
         path: {id: {type: integer}}
         steps:
-          - {name: a, ask: things LOOK, args: [path.no]}
-          - {name: b, ask: things GET, args: [path.no]}
-          - {name: c, ask: things}
+          - {name: a, call: things LOOK, args: [path.no]}
+          - {name: b, call: things GET, args: [path.no]}
+          - {name: c, call: things}
 `), services())
 	assert.Nil(t, file)
 	assert.Equal(t, strings.Join([]string{
@@ -86,9 +86,9 @@ func TestFaultsOfBothKindsAreToldAtOnce(t *testing.T) {
 		`5:7: route "FETCH /things/:id": want a method and a path, as in POST /payments or GET /users/:id`,
 		`7:20: things has no action LOOK; it has GET, ORDER, PUT`,
 		`11:20: things has no action LOOK; it has GET, ORDER, PUT`,
-		`11:48: path.no: unknown field no`,
-		`12:47: path.no: unknown field no`,
-		`13:28: ask: want a service and an action, as in users GET_USER`,
+		`11:49: path.no: unknown field no`,
+		`12:48: path.no: unknown field no`,
+		`13:29: call: want a service and an action, as in users GET_USER`,
 	}, "\n"), faults.String())
 }
 
@@ -124,7 +124,7 @@ func TestArgumentsFieldByField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {body: `+c.body+`, steps: [{name: thing, ask: things GET, args: ['1']}, {ask: things ORDER, args: [`+"'"+c.arg+"'"+`]}]}}}}`), services())
+			_, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {body: `+c.body+`, steps: [{name: thing, call: things GET, args: ['1']}, {call: things ORDER, args: [`+"'"+c.arg+"'"+`]}]}}}}`), services())
 			if c.said == "" {
 				assert.Empty(t, faults)
 				return
@@ -145,13 +145,13 @@ func TestConditionsAndResultsAreHeldAgainstManifests(t *testing.T) {
       POST /orders:
         body: {type: object, properties: {sum: {type: integer}}}
         steps:
-          - {name: thing, ask: things GET, args: ['1'], when: body.sum != nil}
-          - {name: b, ask: things GET, args: ['1'], when: thing.nosuch == 1}
-          - {name: c, ask: things ORDER, args: ['{"sum": body.sum, "to": {"city": thing == nil ? "" : thing.name}}']}
-          - {name: d, ask: things PUT, args: [thing.id, body]}
+          - {name: thing, call: things GET, args: ['1'], when: body.sum != nil}
+          - {name: b, call: things GET, args: ['1'], when: thing.nosuch == 1}
+          - {name: c, call: things ORDER, args: ['{"sum": body.sum, "to": {"city": thing == nil ? "" : thing.name}}']}
+          - {name: d, call: things PUT, args: [thing.id, body]}
         result: thing.other
 `), services())
-	assert.Equal(t, "8:59: thing.nosuch == 1: unknown field nosuch\n11:17: thing.other: unknown field other", faults.String())
+	assert.Equal(t, "8:60: thing.nosuch == 1: unknown field nosuch\n11:17: thing.other: unknown field other", faults.String())
 }
 
 // What fits, or may, is no fault.
@@ -163,13 +163,13 @@ func TestCorrectFilesAreTaken(t *testing.T) {
 		return all
 	}
 	for name, c := range map[string]struct{ steps, result string }{
-		"a name of a builtin, later":  {`[{when: 'count(body.items, # < 0) > 0', refuse: {code: NO, status: 400, message: no}}, {name: count, ask: things GET, args: ['1']}]`, `{}`},
-		"one's own name of a builtin": {`[{ask: things GET, args: ['get(body, "id")']}]`, `{}`},
-		"a pattern's field":           {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: [a.x_a]}]`, `{"type":"object","properties":{"id":{}},"patternProperties":{"^x_":{}},"additionalProperties":false}`},
-		"a number that may be whole":  {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: ['a.n % 2']}]`, `{"type":"object","required":["n"],"properties":{"n":{"type":"number"}}}`},
-		"fields but some":             {`[{name: a, ask: things GET, args: ['1']}, {ask: things ORDER, args: ['{"sum": a.sum, "to": a.to}']}]`, `{"type":"object","additionalProperties":{"not":{"type":"null"}}}`},
-		"what a condition left out":   {`[{name: a, ask: things GET, args: ['1'], when: body.id != nil}, {ask: things ORDER, args: ['{"sum": 1, "to": {"city": ""}, "gift": a}']}]`, `{"type":"object","additionalProperties":false}`},
-		"what may be null":            {`[{name: a, ask: things GET, args: ['1']}, {ask: things GET, args: ['a.id ?? 1']}]`, `{"type":["null","object"],"properties":{"id":{"type":"string"}}}`},
+		"a name of a builtin, later":  {`[{when: 'count(body.items, # < 0) > 0', refuse: {code: NO, status: 400, message: no}}, {name: count, call: things GET, args: ['1']}]`, `{}`},
+		"one's own name of a builtin": {`[{call: things GET, args: ['get(body, "id")']}]`, `{}`},
+		"a pattern's field":           {`[{name: a, call: things GET, args: ['1']}, {call: things GET, args: [a.x_a]}]`, `{"type":"object","properties":{"id":{}},"patternProperties":{"^x_":{}},"additionalProperties":false}`},
+		"a number that may be whole":  {`[{name: a, call: things GET, args: ['1']}, {call: things GET, args: ['a.n % 2']}]`, `{"type":"object","required":["n"],"properties":{"n":{"type":"number"}}}`},
+		"fields but some":             {`[{name: a, call: things GET, args: ['1']}, {call: things ORDER, args: ['{"sum": a.sum, "to": a.to}']}]`, `{"type":"object","additionalProperties":{"not":{"type":"null"}}}`},
+		"what a condition left out":   {`[{name: a, call: things GET, args: ['1'], when: body.id != nil}, {call: things ORDER, args: ['{"sum": 1, "to": {"city": ""}, "gift": a}']}]`, `{"type":"object","additionalProperties":false}`},
+		"what may be null":            {`[{name: a, call: things GET, args: ['1']}, {call: things GET, args: ['a.id ?? 1']}]`, `{"type":["null","object"],"properties":{"id":{"type":"string"}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,7 +190,7 @@ func TestSchemasThatReferToThemselvesOften(t *testing.T) {
 	all := services()
 	all["things"].Manifest.Actions[0].Result = schema
 	all["things"].Manifest.Actions[1].Args[1].Schema = schema
-	file, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {steps: [{name: a, ask: things GET, args: ['1']}, {ask: things PUT, args: ['1', a]}]}}}}`), all)
+	file, faults := Parse([]byte(`versions: {v1: {routes: {POST /orders: {steps: [{name: a, call: things GET, args: ['1']}, {call: things PUT, args: ['1', a]}]}}}}`), all)
 	require.Empty(t, faults)
 	assert.NotNil(t, file)
 }
@@ -199,7 +199,7 @@ func TestSchemasThatReferToThemselvesOften(t *testing.T) {
 func TestQueriesAreSpokenOfAsDeclared(t *testing.T) {
 	t.Parallel()
 	said := func(query, result string) string {
-		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {`+query+`steps: [{name: a, ask: things GET, args: ['1']}], result: '`+result+`'}}}}`), services())
+		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {`+query+`steps: [{name: a, call: things GET, args: ['1']}], result: '`+result+`'}}}}`), services())
 		return faults.String()
 	}
 	const open = `query: {type: object, additionalProperties: true, patternProperties: {^x: {}}, properties: {n: {type: integer}}}, `
@@ -214,10 +214,10 @@ func TestQueriesAreSpokenOfAsDeclared(t *testing.T) {
 func TestTimeoutsHaveBounds(t *testing.T) {
 	t.Parallel()
 	for timeout, taken := range map[string]bool{"1ms": true, "168h": true, "999us": false, "0s": false, "-1s": false, "168h1ms": false, "10": false} {
-		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: `+timeout+`, steps: [{ask: things GET}]}}}}`), nil)
+		_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: `+timeout+`, steps: [{call: things GET}]}}}}`), nil)
 		assert.Equal(t, taken, !faults.Fatal(), timeout)
 	}
-	_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: 200h, steps: [{ask: things GET}]}}}}`), nil)
+	_, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {timeout: 200h, steps: [{call: things GET}]}}}}`), nil)
 	assert.Equal(t, `1:49: timeout "200h": want a time such as 10s, from 1ms to 168h`, faults.String())
 }
 
@@ -231,7 +231,7 @@ func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
 		"a version":       {"deprecated: 2027-06-30, sunset: 2027-06-29, ", "", "1:49: sunset comes before deprecated"},
 		"the same day":    {"deprecated: 2027-06-30, ", "sunset: 2027-06-30, ", ""},
 	} {
-		_, faults := Parse([]byte("versions: {v1: {"+c.version+"routes: {\n  GET /things: {"+c.route+"steps: [{ask: things GET}]}}}}"), nil)
+		_, faults := Parse([]byte("versions: {v1: {"+c.version+"routes: {\n  GET /things: {"+c.route+"steps: [{call: things GET}]}}}}"), nil)
 		assert.Equal(t, c.said, faults.String(), name)
 	}
 }
@@ -240,20 +240,28 @@ func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
 func TestNamesOfStepsAreTheirOwn(t *testing.T) {
 	t.Parallel()
 	said := func(steps string) string {
-		_, faults := Parse([]byte("versions: {v1: {routes: {POST /things: {steps: [{name: a, ask: things GET}, "+steps+"]}}}}"), nil)
+		_, faults := Parse([]byte("versions: {v1: {routes: {POST /things: {steps: [{name: a, call: things GET}, "+steps+"]}}}}"), nil)
 		return faults.String()
 	}
 	for _, name := range []string{"body", "path", "headers", "principal", "version", "a"} {
 		const taken = "is taken; give the step another by name:"
-		assert.Contains(t, said("{name: "+name+", ask: things GET}"), `the name "`+name+`" `+taken)
-		assert.Contains(t, said("{together: [{name: "+name+", ask: things GET}]}"), `the name "`+name+`" `+taken)
+		assert.Contains(t, said("{name: "+name+", call: things GET}"), `the name "`+name+`" `+taken)
+		assert.Contains(t, said("{together: [{name: "+name+", call: things GET}]}"), `the name "`+name+`" `+taken)
 	}
-	assert.Contains(t, said("{together: [{name: b, ask: things GET}, {name: b, ask: things GET}]}"), `the name "b" is taken`)
-	assert.Contains(t, said("{together: [{ask: things GET}]}, {ask: others GET}"), `the name "get" is taken`)
+	assert.Contains(t, said("{together: [{name: b, call: things GET}, {name: b, call: things GET}]}"), `the name "b" is taken`)
+	assert.Contains(t, said("{together: [{call: things GET}]}, {call: others GET}"), `the name "get" is taken`)
 	for _, name := range []string{"nil", "let", "not", "in", "if", "true"} {
-		assert.Contains(t, said("{name: "+name+", ask: things GET}"), `step "`+name+`": expressions mean something else by that`)
+		assert.Contains(t, said("{name: "+name+", call: things GET}"), `step "`+name+`": expressions mean something else by that`)
 	}
-	assert.Contains(t, said("{name: b, when: b == 1, ask: things GET}"), "b == 1: unknown name b")
-	assert.Contains(t, said("{name: b, when: c == 1, ask: things GET}, {name: c, ask: things GET}"), "c == 1: unknown name c")
-	assert.Empty(t, said("{name: query, ask: things GET}, {name: map, ask: things GET, args: [query.id, 'map(body.list, # + a.id)']}"))
+	assert.Contains(t, said("{name: b, when: b == 1, call: things GET}"), "b == 1: unknown name b")
+	assert.Contains(t, said("{name: b, when: c == 1, call: things GET}, {name: c, call: things GET}"), "c == 1: unknown name c")
+	assert.Empty(t, said("{name: query, call: things GET}, {name: map, call: things GET, args: [query.id, 'map(body.list, # + a.id)']}"))
+}
+
+// The key of a step's action is call, and only that.
+func TestAskIsNoKeyOfAStep(t *testing.T) {
+	t.Parallel()
+	_, faults := Parse([]byte("versions: {v1: {routes: {GET /things: {steps: [{ask: things GET}]}}}}"), nil)
+	assert.Equal(t, "1:47: no step calls a service\n1:48: a step has either call: or refuse:\n"+
+		`1:49: a step has no "ask"; it may have name, call, args, when, refuse`, faults.String())
 }

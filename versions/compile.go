@@ -19,25 +19,25 @@ import (
 type expression struct {
 	text    string
 	program *vm.Program
-	name    string   // where it is a name and nothing more
-	chain   []string // where it is names with dots between them and nothing more
-	param   int      // where it is a parameter of the path and nothing more: which, from 1
+	name    string   // if it is a name and nothing else
+	chain   []string // if it is names with dots between them and nothing else
+	param   int      // if it is a parameter of the path and nothing else: its number, from 1
 
 	line, column int
 }
 
-// most bounds what one expression may be.
+// maxNodes and maxBytes bound one expression.
 const (
-	mostNodes = 1000
-	mostBytes = 8 << 10
+	maxNodes = 1000
+	maxBytes = 8 << 10
 )
 
-// compile checks an expression against what it may speak of.
+// compile compiles an expression that may use the names of env.
 func compile(text string, env types.Map, wantBool bool) (*expression, error) {
-	if len(text) > mostBytes {
+	if len(text) > maxBytes {
 		return nil, errors.New("the expression is too long")
 	}
-	options := append([]expr.Option{expr.Env(env), expr.MaxNodes(mostNodes)}, repeatable()...)
+	options := append([]expr.Option{expr.Env(env), expr.MaxNodes(maxNodes)}, repeatable()...)
 	if wantBool {
 		options = append(options, expr.AsBool())
 	}
@@ -56,20 +56,20 @@ func compile(text string, env types.Map, wantBool bool) (*expression, error) {
 	return e, nil
 }
 
-// repeatable leaves out what gives another value each time: a composition that is gone
-// on with asks its steps the same.
+// repeatable disables functions whose value changes from call to call: a composition that
+// is resumed calls its steps with the same arguments.
 func repeatable() []expr.Option {
 	return []expr.Option{expr.DisableBuiltin("now"), expr.DisableBuiltin("keys"), expr.DisableBuiltin("values"), expr.DisableBuiltin("toPairs")}
 }
 
-// isName reports whether expressions can speak of something by a name, which the
-// language may have a meaning for: nil, let, not.
+// isName reports whether expressions can use a name: the language has its own meaning for
+// nil, let and not.
 func isName(name string) bool {
 	e, err := compile(name+".x", types.Map{name: types.Any}, false)
 	return err == nil && len(e.chain) > 0
 }
 
-// kindOf is the JSON kind of a type; empty: it shows when it runs.
+// kindOf returns the JSON type of a Go type; empty if it is known only at run time.
 func kindOf(t reflect.Type) string {
 	if t == nil {
 		return ""
@@ -93,8 +93,8 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// chainOf gives the names of what only leads from one field to the next: most
-// expressions do, and need no machine.
+// chainOf returns the names of an expression that only leads from one field to the next;
+// nil for any other.
 func chainOf(node ast.Node) []string {
 	switch n := node.(type) {
 	case *ast.IdentifierNode:
@@ -115,23 +115,7 @@ func chainOf(node ast.Node) []string {
 	return nil
 }
 
-// follow goes along a chain; false: it does not lead through objects alone.
-func (e *expression) follow(env map[string]any) (any, bool) {
-	var value any = env
-	for _, name := range e.chain {
-		object, is := value.(map[string]any)
-		if !is {
-			return nil, false
-		}
-		value = object[name]
-	}
-	return value, e.chain != nil
-}
-
 func (e *expression) run(env map[string]any) (any, error) {
-	if value, plain := e.follow(env); plain {
-		return value, nil
-	}
 	value, err := expr.Run(e.program, env)
 	if err != nil {
 		if said, ok := errors.AsType[*file.Error](err); ok {
@@ -142,22 +126,22 @@ func (e *expression) run(env map[string]any) (any, error) {
 	return value, nil
 }
 
-// typeOfJSON is typeOf a schema as a manifest has it.
+// typeOfJSON returns typeOf the schema of a manifest.
 func typeOfJSON(text []byte) types.Type {
 	var schema map[string]any
-	if json.Unmarshal(text, &schema) != nil { // it says nothing of types
+	if json.Unmarshal(text, &schema) != nil { // it declares no types
 		return types.Any
 	}
 	return typeOf(schema)
 }
 
-// typeOf is what expressions may do with a value of a JSON schema.
+// typeOf returns the type that a value of a JSON schema has in expressions.
 func typeOf(schema map[string]any) types.Type {
 	kind, _ := schema["type"].(string)
 	switch kind {
 	case "integer":
 		return types.Int
-	case "number": // which may be whole, and is an int then
+	case "number": // a whole one is an int
 		return types.Any
 	case "string":
 		return types.String
@@ -174,7 +158,7 @@ func typeOf(schema map[string]any) types.Type {
 		required, _ := schema["required"].([]any)
 		object := types.Map{}
 		for name, property := range properties {
-			object[name] = types.Any // one that may be left out is nil then
+			object[name] = types.Any // nil if it is left out
 			for _, r := range required {
 				if own, ok := property.(map[string]any); ok && r == name {
 					object[name] = typeOf(own)
@@ -191,8 +175,8 @@ func typeOf(schema map[string]any) types.Type {
 	}
 }
 
-// declared is typeOf the schema of a query: parameters that it does not name are
-// dropped, whatever else it says of them.
+// declared returns typeOf the schema of a query. The gateway drops parameters that the
+// schema does not name, even if it allows them.
 func declared(schema map[string]any) types.Type {
 	only := maps.Clone(schema)
 	if only["properties"] == nil {

@@ -1,14 +1,14 @@
-// Package versions knows what a version of the API is: routes, and for each the
-// steps that it is composed of. A file says so, as data:
+// Package versions reads, checks and runs the versions of the API. A versions file defines the
+// routes of each version, and for each route the steps that it is composed of:
 //
-//	parse.go    reads the file: every fault at once, with line and column
-//	yaml.go     its text, and where that is none
-//	compile.go  its expressions, and what they may speak of
-//	check.go    holds it against what services declare
-//	outline.go  what of their schemas tells for sure that a value does not fit
-//	plan.go     one route, whole: what runs, and what it is kept by
-//	mark.go     notes what of a call and of its steps has to be read at all
-//	run.go      runs the steps of a plan; who asks the services is its caller's
+//	parse.go    reads a file into plans; start here
+//	yaml.go     reads YAML into nodes with line and column
+//	compile.go  compiles expressions
+//	check.go    checks plans against the manifests of services
+//	outline.go  finds values that cannot fit a schema
+//	plan.go     is one route: its steps, its source and its hash
+//	mark.go     notes which values expressions use
+//	run.go      runs the steps of a plan; the caller brings the way to call services
 //	show.go     prints routes and steps as a tree
 //
 // It knows neither HTTP nor Redis.

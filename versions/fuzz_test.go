@@ -19,10 +19,10 @@ func FuzzParse(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(string(text), "{}")
 	for _, route := range []string{
-		`GET /things/:id: {path: {id: {type: integer}}, headers: [X-A], steps: [{ask: things GET, args: [path.id]}], result: 'get.id + 1'}`,
-		`PUT /things/:id: {timeout: 1s, sunset: 2030-01-01, steps: [{name: a, ask: things PUT, args: [path.id, 'body.x ?? {}'], when: body.n > 1}]}`,
-		`POST /x: &x {body: {type: object, properties: {a: {$ref: '#/$defs/A'}}, $defs: {A: {type: string}}}, steps: [{together: [{ask: things ORDER, args: [$env]}]}], answer: order}`,
-		`GET /y: {query: {<<: {type: object}}, steps: [{refuse: {code: NO, status: 400, message: no}, when: query == 1e400}, {ask: things GET, args: ['0x1F']}]}`,
+		`GET /things/:id: {path: {id: {type: integer}}, headers: [X-A], steps: [{call: things GET, args: [path.id]}], result: 'get.id + 1'}`,
+		`PUT /things/:id: {timeout: 1s, sunset: 2030-01-01, steps: [{name: a, call: things PUT, args: [path.id, 'body.x ?? {}'], when: body.n > 1}]}`,
+		`POST /x: &x {body: {type: object, properties: {a: {$ref: '#/$defs/A'}}, $defs: {A: {type: string}}}, steps: [{together: [{call: things ORDER, args: [$env]}]}], answer: order}`,
+		`GET /y: {query: {<<: {type: object}}, steps: [{refuse: {code: NO, status: 400, message: no}, when: query == 1e400}, {call: things GET, args: ['0x1F']}]}`,
 	} {
 		f.Add("versions:\n  v1:\n    routes:\n      "+route+"\n", `{"n":1e30,"x":[1.0,{"":null}]}`)
 	}

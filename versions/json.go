@@ -5,32 +5,21 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// elements cuts a JSON array. Numbers alone, as in most paths, need no reader of JSON.
-func elements(array string) (list []string, err error) {
-	inner, isArray := strings.CutPrefix(array, "[")
-	inner, ends := strings.CutSuffix(inner, "]")
-	if isArray && ends && inner != "" && strings.Trim(inner, "0123456789,") == "" {
-		return strings.Split(inner, ","), nil
-	}
-	var read []json.RawMessage
-	err = json.Unmarshal([]byte(array), &read)
-	for _, element := range read {
-		list = append(list, string(element))
-	}
+// elements splits a JSON array.
+func elements(array string) (list []jsontext.Value, err error) {
+	err = jsonv2.Unmarshal([]byte(array), &list, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	return list, err
 }
 
-// read reads JSON as expressions know it: whole numbers as such. Those that neither an
-// int nor a float64 can hold stay as they were written: they can be passed on, and
-// nothing can be computed of them.
+// read decodes JSON for expressions. A whole number is an int. A number that neither an int
+// nor a float64 can hold stays a json.Number: it can be passed on but not computed with.
 func read(text string) any {
-	if n, err := strconv.Atoi(text); err == nil && len(text) < 18 && text[0] != '+' {
-		return n
-	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var value any
@@ -67,8 +56,7 @@ func plain(value any) any {
 	return value
 }
 
-// huge reports whether a value that was read holds a number that stayed as it was
-// written.
+// huge reports whether a value of read contains a json.Number.
 func huge(value any) bool {
 	switch v := value.(type) {
 	case json.Number:
@@ -85,8 +73,8 @@ func huge(value any) bool {
 	return false
 }
 
-// named is a value with names for keys all through, as JSON has them: some functions of
-// the language make others.
+// named converts the keys of all maps in a value to texts. Some functions of the language
+// return maps with other keys.
 func named(value any) any {
 	switch v := value.(type) {
 	case map[any]any:

@@ -7,8 +7,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// mark notes what of a call and of its steps expressions speak of, so that nothing
-// else has to be read.
+// mark notes which parts of a call and which results of steps expressions use. A run reads
+// only those.
 func (p *Plan) mark() {
 	all := []*expression{p.result}
 	var conditions []*expression
@@ -20,7 +20,7 @@ func (p *Plan) mark() {
 			}
 		}
 	}
-	all = slices.DeleteFunc(all, func(e *expression) bool { return e == nil }) // it was a fault
+	all = slices.DeleteFunc(all, func(e *expression) bool { return e == nil }) // it has a fault
 	for _, e := range all {
 		if len(e.chain) == 2 && e.chain[0] == "path" {
 			e.param = 1 + slices.IndexFunc(p.Parameters, func(parameter wire.Argument) bool { return parameter.Name == e.chain[1] })
@@ -29,7 +29,7 @@ func (p *Plan) mark() {
 	computed := append(slices.DeleteFunc(slices.Clone(all), func(e *expression) bool { return e.param > 0 }), conditions...)
 	looksInto := func(name string) bool {
 		return slices.ContainsFunc(computed, func(e *expression) bool {
-			return e.name != name && (strings.Contains(e.text, name) || strings.Contains(e.text, "$env")) // which is all of them
+			return e.name != name && (strings.Contains(e.text, name) || strings.Contains(e.text, "$env")) // $env holds all names
 		})
 	}
 	passesOn := func(name string) bool {
@@ -38,7 +38,7 @@ func (p *Plan) mark() {
 	for i, s := range p.Steps() {
 		s.place, s.read = i, looksInto(s.Name)
 		s.used = s.read || passesOn(s.Name)
-		if s.Name == p.answer && p.result != nil && p.result.name == s.Name { // which is passed on with its envelope
+		if s.Name == p.answer && p.result != nil && p.result.name == s.Name { // its envelope is passed on
 			others := slices.ContainsFunc(computed, func(e *expression) bool { return e.name == s.Name && e != p.result })
 			s.used = s.read || others
 		}

@@ -18,35 +18,35 @@ func TestWhatIsOnlyPassedOn(t *testing.T) {
 		envelope    string
 	}{
 		"parameters": {
-			steps: `[{name: a, ask: things GET, args: [path.id, path.kind]}]`, args: `[6,"r\u00e9d"]`,
+			steps: `[{name: a, call: things GET, args: [path.id, path.kind]}]`, args: `[6,"r\u00e9d"]`,
 			asked: []string{`a[6,"r\u00e9d"]`},
 		},
-		"numbers": {steps: `[{name: a, ask: things GET, args: [path.kind, path.id]}]`, args: `[6,7]`, asked: []string{`a[7,6]`}},
+		"numbers": {steps: `[{name: a, call: things GET, args: [path.kind, path.id]}]`, args: `[6,7]`, asked: []string{`a[7,6]`}},
 		"a result": {
-			steps: `[{name: pay, ask: things GET, args: [path.id]}, {name: payment, ask: things GET, args: [pay]}, {name: last, ask: things GET, args: [payment]}]`,
+			steps: `[{name: pay, call: things GET, args: [path.id]}, {name: payment, call: things GET, args: [pay]}, {name: last, call: things GET, args: [payment]}]`,
 			args:  `[6,7]`, answers: map[string]string{"pay": shout, "payment": shout},
 			asked: []string{`pay[6]`, `payment[{"n": 1.50}]`, `last[{"n": 1.50}]`},
 		},
 		"a condition": {
-			steps: `[{name: open, ask: things GET}, {name: a, ask: things GET, when: open == true}]`, args: `[6,7]`,
+			steps: `[{name: open, call: things GET}, {name: a, call: things GET, when: open == true}]`, args: `[6,7]`,
 			answers: map[string]string{"open": `{"ok":true,"result":true}`}, asked: []string{"open[]", "a[]"},
 		},
 		"a condition that does not hold": {
-			steps: `[{name: open, ask: things GET}, {name: a, ask: things GET, when: open == true}]`, args: `[6,7]`,
+			steps: `[{name: open, call: things GET}, {name: a, call: things GET, when: open == true}]`, args: `[6,7]`,
 			answers: map[string]string{"open": `{"ok":true,"result":false}`}, asked: []string{"open[]"}, envelope: `{"ok":true,"result":null}`,
 		},
 		"by another name": {
-			steps: `[{name: part, ask: things GET, args: ['$env["pa" + "th"].id']}, {ask: things GET, args: ['$env["pa" + "rt"].id']}]`, args: `[6,7]`,
+			steps: `[{name: part, call: things GET, args: ['$env["pa" + "th"].id']}, {call: things GET, args: ['$env["pa" + "rt"].id']}]`, args: `[6,7]`,
 			asked: []string{`part[6]`, `get[7]`},
 		},
 		"a failure": {
-			steps: `[{name: a, ask: things GET}]`, args: `[6,7]`, answers: map[string]string{"a": `{"ok":false,"error":{}}`},
+			steps: `[{name: a, call: things GET}]`, args: `[6,7]`, answers: map[string]string{"a": `{"ok":false,"error":{}}`},
 			asked: []string{"a[]"}, envelope: `{"ok":false,"error":{}}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things/:id/:kind: {path: {id: {type: integer}}, steps: `+c.steps+`}}}}`), nil)
+			file, faults := Parse([]byte(`versions: {v1: {routes: {"GET /things/:id/:kind": {path: {id: {type: integer}}, steps: `+c.steps+`}}}}`), nil)
 			require.Empty(t, faults)
 			a := &asked{answers: c.answers}
 			answer, err := file.Versions[0].Plans[0].Run(t.Context(), Input{Args: c.args}, a.ask)

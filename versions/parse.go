@@ -3,29 +3,28 @@ package versions
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr/types"
-	"go.yaml.in/yaml/v3"
-
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+
+	"github.com/expr-lang/expr/types"
 )
 
-// Parse reads a versions file (YAML), and holds it against what services declare;
-// where they are nil they are not known, and nothing is said of them. The faults are
-// all that there are, in the order of the file; with any but warnings there is no file.
+// Parse reads a versions file (YAML) and checks it against the manifests of the services,
+// unless services is nil. It returns all faults, in the order of the file. The file is nil
+// if one of them is not a warning.
 func Parse(text []byte, services registry.Snapshot) (*File, Faults) {
 	r := &reader{}
 	file := r.file(text)
 	faults := r.faults
-	if services != nil && file != nil { // what could be read of it
+	if services != nil && file != nil { // also an incomplete file
 		faults = append(faults, file.Check(services)...)
 	}
 	if faults.Fatal() {
@@ -51,17 +50,17 @@ func (r *reader) file(text []byte) *File {
 	return file
 }
 
-func (r *reader) version(key, node *yaml.Node) *Version {
-	v := &Version{Name: key.Value, line: key.Line, column: key.Column}
+func (r *reader) version(key, node *node) *Version {
+	v := &Version{Name: key.text, line: key.line, column: key.column}
 	if !regexp.MustCompile(`^v[1-9][0-9]{0,3}$`).MatchString(v.Name) {
 		r.fault(key, "version %q: want v1, v2 and so on", v.Name)
 	}
-	if isNull(node) {
-		return v // all its routes are the services' own
+	if node.isNull() {
+		return v // it has no routes of its own
 	}
 	fields := r.fields(node, "a version", "deprecated", "sunset", "routes")
 	v.Retirement = r.retirement(fields, Retirement{})
-	if fields["routes"] == nil || isNull(fields["routes"]) {
+	if fields["routes"] == nil || fields["routes"].isNull() {
 		return v
 	}
 	seen := make(map[string]string)
@@ -69,23 +68,23 @@ func (r *reader) version(key, node *yaml.Node) *Version {
 		p := r.plan(v, pair.key, pair.value)
 		shape := p.Method + " " + regexp.MustCompile(`:[^/]+`).ReplaceAllString(p.Path, ":")
 		if other, twice := seen[shape]; twice {
-			r.fault(pair.key, "route %s is the same as %s", pair.key.Value, other)
+			r.fault(pair.key, "route %s is the same as %s", pair.key.text, other)
 		}
-		seen[shape] = pair.key.Value
+		seen[shape] = pair.key.text
 		v.Plans = append(v.Plans, p)
 	}
 	return v
 }
 
-// retirement is what the fields say, or else what holds around them.
-func (r *reader) retirement(fields map[string]*yaml.Node, around Retirement) Retirement {
+// retirement reads the dates of a version or a route. A missing date is that of around.
+func (r *reader) retirement(fields map[string]*node, around Retirement) Retirement {
 	at := func(name string, otherwise time.Time) time.Time {
 		node := fields[name]
 		if node == nil {
 			return otherwise
 		}
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
-			if t, err := time.Parse(layout, node.Value); err == nil {
+			if t, err := time.Parse(layout, node.text); err == nil {
 				return t
 			}
 		}
@@ -103,24 +102,24 @@ func routePattern() *regexp.Regexp {
 	return regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) (/[a-z][a-z0-9-]*(?:/(?::[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))*)$`)
 }
 
-func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
-	found := routePattern().FindStringSubmatch(key.Value)
+func (r *reader) plan(v *Version, key, node *node) *Plan {
+	found := routePattern().FindStringSubmatch(key.text)
 	if found == nil {
-		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.Value)
-		method, path, _ := strings.Cut(key.Value, " ")
-		found = []string{key.Value, method, path} // the rest may be wrong too
+		r.fault(key, "route %q: want a method and a path, as in POST /payments or GET /users/:id", key.text)
+		method, path, _ := strings.Cut(key.text, " ")
+		found = []string{key.text, method, path} // go on: the rest may have faults too
 	}
-	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.Line, column: key.Column}
-	if strings.Count(p.Path, "/") > MostSegments {
-		r.fault(key, "route %q: want %d segments at most", key.Value, MostSegments)
+	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.line, column: key.column}
+	if strings.Count(p.Path, "/") > MaxSegments {
+		r.fault(key, "route %q: want %d segments at most", key.text, MaxSegments)
 	}
 	fields := r.fields(node, "a route", "summary", "deprecated", "sunset", "timeout", "path", "query", "body", "headers", "scopes", "steps", "result", "answer")
 	p.Summary = r.text(fields["summary"])
 	p.Retirement = r.retirement(fields, v.Retirement)
 	if n := fields["timeout"]; n != nil {
-		d, err := time.ParseDuration(n.Value)
+		d, err := time.ParseDuration(n.text)
 		if err != nil || d < time.Millisecond || d > wire.StepStore {
-			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.Value, int(wire.StepStore.Hours()))
+			r.fault(n, "timeout %q: want a time such as 10s, from 1ms to %dh", n.text, int(wire.StepStore.Hours()))
 		}
 		p.Timeout = d
 	}
@@ -128,40 +127,35 @@ func (r *reader) plan(v *Version, key, node *yaml.Node) *Plan {
 	if n := fields["scopes"]; n != nil {
 		p.Scopes = []string{}
 		for _, item := range r.items(n, "scopes") {
-			if err := wire.CheckScope(item.Value); err != nil {
+			if err := wire.CheckScope(item.text); err != nil {
 				r.fault(item, "%v", err)
 			}
-			p.Scopes = append(p.Scopes, item.Value)
+			p.Scopes = append(p.Scopes, item.text)
 		}
 	}
 	env := r.input(p, fields)
 	r.steps(p, fields, node, env)
-	var route any
-	err := node.Decode(&route)
-	if err == nil {
-		err = p.seal(route)
-	}
-	if err != nil {
-		r.fault(node, "%s", problemOf(err))
+	if err := p.seal(r.plain(node)); err != nil {
+		r.fault(node, "%v", err)
 	}
 	return p
 }
 
-// headers reads the names of those that expressions may speak of.
-func (r *reader) headers(node *yaml.Node) []string {
+// headers reads the names of the headers that expressions may use.
+func (r *reader) headers(node *node) []string {
 	var names []string
 	for _, item := range r.items(node, "headers") {
-		name := strings.ToLower(item.Value)
+		name := strings.ToLower(item.text)
 		if !regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString(name) || slices.Contains([]string{"authorization", "proxy-authorization", "cookie", "x-api-key"}, name) {
-			r.fault(item, "header %q: want the name of one that holds no credential", item.Value)
+			r.fault(item, "header %q: want the name of one that holds no credential", item.text)
 		}
 		names = append(names, name)
 	}
 	return names
 }
 
-// input reads what a call brings, and what expressions may say of it.
-func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
+// input reads the schemas of path, query, body and headers. It returns their types.
+func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 	env := types.Map{
 		"path": types.Any, "query": types.Any, "body": types.Any,
 		"version":   types.String,
@@ -170,9 +164,9 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 	schemas := make(map[string]map[string]any)
 	if n := fields["path"]; n != nil {
 		for _, pair := range r.pairs(n, "path") {
-			schemas[pair.key.Value] = r.schema(pair.value)
-			if !strings.Contains(p.Path+"/", "/:"+pair.key.Value+"/") {
-				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.Value)
+			schemas[pair.key.text] = r.schema(pair.value)
+			if !strings.Contains(p.Path+"/", "/:"+pair.key.text+"/") {
+				r.fault(pair.key, "%s has no parameter :%s", p.Path, pair.key.text)
 			}
 		}
 	}
@@ -183,7 +177,7 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 			continue
 		}
 		if path[name] != nil {
-			r.faults = append(r.faults, Fault{Line: p.line, Column: p.column, Problem: fmt.Sprintf("%s has the parameter :%s twice", p.Path, name)})
+			r.faultAt(p.line, p.column, "%s has the parameter :%s twice", p.Path, name)
 			continue
 		}
 		schema := schemas[name]
@@ -222,12 +216,12 @@ func (r *reader) input(p *Plan, fields map[string]*yaml.Node) types.Map {
 }
 
 func asJSON(schema map[string]any) json.RawMessage {
-	text, _ := json.Marshal(schema) // it was read from text
+	text, _ := json.Marshal(schema) // cannot fail: it comes from YAML
 	return text
 }
 
-// steps reads the steps, and what the answer is made of.
-func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, env types.Map) {
+// steps reads the steps, the result and the answer of a plan.
+func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.Map) {
 	if fields["steps"] == nil {
 		r.fault(node, "steps: is missing")
 		return
@@ -236,9 +230,9 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 	last := ""
 	for _, item := range r.items(fields["steps"], "steps") {
 		stage := Stage{}
-		if together := child(item, "together"); together != nil {
+		if together := item.child("together"); together != nil {
 			r.fields(item, "steps that run together", "together")
-			if len(together.Content) == 0 {
+			if len(together.items) == 0 {
 				r.fault(together, "together: want a list of steps")
 			}
 			for _, one := range r.items(together, "together") {
@@ -247,11 +241,11 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 		} else {
 			stage = append(stage, r.step(item, env))
 		}
-		for _, s := range stage { // from here on others may speak of them
+		for _, s := range stage { // later steps may use them
 			switch {
 			case s.Refusal != nil || s.Name == "":
 			case env[s.Name] != nil:
-				r.faults = append(r.faults, Fault{Line: s.line, Column: s.column, Problem: fmt.Sprintf("the name %q is taken; give the step another by name:", s.Name)})
+				r.faultAt(s.line, s.column, "the name %q is taken; give the step another by name:", s.Name)
 			default:
 				env[s.Name], last = types.Any, s.Name
 			}
@@ -259,13 +253,13 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 		p.Stages = append(p.Stages, stage)
 	}
 	if last == "" {
-		r.fault(fields["steps"], "no step asks a service")
+		r.fault(fields["steps"], "no step calls a service")
 		return
 	}
 	p.answer = last
 	if n := fields["answer"]; n != nil {
-		if p.answer = n.Value; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.answer }) {
-			r.fault(n, "answer: there is no step %q", n.Value)
+		if p.answer = n.text; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.answer }) {
+			r.fault(n, "answer: there is no step %q", n.text)
 			return
 		}
 	}
@@ -273,32 +267,32 @@ func (r *reader) steps(p *Plan, fields map[string]*yaml.Node, node *yaml.Node, e
 	p.mark()
 }
 
-func (r *reader) step(node *yaml.Node, env types.Map) *Step {
-	s := &Step{line: node.Line, column: node.Column}
-	fields := r.fields(node, "a step", "name", "ask", "args", "when", "refuse")
+func (r *reader) step(node *node, env types.Map) *Step {
+	s := &Step{line: node.line, column: node.column}
+	fields := r.fields(node, "a step", "name", "call", "args", "when", "refuse")
 	if n := fields["when"]; n != nil {
 		s.when = r.expression(n, "", env, true)
 	}
-	ask, refuse := fields["ask"], fields["refuse"]
+	call, refuse := fields["call"], fields["refuse"]
 	switch {
-	case (ask == nil) == (refuse == nil):
-		r.fault(node, "a step has either ask: or refuse:")
+	case (call == nil) == (refuse == nil):
+		r.fault(node, "a step has either call: or refuse:")
 		return s
 	case refuse != nil:
 		s.Refusal = r.refusal(refuse, fields)
 		return s
 	}
 	var ok bool
-	if s.Service, s.Action, ok = strings.Cut(ask.Value, " "); !ok || wire.CheckServiceName(s.Service) != nil ||
+	if s.Service, s.Action, ok = strings.Cut(call.text, " "); !ok || wire.CheckServiceName(s.Service) != nil ||
 		!regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(s.Action) {
-		r.fault(ask, "ask: want a service and an action, as in users GET_USER")
-		s.Service = "" // it is held against none
+		r.fault(call, "call: want a service and an action, as in users GET_USER")
+		s.Service = "" // Check skips it
 	}
-	s.line, s.column = ask.Line, ask.Column
+	s.line, s.column = call.line, call.column
 	s.Name = strings.ToLower(s.Action)
 	if n := fields["name"]; n != nil {
-		s.Name = n.Value
-		s.line, s.column = n.Line, n.Column
+		s.Name = n.text
+		s.line, s.column = n.line, n.column
 	}
 	switch {
 	case !ok && s.Name == "":
@@ -310,16 +304,16 @@ func (r *reader) step(node *yaml.Node, env types.Map) *Step {
 		s.Name = ""
 	}
 	for _, item := range r.items(fields["args"], "args") {
-		s.args = append(s.args, r.expression(item, "", env, false)) // nil: it was a fault
+		s.args = append(s.args, r.expression(item, "", env, false)) // nil if it has a fault
 	}
 	return s
 }
 
-// refusal reads that of a step, which has no use for some of what others have.
-func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
+// refusal reads the refusal of a step, which may have neither a name nor arguments.
+func (r *reader) refusal(node *node, step map[string]*node) *Refusal {
 	for _, name := range []string{"name", "args"} {
 		if n := step[name]; n != nil {
-			r.fault(n, "a step that refuses asks nobody: it has no %s", name)
+			r.fault(n, "a step that refuses calls no service: it has no %s", name)
 		}
 	}
 	fields := r.fields(node, "refuse", "code", "status", "message")
@@ -327,7 +321,11 @@ func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
 	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(f.Code) {
 		r.fault(node, "refuse: want a code such as NOT_SUPPORTED")
 	}
-	if n := fields["status"]; n == nil || n.Decode(&f.Status) != nil || f.Status < http.StatusBadRequest || f.Status > 599 {
+	if n := fields["status"]; n != nil {
+		status, _ := n.value.(uint64) // 0: another type
+		f.Status = int(min(status, math.MaxInt32))
+	}
+	if f.Status < http.StatusBadRequest || f.Status > 599 {
 		r.fault(node, "refuse: want a status from 400 to 599")
 	}
 	if f.Message == "" {
@@ -336,15 +334,15 @@ func (r *reader) refusal(node *yaml.Node, step map[string]*yaml.Node) *Refusal {
 	return f
 }
 
-// expression compiles a scalar; without one, otherwise.
-func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wantBool bool) *expression {
+// expression compiles a scalar, or the text of otherwise if there is no node.
+func (r *reader) expression(node *node, otherwise string, env types.Map, wantBool bool) *expression {
 	text := otherwise
 	if node != nil {
-		if node.Kind != yaml.ScalarNode {
+		if node.kind != scalar {
 			r.fault(node, "want an expression")
 			return nil
 		}
-		text, node.Tag = node.Value, textTag // as it is written, also when it is kept
+		text, node.value = node.text, node.text // as it is written, also in the source of the plan
 	}
 	e, err := compile(text, env, wantBool)
 	if err != nil {
@@ -352,7 +350,7 @@ func (r *reader) expression(node *yaml.Node, otherwise string, env types.Map, wa
 		return nil
 	}
 	if node != nil {
-		e.line, e.column = node.Line, node.Column
+		e.line, e.column = node.line, node.column
 	}
 	return e
 }

@@ -9,19 +9,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr/types"
-
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+
+	"github.com/expr-lang/expr/types"
 )
 
-// MostSegments is how many segments the path of a route has at most.
-const MostSegments = 16
+// MaxSegments bounds the segments in the path of a route.
+const MaxSegments = 16
 
-// DefaultTimeout is how long a composition may take, all its steps together.
+// DefaultTimeout bounds a composition, all its steps together.
 const DefaultTimeout = wire.DefaultTimeout
 
-// File is a versions file that can be used.
+// File is a versions file without faults.
 type File struct {
 	Versions []*Version
 }
@@ -35,16 +35,15 @@ type Version struct {
 	line, column int
 }
 
-// Retirement says when something is left behind; zero times: it is not.
+// Retirement tells when a version or a route ends; a zero time means never.
 type Retirement struct {
-	// Deprecated is since when, or from when on, callers should leave it
-	// (RFC 9745).
+	// Deprecated is the time from which callers should no longer use it (RFC 9745).
 	Deprecated time.Time
-	// Sunset is when it will be gone (RFC 8594).
+	// Sunset is the time at which it is removed (RFC 8594).
 	Sunset time.Time
 }
 
-// Find gives a version; nil: there is none of that name.
+// Find returns the version of a name; nil if there is none.
 func (f *File) Find(name string) *Version {
 	if f == nil {
 		return nil
@@ -57,7 +56,7 @@ func (f *File) Find(name string) *Version {
 	return nil
 }
 
-// Plan gives the one with a hash; nil: there is none.
+// Plan returns the plan with a hash; nil if there is none.
 func (f *File) Plan(hash string) *Plan {
 	if f == nil {
 		return nil
@@ -72,78 +71,77 @@ func (f *File) Plan(hash string) *Plan {
 	return nil
 }
 
-// Plan is what one route of one version does. It does not change.
+// Plan describes one route of one version. It is immutable.
 type Plan struct {
 	Version string
 	Retirement
 	// Method and Path are those of the route, without the version.
 	Method, Path string
-	// Summary is one line for people.
+	// Summary describes the route in one line.
 	Summary string
-	// Timeout is what all steps have together.
+	// Timeout bounds all steps together.
 	Timeout time.Duration
-	// Parameters are the path's, in their order, each with the schema of its value.
+	// Parameters are those of the path, in their order.
 	Parameters []wire.Argument
-	// Object is the body or the query; nil: the route takes none.
+	// Object is the body or the query; nil if the route takes none.
 	Object *wire.Argument
-	// Headers are those that expressions may speak of, in lower case.
+	// Headers are those that expressions may use, in lower case.
 	Headers []string
-	// Scopes are what a caller has to have; nil: what the actions of the steps want.
+	// Scopes are those that a caller needs; nil means those of the actions.
 	Scopes []string
 	Stages []Stage
 
 	result *expression
-	inputs types.Map       // what of a call expressions may speak of
-	speaks map[string]bool // of what a call brings expressions speak
-	// computes says that an expression is more than a parameter of the path, or the
-	// result of a step, passed on.
+	inputs types.Map       // the types of the parts of a call
+	speaks map[string]bool // the parts of a call that expressions use
+	// computes reports whether an expression does more than pass on a parameter of the
+	// path or the result of a step.
 	computes bool
-	answer   string // the step whose status and Location the answer has
+	answer   string // the step that gives the answer its status and Location
 	source   []byte
 	hash     string
 
 	line, column int
 }
 
-// Stage is what runs at once: one step, or several together. The next stage waits
-// for all of them.
+// Stage is one step, or several that run together. The next stage waits for all of them.
 type Stage []*Step
 
-// Step asks one action of one service, or refuses.
+// Step calls one action of one service, or refuses.
 type Step struct {
 	Name    string
 	Service string
 	Action  string
-	// Refusal is the error to answer with instead of asking; nil: it asks.
+	// Refusal is the error of a step that refuses; nil if the step calls an action.
 	Refusal *Refusal
 
-	when *expression // nil: always
+	when *expression // nil means always
 	args []*expression
 
-	place int  // among the steps of the plan
+	place int  // in the plan
 	read  bool // an expression looks into its result
-	used  bool // an expression speaks of its result, but for the answer as it came
+	used  bool // an expression uses its result; a result that is the whole answer does not count
 
 	line, column int
 }
 
-// Refusal is an answer that no service is asked for.
+// Refusal is an error that a plan answers with by itself.
 type Refusal struct {
 	Code    string
 	Status  int
 	Message string
 }
 
-// Name is the plan as people know it: POST /v3/payments.
+// Name returns the method and path, such as POST /v3/payments.
 func (p *Plan) Name() string { return p.Method + " /" + p.Version + p.Path }
 
-// Hash names the plan by all that it says.
+// Hash returns the hash of the source.
 func (p *Plan) Hash() string { return p.hash }
 
-// Source is the plan as text, from which ParsePlan makes it again.
+// Source returns the plan as JSON, from which ParsePlan makes it again.
 func (p *Plan) Source() []byte { return p.source }
 
-// Steps lists all steps that ask, in their order.
+// Steps returns all steps that call an action, in their order.
 func (p *Plan) Steps() []*Step {
 	var steps []*Step
 	for _, stage := range p.Stages {
@@ -156,11 +154,10 @@ func (p *Plan) Steps() []*Step {
 	return steps
 }
 
-// Safe reports whether all actions that the plan asks for may run twice, as far as
-// they are known.
+// Safe reports whether all actions of the plan are known and may run twice.
 func (p *Plan) Safe(services registry.Snapshot) bool {
 	for _, s := range p.Steps() {
-		action := find(services, s.Service, s.Action)
+		action := services[s.Service].Action(s.Action)
 		if action == nil || !action.Safe {
 			return false
 		}
@@ -168,14 +165,14 @@ func (p *Plan) Safe(services registry.Snapshot) bool {
 	return true
 }
 
-// Needs are the scopes that a caller has to have; unknown is a service whose actions
-// say so and have not been seen yet, empty: none.
+// Needs returns the scopes that a caller needs. Unknown names a service whose actions have
+// not been seen yet and may need more; empty if there is none.
 func (p *Plan) Needs(services registry.Snapshot) (scopes []string, unknown string) {
 	if p.Scopes != nil {
 		return p.Scopes, ""
 	}
 	for _, s := range p.Steps() {
-		action := find(services, s.Service, s.Action)
+		action := services[s.Service].Action(s.Action)
 		if action == nil {
 			unknown = s.Service
 			continue
@@ -185,20 +182,7 @@ func (p *Plan) Needs(services registry.Snapshot) (scopes []string, unknown strin
 	return scopes, unknown
 }
 
-func find(services registry.Snapshot, service, action string) *wire.Action {
-	s := services[service]
-	if s == nil || s.Manifest == nil {
-		return nil
-	}
-	for i := range s.Manifest.Actions {
-		if s.Manifest.Actions[i].Name == action {
-			return &s.Manifest.Actions[i]
-		}
-	}
-	return nil
-}
-
-// seal gives a plan its source and its hash, from the route as it was read.
+// seal sets the source and the hash of a plan from the values of its route.
 func (p *Plan) seal(route any) error {
 	text, err := json.Marshal(map[string]any{"versions": map[string]any{
 		p.Version: map[string]any{"routes": map[string]any{p.Method + " " + p.Path: route}},

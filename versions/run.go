@@ -14,44 +14,45 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Input is one call of a plan's route.
+// Input is one call of the route of a plan.
 type Input struct {
-	// Args is a JSON array: the path's parameters in their order, then the body or the
-	// query, then, where the plan names headers, an object of those that were sent.
+	// Args is a JSON array: the parameters of the path in their order, the body or the
+	// query, and, if the plan names headers, an object of those that were sent.
 	Args string
-	// Principal is who calls; nil: nobody had to say.
+	// Principal is the caller; nil if the gateway authenticates nobody.
 	Principal *wire.Principal
-	// Stage is told which steps are about to run at once, before any of them does. Nil:
-	// nobody wants to know.
+	// Stage, if not nil, is called with the steps of a stage before they run.
 	Stage func(steps []*Step)
 }
 
-// Ask asks for one step, with a JSON array of arguments. An error means that there is
-// no answer of the service.
-type Ask func(ctx context.Context, step *Step, args string) (wire.Reply, error)
+// Call calls the action of one step with a JSON array of arguments. An error means that
+// the service has not answered.
+type Call func(ctx context.Context, step *Step, args string) (wire.Reply, error)
 
-// Answer is what a plan came to.
+// Answer is the outcome of a run.
 type Answer struct {
-	// Envelope is the result, or the error of the step that failed, as it came.
+	// Envelope is the result, or the error of the step that failed, as the service wrote it.
 	Envelope string
-	// Refusal is the error of a step that refuses, or of an expression, instead of an
-	// envelope.
+	// Refusal is the error of a step that refuses, or of an expression. Envelope is empty
+	// then.
 	Refusal *wire.Error
-	// Status and Location are those of the step that the answer is of.
+	// Status and Location are those of the step that gives the answer.
 	Status   int
 	Location string
-	// Tags are what the steps invalidated, each behind its service and a slash.
+	// Tags are those that the steps invalidated, each as service/tag.
 	Tags []string
-	// Timings are those of the steps that were asked, in the order of the plan.
+	// Timings are those of the steps that were called, in the order of the plan.
 	Timings []Timing
 }
 
-// Timing is when a step was under way.
+// Timing tells when a step began and how long it took.
 type Timing struct {
 	Step  string
-	Began time.Duration // since the first
+	Began time.Duration // since the run began
 	Took  time.Duration
 
 	place int // of the step in its plan
@@ -60,25 +61,25 @@ type Timing struct {
 // run is one run of a plan.
 type run struct {
 	plan  *Plan
-	ask   Ask
+	call  Call
 	tell  func([]*Step)
 	began time.Time
 
-	args []string // as they came
+	args []jsontext.Value // as they were sent
 
 	mu     sync.Mutex
-	env    map[string]any    // nil: nothing is computed
-	raw    map[string]string // what is passed on
-	whole  string            // the envelope of the step that the answer is of
+	env    map[string]any    // nil if no expression computes anything
+	raw    map[string]string // the texts of values that are passed on
+	whole  string            // the envelope of the step that gives the answer
 	answer Answer
 }
 
 // errFailed ends a run that has its answer: a step failed.
 var errFailed = errors.New("a step failed")
 
-// Run runs the steps. An error is one of ask's: then there is no answer yet.
-func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
-	r := &run{plan: p, ask: ask, tell: in.Stage, began: time.Now()}
+// Run runs the steps. It returns an error of call if a service has not answered.
+func (p *Plan) Run(ctx context.Context, in Input, call Call) (Answer, error) {
+	r := &run{plan: p, call: call, tell: in.Stage, began: time.Now()}
 	err := r.prepare(in)
 	if err == nil {
 		err = r.all(ctx)
@@ -90,7 +91,7 @@ func (p *Plan) Run(ctx context.Context, in Input, ask Ask) (Answer, error) {
 	return r.answer, nil
 }
 
-// all runs the stages, and makes the result of what they gave.
+// all runs the stages and computes the result.
 func (r *run) all(ctx context.Context) error {
 	for _, stage := range r.plan.Stages {
 		if err := r.stage(ctx, stage); err != nil {
@@ -98,7 +99,7 @@ func (r *run) all(ctx context.Context) error {
 		}
 	}
 	if r.plan.result.name == r.plan.answer && r.whole != "" {
-		r.answer.Envelope = r.whole // as it came
+		r.answer.Envelope = r.whole // as the service wrote it
 		return nil
 	}
 	result, err := r.appendValue(nil, r.plan.result)
@@ -109,7 +110,7 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes what expressions may speak of.
+// prepare reads those parts of a call that expressions use.
 func (r *run) prepare(in Input) error {
 	args, err := elements(in.Args)
 	if err != nil {
@@ -126,7 +127,7 @@ func (r *run) prepare(in Input) error {
 	if p.speaks["path"] {
 		path := make(map[string]any, len(p.Parameters))
 		for i, parameter := range p.Parameters {
-			path[parameter.Name] = read(args[i])
+			path[parameter.Name] = read(string(args[i]))
 		}
 		r.env["path"] = path
 	}
@@ -134,14 +135,14 @@ func (r *run) prepare(in Input) error {
 	if name := p.Object.Name; p.speaks[name] {
 		r.env[name] = map[string]any{}
 		if len(args) > 0 {
-			r.env[name] = read(args[0])
-			r.pass(name, args[0])
+			r.env[name] = read(string(args[0]))
+			r.pass(name, string(args[0]))
 		}
 	}
 	if p.speaks["headers"] {
 		headers := map[string]any{}
 		if len(args) > 1 {
-			headers, _ = read(args[1]).(map[string]any)
+			headers, _ = read(string(args[1])).(map[string]any)
 		}
 		r.env["headers"] = withEmpty(headers, p.Headers)
 	}
@@ -155,7 +156,8 @@ func (r *run) prepare(in Input) error {
 	return nil
 }
 
-// pass notes what may be passed on. Its caller holds the lock, or is alone.
+// pass keeps the text of a value that may be passed on. The caller holds the lock, or no
+// step runs yet.
 func (r *run) pass(name, value string) {
 	if r.raw == nil {
 		r.raw = make(map[string]string)
@@ -163,7 +165,7 @@ func (r *run) pass(name, value string) {
 	r.raw[name] = value
 }
 
-// withEmpty has headers that were not sent be empty.
+// withEmpty sets headers that were not sent to an empty text.
 func withEmpty(headers map[string]any, names []string) map[string]any {
 	if headers == nil {
 		headers = make(map[string]any, len(names))
@@ -180,8 +182,8 @@ func (r *run) malformed(message string) error {
 	return r.refuse(&wire.Error{Code: wire.CodeBadRequest, Status: http.StatusBadRequest, Message: message})
 }
 
-// stage runs the steps of a stage whose conditions hold, at once. The first that
-// fails ends the others.
+// stage runs together the steps of a stage whose conditions hold. The first that fails
+// cancels the others.
 func (r *run) stage(ctx context.Context, stage Stage) error {
 	stage, err := r.due(stage)
 	if err != nil || len(stage) == 0 {
@@ -207,10 +209,10 @@ func (r *run) stage(ctx context.Context, stage Stage) error {
 	}
 	running.Wait()
 	close(failed)
-	return <-failed // nil: none has
+	return <-failed // nil if none has failed
 }
 
-// due gives the steps whose conditions hold.
+// due returns the steps whose conditions hold.
 func (r *run) due(stage Stage) (Stage, error) {
 	if !slices.ContainsFunc(stage, func(s *Step) bool { return s.when != nil }) {
 		return stage, nil
@@ -239,8 +241,8 @@ func (r *run) step(ctx context.Context, s *Step) error {
 	if f := s.Refusal; f != nil {
 		return r.refuse(&wire.Error{Code: wire.Code(f.Code), Status: f.Status, Message: f.Message})
 	}
-	var most [64]byte // of most steps
-	args := append(most[:0], '[')
+	var buffer [64]byte // long enough for most steps
+	args := append(buffer[:0], '[')
 	for i, e := range s.args {
 		if i > 0 {
 			args = append(args, ',')
@@ -251,7 +253,7 @@ func (r *run) step(ctx context.Context, s *Step) error {
 		}
 	}
 	began := time.Since(r.began)
-	reply, err := r.ask(ctx, s, string(append(args, ']')))
+	reply, err := r.call(ctx, s, string(append(args, ']')))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer.Timings = append(r.answer.Timings, Timing{Step: s.Name, Began: began, Took: time.Since(r.began) - began, place: s.place})
@@ -261,9 +263,9 @@ func (r *run) step(ctx context.Context, s *Step) error {
 	return r.note(s, reply)
 }
 
-// note takes the answer to a step. Its caller holds the lock.
+// note stores the reply to a step. The caller holds the lock.
 func (r *run) note(s *Step, reply wire.Reply) error {
-	said, _ := wire.ParseReplyMeta(reply.Meta) // what cannot be read is left out
+	said, _ := wire.ParseReplyMeta(reply.Meta) // malformed parts are left out
 	for _, tag := range said.Tags {            // also of a step that failed
 		r.answer.Tags = append(r.answer.Tags, s.Service+"/"+tag)
 	}
@@ -273,7 +275,7 @@ func (r *run) note(s *Step, reply wire.Reply) error {
 		result, ok = resultOf(reply.Envelope)
 	}
 	if !ok {
-		if r.answer.Envelope == "" && r.answer.Refusal == nil { // the first that failed
+		if r.answer.Envelope == "" && r.answer.Refusal == nil { // the first failure wins
 			r.answer.Envelope, r.answer.Status, r.answer.Location = reply.Envelope, said.Status, ""
 		}
 		return errFailed
@@ -290,10 +292,10 @@ func (r *run) note(s *Step, reply wire.Reply) error {
 	return nil
 }
 
-// successHead is what a success begins with, as our own workers write it.
+// successHead begins the envelope of a success, as Go workers write it.
 const successHead = `{"ok":true,"result":`
 
-// resultOf is the result in an envelope; false: it tells of a failure, or nothing.
+// resultOf returns the result in an envelope; false if it is a failure or malformed.
 func resultOf(envelope string) (string, bool) {
 	const tail = `}`
 	if strings.HasPrefix(envelope, successHead) && strings.HasSuffix(envelope, tail) {
@@ -309,8 +311,8 @@ func resultOf(envelope string) (string, bool) {
 	return string(read.Result), err == nil && read.OK
 }
 
-// appendValue appends what an expression gives, as JSON. What is only passed on stays as
-// it was written.
+// appendValue appends the value of an expression as JSON. A value that is only passed on
+// keeps its text.
 func (r *run) appendValue(dst []byte, e *expression) ([]byte, error) {
 	if e.param > 0 {
 		return append(dst, r.args[e.param-1]...), nil
@@ -328,7 +330,7 @@ func (r *run) appendValue(dst []byte, e *expression) ([]byte, error) {
 		return strconv.AppendInt(dst, int64(n), 10), nil
 	}
 	text, err := json.Marshal(value)
-	if _, keys := errors.AsType[*json.UnsupportedTypeError](err); keys { // groupBy makes such
+	if _, keys := errors.AsType[*json.UnsupportedTypeError](err); keys { // groupBy returns such maps
 		text, err = json.Marshal(named(value))
 	}
 	return append(dst, text...), err
@@ -341,8 +343,8 @@ func (s *Step) label() string {
 	return "step " + s.Name
 }
 
-// broken ends a run whose expression could not be worked out with what came. Numbers of
-// the caller that are too large for that are the caller's fault.
+// broken ends a run whose expression failed: 400 if the caller sent a number that is too
+// large to compute with, else 500.
 func (r *run) broken(where string, err error) error {
 	if name := r.hugeInput(); name != "" {
 		return r.malformed(name + ": a number is larger than what can be computed with (64 bits)")
@@ -353,7 +355,7 @@ func (r *run) broken(where string, err error) error {
 	})
 }
 
-// hugeInput names the part of a call that has a number which is too large; empty: none.
+// hugeInput names the part of a call with a number that is too large; empty if none has.
 func (r *run) hugeInput() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -51,7 +51,7 @@ func TestTreeOfTextsAndDates(t *testing.T) {
         summary: "All\n things"
         sunset: 2030-01-31
         steps:
-          - ask: things GET
+          - call: things GET
             when: |
               1 == 1
               and 2 == 2
@@ -99,33 +99,33 @@ func TestEveryFaultWithItsPlace(t *testing.T) {
         timeout: never
         headers: [Authorization]
         steps:
-          - ask: things
+          - call: things
           - name: thing
-            ask: things GET_THING
+            call: things GET_THING
             args: [path.id + 1, path.name, later]
             when: path.id
           - together:
-              - {name: a, ask: things GET_A, args: [b]}
-              - {name: b, ask: things GET_B}
+              - {name: a, call: things GET_A, args: [b]}
+              - {name: b, call: things GET_B}
           - name: later
-            ask: compositions GET
+            call: compositions GET
           - refuse: {code: no, status: 200}
           - {}
         answer: nobody
       GET /things/:other:
-        steps: [{name: later, ask: things GET_LATER}]
+        steps: [{name: later, call: things GET_LATER}]
       GET /others:
         query: {type: object, properties: {a: {$ref: "other.json"}}}
         steps:
-          - {name: nil, ask: things GET_NIL}
+          - {name: nil, call: things GET_NIL}
           - together: []
-          - {name: let, ask: things GET_LET, args: [nil]}
+          - {name: let, call: things GET_LET, args: [nil]}
       GET /twice/:id/:id:
         <<: {}
-        steps: [{ask: things GET}]
+        steps: [{call: things GET}]
       GET /a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a:
         headers: [Proxy-Authorization]
-        steps: [{ask: things GET}, {name: x, args: [], refuse: {code: NO, status: 400, message: no}}]
+        steps: [{call: things GET}, {name: x, args: [], refuse: {code: NO, status: 400, message: no}}]
   v2: {}
 ---
 versions: {}
@@ -133,14 +133,14 @@ versions: {}
 	want := []string{
 		`2:3: version "one"`, `5:13: sunset: want a date`, `6:5: a version has no "routs"`, `8:7: route "PAY /payments"`,
 		`11:16: /things/:id has no parameter :ID`, `12:15: a GET has no body here`, `13:18: timeout "never"`, `14:19: header "Authorization"`,
-		`16:18: ask: want a service and an action`, `19:20: path.id + 1: invalid operation`, `19:33: path.name: unknown field`,
-		`19:44: later: unknown name later`, `20:19: path.id: expected bool`, `22:53: b: unknown name b`, `25:18: ask: want a service`,
+		`16:19: call: want a service and an action`, `19:20: path.id + 1: invalid operation`, `19:33: path.name: unknown field`,
+		`19:44: later: unknown name later`, `20:19: path.id: expected bool`, `22:54: b: unknown name b`, `25:19: call: want a service`,
 		`26:21: refuse: want a code`, `26:21: refuse: want a message`, `26:21: refuse: want a status`, `27:13: a step has either`, `28:17: answer: there is no step "nobody"`,
-		`9:16: no step asks a service`,
+		`9:16: no step calls a service`,
 		`29:7: route GET /things/:other is the same`, `32:16: not a JSON schema: $ref "other.json" is not supported`,
 		`34:13: step "nil": expressions mean something else by that`, `35:23: together: want a list of steps`, `36:13: step "let": expressions mean`,
-		`34:11: no step asks a service`, `43:3: v2 is given twice`,
-		`41:19: header "Proxy-Authorization"`, `42:43: a step that refuses asks nobody: it has no name`, `42:52: a step that refuses asks nobody: it has no args`,
+		`34:11: no step calls a service`, `43:3: v2 is given twice`,
+		`41:19: header "Proxy-Authorization"`, `42:44: a step that refuses calls no service: it has no name`, `42:53: a step that refuses calls no service: it has no args`,
 		`37:7: /twice/:id/:id has the parameter :id twice`, `38:9: <<: is for schemas only`, `40:7: route "GET /a/a/`, `44:1: a second document`,
 	}
 	said := faults.String()
@@ -246,7 +246,7 @@ func TestExpressionsSpeakOfTheCall(t *testing.T) {
         query: {type: object, properties: {limit: {type: integer}}}
         headers: [X-Currency]
         steps:
-          - {name: a, ask: things GET, args: [path.id + 1]}
+          - {name: a, call: things GET, args: [path.id + 1]}
         result: '{"a": a.n * 2, "kind": path.kind, "limit": query.limit ?? 10, "currency": headers["x-currency"], "who": principal.subject, "version": version}'
 `), nil)
 	require.Empty(t, faults)
@@ -276,8 +276,8 @@ func TestNumbersOfAnySize(t *testing.T) {
         path: {id: {type: integer}}
         body: {type: object}
         steps:
-          - {name: a, ask: things GET, args: [path.id, body.n, '{"n": body.n, "of": [body.n]}']}
-          - {name: b, ask: things GET, when: body.n > 1}
+          - {name: a, call: things GET, args: [path.id, body.n, '{"n": body.n, "of": [body.n]}']}
+          - {name: b, call: things GET, when: body.n > 1}
         result: '{"n": a.n, "scopes": principal.scopes}'
 `), nil)
 	require.Empty(t, faults)
@@ -298,7 +298,7 @@ func TestNumbersOfAnySize(t *testing.T) {
 // A condition that gives neither true nor false decides nothing.
 func TestConditionsAreTrueOrFalse(t *testing.T) {
 	t.Parallel()
-	file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {steps: [{name: a, ask: things GET}, {when: a.stop, refuse: {code: STOP, status: 403, message: stop}}]}}}}`), nil)
+	file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {steps: [{name: a, call: things GET}, {when: a.stop, refuse: {code: STOP, status: 403, message: stop}}]}}}}`), nil)
 	require.Empty(t, faults)
 	for stop, want := range map[string]int{"true": 403, "false": 0, "null": 0, `"true"`: 500, "1": 500} {
 		a := &asked{answers: map[string]string{"a": `{"ok":true,"result":{"stop":` + stop + `}}`}}
@@ -320,7 +320,7 @@ func TestExpressionsComputeWithWhatJSONSays(t *testing.T) {
     routes:
       POST /things:
         body: {type: object, required: [n], properties: {n: {type: integer}}}
-        steps: [{name: a, ask: things GET, args: ['body.n == 4', 'body.n % 2', 'groupBy([1, 2, 3], # > 1)']}]
+        steps: [{name: a, call: things GET, args: ['body.n == 4', 'body.n % 2', 'groupBy([1, 2, 3], # > 1)']}]
         result: '$env.version'
 `), nil)
 	require.Empty(t, faults)
@@ -339,7 +339,7 @@ func TestExpressionsComputeWithWhatJSONSays(t *testing.T) {
 func TestExpressionsAreRepeatable(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"now()", "keys(body)", "values(body)", "toPairs(body)"} {
-		_, faults := Parse([]byte(`versions: {v1: {routes: {POST /things: {steps: [{ask: things GET, args: ["`+text+`"]}]}}}}`), nil)
+		_, faults := Parse([]byte(`versions: {v1: {routes: {POST /things: {steps: [{call: things GET, args: ["`+text+`"]}]}}}}`), nil)
 		assert.True(t, faults.Fatal(), text)
 	}
 }
@@ -352,7 +352,7 @@ func TestTextsStayTexts(t *testing.T) {
     routes:
       POST /things:
         body: {type: object, properties: {1: {enum: [2026-01-01]}}}
-        steps: [{name: a, ask: things GET, args: [0x10, 1_0]}]
+        steps: [{name: a, call: things GET, args: [0x10, 1_0]}]
 `), nil)
 	require.Empty(t, faults)
 	p := file.Versions[0].Plans[0]

@@ -5,242 +5,317 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/oskadev/mailroom/internal/schema"
 )
 
-// reader reads nodes, and collects all that is wrong with them.
-type reader struct{ faults Faults }
+// maxValues bounds the values of a file once each alias is replaced by what it refers to.
+const maxValues = 1 << 20
 
-func (r *reader) fault(at *yaml.Node, format string, args ...any) {
-	f := Fault{Line: 1, Column: 1, Problem: fmt.Sprintf(format, args...)}
-	if at != nil {
-		f.Line, f.Column = at.Line, at.Column
-	}
-	r.faults = append(r.faults, f)
+// node is one value of a file and the place where it begins. Aliases of the same anchor
+// share one node.
+type node struct {
+	kind         kind
+	text         string // of a scalar, as it is written
+	value        any    // of a scalar
+	items        []*node
+	pairs        []pair
+	line, column int
 }
 
-// document reads the one document that a file is; nil: there is none that can be read.
-func (r *reader) document(text []byte) *yaml.Node {
-	var document, more yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	err := decoder.Decode(&document)
-	if errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0 {
-		r.faults = append(r.faults, Fault{Line: 1, Column: 1, Problem: "the file is empty; it begins with versions:"})
-		return nil
-	}
-	if err != nil {
-		r.faults = append(r.faults, malformed(text, err))
-		return nil
-	}
-	switch err = decoder.Decode(&more); {
-	case err == nil:
-		r.fault(&more, "a second document; a versions file is one")
-	case !errors.Is(err, io.EOF):
-		r.faults = append(r.faults, malformed(text, err))
-	}
-	plainText(&document, 0)
-	return document.Content[0]
-}
-
-// malformed is the fault of a text that is no YAML. The library tells no column, and the
-// line, if any, is that of something around it, or one too early. So: how far it had read,
-// or the line before, as long as what ends there has the same fault.
-func malformed(text []byte, err error) Fault {
-	f := Fault{Problem: problemOf(err)}
-	f.Line, f.Column = reached(text)
-	for range 100 { // nobody looks further back
-		before := firstLines(text, f.Line-1)
-		if len(before) == 0 || problemOf(decodeAll(bytes.NewReader(before))) != f.Problem {
-			break
-		}
-		f.Line, f.Column = f.Line-1, 1
-	}
-	return f
-}
-
-// problemOf is what the library says, without the place.
-func problemOf(err error) string {
-	problem := strings.TrimPrefix(err.Error(), "yaml: ")
-	if place, rest, there := strings.Cut(problem, ": "); there && strings.HasPrefix(place, "line ") {
-		return rest
-	}
-	return problem
-}
-
-// decodeAll reads all documents; the error that ends them may be io.EOF.
-func decodeAll(from io.Reader) error {
-	decoder := yaml.NewDecoder(from)
-	for {
-		if err := decoder.Decode(&yaml.Node{}); err != nil {
-			return err
-		}
-	}
-}
-
-// reached is where the library was when it found a fault.
-func reached(text []byte) (line, column int) {
-	const ahead = 4 // characters that it looks at beyond
-	read := &gradual{text: append(bytes.Clone(text), strings.Repeat("\n", ahead)...)}
-	_ = decodeAll(read)
-	before := []rune(string(read.text[:read.given]))
-	before = before[:max(0, len(before)-ahead)]
-	line, column = 1, 1
-	for _, char := range before {
-		if column++; char == '\n' {
-			line, column = line+1, 1
-		}
-	}
-	return line, column
-}
-
-// firstLines are so many lines of a text.
-func firstLines(text []byte, lines int) []byte {
-	end := 0
-	for range lines {
-		next := bytes.IndexByte(text[end:], '\n')
-		if next < 0 {
-			return text
-		}
-		end += next + 1
-	}
-	return text[:end]
-}
-
-// gradual gives a text byte by byte, and tells how far its reader came.
-type gradual struct {
-	text  []byte
-	given int
-}
-
-func (g *gradual) Read(to []byte) (int, error) {
-	if g.given == len(g.text) {
-		return 0, io.EOF
-	}
-	to[0] = g.text[g.given]
-	g.given++
-	return 1, nil
-}
+type kind int
 
 const (
-	textTag  = "!!str"
-	mergeTag = "!!merge"
+	scalar kind = iota
+	list
+	mapping
 )
 
-// plainText makes texts of what JSON has no type for: dates, and names that look like
-// anything else.
-func plainText(node *yaml.Node, depth int) {
-	if depth > 1000 { // nothing that is meant is so deep
-		return
-	}
-	if node.Kind == yaml.ScalarNode && node.Tag == "!!timestamp" {
-		node.Tag = textTag
-	}
-	for i, child := range node.Content { // not into aliases: what they stand for is elsewhere
-		if node.Kind == yaml.MappingNode && i%2 == 0 && child.Kind == yaml.ScalarNode && child.Tag != mergeTag {
-			child.Tag = textTag
-		}
-		plainText(child, depth+1)
-	}
+// pair is one entry of a mapping.
+type pair struct {
+	key   *node
+	value *node
+	merge bool // the key is <<
 }
 
-type pair struct{ key, value *yaml.Node }
+func (n *node) isNull() bool { return n.kind == scalar && n.value == nil }
 
-// follow gives what an alias stands for.
-func follow(node *yaml.Node) *yaml.Node {
-	for i := 0; i < 16 && node != nil && node.Kind == yaml.AliasNode; i++ {
-		node = node.Alias
-	}
-	return node
-}
-
-func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
-
-// pairs lists the entries of a mapping.
-func (r *reader) pairs(node *yaml.Node, what string) []pair {
-	if node = follow(node); node.Kind != yaml.MappingNode {
-		r.fault(node, "%s: want names with values", what)
-		return nil
-	}
-	var all []pair
-	seen := make(map[string]bool)
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key := node.Content[i]
-		if key.Tag == mergeTag {
-			r.fault(key, "<<: is for schemas only")
-			continue
-		}
-		if seen[key.Value] {
-			r.fault(key, "%s is given twice", key.Value)
-			continue
-		}
-		seen[key.Value] = true
-		all = append(all, pair{key, follow(node.Content[i+1])})
-	}
-	return all
-}
-
-// fields are the entries of a mapping with these names and no others.
-func (r *reader) fields(node *yaml.Node, what string, names ...string) map[string]*yaml.Node {
-	fields := make(map[string]*yaml.Node)
-	for _, p := range r.pairs(node, what) {
-		if !slices.Contains(names, p.key.Value) {
-			r.fault(p.key, "%s has no %q; it may have %s", what, p.key.Value, strings.Join(names, ", "))
-			continue
-		}
-		fields[p.key.Value] = p.value
-	}
-	return fields
-}
-
-// child is one entry of a mapping; nil: there is none.
-func child(node *yaml.Node, name string) *yaml.Node {
-	node = follow(node)
-	for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == name {
-			return follow(node.Content[i+1])
-		}
+// child returns the value of one key of a mapping; nil if it has none.
+func (n *node) child(name string) *node {
+	if i := slices.IndexFunc(n.pairs, func(p pair) bool { return p.key.text == name }); i >= 0 {
+		return n.pairs[i].value
 	}
 	return nil
 }
 
-// items lists a sequence; nil is an empty one.
-func (r *reader) items(node *yaml.Node, what string) []*yaml.Node {
-	if node == nil {
-		return nil
-	}
-	if node = follow(node); node.Kind != yaml.SequenceNode {
-		r.fault(node, "%s: want a list", what)
-		return nil
-	}
-	list := make([]*yaml.Node, len(node.Content))
-	for i, item := range node.Content {
-		list[i] = follow(item)
-	}
-	return list
+// reader reads nodes and collects all their faults.
+type reader struct {
+	faults  Faults
+	anchors map[string]*node // nil: the value of the anchor is not complete yet
+	values  int              // that value has made
 }
 
-func (r *reader) text(node *yaml.Node) string {
-	if node == nil {
+func (r *reader) fault(at *node, format string, args ...any) {
+	line, column := 1, 1
+	if at != nil {
+		line, column = at.line, at.column
+	}
+	r.faultAt(line, column, format, args...)
+}
+
+func (r *reader) faultAt(line, column int, format string, args ...any) {
+	r.faults = append(r.faults, Fault{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)})
+}
+
+// document reads the one document of a file; nil if none can be read.
+func (r *reader) document(text []byte) *node {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if !r.readable(text) {
+		return nil
+	}
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if said, ok := errors.AsType[yaml.Error](err); ok {
+		at, hint := said.GetToken().Position, ""
+		if strings.Contains(said.GetMessage(), "must be specified") {
+			hint = "; in braces, quote a name that has a colon"
+		}
+		r.faultAt(at.Line, at.Column, "%s%s", said.GetMessage(), hint)
+		return nil
+	} else if err != nil {
+		r.fault(nil, "%v", err)
+		return nil
+	}
+	documents := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool {
+		return d.Body != nil && d.Body.Type() == ast.DirectiveType
+	})
+	if len(documents) == 0 || documents[0].Body == nil {
+		r.fault(nil, "the file is empty; it begins with versions:")
+		return nil
+	}
+	if len(documents) > 1 {
+		at := documents[1].Start.Position
+		r.faultAt(at.Line, at.Column, "a second document; a versions file has one")
+	}
+	r.anchors = make(map[string]*node)
+	return r.node(documents[0].Body)
+}
+
+// readable reports the first character that YAML does not allow; the library accepts all.
+func (r *reader) readable(text []byte) bool {
+	for line, column := 1, 1; len(text) > 0; column++ {
+		char, size := utf8.DecodeRune(text)
+		if char == utf8.RuneError && size == 1 || unicode.IsControl(char) && !strings.ContainsRune("\t\n\r\u0085", char) {
+			r.faultAt(line, column, "not UTF-8, or a control character: %q", text[:size])
+			return false
+		}
+		if char == '\n' {
+			line, column = line+1, 0
+		}
+		text = text[size:]
+	}
+	return true
+}
+
+// node reads one node of the library.
+func (r *reader) node(from ast.Node) *node {
+	at := from.GetToken()
+	n := &node{line: at.Position.Line, column: at.Position.Column}
+	switch from := from.(type) {
+	case *ast.MappingKeyNode:
+		return r.node(from.Value)
+	case *ast.AnchorNode:
+		name := from.Name.GetToken().Value
+		r.anchors[name] = nil
+		anchored := r.node(from.Value)
+		anchored.line, anchored.column = n.line, n.column
+		r.anchors[name] = anchored
+		return anchored
+	case *ast.AliasNode:
+		name := from.Value.GetToken().Value
+		switch anchored, known := r.anchors[name]; {
+		case anchored != nil:
+			return anchored
+		case known:
+			r.fault(n, "the value of anchor %q contains itself", name)
+		default:
+			r.fault(n, "unknown anchor %q", name)
+		}
+	case *ast.TagNode:
+		n = r.node(from.Value)
+		if n.kind == scalar {
+			if err := yaml.NodeToValue(from, &n.value); err != nil {
+				r.fault(n, "not a %s", at.Value)
+			}
+		}
+	case *ast.MappingNode:
+		r.mapping(n, !from.IsFlowStyle, from.Values)
+	case *ast.MappingValueNode:
+		r.mapping(n, true, []*ast.MappingValueNode{from})
+	case *ast.SequenceNode:
+		n.kind = list
+		for _, item := range from.Values {
+			n.items = append(n.items, r.node(item))
+		}
+	case *ast.LiteralNode:
+		n.text, n.value = from.Value.Value, from.Value.Value
+	case ast.ScalarNode:
+		n.text, n.value = at.Value, from.GetValue()
+		switch {
+		case at.Type == token.ImplicitNullType:
+			n.text = ""
+		case at.Type == token.StringType && strings.Trim(at.Value, "0123456789.eE+-") == "": // 1e30 is a text for the library
+			if f, err := strconv.ParseFloat(at.Value, 64); err == nil {
+				n.value = f
+			}
+		}
+	}
+	return n
+}
+
+// mapping reads the entries of a mapping, each key once.
+func (r *reader) mapping(n *node, block bool, entries []*ast.MappingValueNode) {
+	n.kind = mapping
+	seen := make(map[string]bool)
+	for i, entry := range entries {
+		key, value := r.node(entry.Key), r.node(entry.Value)
+		p := pair{key: key, value: value, merge: entry.Key.IsMergeKey()}
+		if i == 0 && block {
+			n.line, n.column = key.line, key.column // a block begins with its first key
+		}
+		switch {
+		case key.kind != scalar:
+			r.fault(key, "want a name")
+		case !block && glued(entry):
+			r.fault(key, "want a space behind the colon, or quotes around a name that has one")
+		case seen[key.text]:
+			r.fault(key, "%s is given twice", key.text)
+		default:
+			seen[key.text] = true
+			n.pairs = append(n.pairs, p)
+		}
+	}
+}
+
+// glued reports whether the library cut a plain text at a colon that belongs to it.
+func glued(entry *ast.MappingValueNode) bool {
+	key, colon, value := entry.Key.GetToken(), entry.Start, entry.Value.GetToken()
+	return key.Indicator != token.QuotedScalarIndicator && value.Type == token.StringType &&
+		value.Position.Line == colon.Position.Line && value.Position.Column == colon.Position.Column+1
+}
+
+// plain returns the value of a node as encoding/json has it.
+func (r *reader) plain(n *node) any {
+	if r.values++; r.values > maxValues {
+		if r.values == maxValues+1 {
+			r.fault(n, "the aliases stand for more than %d values", maxValues)
+		}
+		return nil
+	}
+	switch n.kind {
+	case scalar:
+		return n.value
+	case list:
+		values := make([]any, len(n.items))
+		for i, item := range n.items {
+			values[i] = r.plain(item)
+		}
+		return values
+	case mapping:
+		object := make(map[string]any, len(n.pairs))
+		for _, p := range n.pairs {
+			if p.merge {
+				r.merge(object, p)
+			}
+		}
+		for _, p := range n.pairs { // which win
+			if !p.merge {
+				object[p.key.text] = r.plain(p.value)
+			}
+		}
+		return object
+	}
+	return n.value
+}
+
+// merge adds the entries of a mapping, or of several: the first one that has a name wins.
+func (r *reader) merge(object map[string]any, p pair) {
+	sources := p.value.items
+	if p.value.kind != list {
+		sources = []*node{p.value}
+	}
+	for _, source := range slices.Backward(sources) {
+		entries, ok := r.plain(source).(map[string]any)
+		if !ok {
+			r.fault(p.key, "<<: want a mapping, or a list of them")
+		}
+		maps.Copy(object, entries)
+	}
+}
+
+// pairs lists the entries of a mapping.
+func (r *reader) pairs(n *node, what string) []pair {
+	if n.kind != mapping {
+		r.fault(n, "%s: want names with values", what)
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(n.pairs), func(p pair) bool {
+		if p.merge {
+			r.fault(p.key, "<<: is for schemas only")
+		}
+		return p.merge
+	})
+}
+
+// fields returns the entries of a mapping by name, and reports those with other names.
+func (r *reader) fields(n *node, what string, names ...string) map[string]*node {
+	fields := make(map[string]*node)
+	for _, p := range r.pairs(n, what) {
+		if !slices.Contains(names, p.key.text) {
+			r.fault(p.key, "%s has no %q; it may have %s", what, p.key.text, strings.Join(names, ", "))
+			continue
+		}
+		fields[p.key.text] = p.value
+	}
+	return fields
+}
+
+// items lists the items of a list; none if n is nil.
+func (r *reader) items(n *node, what string) []*node {
+	if n == nil {
+		return nil
+	}
+	if n.kind != list {
+		r.fault(n, "%s: want a list", what)
+	}
+	return n.items
+}
+
+func (r *reader) text(n *node) string {
+	if n == nil {
 		return ""
 	}
-	if node.Kind != yaml.ScalarNode {
-		r.fault(node, "want a text")
-		return ""
+	if n.kind != scalar {
+		r.fault(n, "want a text")
 	}
-	return node.Value
+	return n.text
 }
 
 // schema reads a JSON schema that is written as YAML.
-func (r *reader) schema(node *yaml.Node) map[string]any {
-	var read map[string]any
-	if err := node.Decode(&read); err != nil || read == nil {
-		r.fault(node, "want a JSON schema")
+func (r *reader) schema(n *node) map[string]any {
+	read, ok := r.plain(n).(map[string]any)
+	if !ok {
+		r.fault(n, "want a JSON schema")
 		return map[string]any{}
 	}
 	text, err := json.Marshal(read)
@@ -248,7 +323,7 @@ func (r *reader) schema(node *yaml.Node) map[string]any {
 		_, err = schema.Read(text)
 	}
 	if err != nil {
-		r.fault(node, "not a JSON schema: %v", err)
+		r.fault(n, "not a JSON schema: %v", err)
 	}
 	return read
 }

@@ -2,36 +2,15 @@ package workers
 
 import (
 	"encoding/json"
-	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// splitArray cuts a JSON array into its elements. The bus has checked that it
-// is one, so that only brackets and strings need a look.
+// splitArray returns the elements of a JSON array as they are written. The bus has checked
+// that it is one.
 func splitArray(array string) []json.RawMessage {
-	inner := strings.TrimSpace(array)
-	inner = inner[1 : len(inner)-1]
-	if strings.TrimSpace(inner) == "" {
-		return nil
-	}
-	elements := make([]json.RawMessage, 0, 3)
-	depth, start, inString := 0, 0, false
-	for i := 0; i < len(inner); i++ {
-		switch c := inner[i]; {
-		case inString && c == '\\':
-			i++ // whatever is escaped, it ends no string
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '[' || c == '{':
-			depth++
-		case c == ']' || c == '}':
-			depth--
-		case c == ',' && depth == 0:
-			elements = append(elements, element(inner[start:i]))
-			start = i + 1
-		}
-	}
-	return append(elements, element(inner[start:]))
+	var elements []json.RawMessage
+	_ = jsonv2.Unmarshal([]byte(array), &elements, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return elements
 }
-
-func element(s string) json.RawMessage { return json.RawMessage(strings.TrimSpace(s)) }

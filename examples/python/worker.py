@@ -9,7 +9,7 @@ MANIFEST = json.dumps({"service": SERVICE, "version": "1.0.0", "protocol": 1, "a
     {"name": "GET_ECHO", "routes": [f"GET /{SERVICE}/:id"], "safe": True, "args": [{"name": "id", "in": "path", "schema": {"type": "integer"}}]},
     {"name": "ECHO", "routes": [f"POST /{SERVICE}"], "safe": False, "args": [{"name": "body", "in": "body", "schema": {"type": "object"}}]}]})
 DIGEST = hashlib.sha256(MANIFEST.encode()).hexdigest()
-SETTLE = "".join(open(os.path.join(os.path.dirname(__file__), "../../bus/lua", name)).read() for name in ["lane.lua", "settle.lua"])
+SETTLE = "".join(open(os.path.join(os.path.dirname(__file__), "../../bus/wire/lua", name)).read() for name in ["lane.lua", "settle.lua"])
 connection = socket.create_connection(ADDRESS.rsplit(":", 1)).makefile("rwb")
 
 def redis(*words):  # one command, an array of strings, and its answer

@@ -23,10 +23,10 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	assert.Contains(t, out, "../../examples/shop/versions.yaml: 3 versions, 3 routes")
 
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	require.NoError(t, os.WriteFile(bad, []byte("versions:\n  v1:\n    routes:\n      GET /x:\n        steps: [{ask: nobody}]\n        result: nothing\n"), 0o600))
+	require.NoError(t, os.WriteFile(bad, []byte("versions:\n  v1:\n    routes:\n      GET /x:\n        steps: [{call: nobody}]\n        result: nothing\n"), 0o600))
 	out, _, code = mailroom(t, "versions", "check", bad, "--redis", url)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, out, bad+":5:23: ask: want a service and an action")
+	assert.Contains(t, out, bad+":5:24: call: want a service and an action")
 	_, errs, code = mailroom(t, "versions", "check", bad+".none")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "versions file")
@@ -45,10 +45,10 @@ func TestVersionsAreCheckedAndShown(t *testing.T) {
 	assert.Contains(t, errs, "has no version v9")
 	_, errs, code = mailroom(t, "versions", "show", bad)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, errs, bad+":5:23")
+	assert.Contains(t, errs, bad+":5:24")
 	_, errs, code = mailroom(t, "api", "--auth", "none", "--versions", bad)
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, bad+":5:23")
+	assert.Contains(t, errs, bad+":5:24")
 }
 
 // A gateway reads its file again on SIGHUP, even when it has not changed.
