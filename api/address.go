@@ -9,15 +9,18 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// headerForwarded is what proxies add the address to that they were called from.
+// headerForwarded is the header to which each proxy adds the address of its client.
 const headerForwarded = "X-Forwarded-For"
 
-// addressOf says where a call comes from: the other end of the connection, or,
-// where that is a trusted proxy, the last address in X-Forwarded-For that none of
-// the trusted ones has. What stands before it, the caller may have made up.
-func (s *Server) addressOf(c *fiber.Ctx) netip.Addr {
+// proxies are the networks of proxies whose X-Forwarded-For is trusted.
+type proxies []netip.Prefix
+
+// addressOf returns the address of the client: the peer of the connection, or, when
+// that is a trusted proxy, the last address in X-Forwarded-For that is not one.
+// Addresses before it may be forged.
+func (p proxies) addressOf(c *fiber.Ctx) netip.Addr {
 	peer := addressFrom(c.Context().RemoteAddr())
-	if len(s.cfg.TrustedProxies) == 0 || !s.trusts(peer) {
+	if len(p) == 0 || !p.trusts(peer) {
 		return peer
 	}
 	lines := c.Request().Header.PeekAll(headerForwarded)
@@ -25,9 +28,9 @@ func (s *Server) addressOf(c *fiber.Ctx) netip.Addr {
 		for _, text := range slices.Backward(strings.Split(string(line), ",")) {
 			hop, ok := parseHop(strings.TrimSpace(text))
 			if !ok {
-				return peer // not what a proxy of ours writes
+				return peer // no trusted proxy wrote this
 			}
-			if peer = hop.Unmap().WithZone(""); !s.trusts(peer) {
+			if peer = hop.Unmap().WithZone(""); !p.trusts(peer) {
 				return peer
 			}
 		}
@@ -47,8 +50,8 @@ func parseHop(text string) (netip.Addr, bool) {
 	return address, err == nil
 }
 
-func (s *Server) trusts(address netip.Addr) bool {
-	for _, network := range s.cfg.TrustedProxies {
+func (p proxies) trusts(address netip.Addr) bool {
+	for _, network := range p {
 		if network.Contains(address) {
 			return true
 		}
@@ -63,8 +66,8 @@ func addressFrom(remote net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// neighbour is what of an address is counted as one caller: of IPv6 the first 64
-// bits, since whoever has one address there has all of them.
+// neighbour is the part of an address that counts as one client: of IPv6 the first
+// 64 bits, because a client usually has all addresses behind them.
 func neighbour(address netip.Addr) string {
 	if address.Is6() {
 		if network, err := address.Prefix(64); err == nil {

@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/api/keys"
 	"github.com/oskadev/mailroom/api/tokens"
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -41,39 +44,46 @@ func (a Auth) unknown() error {
 	return fmt.Errorf("auth %.20q: want %s, %s or %s", string(a), AuthNone, AuthOptional, AuthRequired)
 }
 
-// verifier says whose a credential is. Its errors are those of api/keys and
-// api/tokens: it counts for nobody, or that cannot be told now.
-type verifier interface {
-	Verify(ctx context.Context, credential string) (*wire.Principal, error)
+// authenticator finds out who calls, and what the caller may do.
+type authenticator struct {
+	mode     Auth
+	keys     *keys.Verifier   // nil: credentials are ignored
+	tokens   *tokens.Verifier // nil: tokens are not accepted
+	log      *slog.Logger
+	unscoped sync.Once // the warning that scopes are not checked
 }
 
-// openVerifiers prepares what knows whose a credential is.
-func (s *Server) openVerifiers() (closeVerifiers func(), err error) {
-	if s.cfg.Auth == AuthNone {
-		return func() {}, nil
+// newAuthenticator opens what verifies credentials. Close it.
+func newAuthenticator(conn *bus.Conn, mode Auth, cfg *tokens.Config, log *slog.Logger) (*authenticator, error) {
+	a := &authenticator{mode: mode, log: log}
+	if mode == AuthNone {
+		return a, nil
 	}
-	ofKeys, err := keys.NewVerifier(s.conn, keys.Config{Logger: s.log})
-	if err != nil {
+	var err error
+	if a.keys, err = keys.NewVerifier(conn, keys.Config{Logger: log}); err != nil {
 		return nil, err
 	}
-	s.keys = ofKeys
-	if s.cfg.Tokens == nil {
-		return ofKeys.Close, nil
+	if cfg == nil {
+		return a, nil
 	}
-	cfg := *s.cfg.Tokens
-	if cfg.Logger == nil {
-		cfg.Logger = s.log
+	own := *cfg
+	if own.Logger == nil {
+		own.Logger = log
 	}
-	ofTokens, err := tokens.New(cfg)
-	if err != nil {
-		ofKeys.Close()
+	if a.tokens, err = tokens.New(own); err != nil {
+		a.keys.Close()
 		return nil, err
 	}
-	s.tokens = ofTokens
-	return func() {
-		ofTokens.Close()
-		ofKeys.Close()
-	}, nil
+	return a, nil
+}
+
+func (a *authenticator) close() {
+	if a.tokens != nil {
+		a.tokens.Close()
+	}
+	if a.keys != nil {
+		a.keys.Close()
+	}
 }
 
 const headerAPIKey = "X-Api-Key" //nolint:gosec // the name of a header
@@ -81,46 +91,58 @@ const headerAPIKey = "X-Api-Key" //nolint:gosec // the name of a header
 // maxCredential is longer than any key, and than tokens that fit where they go.
 const maxCredential = 8 << 10
 
-// authenticate finds out who calls.
-func (s *Server) authenticate(c *fiber.Ctx, in *call) *failure {
-	if s.cfg.Auth == AuthNone {
-		return nil
+// authenticate returns the caller; nil: it is anonymous, and may be.
+func (a *authenticator) authenticate(ctx context.Context, h *fasthttp.RequestHeader) (*wire.Principal, *failure) {
+	if a.mode == AuthNone {
+		return nil, nil
 	}
-	text, found, f := credentialOf(&c.Request().Header)
-	if f != nil {
-		return f
+	text, found, f := credentialOf(h)
+	switch {
+	case f != nil:
+		return nil, f
+	case !found && a.mode == AuthRequired:
+		return nil, noCredential()
+	case !found:
+		return nil, nil
 	}
-	if !found {
-		if s.cfg.Auth == AuthRequired {
-			return noCredential()
-		}
-		return nil
+	var principal *wire.Principal
+	var err error
+	switch {
+	case strings.HasPrefix(text, keys.Prefix):
+		principal, err = a.keys.Verify(ctx, text)
+	case a.tokens == nil:
+		return nil, badCredential("it is no API key, and tokens are not accepted here")
+	default:
+		principal, err = a.tokens.Verify(ctx, text)
 	}
-	who := s.tokens
-	if strings.HasPrefix(text, keys.Prefix) {
-		who = s.keys
-	}
-	if who == nil {
-		return badCredential("it is no API key, and tokens are not accepted here")
-	}
-	principal, err := who.Verify(s.calls, text)
 	if err != nil {
-		return s.unverified(in, err)
+		return nil, a.unverified(err)
 	}
-	in.principal = principal
-	return nil
+	return principal, nil
 }
 
-// unverified is the answer to a credential that a verifier did not vouch for.
-func (s *Server) unverified(in *call, err error) *failure {
+// anonymous refuses a request without a credential where one is required, by its
+// headers alone.
+func (a *authenticator) anonymous(h *fasthttp.RequestHeader) *failure {
+	if a.mode != AuthRequired {
+		return nil
+	}
+	_, found, f := credentialOf(h)
+	if f == nil && !found {
+		f = noCredential()
+	}
+	return f
+}
+
+// unverified is the answer to a credential that was not verified.
+func (a *authenticator) unverified(err error) *failure {
 	if refused, ok := errors.AsType[*tokens.RefusedError](err); ok {
 		return badCredential(refused.Reason)
 	}
 	if errors.Is(err, keys.ErrRefused) {
 		return badCredential(keys.ErrRefused.Error())
 	}
-	// Why has been logged where it was noticed.
-	s.log.Debug("a credential could not be verified", "request", in.id, "error", err)
+	a.log.Debug("a credential could not be verified", "error", err) // the reason was logged where it was noticed
 	return unavailable("the credential cannot be verified at present")
 }
 
@@ -179,34 +201,31 @@ func badCredential(reason string) *failure {
 	return f
 }
 
-// authorize checks that a caller may do what a route does.
-func (s *Server) authorize(in *call, r *route) *failure {
-	scopes := r.action.Scopes
-	if s.cfg.Auth == AuthNone {
+// authorize checks that a caller has the scopes of a route. While they are unknown,
+// because a service was never seen, nobody may call it.
+func (a *authenticator) authorize(principal *wire.Principal, scopes []string, unknown string) *failure {
+	switch {
+	case a.mode == AuthNone:
 		return nil
-	}
-	if r.unknown != "" { // nobody can say yet who may
-		return unavailable("the service " + r.unknown + " has not been seen yet")
-	}
-	if len(scopes) == 0 {
+	case unknown != "":
+		return unavailable("the service " + unknown + " has not been seen yet")
+	case len(scopes) == 0:
 		return nil
-	}
-	if in.principal == nil {
+	case principal == nil:
 		return noCredential()
 	}
-	missing := in.principal.Lacks(scopes)
+	missing := principal.Lacks(scopes)
 	if missing == "" {
 		return nil
 	}
-	f := fail(wire.CodeForbidden, "the scope "+missing+" is missing")
-	f.Details = map[string]string{"scope": missing}
+	f := fail(wire.CodeForbidden, "the scope "+missing+" is missing").with(map[string]string{"scope": missing})
 	f.challenge = challenge + `, error="insufficient_scope", scope="` + strings.Join(scopes, " ") + `"`
 	return f
 }
 
-// warnOfScopes says once that what services want of callers is not checked.
-func (s *Server) warnOfScopes(services registry.Snapshot) {
-	if s.cfg.Auth != AuthNone {
+// warnOfScopes logs once that scopes which services declare are not checked.
+func (a *authenticator) warnOfScopes(services registry.Snapshot) {
+	if a.mode != AuthNone {
 		return
 	}
 	for name, service := range services {
@@ -215,8 +234,8 @@ func (s *Server) warnOfScopes(services registry.Snapshot) {
 		}
 		for i := range service.Manifest.Actions {
 			if action := &service.Manifest.Actions[i]; len(action.Scopes) > 0 {
-				s.unscoped.Do(func() {
-					s.log.Warn("scopes are not checked: auth is none", "service", name, "action", action.Name)
+				a.unscoped.Do(func() {
+					a.log.Warn("scopes are not checked: auth is none", "service", name, "action", action.Name)
 				})
 				return
 			}

@@ -89,7 +89,7 @@ func BenchmarkArguments(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				in := copyCall(c)
-				if args, f := e.server.arguments(c, &in, r, params); f != nil || args != call.want {
+				if args, f := r.bind(c, &in, params); f != nil || args != call.want {
 					b.Fatal(args, f)
 				}
 			}

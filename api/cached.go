@@ -36,7 +36,7 @@ func newCaching(action *wire.Action) *caching {
 func (s *Server) writeShared(c *fiber.Ctx, in *call, r *route, answer *calls.Answer, wants wants) {
 	shared := answer.Shared
 	if err := s.fits(in, r, answer.Envelope); err != nil {
-		s.refuse(c, in, r, s.explain(in, r, err))
+		refuse(c, in, s.explain(in, r, err))
 		return
 	}
 	res := c.Response()

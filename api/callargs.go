@@ -12,11 +12,11 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// arguments makes the JSON array of a call's arguments.
-func (s *Server) arguments(c *fiber.Ctx, in *call, r *route, params []string) (string, *failure) {
+// bind returns the arguments of a call as a JSON array.
+func (r *route) bind(c *fiber.Ctx, in *call, params []string) (string, *failure) {
 	dst := append(make([]byte, 0, 32+len(in.body)), '[')
 	dst, problems := r.arguments.appendPath(dst, params)
-	object, more, f := s.object(c, in, r)
+	object, more, f := r.bindObject(c, in)
 	if f != nil {
 		return "", f
 	}
@@ -53,8 +53,8 @@ func appendHeaders(dst []byte, c *fiber.Ctx, names []string, bare bool) []byte {
 	return appendJSON(dst, sent)
 }
 
-// object makes the last argument, from the body or the query; empty: none.
-func (s *Server) object(c *fiber.Ctx, in *call, r *route) (string, []problem, *failure) {
+// bindObject returns the last argument, from the body or the query; empty: none.
+func (r *route) bindObject(c *fiber.Ctx, in *call) (string, []problem, *failure) {
 	o := r.arguments.object
 	if r.object == wire.InQuery {
 		if o == nil {

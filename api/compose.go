@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	calls "github.com/oskadev/mailroom/internal/call"
@@ -24,11 +26,31 @@ const planTTL = 8 * 24 * time.Hour
 
 // composer runs the compositions that gateways find in their mailbox.
 type composer struct {
-	s *Server
+	conn     *bus.Conn
+	caller   *calls.Caller
+	services planner
+	limits   composerLimits
+	log      *slog.Logger
 
 	mu    sync.Mutex
 	plans map[string]*versions.Plan // by hash, as they were read from Redis
 	kept  map[string]time.Time      // when a plan was last kept in Redis
+}
+
+// planner knows the services and the plans in force.
+type planner interface {
+	services() registry.Snapshot
+	plan(hash string) *versions.Plan
+}
+
+// composerLimits are those of a gateway as a worker; see consumer.Config.
+type composerLimits struct{ idle, drain time.Duration }
+
+func newComposer(conn *bus.Conn, caller *calls.Caller, services planner, limits composerLimits, log *slog.Logger) *composer {
+	return &composer{
+		conn: conn, caller: caller, services: services, limits: limits, log: log,
+		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
+	}
 }
 
 // keepAgain is how often a plan that is asked for is kept anew: a Redis that lost its
@@ -44,15 +66,15 @@ const compositions = 256
 
 // consume serves the mailbox of compositions until the context ends.
 func (c *composer) consume(ctx context.Context) {
-	consumer, err := consumer.New(c.s.conn, consumer.Config{
+	consumer, err := consumer.New(c.conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
-		Hidden:   true, Concurrency: compositions, IdleLimit: c.s.cfg.IdleLimit, DrainLimit: c.s.cfg.DrainLimit, Run: c.run,
+		Hidden:   true, Concurrency: compositions, IdleLimit: c.limits.idle, DrainLimit: c.limits.drain, Run: c.run,
 	})
 	if err == nil {
 		err = consumer.Run(ctx)
 	}
 	if err != nil {
-		c.s.log.Error("compositions are not served here", "error", err)
+		c.log.Error("compositions are not served here", "error", err)
 	}
 }
 
@@ -64,7 +86,7 @@ func (c *composer) keep(ctx context.Context, p *versions.Plan) error {
 	if fresh {
 		return nil
 	}
-	if err := c.s.conn.Set(ctx, c.s.conn.Keys.Plan(p.Hash()), p.Source(), planTTL); err != nil {
+	if err := c.conn.Set(ctx, c.conn.Keys.Plan(p.Hash()), p.Source(), planTTL); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -79,12 +101,12 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 	p := c.plans[hash]
 	c.mu.Unlock()
 	if p == nil {
-		p = c.s.versioned.inForce().Plan(hash)
+		p = c.services.plan(hash)
 	}
 	if p != nil {
 		return p, nil
 	}
-	source, err := c.s.conn.Get(ctx, c.s.conn.Keys.Plan(hash))
+	source, err := c.conn.Get(ctx, c.conn.Keys.Plan(hash))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +137,7 @@ type composition struct {
 // outcome: it is delivered again, and no step that has happened happens again.
 func (c *composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 	one := &composition{composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
-	log := c.s.log.With("composition", d.Request.Action, "request", d.Request.ID)
+	log := c.log.With("composition", d.Request.Action, "request", d.Request.ID)
 	if one.tooOld() {
 		return one.dead()
 	}
@@ -130,7 +152,7 @@ func (c *composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	one.timeout = plan.Timeout
 	if d.Request.Deadline != 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.UnixMilli(d.Request.Deadline).Sub(c.s.conn.Clock.Now()))
+		ctx, cancel = context.WithTimeout(ctx, time.UnixMilli(d.Request.Deadline).Sub(c.conn.Clock.Now()))
 		defer cancel()
 	}
 	began := time.Now()
@@ -162,7 +184,7 @@ var errTooOld = errors.New("it was asked for too long ago")
 // tooOld reports whether what the steps of a composition have done may be forgotten by
 // now: asked again, they would do it again.
 func (c *composition) tooOld() bool {
-	return c.meta.Began != 0 && c.s.conn.Clock.Millis()-c.meta.Began > wire.StepStore.Milliseconds()
+	return c.meta.Began != 0 && c.conn.Clock.Millis()-c.meta.Began > wire.StepStore.Milliseconds()
 }
 
 // dead gives a composition up that cannot be gone on with.
@@ -261,7 +283,7 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 		if c.request.Deadline == 0 { // it waits for its services as long as that takes
 			c.delivery.Extend(c.timeout + wire.DefaultTimeout)
 		}
-		answer, err := c.s.caller.Do(ctx, q)
+		answer, err := c.caller.Do(ctx, q)
 		if err == nil {
 			return answer.Reply, nil
 		}
@@ -281,7 +303,7 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 }
 
 func (c *composition) safe(s *versions.Step) bool {
-	service := c.s.table.Load().services[s.Service]
+	service := c.services.services()[s.Service]
 	if service == nil || service.Manifest == nil {
 		return false
 	}
@@ -301,22 +323,22 @@ func failedReply(failed *wire.Error, r *wire.Request) wire.Reply {
 // each step is shared and cached as its service declares.
 func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
 	place := r.plan.Name()
-	if !s.limit.Enter(place) {
+	if !s.backend.limit.Enter(place) {
 		return fail(wire.CodeOverloaded, "too many calls of "+place+" are in flight here").after(time.Second)
 	}
-	defer s.limit.Leave(place)
+	defer s.backend.limit.Leave(place)
 	ends := in.began.Add(r.plan.Timeout)
 	request := &wire.Request{ID: in.requestID, Action: r.action.Name}
 	meta := wire.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
 	if in.ownID {
 		meta.RequestID = in.requestID
-		request.ID, request.Meta = in.id.String(), in.meta()
+		request.ID, request.Meta = in.id.String(), in.encodeMeta("", 0)
 	}
 	// Each step ends in time by itself: a context with a deadline would cost more.
 	answer, err := r.plan.Run(context.Background(), versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
 		q := newCall(step, args, &meta, request.ID)
 		q.Until = ends
-		answer, err := s.caller.Do(ctx, q)
+		answer, err := s.backend.caller.Do(ctx, q)
 		if failed, known := errors.AsType[*wire.Error](err); known {
 			return failedReply(failed, request), nil
 		}

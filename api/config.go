@@ -91,6 +91,18 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// ruled lists the routes that limits and sizes name.
+func (c *Config) ruled() []string {
+	routes := make([]string, 0, len(c.Limits)+len(c.Sizes))
+	for i := range c.Limits {
+		routes = append(routes, c.Limits[i].Route)
+	}
+	for i := range c.Sizes {
+		routes = append(routes, c.Sizes[i].Route)
+	}
+	return routes
+}
+
 func (c *Config) setDefaults() error {
 	orDefault := func(v *int, or int) {
 		if *v == 0 {

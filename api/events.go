@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net"
 	"strconv"
@@ -24,8 +25,8 @@ func looksAgain(n int) time.Duration { return min(time.Second<<min(n, 6), time.M
 // events streams the states of a request as server-sent events
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html), from the one
 // behind Last-Event-ID on, and ends with the request.
-func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
-	record, err := caller.FindRecord(s.calls, s.conn, t.service, t.id)
+func (s *tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *call, t ticket) *failure {
+	record, err := s.client.Record(ctx, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
@@ -40,17 +41,17 @@ func (s *Server) events(c *fiber.Ctx, in *call, t ticket) *failure {
 		c.Set(fiber.HeaderContentType, "text/event-stream")
 		return nil
 	}
-	if s.watchers.Add(1) > maxWatchers {
-		s.watchers.Add(-1)
+	if s.watching.Add(1) > maxWatchers {
+		s.watching.Add(-1)
 		return fail(wire.CodeOverloaded, "too many callers wait here").after(pingEvery)
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set("X-Accel-Buffering", "no") // nginx would keep events back
-	stream := &stream{server: s, ticket: t, last: last, conn: c.Context().Conn(), patience: s.cfg.WriteTimeout}
+	stream := &stream{tickets: s, ticket: t, last: last, conn: c.Context().Conn()}
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer s.watchers.Add(-1)
+		defer s.watching.Add(-1)
 		stream.out = w
-		stream.run(record)
+		stream.run(waits, record)
 	})
 	return nil
 }
@@ -69,30 +70,29 @@ func rank(state string) int {
 
 // stream is one client's stream of events.
 type stream struct {
-	server   *Server
-	ticket   ticket
-	last     int // the rank of the state that was told last
-	conn     net.Conn
-	patience time.Duration // for each write
-	out      *bufio.Writer
+	tickets *tickets
+	ticket  ticket
+	last    int // the rank of the state that was told last
+	conn    net.Conn
+	out     *bufio.Writer
 }
 
 // run tells each new state, until the last one, or the client or the gateway
 // goes away. What it cannot learn now, a client that comes again will.
-func (s *stream) run(record caller.Record) {
-	if s.tell(record) != nil || record.Ended() {
+func (s *stream) run(ctx context.Context, record caller.Record) {
+	if s.tell(ctx, record) != nil || record.Ended() {
 		return
 	}
-	watching, record, err := s.server.client.Watch(s.server.waits, s.ticket.service, s.ticket.id)
+	watching, record, err := s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
 	defer func() {
 		if watching != nil {
 			watching.Close()
 		}
 	}()
-	for n := 0; err == nil && s.tell(record) == nil && !record.Ended(); n++ {
+	for n := 0; err == nil && s.tell(ctx, record) == nil && !record.Ended(); n++ {
 		for again := time.Now().Add(looksAgain(n)); ; {
 			var ended bool
-			ended, err = watching.Wait(s.server.waits, min(pingEvery, time.Until(again)))
+			ended, err = watching.Wait(ctx, min(pingEvery, time.Until(again)))
 			if err != nil || s.write(": ping\n\n") != nil {
 				return
 			}
@@ -100,19 +100,19 @@ func (s *stream) run(record caller.Record) {
 				break
 			}
 		}
-		record, err = caller.FindRecord(s.server.waits, s.server.conn, s.ticket.service, s.ticket.id)
+		record, err = s.tickets.client.Record(ctx, s.ticket.service, s.ticket.id)
 		if watching.Ended() && err == nil && !record.Ended() { // it never ran, and was sent anew
 			watching.Close()
-			watching, record, err = s.server.client.Watch(s.server.waits, s.ticket.service, s.ticket.id)
+			watching, record, err = s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
 		}
 	}
 }
 
-func (s *stream) tell(record caller.Record) error {
+func (s *stream) tell(ctx context.Context, record caller.Record) error {
 	if rank(record.State) <= s.last {
 		return nil
 	}
-	if s.server.confirmed(s.ticket, record) != nil {
+	if s.tickets.confirmed(ctx, s.ticket, record) != nil {
 		return caller.ErrNotReplicated
 	}
 	data, err := json.Marshal(record.Tell(s.ticket.service, s.ticket.id))
@@ -124,7 +124,7 @@ func (s *stream) tell(record caller.Record) error {
 }
 
 func (s *stream) write(text string) error {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(s.patience)) // a connection that is gone shows in the write
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.tickets.writeTimeout)) // a connection that is gone shows in the write
 	if _, err := s.out.WriteString(text); err != nil {
 		return err
 	}

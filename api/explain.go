@@ -16,9 +16,9 @@ func (s *Server) explain(in *call, r *route, err error) *failure {
 	e, ok := errors.AsType[*wire.Error](err)
 	switch {
 	case errors.Is(err, errTooLong):
-		return fail(wire.CodeInternal, "the answer is larger than this route may give").at(in.outcomeAt(r))
+		return fail(wire.CodeInternal, "the answer is larger than this route may give").at(r.outcomeAt(in))
 	case !ok && errors.Is(err, context.Canceled):
-		return unavailable("the gateway is stopping").at(in.outcomeAt(r))
+		return unavailable("the gateway is stopping").at(r.outcomeAt(in))
 	case !ok:
 		s.log.Error("a call failed", "service", r.service, "action", r.action.Name, "request", in.id, "error", err)
 		return fail(wire.CodeInternal, "internal error")
@@ -28,7 +28,7 @@ func (s *Server) explain(in *call, r *route, err error) *failure {
 		caller.ErrTimeout, caller.ErrExpired, caller.ErrDead, caller.ErrCancelled, caller.ErrClosed, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, unknown) && !calls.NotSent(err) {
-			f.location = in.outcomeAt(r)
+			f.location = r.outcomeAt(in)
 		}
 	}
 	f.cacheDetail = cacheDetail(err)

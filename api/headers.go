@@ -17,19 +17,19 @@ const strictTransport = "max-age=31536000"
 
 // guard adds the headers that keep an answer from being taken for what it is not:
 // it is no page, and nobody keeps it unless its action says so.
-func (s *Server) guard(h *fasthttp.RequestHeader, res *fasthttp.Response) {
+func (g *gate) guard(h *fasthttp.RequestHeader, res *fasthttp.Response) {
 	setHeader(res, fiber.HeaderXContentTypeOptions, "nosniff")
 	setHeader(res, fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	if len(res.Header.Peek(fiber.HeaderCacheControl)) == 0 {
 		setHeader(res, fiber.HeaderCacheControl, "no-store")
 	}
 	// Where the middleware was not reached.
-	if len(s.cfg.CORS.Origins) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
+	if len(g.cors.Origins) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
 		if origin := h.Peek(fiber.HeaderOrigin); len(origin) > 0 {
-			s.cfg.CORS.readable(string(origin), res)
+			g.cors.readable(string(origin), res)
 		}
 	}
-	if s.certificate != nil {
+	if g.secure {
 		setHeader(res, fiber.HeaderStrictTransportSecurity, strictTransport)
 	}
 }

@@ -65,25 +65,13 @@ func saneTraceParent(s string) bool {
 	return s[:2] != "ff" && (len(s) == 55 || s[55] == '-')
 }
 
-// meta is what travels along beside the principal: what the caller sent. Its parts
-// have been checked to need no escapes.
-func (in *call) meta() string {
-	named := in.ownID || in.keyed
-	if in.version != "" {
-		m := wire.Meta{TraceParent: in.trace, Version: in.version, Plan: in.plan, Began: in.planBegan}
-		if named {
-			m.RequestID = in.requestID
-		}
-		return m.Encode()
+// encodeMeta encodes what travels with the request, but for the principal. Of a
+// composition, plan is the hash of its plan and began when it was first called, in
+// unix milliseconds of Redis.
+func (in *call) encodeMeta(plan string, began int64) string {
+	m := wire.Meta{TraceParent: in.trace, Version: in.version, Plan: plan, Began: began}
+	if in.ownID || in.keyed {
+		m.RequestID = in.requestID
 	}
-	switch {
-	case named && in.trace != "":
-		return `{"request_id":"` + in.requestID + `","traceparent":"` + in.trace + `"}`
-	case named:
-		return `{"request_id":"` + in.requestID + `"}`
-	case in.trace != "":
-		return `{"traceparent":"` + in.trace + `"}`
-	default:
-		return ""
-	}
+	return m.Encode()
 }

@@ -1,11 +1,12 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/oskadev/mailroom/api/keys"
 	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -57,42 +59,6 @@ func (l *LimitRule) check() error {
 		return fmt.Errorf("limit per %q: it is none of principal, key, tenant, address, route", l.Per)
 	}
 	return l.Rate.Check()
-}
-
-// warnOfRules says once of each rule that its route is none that the service which
-// it names declares: it would hold nobody up.
-func (s *Server) warnOfRules(t *table) {
-	routes := make([]string, 0, len(s.cfg.Limits)+len(s.cfg.Sizes))
-	for i := range s.cfg.Limits {
-		routes = append(routes, s.cfg.Limits[i].Route)
-	}
-	for i := range s.cfg.Sizes {
-		routes = append(routes, s.cfg.Sizes[i].Route)
-	}
-	for _, route := range routes {
-		_, path, _ := strings.Cut(route, " /")
-		name, _, _ := strings.Cut(path, "/")
-		service := t.services[name]
-		if route == "" || t.patterns[route] || service == nil || service.Manifest == nil {
-			continue
-		}
-		if _, told := s.unmatched.LoadOrStore(route, true); !told {
-			s.log.Warn("a limit is for a route that no service declares", "route", route)
-		}
-	}
-}
-
-// parseRoute reads a route as services declare them.
-func parseRoute(method, path string) (string, error) {
-	switch method {
-	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-	default:
-		return "", fmt.Errorf("method %q is none of GET, POST, PUT, PATCH, DELETE", method)
-	}
-	if !strings.HasPrefix(path, "/") || path == "/" {
-		return "", fmt.Errorf("path %q: want one that a service declares, such as /users/:id", path)
-	}
-	return method + " " + strings.TrimSuffix(path, "/"), nil
 }
 
 // ParseLimit reads "RATE per WHOM [on METHOD /path] [burst N]", such as
@@ -139,21 +105,32 @@ const (
 	headerLimitPolicy = "RateLimit-Policy"
 )
 
-// openLimits makes what counts for all gateways, where there are limits.
-func (s *Server) openLimits() (closeLimits func(), err error) {
-	if len(s.cfg.Limits) == 0 {
-		return func() {}, nil
+// quotas counts calls by rules. The zero value has no rules.
+type quotas struct {
+	rules   []LimitRule
+	limiter *limits.Limiter // nil: there are no rules
+	proxies proxies
+	close   func()
+}
+
+// newQuotas opens what counts for all gateways, where there are rules.
+func newQuotas(conn *bus.Conn, rules []LimitRule, trusted proxies, timeout time.Duration, log *slog.Logger) (quotas, error) {
+	q := quotas{rules: rules, proxies: trusted, close: func() {}}
+	if len(rules) == 0 {
+		return q, nil
 	}
-	rdb := s.conn.NewClient() // counting takes no connection from the bus
-	s.limiter, err = limits.New(rdb, limits.Config{Namespace: s.conn.Keys.Namespace(), Timeout: s.cfg.LimitTimeout, Logger: s.log})
+	rdb := conn.NewClient() // counting takes no connection from the bus
+	var err error
+	q.limiter, err = limits.New(rdb, limits.Config{Namespace: conn.Keys.Namespace(), Timeout: timeout, Logger: log})
 	if err != nil {
 		_ = rdb.Close()
-		return nil, err
+		return q, err
 	}
-	return func() {
-		s.limiter.Close()
+	q.close = func() {
+		q.limiter.Close()
 		_ = rdb.Close()
-	}, nil
+	}
+	return q, nil
 }
 
 // tightest is the limit that leaves a call the least.
@@ -162,23 +139,23 @@ type tightest struct {
 	left limits.Result
 }
 
-// limited counts a call by the rules that it meets, in their order, and refuses it
-// by the first that is exhausted. The headers tell of the one with the least left.
-// Only rules of the stage that the call has reached count; r is its route, if it has
-// got so far.
-func (s *Server) limited(c *fiber.Ctx, in *call, at stage, r *route) *failure {
-	for i := range s.cfg.Limits {
-		rule := &s.cfg.Limits[i]
+// count counts a call by the rules of one stage, in their order, and refuses it by
+// the first that is exhausted. The headers tell of the rule with the least left,
+// which most remembers between the stages of one call. The pattern is that of the
+// route, once it is known.
+func (q *quotas) count(ctx context.Context, c *fiber.Ctx, in *call, at stage, pattern string, most *tightest) *failure {
+	for i := range q.rules {
+		rule := &q.rules[i]
 		if rule.stage() != at {
 			continue
 		}
-		who, counts := s.counted(c, in, r, rule)
+		who, counts := q.counted(c, in, pattern, rule)
 		if !counts {
 			continue
 		}
-		left := s.limiter.Take(s.calls, "limit:"+rule.String()+":"+who, rule.Rate)
-		if in.limit.rule == nil || !left.Allowed || left.Remaining < in.limit.left.Remaining {
-			in.limit = tightest{rule, left}
+		left := q.limiter.Take(ctx, "limit:"+rule.String()+":"+who, rule.Rate)
+		if most.rule == nil || !left.Allowed || left.Remaining < most.left.Remaining {
+			*most = tightest{rule, left}
 			writeLimit(c.Response(), rule, left)
 		}
 		if !left.Allowed {
@@ -209,16 +186,16 @@ func (l *LimitRule) stage() stage {
 }
 
 // counted says as whom a rule counts a call, if it does.
-func (s *Server) counted(c *fiber.Ctx, in *call, r *route, rule *LimitRule) (who string, counts bool) {
-	if rule.Route != "" && rule.Route != r.pattern {
+func (q *quotas) counted(c *fiber.Ctx, in *call, pattern string, rule *LimitRule) (who string, counts bool) {
+	if rule.Route != "" && rule.Route != pattern {
 		return "", false
 	}
 	p := in.principal
 	switch {
 	case rule.Per == perRoute:
-		return r.pattern, true
+		return pattern, true
 	case rule.Per == perAddress, rule.Per == perPrincipal && p == nil:
-		return neighbour(s.addressOf(c)), true
+		return neighbour(q.proxies.addressOf(c)), true
 	case rule.Per == perPrincipal, rule.Per == perKey && keys.IsHolder(p):
 		return short(p.Key()), true
 	case rule.Per == perTenant && p != nil && p.Tenant != "":

@@ -26,8 +26,8 @@ func (s *Server) watchRefusals(ctx context.Context, ends chan<- error) {
 			if s.ready() {
 				ticker.Stop()
 			}
-		case err := <-s.conn.Refused():
-			if !s.served.Load() {
+		case err := <-s.backend.conn.Refused():
+			if !s.life.served.Load() {
 				ends <- err
 				return
 			}

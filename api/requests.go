@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -17,7 +19,16 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// ticket names a request that its callers may come back for.
+// tickets serves the outcomes of requests, at any gateway.
+type tickets struct {
+	client       *caller.Client
+	caller       *calls.Caller
+	writeTimeout time.Duration // for each event
+	log          *slog.Logger
+	watching     atomic.Int64 // callers that wait for the end of a request
+}
+
+// ticket names a request whose caller may come back for its outcome.
 type ticket struct{ service, id string }
 
 // Methods of the paths of requests.
@@ -34,39 +45,39 @@ const maxWatchers = 20_000
 // unsafe request, its states as events, and its cancelling. Only the principal
 // that made it may ask; where nobody had to say, whoever knows its ID, which nobody
 // guesses.
-func (s *Server) request(c *fiber.Ctx, in *call, name string) {
+func (s *tickets) serve(ctx, waits context.Context, c *fiber.Ctx, in *call, name string) {
 	name, events := strings.CutSuffix(name, "/events")
 	get := in.method == fiber.MethodGet || in.method == fiber.MethodHead
 	switch {
 	case events && !get:
-		s.only(c, in, eventMethods)
+		only(c, in, eventMethods)
 		return
 	case !get && in.method != fiber.MethodDelete:
-		s.only(c, in, requestMethods)
+		only(c, in, requestMethods)
 		return
 	}
 	var t ticket
 	t.service, t.id, _ = strings.Cut(name, ".")
 	if wire.CheckServiceName(t.service) != nil && t.service != wire.ReservedService || len(t.id) != 36 || uuid.Validate(t.id) != nil {
-		s.refuse(c, in, nil, unknownRequest())
+		refuse(c, in, unknownRequest())
 		return
 	}
 	t.id = strings.ToLower(t.id)
 	if !s.client.Ready() {
-		s.refuse(c, in, nil, unavailable("Redis is not reachable"))
+		refuse(c, in, unavailable("Redis is not reachable"))
 		return
 	}
 	var f *failure
 	switch {
 	case events:
-		f = s.events(c, in, t)
+		f = s.events(ctx, waits, c, in, t)
 	case in.method == fiber.MethodDelete:
-		f = s.cancel(c, in, t)
+		f = s.cancel(ctx, c, in, t)
 	default:
-		f = s.tell(c, in, t)
+		f = s.tell(ctx, waits, c, in, t)
 	}
 	if f != nil {
-		s.refuse(c, in, nil, f)
+		refuse(c, in, f)
 	}
 }
 
@@ -76,7 +87,7 @@ func unknownRequest() *failure {
 
 // mayKnow turns what a look at a record gave into an answer, unless the caller may
 // be shown the record. To others there is none.
-func (s *Server) mayKnow(in *call, t ticket, record caller.Record, err error) *failure {
+func (s *tickets) mayKnow(in *call, t ticket, record caller.Record, err error) *failure {
 	switch {
 	case errors.Is(err, caller.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.principal.Key():
 		return unknownRequest()
@@ -88,55 +99,55 @@ func (s *Server) mayKnow(in *call, t ticket, record caller.Record, err error) *f
 }
 
 // tell answers with the state of a request; with ?wait=SECONDS once it has ended.
-func (s *Server) tell(c *fiber.Ctx, in *call, t ticket) *failure {
+func (s *tickets) tell(ctx, waits context.Context, c *fiber.Ctx, in *call, t ticket) *failure {
 	wait, f := waitIn(in.query)
 	if f != nil {
 		return f
 	}
-	record, err := caller.FindRecord(s.calls, s.conn, t.service, t.id)
+	record, err := s.client.Record(ctx, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
 	if wait > 0 && !record.Ended() {
-		if s.watchers.Add(1) > maxWatchers {
-			s.watchers.Add(-1)
+		if s.watching.Add(1) > maxWatchers {
+			s.watching.Add(-1)
 			return fail(wire.CodeOverloaded, "too many callers wait here").after(wait)
 		}
-		record, err = s.awaitEnd(t, wait)
-		s.watchers.Add(-1)
+		record, err = s.awaitEnd(ctx, waits, t, wait)
+		s.watching.Add(-1)
 		if f := s.mayKnow(in, t, record, err); f != nil {
 			return f
 		}
 	}
-	if f := s.confirmed(t, record); f != nil {
+	if f := s.confirmed(ctx, t, record); f != nil {
 		return f
 	}
-	return s.writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+	return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
 }
 
 // confirmed says whether an outcome may be told: where it has to be on replicas,
 // once it is.
-func (s *Server) confirmed(t ticket, record caller.Record) *failure {
+func (s *tickets) confirmed(ctx context.Context, t ticket, record caller.Record) *failure {
 	if record.State != wire.StateDone {
 		return nil
 	}
-	if err := s.client.Confirm(s.calls, t.service); err != nil {
+	if err := s.client.Confirm(ctx, t.service); err != nil {
 		return fail(wire.CodeTimeout, "the outcome is not safely stored yet").at(wire.Location(t.service, t.id))
 	}
 	return nil
 }
 
 // awaitEnd waits for the end of a request, or of the time, or of the gateway.
-func (s *Server) awaitEnd(t ticket, most time.Duration) (caller.Record, error) {
-	watching, record, err := s.client.Watch(s.waits, t.service, t.id)
+func (s *tickets) awaitEnd(ctx, waits context.Context, t ticket, most time.Duration) (caller.Record, error) {
+	watching, record, err := s.client.Watch(waits, t.service, t.id)
 	if watching != nil {
-		_, err = watching.Wait(s.waits, most)
+		_, err = watching.Wait(waits, most)
 		watching.Close()
 	}
-	if watching == nil && err == nil || err != nil && s.waits.Err() == nil {
+	if watching == nil && err == nil || err != nil && waits.Err() == nil {
 		return record, err
 	}
-	return caller.FindRecord(s.calls, s.conn, t.service, t.id)
+	return s.client.Record(ctx, t.service, t.id)
 }
 
 // waitIn reads how long a caller wants to wait.
@@ -156,7 +167,7 @@ func waitIn(query string) (time.Duration, *failure) {
 	return min(time.Duration(seconds)*time.Second, mostWait), nil
 }
 
-func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state wire.RequestState) *failure {
+func writeState(c *fiber.Ctx, in *call, status int, state wire.RequestState) *failure {
 	result, err := json.Marshal(state)
 	if err != nil {
 		return fail(wire.CodeInternal, "internal error")
@@ -170,18 +181,18 @@ func (s *Server) writeState(c *fiber.Ctx, in *call, status int, state wire.Reque
 }
 
 // cancel ends a request that still waits.
-func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
-	record, err := caller.FindRecord(s.calls, s.conn, t.service, t.id)
+func (s *tickets) cancel(ctx context.Context, c *fiber.Ctx, in *call, t ticket) *failure {
+	record, err := s.client.Record(ctx, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
-	record, err = caller.Cancel(s.calls, s.conn, t.service, t.id)
+	record, err = s.client.Cancel(ctx, t.service, t.id)
 	if f := s.mayKnow(in, t, record, err); f != nil {
 		return f
 	}
 	switch record.State {
 	case wire.StateCancelled:
-		return s.writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+		return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
 	case wire.StateRunning, wire.StateQueued:
 		return fail(wire.CodeConflict, "the request runs already").with(map[string]string{"state": record.State})
 	default:
@@ -189,36 +200,43 @@ func (s *Server) cancel(c *fiber.Ctx, in *call, t ticket) *failure {
 	}
 }
 
-// accept sends a request without waiting for its outcome.
-func (s *Server) accept(c *fiber.Ctx, in *call, r *route, request *calls.Call, prefer preference) *failure {
-	if _, err := s.caller.Send(s.calls, request); err != nil {
-		return s.explain(in, r, err)
+// state returns the state of a request.
+func (s *tickets) state(ctx context.Context, service, id string) (state string, found bool) {
+	record, err := s.client.Record(ctx, service, id)
+	if err != nil && !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
+		s.log.Warn("a request could not be looked up", "service", service, "request", id, "error", err)
 	}
-	if in.keyed { // it may have been sent long before
-		return s.ticketInstead(c, in, r, prefer)
-	}
-	return s.writeTicket(c, in, r, prefer, wire.StateQueued)
+	return record.State, err == nil
 }
 
-// ticketInstead answers with the ticket of a request whose outcome was not there
-// in time.
-func (s *Server) ticketInstead(c *fiber.Ctx, in *call, r *route, prefer preference) *failure {
-	record, err := caller.FindRecord(s.calls, s.conn, r.service, in.id.String())
-	if err != nil {
-		if !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
-			s.log.Warn("a request could not be looked up", "service", r.service, "request", in.id, "error", err)
-		}
-		return s.explain(in, r, wire.NewError(wire.CodeTimeout, r.service+" did not answer in time").WithCause(caller.ErrTimeout)) // whether it was accepted is not known
-	}
-	return s.writeTicket(c, in, r, prefer, record.State)
-}
-
-func (s *Server) writeTicket(c *fiber.Ctx, in *call, r *route, prefer preference, state string) *failure {
-	f := s.writeState(c, in, fiber.StatusAccepted, wire.RequestState{
-		ID: in.id.String(), Service: r.service, Action: r.action.Name, State: state,
+// write answers 202 with the ticket of a request: where its outcome will be.
+func (s *tickets) write(c *fiber.Ctx, in *call, location string, prefer preference, state string) *failure {
+	f := writeState(c, in, fiber.StatusAccepted, wire.RequestState{
+		ID: in.id.String(), Service: in.service, Action: in.action, State: state,
 	})
-	c.Set(fiber.HeaderLocation, in.outcomeAt(r))
+	c.Set(fiber.HeaderLocation, location)
 	c.Set(fiber.HeaderRetryAfter, "1")
 	c.Set("Preference-Applied", prefer.applied)
 	return f
+}
+
+// prepare reads the headers of an unsafe call: Idempotency-Key and Prefer.
+func (s *tickets) prepare(c *fiber.Ctx, in *call, request *calls.Call) (preference, *failure) {
+	if c.Request().Header.Peek(headerIdempotencyKey) != nil {
+		key, f := idempotencyKey(c.Get(headerIdempotencyKey))
+		if f != nil {
+			return preference{}, f
+		}
+		secret := s.client.Secret()
+		if secret == nil {
+			return preference{}, unavailable("Redis is not reachable")
+		}
+		in.id, in.keyed = keyedID(secret, in.principal.Key(), in.service, in.action, key), true
+		request.Shared, request.Store = true, keyedStore
+	}
+	prefer := preferenceIn(c.Get("Prefer"))
+	if prefer.given() {
+		request.Endless, request.Wait, request.Timeout = true, true, prefer.wait
+	}
+	return prefer, nil
 }

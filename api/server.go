@@ -6,201 +6,142 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
-	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/bus"
-	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
-	"github.com/oskadev/mailroom/bus/wire"
-	"github.com/oskadev/mailroom/cache"
-	calls "github.com/oskadev/mailroom/internal/call"
-	"github.com/oskadev/mailroom/versions"
 )
 
 // Server is one gateway.
 type Server struct {
-	conn     *bus.Conn
 	cfg      Config
 	log      *slog.Logger
-	client   *caller.Client
-	cache    *cache.Cache
-	registry *registry.Registry
 	app      *fiber.App
-	keys     verifier // nil: none is accepted
-	tokens   verifier
-	unscoped sync.Once // the warning that scopes are not checked
-
-	unmatched sync.Map // routes of rules that are none, which has been logged
-	table     atomic.Pointer[table]
-	tables    sync.Mutex // one is built at a time
-	versioned *versioned
-	composer  *composer
+	gate     *gate
+	router   *router
+	backend  *backend
+	auth     *authenticator
+	quotas   quotas
+	tickets  *tickets
+	composer *composer
 
 	certificate *certificate // nil: plain HTTP
-	limiter     *limits.Limiter
-	limit       *calls.Limit
-	caller      *calls.Caller
-	sizes       map[string]*SizeRule // by route
-
-	draining atomic.Bool
-	served   atomic.Bool     // it has been ready once
-	watchers atomic.Int64    // who waits for the end of a request that is under way
-	calls    context.Context //nolint:containedctx // ends with the last call; Fiber's handlers have no other way to see it
-	waits    context.Context //nolint:containedctx // ends as soon as the gateway has been told to stop
+	life        life
 }
 
-// New prepares a gateway on a connection to the bus.
+// life is how far a gateway has got between its start and its end.
+type life struct {
+	served    atomic.Bool        // it has been ready once
+	stopCalls context.CancelFunc // ends the contexts of all calls
+	stopWaits context.CancelFunc // ends the waits for outcomes of other calls
+	closers   []func()
+	closed    sync.Once
+}
+
+// New returns a complete gateway on a connection to the bus: Serve only serves. A
+// server that is not served must be closed. The error names every fault of the config.
 func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s := &Server{conn: conn, cfg: cfg, log: cfg.Logger, limit: calls.NewLimit(cfg.InFlight), sizes: make(map[string]*SizeRule)}
+	s := &Server{cfg: cfg, log: cfg.Logger}
 	if s.log == nil {
 		s.log = conn.Log()
 	}
-	for i := range cfg.Sizes {
-		s.sizes[cfg.Sizes[i].Route] = &cfg.Sizes[i]
-	}
-	var err error
-	if cfg.TLSCert != "" {
-		if s.certificate, err = newCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
-			return nil, fmt.Errorf("gateway: %w", err)
-		}
-	}
-	if s.versioned, err = newVersioned(cfg.VersionsFile, cfg.Versions); err != nil {
+	if err := s.open(conn); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s.rebuild(registry.Snapshot{})
-	s.registry = registry.New(conn, func(services registry.Snapshot) {
-		s.tables.Lock()
-		s.rebuild(services)
-		s.tables.Unlock()
-		s.warnOfScopes(services)
-		s.warnOfRules(s.table.Load())
-	})
+	ctx, stopCalls := context.WithCancel(context.Background())
+	waits, stopWaits := context.WithCancel(ctx)
+	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
+	s.gate = &gate{
+		bodyLimit: cfg.BodyLimit, headerLimit: cfg.HeaderLimit, sizes: newSizes(cfg.Sizes), cors: cfg.CORS, secure: s.certificate != nil,
+		anonymous: s.auth.anonymous, pattern: s.router.pattern, log: s.log,
+	}
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
 		BodyLimit: cfg.BodyLimit, ReadBufferSize: cfg.HeaderLimit,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		ErrorHandler: s.onError,
+		ErrorHandler: s.gate.onError,
 	})
 	if len(cfg.CORS.Origins) > 0 {
 		s.app.Use(cfg.CORS.handler())
 	}
-	s.app.Use(s.handle)
+	s.app.Use(func(c *fiber.Ctx) error { return s.handle(ctx, waits, c) })
 	server := s.app.Server()
 	server.CloseOnShutdown = true
 	server.NoDefaultServerHeader = true
-	server.ExpectHandler = s.expect
-	server.HeaderReceived = s.sized
-	next := server.Handler
-	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		defer s.recovered(ctx)
-		s.edge(ctx, next)
-		s.guard(&ctx.Request.Header, &ctx.Response)
-	}
+	server.ExpectHandler = s.gate.expect
+	server.HeaderReceived = s.gate.headerReceived
+	server.Handler = s.gate.handler(server.Handler)
 	return s, nil
 }
 
-// edge lets a request in, unless it is none that an honest client sends.
-func (s *Server) edge(ctx *fasthttp.RequestCtx, next fasthttp.RequestHandler) {
-	if f := refuseHostile(&ctx.Request.Header); f != nil {
-		ctx.Response.SetConnectionClose()
-		refuseRest(ctx)
-		writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
-		return
-	}
-	next(ctx)
-	if s.draining.Load() {
-		ctx.Response.SetConnectionClose()
-	}
-}
-
-// recovered answers a call whose handling panicked: a fault of ours, which
-// costs nobody else anything.
-func (s *Server) recovered(ctx *fasthttp.RequestCtx) {
-	if p := recover(); p != nil {
-		s.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		ctx.Response.Reset()
-		f := fail(wire.CodeInternal, "internal error")
-		f.closeAfter = true
-		writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
-		s.guard(&ctx.Request.Header, &ctx.Response)
-	}
-}
-
-// expect answers a client that asks before it sends a body
-// (https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1).
-func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	h := &ctx.Request.Header
-	f := s.bodiless(h)
-	if limit := s.bodyLimit(h); f == nil {
-		if h.ContentLength() <= limit {
-			return fasthttp.StatusContinue
+// open opens the parts of a gateway. After an error, Close closes those that are open.
+func (s *Server) open(conn *bus.Conn) (err error) {
+	cfg := &s.cfg
+	if cfg.TLSCert != "" {
+		if s.certificate, err = newCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
+			return err
 		}
-		f = tooLarge(limit)
 	}
-	refuseRest(ctx)
-	writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(h)})
-	s.guard(h, &ctx.Response)
-	return f.Status
+	if s.router, err = newRouter(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.log); err != nil {
+		return err
+	}
+	if s.auth, err = newAuthenticator(conn, cfg.Auth, cfg.Tokens, s.log); err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.auth.close)
+	if s.quotas, err = newQuotas(conn, cfg.Limits, cfg.TrustedProxies, cfg.LimitTimeout, s.log); err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.quotas.close)
+	s.backend, err = newBackend(conn, cfg, s.router.find, func(services registry.Snapshot) {
+		s.router.update(services)
+		s.auth.warnOfScopes(services)
+	}, s.log)
+	if err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.backend.close)
+	s.tickets = &tickets{client: s.backend.client, caller: s.backend.caller, writeTimeout: cfg.WriteTimeout, log: s.log}
+	s.composer = newComposer(conn, s.backend.caller, s.router, composerLimits{idle: cfg.IdleLimit, drain: cfg.DrainLimit}, s.log)
+	return nil
 }
 
-// Serve answers on the listener, which it closes, until the context ends; then
-// it drains: no more connections are taken, calls in flight are answered. An
-// error means that the listener failed, that the drain limit passed, or that
-// Redis refuses a gateway that has never been ready: a bus.RefusedError.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	ending, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopCalls()
-	waits, stopWaits := context.WithCancel(ending)
-	defer stopWaits()
-	s.calls, s.waits = ending, waits
-	s.client = caller.New(s.conn, caller.Config{ //nolint:contextcheck // it lives until it is closed
-		MailboxLimit: s.cfg.MailboxLimit, AdmitLate: s.cfg.AdmitLate, MinReplicas: s.cfg.MinReplicas,
+// Close closes a server that is not served. Serve closes it by itself.
+func (s *Server) Close() {
+	s.life.closed.Do(func() {
+		if s.life.stopCalls != nil {
+			s.life.stopCalls()
+		}
+		for i := range s.life.closers {
+			s.life.closers[len(s.life.closers)-1-i]()
+		}
 	})
-	defer s.client.Close()
-	closeCache, err := s.openCache()
-	if err != nil {
-		return err
-	}
-	defer closeCache()
-	closeLimits, err := s.openLimits()
-	if err != nil {
-		return err
-	}
-	defer closeLimits()
-	closeVerifiers, err := s.openVerifiers() //nolint:contextcheck // they live until they are closed
-	if err != nil {
-		return err
-	}
-	defer closeVerifiers()
+}
+
+// Serve answers on the listener, which it closes, until the context ends; then it
+// drains: no more connections are taken, calls in flight are answered. It closes the
+// server. An error means that the listener failed, that the drain limit passed, or
+// that Redis refuses a gateway that was never ready: a bus.RefusedError.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	defer s.Close()
 	var background sync.WaitGroup
 	defer background.Wait()
-	looking, stopLooking := context.WithCancel(ending)
+	looking, stopLooking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLooking()
-	background.Go(func() { s.registry.Run(looking) })
-	background.Go(func() { s.watchVersions(looking) })
-	s.caller = calls.New(calls.Config{
-		Client: s.client, Cache: s.cache, Limit: s.limit, Logger: s.log,
-		Find: func(_ context.Context, name string) (*registry.Service, error) { return s.services()[name], nil },
-	})
-	s.composer = &composer{
-		s:     s,
-		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
-	}
-	if s.versioned.inForce() != nil {
+	background.Go(func() { s.backend.registry.Run(looking) })
+	background.Go(func() { s.router.watch(looking) })
+	if s.router.composed() {
 		// As long as there are calls: they may wait for what only this gateway runs.
 		background.Go(func() { s.composer.consume(looking) })
 	}
-
 	open := &connections{open: make(map[*connection]struct{})}
 	s.app.Server().ConnState = open.changed
 	taking := &listener{Listener: ln, taken: open, most: s.cfg.MaxConnections, log: s.log}
@@ -217,69 +158,49 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case refusal = <-refused:
 	case <-ctx.Done():
 	}
-	s.draining.Store(true)
-	stopWaits()
+	return errors.Join(refusal, s.drain(looking, taking, open, failed))
+}
+
+// drain ends a gateway that serves: its calls in flight are answered first.
+func (s *Server) drain(ctx context.Context, taking *listener, open *connections, ended <-chan error) error {
+	s.gate.draining.Store(true)
+	s.life.stopWaits()
 	// Closed here, and waited for, since a shutdown that comes before the HTTP
 	// library has begun to listen would find nothing to shut down.
 	taking.end()
-	listening := <-failed
+	listening := <-ended
 	limit := time.Now().Add(s.cfg.DrainLimit)
-	draining, stopDraining := context.WithDeadline(ending, limit)
+	draining, stopDraining := context.WithDeadline(ctx, limit)
 	defer stopDraining()
 	open.drain(draining)
-	err = s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
+	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		err = nil
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("calls in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
 	}
-	return errors.Join(refusal, listening, err)
+	return errors.Join(listening, err)
 }
-
-// openCache joins the cache of all gateways.
-func (s *Server) openCache() (closeCache func(), err error) {
-	conn, namespace := s.conn, s.conn.Keys.Namespace()
-	if s.cfg.CacheRedisURL != "" {
-		if conn, err = bus.Connect(s.cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: s.log, Role: wire.RoleAPI, Credentials: s.cfg.CacheCredentials}); err != nil {
-			return nil, fmt.Errorf("the cache: %w", err)
-		}
-	}
-	rdb := conn.NewClient() // a slow cache takes no connection from the bus
-	s.cache, err = cache.New(rdb, cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Timeout: s.cfg.CacheTimeout, Logger: s.log})
-	if err != nil {
-		return nil, fmt.Errorf("the cache: %w", err)
-	}
-	return func() {
-		s.cache.Close()
-		_ = rdb.Close()
-		if conn != s.conn {
-			_ = conn.Close()
-		}
-	}, nil
-}
-
-// services are those that the gateway knows.
-func (s *Server) services() registry.Snapshot { return s.table.Load().services }
 
 // Serves reports whether this gateway routes to all the named services, each
 // with a live worker.
 func (s *Server) Serves(names ...string) bool {
-	services := s.table.Load().services
+	services := s.router.services()
 	for _, name := range names {
-		if service := services[name]; service == nil || !service.Live() {
+		if !services[name].Live() {
 			return false
 		}
 	}
 	return true
 }
 
-// ready reports whether the gateway can serve: Redis is reachable, replies would
-// be heard, it has seen which services there are, and knows what the gateways share.
+// ready reports whether the gateway can serve: Redis is reachable, replies would be
+// heard, the services and the gateways' secret are known.
 func (s *Server) ready() bool {
-	ready := s.client.Ready() && s.client.Secret() != nil && s.registry.Looked() && !s.draining.Load()
+	ready := s.backend.ready() && !s.gate.draining.Load()
 	if ready {
-		s.served.Store(true)
+		s.life.served.Store(true)
 	}
 	return ready
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 )
 
 // SizeRule bounds what goes through one route.
@@ -63,73 +61,29 @@ func parseSize(text string) (int, error) {
 	return n * unit, nil
 }
 
-// sizesOf are the bounds of a route; nil: none of its own.
-func (s *Server) sizesOf(r *route) *SizeRule {
-	if r == nil {
-		return nil
+// sizes are the rules by route.
+type sizes map[string]*SizeRule
+
+func newSizes(rules []SizeRule) sizes {
+	s := make(sizes, len(rules))
+	for i := range rules {
+		s[rules[i].Route] = &rules[i]
 	}
-	return s.sizes[r.pattern]
+	return s
 }
 
-// sized is called when the headers of a request have been read, before its body.
-// Of a request that will be refused whatever is in it no body is read: see onError.
-func (s *Server) sized(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if s.bodiless(h) != nil {
-		return fasthttp.RequestConfig{MaxRequestBodySize: 1}
+// request is the largest body of a route, in bytes; 0: there is no rule.
+func (s sizes) request(pattern string) int {
+	if own := s[pattern]; own != nil {
+		return own.Request
 	}
-	return fasthttp.RequestConfig{MaxRequestBodySize: s.bodyLimit(h)}
+	return 0
 }
 
-// bodiless refuses a request by its headers alone: it is hostile, or of a stranger
-// where nobody is let in without a credential.
-// Of chunks it says nothing: when they fail, the HTTP library forgets the headers.
-func (s *Server) bodiless(h *fasthttp.RequestHeader) *failure {
-	if h.ContentLength() <= 0 {
-		return nil
+// response is the largest envelope of a route, in bytes; 0: there is no rule.
+func (s sizes) response(pattern string) int {
+	if own := s[pattern]; own != nil {
+		return own.Response
 	}
-	if f := refuseHostile(h); f != nil {
-		return f
-	}
-	if s.cfg.Auth != AuthRequired {
-		return nil
-	}
-	_, found, f := credentialOf(h)
-	if f == nil && !found {
-		f = noCredential()
-	}
-	return f
-}
-
-// bodyLimit is how long the body of a request may be.
-func (s *Server) bodyLimit(h *fasthttp.RequestHeader) int {
-	if len(s.sizes) == 0 {
-		return s.cfg.BodyLimit
-	}
-	uri := fasthttp.AcquireURI() // as the call itself is read later: a path, or a whole URI
-	defer fasthttp.ReleaseURI(uri)
-	if uri.Parse(h.Host(), h.RequestURI()) != nil {
-		return s.cfg.BodyLimit
-	}
-	if segments, ok := split(string(uri.PathOriginal())); ok {
-		r, _, _, _ := s.table.Load().find(&call{method: string(h.Method())}, segments)
-		if own := s.sizesOf(r); own != nil && own.Request > 0 {
-			return own.Request
-		}
-	}
-	return s.cfg.BodyLimit
-}
-
-// errTooLong says that an answer is longer than its route may give.
-var errTooLong = errors.New("the answer is too long")
-
-// fits reports an answer that is longer than its route may give. It has been
-// made all the same.
-func (s *Server) fits(in *call, r *route, envelope string) error {
-	own := s.sizesOf(r)
-	if own == nil || own.Response == 0 || len(envelope) <= own.Response {
-		return nil
-	}
-	s.log.Error("an answer is larger than its route may give", "service", r.service, "action", r.action.Name,
-		"request", in.id, "bytes", len(envelope), "limit", own.Response)
-	return errTooLong
+	return 0
 }

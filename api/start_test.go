@@ -13,9 +13,9 @@ import (
 // must not hear 404 because the services were seen a moment later.
 func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing.T) {
 	t.Parallel()
-	s := &Server{}
+	s := &Server{router: &router{}}
 	matched := buildTable(registry.Snapshot{}, slog.New(slog.DiscardHandler))
-	s.table.Store(buildTable(registry.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
+	s.router.table.Store(buildTable(registry.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
 	assert.True(t, s.tooEarly(matched))
-	assert.False(t, s.tooEarly(s.table.Load()), "it has seen services")
+	assert.False(t, s.tooEarly(s.router.table.Load()), "it has seen services")
 }

@@ -171,3 +171,11 @@ func (n *node) match(method string, segments, params []string, allowed *[]string
 	}
 	return nil, nil
 }
+
+// outcomeAt is the path that tells the outcome of a request; empty: none is kept.
+func (r *route) outcomeAt(in *call) string {
+	if r.action.Safe && r.action.Lane == "" {
+		return ""
+	}
+	return wire.Location(r.service, in.id.String())
+}

@@ -76,8 +76,8 @@ func (v *versioned) inForce() *versions.File {
 
 // watchVersions reads the file again when it changes, and on SIGHUP, until the context
 // ends. A bad one leaves the one before in force.
-func (s *Server) watchVersions(ctx context.Context) {
-	v := s.versioned
+func (r *router) watch(ctx context.Context) {
+	v := r.versioned
 	if v.file == "" {
 		return
 	}
@@ -99,14 +99,14 @@ func (s *Server) watchVersions(ctx context.Context) {
 		text, err := os.ReadFile(v.file)
 		if err != nil {
 			if !missing || asked {
-				s.log.Error("the versions file cannot be read, the one before stays in force", "file", v.file, "error", err)
+				r.log.Error("the versions file cannot be read, the one before stays in force", "file", v.file, "error", err)
 			}
 			missing = true
 			continue
 		}
 		missing = false
 		if v.take(text, asked) {
-			s.reloadVersions(text)
+			r.reload(text)
 		}
 	}
 }
@@ -127,27 +127,27 @@ func (v *versioned) take(text []byte, asked bool) bool {
 
 // reloadVersions puts a file in force, unless it is bad: by itself, or by what the
 // services declare.
-func (s *Server) reloadVersions(text []byte) {
-	s.tables.Lock() // the services stay as they are meanwhile, or rebuild it afterwards
-	defer s.tables.Unlock()
-	services := s.registry.Snapshot()
+func (r *router) reload(text []byte) {
+	r.building.Lock() // the services stay as they are meanwhile, or rebuild it afterwards
+	defer r.building.Unlock()
+	services := r.table.Load().services
 	parsed, faults := versions.Parse(text, services)
 	if parsed == nil {
-		s.log.Error("the versions file is bad, the one before stays in force", "faults", s.versioned.named(faults))
-		s.versioned.refuse(text)
+		r.log.Error("the versions file is bad, the one before stays in force", "faults", r.versioned.named(faults))
+		r.versioned.refuse(text)
 		return
 	}
-	s.enforce(parsed)
-	s.rebuild(services)
+	r.enforce(parsed)
+	r.rebuild(services)
 }
 
 // enforce puts a file in force.
-func (s *Server) enforce(parsed *versions.File) {
-	v := s.versioned
+func (r *router) enforce(parsed *versions.File) {
+	v := r.versioned
 	v.mu.Lock()
 	v.current, v.refused, v.told = parsed, nil, ""
 	v.mu.Unlock()
-	s.log.Info("the versions file is in force", "file", v.file, "versions", len(parsed.Versions))
+	r.log.Info("the versions file is in force", "file", v.file, "versions", len(parsed.Versions))
 }
 
 // refuse keeps a text that is not in force: what it lacks may come.
@@ -158,8 +158,8 @@ func (v *versioned) refuse(text []byte) {
 }
 
 // reconsider tries again the text that was refused: the services are others now.
-func (s *Server) reconsider(services registry.Snapshot) {
-	v := s.versioned
+func (r *router) reconsider(services registry.Snapshot) {
+	v := r.versioned
 	v.mu.Lock()
 	text := v.refused
 	v.mu.Unlock()
@@ -167,38 +167,38 @@ func (s *Server) reconsider(services registry.Snapshot) {
 		return
 	}
 	if parsed, _ := versions.Parse(text, services); parsed != nil {
-		s.enforce(parsed)
+		r.enforce(parsed)
 	}
 }
 
 // rebuild makes the table of routes anew. Its caller holds the lock of tables.
-func (s *Server) rebuild(services registry.Snapshot) {
-	s.reconsider(services)
-	file := s.versioned.inForce()
-	t := buildTable(services, s.log)
+func (r *router) rebuild(services registry.Snapshot) {
+	r.reconsider(services)
+	file := r.versioned.inForce()
+	t := buildTable(services, r.log)
 	t.versions = make(map[string]*versionTable)
 	if file != nil {
 		for _, v := range file.Versions {
-			t.versions[v.Name] = newVersionTable(v, services, s.log)
+			t.versions[v.Name] = newVersionTable(v, services, r.log)
 			for _, p := range v.Plans {
 				t.patterns[p.Name()] = true
 			}
 		}
-		s.warnOfPlans(file, services)
+		r.warnOfPlans(file, services)
 	}
-	s.table.Store(t)
+	r.table.Store(t)
 }
 
 // warnOfPlans logs what of a versions file does not fit what services declare, once
 // for the same faults: a service may have changed since the file was read.
-func (s *Server) warnOfPlans(file *versions.File, services registry.Snapshot) {
+func (r *router) warnOfPlans(file *versions.File, services registry.Snapshot) {
 	faults := slices.DeleteFunc(file.Check(services), func(f versions.Fault) bool { return f.Warning })
-	v := s.versioned
+	v := r.versioned
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	said := faults.String()
 	if said != v.told && len(faults) > 0 {
-		s.log.Error("versions do not fit what the services declare", "faults", v.named(faults))
+		r.log.Error("versions do not fit what the services declare", "faults", v.named(faults))
 	}
 	v.told = said
 }

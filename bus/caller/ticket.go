@@ -151,3 +151,8 @@ func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error
 	}
 	return FindRecord(ctx, c, service, id)
 }
+
+// Cancel ends a request that no worker has read yet; see Cancel.
+func (c *Client) Cancel(ctx context.Context, service, id string) (Record, error) {
+	return Cancel(ctx, c.conn, service, id)
+}

@@ -86,6 +86,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	defer server.Close()
 	ln, err := c.listen(ctx)
 	if err != nil {
 		return err

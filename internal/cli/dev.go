@@ -45,6 +45,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	defer server.Close()
 	examples := newExamples(conn, c.Namespace)
 	if err := examples.seed(ctx, examples.all); err != nil {
 		return err

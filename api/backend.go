@@ -1,0 +1,73 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/cache"
+	calls "github.com/oskadev/mailroom/internal/call"
+)
+
+// backend is what a gateway calls services by.
+type backend struct {
+	conn     *bus.Conn
+	client   *caller.Client
+	registry *registry.Registry
+	caller   *calls.Caller
+	limit    *calls.Limit
+	close    func()
+}
+
+// newBackend opens a client, a registry and the shared cache. changed is called with
+// the services whenever they change.
+func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(registry.Snapshot), log *slog.Logger) (*backend, error) {
+	shared, closeCache, err := openCache(conn, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{conn: conn, limit: calls.NewLimit(cfg.InFlight), registry: registry.New(conn, changed)}
+	b.client = caller.New(conn, caller.Config{MailboxLimit: cfg.MailboxLimit, AdmitLate: cfg.AdmitLate, MinReplicas: cfg.MinReplicas})
+	b.caller = calls.New(calls.Config{Client: b.client, Cache: shared, Limit: b.limit, Find: find, Logger: log})
+	b.close = func() {
+		closeCache()
+		b.client.Close()
+	}
+	return b, nil
+}
+
+// openCache joins the cache of all gateways.
+func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cache, closeCache func(), err error) {
+	own, namespace := conn, conn.Keys.Namespace()
+	if cfg.CacheRedisURL != "" {
+		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: log, Role: wire.RoleAPI, Credentials: cfg.CacheCredentials})
+		if err != nil {
+			return nil, nil, fmt.Errorf("the cache: %w", err)
+		}
+	}
+	rdb := own.NewClient() // a slow cache takes no connection from the bus
+	closeRedis := func() {
+		_ = rdb.Close()
+		if own != conn {
+			_ = own.Close()
+		}
+	}
+	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, NearBytes: cfg.NearBytes, Timeout: cfg.CacheTimeout, Logger: log})
+	if err != nil {
+		closeRedis()
+		return nil, nil, fmt.Errorf("the cache: %w", err)
+	}
+	return shared, func() {
+		shared.Close()
+		closeRedis()
+	}, nil
+}
+
+// ready reports whether services can be called: replies would be heard, and the
+// services and the gateways' secret are known.
+func (b *backend) ready() bool {
+	return b.client.Ready() && b.client.Secret() != nil && b.registry.Looked()
+}

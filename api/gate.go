@@ -1,0 +1,147 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/valyala/fasthttp"
+)
+
+// gate is what every HTTP message passes before it is a call: form, size, headers.
+type gate struct {
+	bodyLimit   int // bytes, unless a rule of its route says otherwise
+	headerLimit int
+	sizes       sizes
+	cors        CORS
+	secure      bool // the gateway serves HTTPS
+	anonymous   func(*fasthttp.RequestHeader) *failure
+	pattern     func(method, path string) string // of the route; empty: there is none
+	log         *slog.Logger
+	draining    atomic.Bool
+}
+
+// handler lets a request through to next, unless no honest client sends it.
+func (g *gate) handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		defer g.recovered(ctx)
+		if f := refuseHostile(&ctx.Request.Header); f != nil {
+			ctx.Response.SetConnectionClose()
+			refuseRest(ctx)
+			writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+		} else {
+			next(ctx)
+			if g.draining.Load() {
+				ctx.Response.SetConnectionClose()
+			}
+		}
+		g.guard(&ctx.Request.Header, &ctx.Response)
+	}
+}
+
+// recovered answers a call whose handling panicked. No other call is affected.
+func (g *gate) recovered(ctx *fasthttp.RequestCtx) {
+	if p := recover(); p != nil {
+		g.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		ctx.Response.Reset()
+		f := fail(wire.CodeInternal, "internal error")
+		f.closeAfter = true
+		writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(&ctx.Request.Header)})
+		g.guard(&ctx.Request.Header, &ctx.Response)
+	}
+}
+
+// expect answers a client that asks before it sends a body
+// (https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1).
+func (g *gate) expect(ctx *fasthttp.RequestCtx) int {
+	h := &ctx.Request.Header
+	f := g.bodiless(h)
+	if limit := g.bodyLimitOf(h); f == nil {
+		if h.ContentLength() <= limit {
+			return fasthttp.StatusContinue
+		}
+		f = tooLarge(limit)
+	}
+	refuseRest(ctx)
+	writeFailure(&ctx.Response, f, wire.Error{RequestID: requestIDOf(h)})
+	g.guard(h, &ctx.Response)
+	return f.Status
+}
+
+// headerReceived is called when the headers of a request have been read, before its
+// body. The body of a request that will be refused anyway is not read: see onError.
+func (g *gate) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if g.bodiless(h) != nil {
+		return fasthttp.RequestConfig{MaxRequestBodySize: 1}
+	}
+	return fasthttp.RequestConfig{MaxRequestBodySize: g.bodyLimitOf(h)}
+}
+
+// bodiless refuses a request with a body by its headers alone: it is hostile, or
+// lacks a credential where one is required. It says nothing about chunked bodies:
+// when they fail, the HTTP library forgets the headers.
+func (g *gate) bodiless(h *fasthttp.RequestHeader) *failure {
+	if h.ContentLength() <= 0 {
+		return nil
+	}
+	if f := refuseHostile(h); f != nil {
+		return f
+	}
+	return g.anonymous(h)
+}
+
+// bodyLimitOf is the largest body of a request, in bytes.
+func (g *gate) bodyLimitOf(h *fasthttp.RequestHeader) int {
+	if len(g.sizes) == 0 {
+		return g.bodyLimit
+	}
+	uri := fasthttp.AcquireURI() // parsed as the call itself is later: a path, or a whole URI
+	defer fasthttp.ReleaseURI(uri)
+	if uri.Parse(h.Host(), h.RequestURI()) != nil {
+		return g.bodyLimit
+	}
+	if own := g.sizes.request(g.pattern(string(h.Method()), string(uri.PathOriginal()))); own > 0 {
+		return own
+	}
+	return g.bodyLimit
+}
+
+func tooLarge(limit int) *failure {
+	f := fail(wire.CodePayloadTooLarge, "the body is over "+strconv.Itoa(limit)+" bytes")
+	f.closeAfter = true
+	return f
+}
+
+// onError answers what the HTTP library refuses before there is a call.
+func (g *gate) onError(c *fiber.Ctx, err error) error {
+	f := fail(wire.CodeInternal, "internal error")
+	if refused, ok := errors.AsType[*fiber.Error](err); ok {
+		switch refused.Code {
+		case http.StatusRequestHeaderFieldsTooLarge:
+			f = fail(wire.CodeHeadersTooLarge, "the headers are over "+strconv.Itoa(g.headerLimit)+" bytes")
+		case http.StatusRequestEntityTooLarge:
+			if f = g.bodiless(&c.Request().Header); f == nil {
+				f = tooLarge(g.bodyLimitOf(&c.Request().Header))
+			}
+		case http.StatusRequestTimeout, http.StatusBadGateway:
+			f = fail(wire.CodeRequestTimeout, "the request came too slowly")
+		case http.StatusMethodNotAllowed:
+			f = fail(wire.CodeMethodNotAllowed, "this method is not served")
+		case http.StatusBadRequest:
+			f = fail(wire.CodeBadRequest, "not a valid HTTP request")
+		}
+		f.closeAfter = true
+		refuseRest(c.Context())
+	} else {
+		g.log.Error("a call failed at the edge", "error", err)
+	}
+	writeFailure(c.Response(), f, wire.Error{RequestID: requestIDOf(&c.Request().Header)})
+	g.guard(&c.Request().Header, c.Response())
+	return nil
+}
