@@ -12,31 +12,6 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// cacheControl is what clients may do with an answer
-// (https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2, RFC 5861).
-func cacheControl(r *caching, public bool) string {
-	if r.policy.TTL == 0 {
-		return ""
-	}
-	parts := []string{"private"}
-	if public {
-		parts[0] = "public"
-	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"max-age", r.policy.TTL},
-		{"stale-while-revalidate", r.policy.StaleWhileRevalidate},
-		{"stale-if-error", r.policy.StaleIfError},
-	} {
-		if d.value > 0 {
-			parts = append(parts, d.name+"="+strconv.FormatInt(int64(d.value/time.Second), 10))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
 // wants is what a caller says of copies (RFC 9111, section 5.2.1).
 type wants struct {
 	fresh      bool // no-cache, max-age=0, Pragma: no-cache: none
@@ -46,8 +21,8 @@ type wants struct {
 	maxAge     time.Duration
 }
 
-// wants is what a call says of copies; most say nothing.
-func (in *call) wants(c *fiber.Ctx) wants {
+// wantsOf is what a call says of copies; most say nothing.
+func wantsOf(c *fiber.Ctx, in *call) wants {
 	var w wants
 	if in.sent&sentCacheControl == 0 {
 		return w
@@ -103,8 +78,6 @@ func (s *Server) controlOf(r *route) string {
 	}
 	return r.caching.private
 }
-
-const headerCacheStatus = "Cache-Status"
 
 // cacheStatus tells what the cache did (https://www.rfc-editor.org/rfc/rfc9211).
 func cacheStatus(a *cache.Answer, w wants) []byte {

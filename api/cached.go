@@ -10,27 +10,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/bus/wire"
-	"github.com/oskadev/mailroom/cache"
 	calls "github.com/oskadev/mailroom/internal/call"
 )
-
-// caching is how the answers of a route are shared.
-type caching struct {
-	policy  cache.Policy
-	public  bool
-	control string // the header Cache-Control of what everybody may get; empty: nothing is stored
-	private string // and of what a caller gets for its credential
-}
-
-func newCaching(action *wire.Action) *caching {
-	policy, shared := calls.Policy(action)
-	if !shared {
-		return nil
-	}
-	r := &caching{policy: policy, public: action.Cache.Public}
-	r.control, r.private = cacheControl(r, r.public), cacheControl(r, false)
-	return r
-}
 
 // writeShared writes an answer that callers share.
 func (s *Server) writeShared(c *fiber.Ctx, in *call, r *route, answer *calls.Answer, wants wants) {
@@ -40,7 +21,7 @@ func (s *Server) writeShared(c *fiber.Ctx, in *call, r *route, answer *calls.Ans
 		return
 	}
 	res := c.Response()
-	res.Header.SetCanonical([]byte(headerCacheStatus), cacheStatus(&shared.Answer, wants))
+	res.Header.SetCanonical([]byte(HeaderCacheStatus), cacheStatus(&shared.Answer, wants))
 	if !shared.OK() {
 		writeEnvelope(res, shared.Status, stamped(answer.Envelope, in, r), in.requestID)
 	} else if s.writeFresh(c, in, r, answer) {
@@ -63,7 +44,7 @@ func (s *Server) writeFresh(c *fiber.Ctx, in *call, r *route, answer *calls.Answ
 	}
 	if in.sent&sentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
 		res.SetStatusCode(http.StatusNotModified)
-		res.Header.Set(headerRequestID, in.requestID)
+		res.Header.Set(HeaderRequestID, in.requestID)
 		return true
 	}
 	writeEnvelope(res, answer.Shared.Status, answer.Envelope, in.requestID)

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/consumer"
@@ -26,11 +24,7 @@ const planTTL = 8 * 24 * time.Hour
 
 // composer runs the compositions that gateways find in their mailbox.
 type composer struct {
-	conn     *bus.Conn
-	caller   *calls.Caller
-	services planner
-	limits   composerLimits
-	log      *slog.Logger
+	composerConfig
 
 	mu    sync.Mutex
 	plans map[string]*versions.Plan // by hash, as they were read from Redis
@@ -43,14 +37,19 @@ type planner interface {
 	plan(hash string) *versions.Plan
 }
 
-// composerLimits are those of a gateway as a worker; see consumer.Config.
-type composerLimits struct{ idle, drain time.Duration }
+// composerConfig of a Composer. All but the limits are required.
+type composerConfig struct {
+	Conn     *bus.Conn
+	Caller   *calls.Caller
+	Limit    *calls.Limit
+	Services planner
+	// IdleLimit and DrainLimit are those of a gateway as a worker: see consumer.Config.
+	IdleLimit, DrainLimit time.Duration
+	Log                   *slog.Logger
+}
 
-func newComposer(conn *bus.Conn, caller *calls.Caller, services planner, limits composerLimits, log *slog.Logger) *composer {
-	return &composer{
-		conn: conn, caller: caller, services: services, limits: limits, log: log,
-		plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time),
-	}
+func newComposer(cfg composerConfig) *composer {
+	return &composer{composerConfig: cfg, plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time)}
 }
 
 // keepAgain is how often a plan that is asked for is kept anew: a Redis that lost its
@@ -66,15 +65,15 @@ const compositions = 256
 
 // consume serves the mailbox of compositions until the context ends.
 func (c *composer) consume(ctx context.Context) {
-	consumer, err := consumer.New(c.conn, consumer.Config{
+	consumer, err := consumer.New(c.Conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
-		Hidden:   true, Concurrency: compositions, IdleLimit: c.limits.idle, DrainLimit: c.limits.drain, Run: c.run,
+		Hidden:   true, Concurrency: compositions, IdleLimit: c.IdleLimit, DrainLimit: c.DrainLimit, Run: c.run,
 	})
 	if err == nil {
 		err = consumer.Run(ctx)
 	}
 	if err != nil {
-		c.log.Error("compositions are not served here", "error", err)
+		c.Log.Error("compositions are not served here", "error", err)
 	}
 }
 
@@ -86,7 +85,7 @@ func (c *composer) keep(ctx context.Context, p *versions.Plan) error {
 	if fresh {
 		return nil
 	}
-	if err := c.conn.Set(ctx, c.conn.Keys.Plan(p.Hash()), p.Source(), planTTL); err != nil {
+	if err := c.Conn.Set(ctx, c.Conn.Keys.Plan(p.Hash()), p.Source(), planTTL); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -101,12 +100,12 @@ func (c *composer) plan(ctx context.Context, hash string) (*versions.Plan, error
 	p := c.plans[hash]
 	c.mu.Unlock()
 	if p == nil {
-		p = c.services.plan(hash)
+		p = c.Services.plan(hash)
 	}
 	if p != nil {
 		return p, nil
 	}
-	source, err := c.conn.Get(ctx, c.conn.Keys.Plan(hash))
+	source, err := c.Conn.Get(ctx, c.Conn.Keys.Plan(hash))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +136,7 @@ type composition struct {
 // outcome: it is delivered again, and no step that has happened happens again.
 func (c *composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
 	one := &composition{composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
-	log := c.log.With("composition", d.Request.Action, "request", d.Request.ID)
+	log := c.Log.With("composition", d.Request.Action, "request", d.Request.ID)
 	if one.tooOld() {
 		return one.dead()
 	}
@@ -152,7 +151,7 @@ func (c *composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	one.timeout = plan.Timeout
 	if d.Request.Deadline != 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.UnixMilli(d.Request.Deadline).Sub(c.conn.Clock.Now()))
+		ctx, cancel = context.WithTimeout(ctx, time.UnixMilli(d.Request.Deadline).Sub(c.Conn.Clock.Now()))
 		defer cancel()
 	}
 	began := time.Now()
@@ -184,7 +183,7 @@ var errTooOld = errors.New("it was asked for too long ago")
 // tooOld reports whether what the steps of a composition have done may be forgotten by
 // now: asked again, they would do it again.
 func (c *composition) tooOld() bool {
-	return c.meta.Began != 0 && c.conn.Clock.Millis()-c.meta.Began > wire.StepStore.Milliseconds()
+	return c.meta.Began != 0 && c.Conn.Clock.Millis()-c.meta.Began > wire.StepStore.Milliseconds()
 }
 
 // dead gives a composition up that cannot be gone on with.
@@ -283,7 +282,7 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 		if c.request.Deadline == 0 { // it waits for its services as long as that takes
 			c.delivery.Extend(c.timeout + wire.DefaultTimeout)
 		}
-		answer, err := c.caller.Do(ctx, q)
+		answer, err := c.Caller.Do(ctx, q)
 		if err == nil {
 			return answer.Reply, nil
 		}
@@ -303,7 +302,7 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string) (
 }
 
 func (c *composition) safe(s *versions.Step) bool {
-	service := c.services.services()[s.Service]
+	service := c.Services.services()[s.Service]
 	if service == nil || service.Manifest == nil {
 		return false
 	}
@@ -319,14 +318,16 @@ func failedReply(failed *wire.Error, r *wire.Request) wire.Reply {
 	return wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(&e))}
 }
 
-// composeHere answers a call of a plan that only reads: it runs in this gateway, and
-// each step is shared and cached as its service declares.
-func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *failure {
+// read runs a plan that only reads in this gateway. Each step is shared and cached as
+// its service declares. An error is a *wire.Error, or what ended the run.
+func (c *composer) read(in *call, r *route, args string) (wire.Reply, wire.ReplyMeta, error) {
 	place := r.plan.Name()
-	if !s.backend.limit.Enter(place) {
-		return fail(wire.CodeOverloaded, "too many calls of "+place+" are in flight here").after(time.Second)
+	if !c.Limit.Enter(place) {
+		e := wire.NewError(wire.CodeOverloaded, "too many calls of "+place+" are in flight here")
+		e.RetryAfter = time.Second
+		return wire.Reply{}, wire.ReplyMeta{}, e
 	}
-	defer s.backend.limit.Leave(place)
+	defer c.Limit.Leave(place)
 	ends := in.began.Add(r.plan.Timeout)
 	request := &wire.Request{ID: in.requestID, Action: r.action.Name}
 	meta := wire.Meta{TraceParent: in.trace, Version: in.version, Principal: in.principal}
@@ -338,30 +339,24 @@ func (s *Server) composeHere(c *fiber.Ctx, in *call, r *route, args string) *fai
 	answer, err := r.plan.Run(context.Background(), versions.Input{Args: args, Principal: in.principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
 		q := newCall(step, args, &meta, request.ID)
 		q.Until = ends
-		answer, err := s.backend.caller.Do(ctx, q)
+		answer, err := c.Caller.Do(ctx, q)
 		if failed, known := errors.AsType[*wire.Error](err); known {
 			return failedReply(failed, request), nil
 		}
 		return answer.Reply, err
 	})
 	if err != nil {
-		return s.explain(in, r, err)
+		return wire.Reply{}, wire.ReplyMeta{}, err
 	}
-	if answer.Refusal != nil {
-		if answer.Refusal.Status == http.StatusInternalServerError {
-			s.log.Error("a composition failed", "composition", r.action.Name, "request", in.id, "error", answer.Refusal.Message)
-			return fail(wire.CodeInternal, "internal error")
+	if e := answer.Refusal; e != nil {
+		if e.Status == http.StatusInternalServerError {
+			c.Log.Error("a composition failed", "composition", r.action.Name, "request", in.id, "error", e.Message)
+			return wire.Reply{}, wire.ReplyMeta{}, wire.NewError(wire.CodeInternal, "internal error")
 		}
-		e := answer.Refusal
 		e.Service, e.Action = wire.ReservedService, r.action.Name
 		e.Stamp(request)
 		answer.Envelope = string(wire.Failure(e))
 	}
-	said := wire.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}
-	reply := wire.Reply{Envelope: answer.Envelope}
-	if err := s.fits(in, r, reply.Envelope); err != nil {
-		return s.explain(in, r, err)
-	}
-	s.respondWith(c, in, r, reply, said)
-	return nil
+	return wire.Reply{Envelope: answer.Envelope},
+		wire.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}, nil
 }

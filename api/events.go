@@ -31,7 +31,7 @@ func (s *tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *call, t t
 		return f
 	}
 	last, _ := strconv.Atoi(c.Get("Last-Event-ID")) // none, or none of ours: from the beginning
-	c.Set(headerRequestID, in.requestID)
+	c.Set(HeaderRequestID, in.requestID)
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	if record.Ended() && last >= rank(record.State) {
 		c.Status(fiber.StatusNoContent) // so that the client does not come again

@@ -16,16 +16,41 @@ import (
 
 // gate is what every HTTP message passes before it is a call: form, size, headers.
 type gate struct {
-	bodyLimit   int // bytes, unless a rule of its route says otherwise
-	headerLimit int
-	sizes       sizes
-	cors        CORS
-	secure      bool // the gateway serves HTTPS
-	anonymous   func(*fasthttp.RequestHeader) *failure
-	pattern     func(method, path string) string // of the route; empty: there is none
-	log         *slog.Logger
-	draining    atomic.Bool
+	GateConfig
+	rules    sizes
+	draining atomic.Bool
 }
+
+// GateConfig of a Gate. All are required, but Sizes and CORS.
+type GateConfig struct {
+	// BodyLimit is the largest body, in bytes, unless a rule of its route says
+	// otherwise.
+	BodyLimit int
+	// HeaderLimit is what the HTTP library was told; it is only for messages.
+	HeaderLimit int
+	Sizes       []SizeRule
+	CORS        CORS
+	// Secure says that the gateway serves HTTPS.
+	Secure bool
+	// Anonymous refuses a request by its headers when it lacks a credential that is
+	// required.
+	Anonymous func(*fasthttp.RequestHeader) *failure
+	// Pattern finds the pattern of a route; empty: there is none.
+	Pattern func(method, path string) string
+	Log     *slog.Logger
+}
+
+// NewGate returns a gate.
+func NewGate(cfg GateConfig) *gate { return &gate{GateConfig: cfg, rules: newSizes(cfg.Sizes)} }
+
+// Drain has every answer close its connection from now on.
+func (g *gate) Drain() { g.draining.Store(true) }
+
+// Draining reports whether Drain was called.
+func (g *gate) Draining() bool { return g.draining.Load() }
+
+// ResponseLimit is the largest envelope of a route, in bytes; 0: there is no limit.
+func (g *gate) ResponseLimit(pattern string) int { return g.rules.response(pattern) }
 
 // handler lets a request through to next, unless no honest client sends it.
 func (g *gate) handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
@@ -48,7 +73,7 @@ func (g *gate) handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 // recovered answers a call whose handling panicked. No other call is affected.
 func (g *gate) recovered(ctx *fasthttp.RequestCtx) {
 	if p := recover(); p != nil {
-		g.log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		g.Log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		ctx.Response.Reset()
 		f := fail(wire.CodeInternal, "internal error")
 		f.closeAfter = true
@@ -93,23 +118,23 @@ func (g *gate) bodiless(h *fasthttp.RequestHeader) *failure {
 	if f := refuseHostile(h); f != nil {
 		return f
 	}
-	return g.anonymous(h)
+	return g.Anonymous(h)
 }
 
 // bodyLimitOf is the largest body of a request, in bytes.
 func (g *gate) bodyLimitOf(h *fasthttp.RequestHeader) int {
-	if len(g.sizes) == 0 {
-		return g.bodyLimit
+	if len(g.rules) == 0 {
+		return g.BodyLimit
 	}
 	uri := fasthttp.AcquireURI() // parsed as the call itself is later: a path, or a whole URI
 	defer fasthttp.ReleaseURI(uri)
 	if uri.Parse(h.Host(), h.RequestURI()) != nil {
-		return g.bodyLimit
+		return g.BodyLimit
 	}
-	if own := g.sizes.request(g.pattern(string(h.Method()), string(uri.PathOriginal()))); own > 0 {
+	if own := g.rules.request(g.Pattern(string(h.Method()), string(uri.PathOriginal()))); own > 0 {
 		return own
 	}
-	return g.bodyLimit
+	return g.BodyLimit
 }
 
 func tooLarge(limit int) *failure {
@@ -124,7 +149,7 @@ func (g *gate) onError(c *fiber.Ctx, err error) error {
 	if refused, ok := errors.AsType[*fiber.Error](err); ok {
 		switch refused.Code {
 		case http.StatusRequestHeaderFieldsTooLarge:
-			f = fail(wire.CodeHeadersTooLarge, "the headers are over "+strconv.Itoa(g.headerLimit)+" bytes")
+			f = fail(wire.CodeHeadersTooLarge, "the headers are over "+strconv.Itoa(g.HeaderLimit)+" bytes")
 		case http.StatusRequestEntityTooLarge:
 			if f = g.bodiless(&c.Request().Header); f == nil {
 				f = tooLarge(g.bodyLimitOf(&c.Request().Header))
@@ -139,7 +164,7 @@ func (g *gate) onError(c *fiber.Ctx, err error) error {
 		f.closeAfter = true
 		refuseRest(c.Context())
 	} else {
-		g.log.Error("a call failed at the edge", "error", err)
+		g.Log.Error("a call failed at the edge", "error", err)
 	}
 	writeFailure(c.Response(), f, wire.Error{RequestID: requestIDOf(&c.Request().Header)})
 	g.guard(&c.Request().Header, c.Response())

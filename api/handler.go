@@ -56,19 +56,19 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 
 // admit authenticates the caller and counts the call.
 func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *call, quota *tightest) (f *failure) {
-	if f = s.quotas.count(ctx, c, in, beforeCredential, "", quota); f != nil {
+	if f = s.quotas.count(ctx, c, in, StageAddress, "", quota); f != nil {
 		return f
 	}
 	if in.principal, f = s.auth.authenticate(ctx, &c.Request().Header); f != nil {
 		return f
 	}
-	return s.quotas.count(ctx, c, in, ofCaller, "", quota)
+	return s.quotas.count(ctx, c, in, StageCaller, "", quota)
 }
 
 // call conducts a call whose route is known. A caller without the right scopes learns
 // nothing of its arguments, or of cached answers.
 func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *call, r *route, params []string, quota *tightest) *failure {
-	if f := s.quotas.count(ctx, c, in, ofRoute, r.pattern, quota); f != nil {
+	if f := s.quotas.count(ctx, c, in, StageRoute, r.pattern, quota); f != nil {
 		return f
 	}
 	if f := s.auth.authorize(in.principal, r.action.Scopes, r.unknown); f != nil {

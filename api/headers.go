@@ -24,12 +24,12 @@ func (g *gate) guard(h *fasthttp.RequestHeader, res *fasthttp.Response) {
 		setHeader(res, fiber.HeaderCacheControl, "no-store")
 	}
 	// Where the middleware was not reached.
-	if len(g.cors.Origins) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
+	if len(g.CORS.Origins) > 0 && len(res.Header.Peek(fiber.HeaderVary)) == 0 {
 		if origin := h.Peek(fiber.HeaderOrigin); len(origin) > 0 {
-			g.cors.readable(string(origin), res)
+			g.CORS.readable(string(origin), res)
 		}
 	}
-	if g.secure {
+	if g.Secure {
 		setHeader(res, fiber.HeaderStrictTransportSecurity, strictTransport)
 	}
 }
@@ -74,7 +74,7 @@ func (c *CORS) handler() fiber.Handler {
 	answer := c.answer()
 	return func(ctx *fiber.Ctx) error {
 		if ctx.Method() == fiber.MethodOptions { // which may get no further
-			ctx.Set(headerRequestID, requestIDOf(&ctx.Request().Header))
+			ctx.Set(HeaderRequestID, requestIDOf(&ctx.Request().Header))
 		}
 		return answer(ctx)
 	}
@@ -87,7 +87,7 @@ func (c *CORS) answer() fiber.Handler {
 		AllowMethods:     "GET,HEAD,POST,PUT,PATCH,DELETE",
 		AllowHeaders: strings.Join([]string{
 			fiber.HeaderAuthorization, "X-API-Key", fiber.HeaderContentType, fiber.HeaderCacheControl, fiber.HeaderIfNoneMatch,
-			headerRequestID, headerIdempotencyKey, "Prefer", "Last-Event-ID", "traceparent",
+			HeaderRequestID, HeaderIdempotencyKey, "Prefer", "Last-Event-ID", "traceparent",
 		}, ","),
 		ExposeHeaders: exposed(),
 		MaxAge:        int(c.MaxAge / time.Second),
@@ -97,8 +97,8 @@ func (c *CORS) answer() fiber.Handler {
 // exposed lists the headers that pages of other origins may read.
 func exposed() string {
 	return strings.Join([]string{
-		headerRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, headerCacheStatus,
-		"Idempotency-Replayed", "Preference-Applied", "Deprecation", "Sunset", headerLimit, headerLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
+		HeaderRequestID, fiber.HeaderLocation, fiber.HeaderRetryAfter, fiber.HeaderETag, fiber.HeaderAge, HeaderCacheStatus,
+		"Idempotency-Replayed", "Preference-Applied", "Deprecation", "Sunset", HeaderLimit, HeaderLimitPolicy, "Server-Timing", fiber.HeaderWWWAuthenticate, fiber.HeaderAllow,
 		"Mailroom-Worker", "Mailroom-Attempt",
 	}, ",")
 }

@@ -4,11 +4,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/oskadev/mailroom/bus/wire"
 )
-
-// ownMethods are those of the gateway's own paths.
-const ownMethods = "GET, HEAD, OPTIONS"
 
 // probed answers the paths of probes, which have no credentials; false: the path is
 // none of them.
@@ -27,7 +23,7 @@ func (s *Server) probed(c *fiber.Ctx, in *call) bool {
 // unready says why the gateway cannot serve; nil: it can.
 func (s *Server) unready() *failure {
 	switch {
-	case s.gate.draining.Load():
+	case s.gate.Draining():
 		return unavailable("the gateway is stopping")
 	case s.backend.client.Refused() != nil:
 		return unavailable("Redis refuses this gateway")
@@ -46,15 +42,4 @@ func (s *Server) health(c *fiber.Ctx, in *call, sick *failure) {
 	default:
 		writeEnvelope(c.Response(), fiber.StatusOK, `{"ok":true,"result":{"status":"ok"}}`, in.requestID)
 	}
-}
-
-// only answers a method that is none of those that a path of the gateway's has.
-func only(c *fiber.Ctx, in *call, methods string) {
-	if in.method == fiber.MethodOptions {
-		writeAllow(c.Response(), methods, in.requestID)
-		return
-	}
-	f := fail(wire.CodeMethodNotAllowed, in.method+" is not served here")
-	f.allow = methods
-	refuse(c, in, f)
 }

@@ -50,9 +50,9 @@ func ambiguous(raw []byte, knowsChunks bool) *failure {
 		switch {
 		case line[0] == ' ' || line[0] == '\t':
 			return hostile("a header that goes on in the next line")
-		case begins(line, "content-length:"):
+		case Begins(line, "content-length:"):
 			length = true
-		case begins(line, "transfer-encoding:"):
+		case Begins(line, "transfer-encoding:"):
 			encoding = true
 			if coding := bytes.TrimSpace(line[len("transfer-encoding:"):]); !knowsChunks || !bytes.EqualFold(coding, []byte("chunked")) {
 				return hostile("a Transfer-Encoding other than chunked")
@@ -63,8 +63,4 @@ func ambiguous(raw []byte, knowsChunks bool) *failure {
 		return hostile("Content-Length together with Transfer-Encoding")
 	}
 	return nil
-}
-
-func begins(line []byte, name string) bool {
-	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }

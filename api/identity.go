@@ -7,15 +7,19 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
+// Names of headers in canonical form.
 const (
-	headerRequestID      = "X-Request-Id"
-	headerIdempotencyKey = "Idempotency-Key"
+	HeaderRequestID      = "X-Request-Id"
+	HeaderIdempotencyKey = "Idempotency-Key"
+	HeaderCacheStatus    = "Cache-Status"     // RFC 9211
+	HeaderLimit          = "RateLimit"        // https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+	HeaderLimitPolicy    = "RateLimit-Policy" // likewise
 )
 
 // requestIDOf names a call that does not get far: as its caller does, or by a
 // UUIDv7 of its own.
 func requestIDOf(h *fasthttp.RequestHeader) string {
-	if own := string(h.Peek(headerRequestID)); saneRequestID(own) {
+	if own := string(h.Peek(HeaderRequestID)); saneRequestID(own) {
 		return own
 	}
 	id, err := uuid.NewV7()

@@ -98,13 +98,6 @@ func ParseLimit(text string) (LimitRule, error) {
 	return r, nil
 }
 
-// Headers that tell how much of a limit is left
-// (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
-const (
-	headerLimit       = "RateLimit"
-	headerLimitPolicy = "RateLimit-Policy"
-)
-
 // quotas counts calls by rules. The zero value has no rules.
 type quotas struct {
 	rules   []LimitRule
@@ -169,19 +162,19 @@ func (q *quotas) count(ctx context.Context, c *fiber.Ctx, in *call, at stage, pa
 type stage int
 
 const (
-	beforeCredential stage = iota // by address: it bounds how often credentials are tried, too
-	ofCaller                      // who calls is known: whatever it calls counts
-	ofRoute                       // and so is what for
+	StageAddress stage = iota // by address: it bounds how often credentials are tried, too
+	StageCaller               // who calls is known: whatever it calls counts
+	StageRoute                // and so is what for
 )
 
 func (l *LimitRule) stage() stage {
 	switch {
 	case l.Route != "" || l.Per == perRoute:
-		return ofRoute
+		return StageRoute
 	case l.Per == perAddress:
-		return beforeCredential
+		return StageAddress
 	default:
-		return ofCaller
+		return StageCaller
 	}
 }
 
@@ -213,6 +206,6 @@ func short(name string) string {
 func writeLimit(res *fasthttp.Response, rule *LimitRule, left limits.Result) {
 	name := `"` + rule.Per + `"`
 	window := float64(rule.Rate.Burst) / float64(rule.Rate.Count) * float64(rule.Rate.Period)
-	setHeader(res, headerLimitPolicy, name+";q="+strconv.Itoa(rule.Rate.Burst)+";w="+seconds(time.Duration(window)))
-	setHeader(res, headerLimit, name+";r="+strconv.Itoa(left.Remaining)+";t="+seconds(left.Reset))
+	setHeader(res, HeaderLimitPolicy, name+";q="+strconv.Itoa(rule.Rate.Burst)+";w="+seconds(time.Duration(window)))
+	setHeader(res, HeaderLimit, name+";r="+strconv.Itoa(left.Remaining)+";t="+seconds(left.Reset))
 }

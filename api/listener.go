@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -8,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // listener notes the connections that it takes, and takes all that have been
@@ -21,6 +24,22 @@ type listener struct {
 	told   time.Time // when it was last logged that there are too many
 	ending atomic.Bool
 }
+
+// Listen returns a listener that takes at most so many connections at once. With a
+// certificate it serves TLS.
+func Listen(ln net.Listener, most int, cert *certificate, log *slog.Logger) *listener {
+	l := &listener{Listener: ln, taken: &connections{open: make(map[*connection]struct{})}, most: most, log: log}
+	if cert != nil {
+		l.secure = cert.config()
+	}
+	return l
+}
+
+// changed is called by the HTTP library when a connection changes its state.
+func (l *listener) changed(conn net.Conn, state fasthttp.ConnState) { l.taken.changed(conn, state) }
+
+// drain closes idle connections until there are none, or the context ends.
+func (l *listener) drain(ctx context.Context) { l.taken.drain(ctx) }
 
 // Accept waits for the next connection and notes it. It does not fail for want of
 // descriptors or memory: they come back, and until then others wait.

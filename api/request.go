@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
 	"github.com/google/uuid"
 
 	"github.com/gofiber/fiber/v2"
@@ -51,7 +52,7 @@ func copyCall(c *fiber.Ctx) call {
 	}
 	in.sent = sentIn(c.Request().Header.RawHeaders())
 	if in.sent&sentRequestID != 0 {
-		if own := c.Get(headerRequestID); saneRequestID(own) {
+		if own := c.Get(HeaderRequestID); saneRequestID(own) {
 			in.requestID, in.ownID = strings.Clone(own), true
 		}
 	}

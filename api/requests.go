@@ -22,10 +22,13 @@ import (
 // tickets serves the outcomes of requests, at any gateway.
 type tickets struct {
 	client       *caller.Client
-	caller       *calls.Caller
 	writeTimeout time.Duration // for each event
 	log          *slog.Logger
 	watching     atomic.Int64 // callers that wait for the end of a request
+}
+
+func newTickets(client *caller.Client, writeTimeout time.Duration, log *slog.Logger) *tickets {
+	return &tickets{client: client, writeTimeout: writeTimeout, log: log}
 }
 
 // ticket names a request whose caller may come back for its outcome.
@@ -222,8 +225,8 @@ func (s *tickets) write(c *fiber.Ctx, in *call, location string, prefer preferen
 
 // prepare reads the headers of an unsafe call: Idempotency-Key and Prefer.
 func (s *tickets) prepare(c *fiber.Ctx, in *call, request *calls.Call) (preference, *failure) {
-	if c.Request().Header.Peek(headerIdempotencyKey) != nil {
-		key, f := idempotencyKey(c.Get(headerIdempotencyKey))
+	if c.Request().Header.Peek(HeaderIdempotencyKey) != nil {
+		key, f := idempotencyKey(c.Get(HeaderIdempotencyKey))
 		if f != nil {
 			return preference{}, f
 		}

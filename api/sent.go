@@ -39,8 +39,13 @@ func sentIn(raw []byte) sent {
 }
 
 func ifBegins(line []byte, name string, which sent) sent {
-	if begins(line, name) {
+	if Begins(line, name) {
 		return which
 	}
 	return 0
+}
+
+// Begins reports whether a header line begins with a name, in any case.
+func Begins(line []byte, name string) bool {
+	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }

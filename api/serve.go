@@ -13,7 +13,7 @@ import (
 // serve calls the action and writes its answer.
 func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, args string) *failure {
 	if r.plan != nil && r.action.Safe {
-		return s.composeHere(c, in, r, args)
+		return s.serveRead(c, in, r, args)
 	}
 	request := calls.Call{
 		Call:     caller.Call{Service: r.service, Action: r.action.Name, Args: args, Principal: in.principal},
@@ -30,7 +30,7 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, ar
 	}
 	var wants wants
 	if r.caching != nil {
-		wants = in.wants(c)
+		wants = wantsOf(c, in)
 		request.Cached = wants.cached()
 	}
 	var prefer preference
@@ -55,7 +55,7 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, ar
 		return nil
 	}
 	if r.caching != nil {
-		setHeader(c.Response(), headerCacheStatus, "mailroom; fwd=bypass; detail=no-store")
+		setHeader(c.Response(), HeaderCacheStatus, "mailroom; fwd=bypass; detail=no-store")
 	}
 	if err := s.fits(in, r, answer.Envelope); err != nil {
 		return s.explain(in, r, err)
@@ -64,11 +64,24 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, ar
 	return nil
 }
 
+// serveRead answers a call of a composition that only reads.
+func (s *Server) serveRead(c *fiber.Ctx, in *call, r *route, args string) *failure {
+	reply, meta, err := s.composer.read(in, r, args)
+	if err == nil {
+		err = s.fits(in, r, reply.Envelope)
+	}
+	if err != nil {
+		return s.explain(in, r, err)
+	}
+	s.respondWith(c, in, r, reply, meta)
+	return nil
+}
+
 // unanswered is the answer to a call that got none.
 func (s *Server) unanswered(c *fiber.Ctx, in *call, r *route, request *calls.Call, err error) *failure {
 	f := s.explain(in, r, err)
 	if r.caching != nil && !request.Cached.Skip {
-		setHeader(c.Response(), headerCacheStatus, "mailroom; detail="+f.cacheDetail)
+		setHeader(c.Response(), HeaderCacheStatus, "mailroom; detail="+f.cacheDetail)
 	}
 	return f
 }
@@ -104,7 +117,7 @@ var errTooLong = errors.New("the answer is too long")
 
 // fits checks an answer against the size limit of its route. The action has run.
 func (s *Server) fits(in *call, r *route, envelope string) error {
-	limit := s.gate.sizes.response(r.pattern)
+	limit := s.gate.ResponseLimit(r.pattern)
 	if limit == 0 || len(envelope) <= limit {
 		return nil
 	}

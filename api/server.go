@@ -59,10 +59,10 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	ctx, stopCalls := context.WithCancel(context.Background())
 	waits, stopWaits := context.WithCancel(ctx)
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
-	s.gate = &gate{
-		bodyLimit: cfg.BodyLimit, headerLimit: cfg.HeaderLimit, sizes: newSizes(cfg.Sizes), cors: cfg.CORS, secure: s.certificate != nil,
-		anonymous: s.auth.anonymous, pattern: s.router.pattern, log: s.log,
-	}
+	s.gate = NewGate(GateConfig{
+		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
+		Anonymous: s.auth.anonymous, Pattern: s.router.pattern, Log: s.log,
+	})
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
 		BodyLimit: cfg.BodyLimit, ReadBufferSize: cfg.HeaderLimit,
@@ -109,8 +109,11 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.backend.close)
-	s.tickets = &tickets{client: s.backend.client, caller: s.backend.caller, writeTimeout: cfg.WriteTimeout, log: s.log}
-	s.composer = newComposer(conn, s.backend.caller, s.router, composerLimits{idle: cfg.IdleLimit, drain: cfg.DrainLimit}, s.log)
+	s.tickets = newTickets(s.backend.client, cfg.WriteTimeout, s.log)
+	s.composer = newComposer(composerConfig{
+		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
+		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.log,
+	})
 	return nil
 }
 
@@ -142,12 +145,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		// As long as there are calls: they may wait for what only this gateway runs.
 		background.Go(func() { s.composer.consume(looking) })
 	}
-	open := &connections{open: make(map[*connection]struct{})}
-	s.app.Server().ConnState = open.changed
-	taking := &listener{Listener: ln, taken: open, most: s.cfg.MaxConnections, log: s.log}
-	if s.certificate != nil {
-		taking.secure = s.certificate.config()
-	}
+	taking := Listen(ln, s.cfg.MaxConnections, s.certificate, s.log)
+	s.app.Server().ConnState = taking.changed
 	failed, refused := make(chan error, 1), make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(taking) })
 	background.Go(func() { s.watchRefusals(looking, refused) })
@@ -158,12 +157,12 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case refusal = <-refused:
 	case <-ctx.Done():
 	}
-	return errors.Join(refusal, s.drain(looking, taking, open, failed))
+	return errors.Join(refusal, s.drain(looking, taking, failed))
 }
 
 // drain ends a gateway that serves: its calls in flight are answered first.
-func (s *Server) drain(ctx context.Context, taking *listener, open *connections, ended <-chan error) error {
-	s.gate.draining.Store(true)
+func (s *Server) drain(ctx context.Context, taking *listener, ended <-chan error) error {
+	s.gate.Drain()
 	s.life.stopWaits()
 	// Closed here, and waited for, since a shutdown that comes before the HTTP
 	// library has begun to listen would find nothing to shut down.
@@ -172,7 +171,7 @@ func (s *Server) drain(ctx context.Context, taking *listener, open *connections,
 	limit := time.Now().Add(s.cfg.DrainLimit)
 	draining, stopDraining := context.WithDeadline(ctx, limit)
 	defer stopDraining()
-	open.drain(draining)
+	taking.drain(draining)
 	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
 	switch {
 	case errors.Is(err, net.ErrClosed):
@@ -198,7 +197,7 @@ func (s *Server) Serves(names ...string) bool {
 // ready reports whether the gateway can serve: Redis is reachable, replies would be
 // heard, the services and the gateways' secret are known.
 func (s *Server) ready() bool {
-	ready := s.backend.ready() && !s.gate.draining.Load()
+	ready := s.backend.ready() && !s.gate.Draining()
 	if ready {
 		s.life.served.Store(true)
 	}

@@ -21,7 +21,7 @@ func plainText(s string) bool {
 func writeEnvelope(res *fasthttp.Response, status int, envelope, requestID string) {
 	res.SetStatusCode(status)
 	res.Header.SetContentType("application/json")
-	setHeader(res, headerRequestID, requestID)
+	setHeader(res, HeaderRequestID, requestID)
 	res.SetBodyString(envelope)
 }
 
@@ -35,7 +35,7 @@ func setHeader(res *fasthttp.Response, name, value string) {
 func writeAllow(res *fasthttp.Response, methods, requestID string) {
 	res.SetStatusCode(http.StatusNoContent)
 	res.Header.Set(fiber.HeaderAllow, methods)
-	res.Header.Set(headerRequestID, requestID)
+	res.Header.Set(HeaderRequestID, requestID)
 }
 
 // writeFailure completes an error that says which call failed, and writes it.
@@ -66,4 +66,18 @@ func refuse(c *fiber.Ctx, in *call, f *failure) {
 		e.CorrelationID = id
 	}
 	writeFailure(c.Response(), f, e)
+}
+
+// ownMethods are those of the gateway's own paths.
+const ownMethods = "GET, HEAD, OPTIONS"
+
+// only answers a method that is none of those that a path of the gateway's has.
+func only(c *fiber.Ctx, in *call, methods string) {
+	if in.method == fiber.MethodOptions {
+		writeAllow(c.Response(), methods, in.requestID)
+		return
+	}
+	f := fail(wire.CodeMethodNotAllowed, in.method+" is not served here")
+	f.allow = methods
+	refuse(c, in, f)
 }

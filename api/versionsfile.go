@@ -5,21 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/oskadev/mailroom/bus/registry"
-	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -201,103 +195,4 @@ func (r *router) warnOfPlans(file *versions.File, services registry.Snapshot) {
 		r.log.Error("versions do not fit what the services declare", "faults", v.named(faults))
 	}
 	v.told = said
-}
-
-// versionTable finds the routes of one version.
-type versionTable struct {
-	root *node
-	versions.Retirement
-}
-
-func newVersionTable(v *versions.Version, services registry.Snapshot, log *slog.Logger) *versionTable {
-	t := &versionTable{root: &node{}, Retirement: v.Retirement}
-	for _, p := range v.Plans {
-		scopes, unknown := p.Needs(services)
-		action := &wire.Action{
-			Name: p.Name(), Summary: p.Summary, Safe: p.Safe(services), TimeoutMillis: p.Timeout.Milliseconds(),
-			Args: append(slices.Clone(p.Parameters), *p.Object), Scopes: scopes,
-		}
-		r := &route{service: wire.ReservedService, pattern: p.Method + " /" + p.Version + p.Path, action: action, object: p.Object.In, plan: p, unknown: unknown}
-		n, parameters, err := t.root.place(p.Path)
-		if err == nil {
-			r.arguments, err = newArguments(action, parameters)
-		}
-		if err != nil {
-			log.Error("left out a route", "route", p.Name(), "error", err)
-			continue
-		}
-		if n.methods == nil {
-			n.methods = make(map[string]*route)
-		}
-		n.methods[p.Method] = r
-	}
-	return t
-}
-
-// isVersion reports whether a path's first segment names a version of the API.
-func isVersion(segment string) bool {
-	if len(segment) < 2 || segment[0] != 'v' {
-		return false
-	}
-	_, err := strconv.ParseUint(segment[1:], 10, 32)
-	return err == nil
-}
-
-// find gives the route of a call: the version's own, or the service's.
-func (t *table) find(in *call, segments []string) (r *route, params, allowed []string, known bool) {
-	if !isVersion(segments[0]) {
-		r, params, allowed = t.match(lookupMethod(in.method), segments, nil)
-		return r, params, allowed, true
-	}
-	v := t.versions[segments[0]]
-	if v == nil {
-		return nil, nil, nil, false
-	}
-	in.version = segments[0]
-	own := &table{root: v.root}
-	r, params, more := own.match(lookupMethod(in.method), segments[1:], nil)
-	if r != nil && len(params) == 0 {
-		return r, params, nil, true
-	}
-	service, values, allowed := t.match(lookupMethod(in.method), segments[1:], nil)
-	switch {
-	case r != nil && (service == nil || !moreLiteral(service.pattern, r.plan.Method+" "+r.plan.Path)):
-		return r, params, nil, true
-	case service != nil:
-		return service, values, nil, true
-	}
-	allowed = append(allowed, more...)
-	slices.Sort(allowed)
-	return nil, nil, slices.Compact(allowed), true
-}
-
-// moreLiteral reports whether of two patterns that match one path the first has a literal
-// segment where they first differ.
-func moreLiteral(pattern, other string) bool {
-	one, two := strings.Split(pattern, "/"), strings.Split(other, "/")
-	for i := range min(len(one), len(two)) {
-		if first, second := strings.HasPrefix(one[i], ":"), strings.HasPrefix(two[i], ":"); first != second {
-			return second
-		}
-	}
-	return false
-}
-
-// retire tells callers that what they call will go: Deprecation
-// (https://www.rfc-editor.org/rfc/rfc9745) and Sunset
-// (https://www.rfc-editor.org/rfc/rfc8594).
-func (t *table) retire(res *fasthttp.Response, in *call, r *route) {
-	if in.version == "" {
-		return
-	}
-	when := t.versions[in.version].Retirement
-	if r != nil && r.plan != nil {
-		when = r.plan.Retirement
-	}
-	if !when.Deprecated.IsZero() {
-		res.Header.Set("Deprecation", "@"+strconv.FormatInt(when.Deprecated.Unix(), 10))
-	}
-	if !when.Sunset.IsZero() {
-		res.Header.Set("Sunset", when.Sunset.UTC().Format(http.TimeFormat))
-	}
 }
