@@ -15,8 +15,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/api/keys"
-	"github.com/oskadev/mailroom/api/tokens"
+	"github.com/oskadev/mailroom/api/auth"
+	"github.com/oskadev/mailroom/api/auth/keys"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/testsupport"
 )
@@ -47,16 +47,16 @@ func BenchmarkAuthenticate(b *testing.B) {
 	}{{"none", "", AuthNone}, {"key", key, AuthRequired}, {"token", token, AuthRequired}} {
 		b.Run(way.name, func(b *testing.B) {
 			e := newBenchEdge()
-			auth, err := newAuthenticator(conn, way.auth, &tokens.Config{Issuer: "issuer", Audience: "mailroom", JWKS: file}, conn.Log())
+			auth, err := auth.New(conn, way.auth, &Tokens{Issuer: "issuer", Audience: "mailroom", JWKS: file}, conn.Log())
 			require.NoError(b, err)
-			b.Cleanup(auth.close)
+			b.Cleanup(auth.Close)
 			c := e.call(b, fiber.MethodGet, "/users/1", "")
 			if way.header != "" {
 				c.Request().Header.Set(fiber.HeaderAuthorization, "Bearer "+way.header)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, f := auth.authenticate(b.Context(), &c.Request().Header); f != nil {
+				if _, f := auth.Authenticate(b.Context(), &c.Request().Header); f != nil {
 					b.Fatal(f)
 				}
 			}

@@ -9,6 +9,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -18,7 +20,7 @@ const benchEnvelope = `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@e
 // benchEdge is a gateway without a network: what it does to one call.
 type benchEdge struct {
 	server *Server
-	table  *table
+	table  *route.Table
 	app    *fiber.App
 }
 
@@ -37,7 +39,7 @@ func newBenchEdge() *benchEdge {
 		{Name: "SUSPEND_USER", Routes: []string{"POST /users/:id/suspend"}, Args: []wire.Argument{id}},
 	}}}}
 	log := slog.New(slog.DiscardHandler)
-	return &benchEdge{server: &Server{log: log}, table: buildTable(services, log), app: fiber.New()}
+	return &benchEdge{server: &Server{log: log}, table: route.BuildTable(services, log), app: fiber.New()}
 }
 
 // call makes what Fiber lends for a call, until the benchmark ends.
@@ -65,8 +67,8 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				segments, ok := split(path)
-				if r, _, _ := e.table.match(method, segments, nil); !ok || r == nil {
+				segments, ok := exchange.Split(path)
+				if r, _, _ := e.table.Match(method, segments, nil); !ok || r == nil {
 					b.Fatal("no route")
 				}
 			}
@@ -84,12 +86,12 @@ func BenchmarkArguments(b *testing.B) {
 	} {
 		b.Run(call.name, func(b *testing.B) {
 			c := e.call(b, call.method, "/users/1", call.body)
-			segments, _ := split("/users/1")
-			r, params, _ := e.table.match(call.method, segments, make([]string, 0, 1))
+			segments, _ := exchange.Split("/users/1")
+			r, params, _ := e.table.Match(call.method, segments, make([]string, 0, 1))
 			b.ReportAllocs()
 			for b.Loop() {
-				in := copyCall(c)
-				if args, f := r.bind(c, &in, params); f != nil || args != call.want {
+				in := exchange.NewRequest(c)
+				if args, f := r.Bind(c, &in, params); f != nil || args != call.want {
 					b.Fatal(args, f)
 				}
 			}
@@ -100,8 +102,8 @@ func BenchmarkArguments(b *testing.B) {
 func BenchmarkRespond(b *testing.B) {
 	e := newBenchEdge()
 	c := e.call(b, fiber.MethodGet, "/users/1", "")
-	in := copyCall(c)
-	r, _, _ := e.table.match(fiber.MethodGet, []string{"users", "1"}, nil)
+	in := exchange.NewRequest(c)
+	r, _, _ := e.table.Match(fiber.MethodGet, []string{"users", "1"}, nil)
 	reply := wire.Reply{Meta: "worker=users.q4n7zj2mx6tbw5ra,attempt=1,queue=1.5,run=0.042", Envelope: benchEnvelope}
 	b.ReportAllocs()
 	for b.Loop() {

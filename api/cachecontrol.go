@@ -8,6 +8,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/oskadev/mailroom/api/auth"
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/cache"
 	calls "github.com/oskadev/mailroom/internal/call"
 )
@@ -22,9 +25,9 @@ type wants struct {
 }
 
 // wantsOf is what a call says of copies; most say nothing.
-func wantsOf(c *fiber.Ctx, in *call) wants {
+func wantsOf(c *fiber.Ctx, in *exchange.Request) wants {
 	var w wants
-	if in.sent&sentCacheControl == 0 {
+	if in.Sent&exchange.SentCacheControl == 0 {
 		return w
 	}
 	header := allOf(c, fiber.HeaderCacheControl)
@@ -72,11 +75,11 @@ func allOf(c *fiber.Ctx, name string) string {
 
 // controlOf is the header Cache-Control of a route's answers. What is for everybody
 // is for a shared cache, such as a proxy, only where nobody needs a credential for it.
-func (s *Server) controlOf(r *route) string {
-	if s.cfg.Auth == AuthNone || s.cfg.Auth == AuthOptional && len(r.action.Scopes) == 0 {
-		return r.caching.control
+func (s *Server) controlOf(r *route.Route) string {
+	if s.cfg.Auth == auth.None || s.cfg.Auth == auth.Optional && len(r.Action.Scopes) == 0 {
+		return r.Caching.Control
 	}
-	return r.caching.private
+	return r.Caching.Private
 }
 
 // cacheStatus tells what the cache did (https://www.rfc-editor.org/rfc/rfc9211).

@@ -9,21 +9,24 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/auth"
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // writeShared writes an answer that callers share.
-func (s *Server) writeShared(c *fiber.Ctx, in *call, r *route, answer *calls.Answer, wants wants) {
+func (s *Server) writeShared(c *fiber.Ctx, in *exchange.Request, r *route.Route, answer *calls.Answer, wants wants) {
 	shared := answer.Shared
 	if err := s.fits(in, r, answer.Envelope); err != nil {
-		refuse(c, in, s.explain(in, r, err))
+		exchange.Refuse(c, in, s.explain(in, r, err))
 		return
 	}
 	res := c.Response()
-	res.Header.SetCanonical([]byte(HeaderCacheStatus), cacheStatus(&shared.Answer, wants))
+	res.Header.SetCanonical([]byte(exchange.HeaderCacheStatus), cacheStatus(&shared.Answer, wants))
 	if !shared.OK() {
-		writeEnvelope(res, shared.Status, stamped(answer.Envelope, in, r), in.requestID)
+		exchange.WriteEnvelope(res, shared.Status, stamped(answer.Envelope, in, r), in.RequestID)
 	} else if s.writeFresh(c, in, r, answer) {
 		return
 	}
@@ -32,34 +35,34 @@ func (s *Server) writeShared(c *fiber.Ctx, in *call, r *route, answer *calls.Ans
 
 // writeFresh writes a success with its validators. It reports whether the client has
 // it already (304).
-func (s *Server) writeFresh(c *fiber.Ctx, in *call, r *route, answer *calls.Answer) (unchanged bool) {
+func (s *Server) writeFresh(c *fiber.Ctx, in *exchange.Request, r *route.Route, answer *calls.Answer) (unchanged bool) {
 	res, etag := c.Response(), answer.Shared.ETag
-	setHeader(res, "Etag", etag)
-	if s.cfg.Auth != AuthNone { // another credential is another caller, also to a browser's cache
+	exchange.SetHeader(res, "Etag", etag)
+	if s.cfg.Auth != auth.None { // another credential is another caller, also to a browser's cache
 		res.Header.Add(fiber.HeaderVary, fiber.HeaderAuthorization+", X-API-Key")
 	}
 	if control := s.controlOf(r); control != "" {
-		setHeader(res, fiber.HeaderCacheControl, control)
+		exchange.SetHeader(res, fiber.HeaderCacheControl, control)
 		res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Shared.Age/time.Second), 10))
 	}
-	if in.sent&sentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
+	if in.Sent&exchange.SentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
 		res.SetStatusCode(http.StatusNotModified)
-		res.Header.Set(HeaderRequestID, in.requestID)
+		res.Header.Set(exchange.HeaderRequestID, in.RequestID)
 		return true
 	}
-	writeEnvelope(res, answer.Shared.Status, answer.Envelope, in.requestID)
+	exchange.WriteEnvelope(res, answer.Shared.Status, answer.Envelope, in.RequestID)
 	return false
 }
 
 // writeSharedMeta writes the reply's meta: of a stored answer only what still holds.
-func (s *Server) writeSharedMeta(res *fasthttp.Response, in *call, answer *calls.Answer) {
+func (s *Server) writeSharedMeta(res *fasthttp.Response, in *exchange.Request, answer *calls.Answer) {
 	stored := answer.Shared.Stored()
 	if stored && !strings.Contains(answer.Meta, "location=") {
 		return
 	}
 	meta, _ := wire.ParseReplyMeta(answer.Meta) // names that cannot be read are left out
 	if meta.RetryAfter > 0 {
-		res.Header.Set(fiber.HeaderRetryAfter, seconds(meta.RetryAfter))
+		res.Header.Set(fiber.HeaderRetryAfter, exchange.Seconds(meta.RetryAfter))
 	}
 	if stored {
 		meta = wire.ReplyMeta{Location: meta.Location}
@@ -68,23 +71,23 @@ func (s *Server) writeSharedMeta(res *fasthttp.Response, in *call, answer *calls
 }
 
 // stamped names in a shared error the request that it answers.
-func stamped(envelope string, in *call, r *route) string {
+func stamped(envelope string, in *exchange.Request, r *route.Route) string {
 	_, e := wire.ParseEnvelope(envelope)
 	if e == nil {
 		return envelope
 	}
 	if e.Service == "" {
-		e.Service, e.Action = r.service, r.action.Name
+		e.Service, e.Action = r.Service, r.Action.Name
 	}
 	ran := e.CorrelationID
 	if ran == "" {
 		ran = e.RequestID // the run's own, unless its caller gave it one
 	}
 	if ran == "" {
-		ran = in.id.String()
+		ran = in.Id.String()
 	}
-	e.RequestID, e.CorrelationID = in.requestID, ""
-	if ran != in.requestID {
+	e.RequestID, e.CorrelationID = in.RequestID, ""
+	if ran != in.RequestID {
 		e.CorrelationID = ran
 	}
 	return string(wire.Failure(e))

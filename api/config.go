@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oskadev/mailroom/api/tokens"
+	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/bus"
 )
 
@@ -18,7 +18,7 @@ type Config struct {
 	// whoever reaches the gateway may call everything.
 	Auth Auth
 	// Tokens says which tokens are accepted beside API keys. Defaults to none.
-	Tokens *tokens.Config
+	Tokens *Tokens
 	// BodyLimit is the largest request body, in bytes. Defaults to 1 MiB.
 	BodyLimit int
 	// HeaderLimit is the most bytes that a request's line and headers may take.
@@ -127,7 +127,7 @@ func (c *Config) setDefaults() error {
 		c.Auth = AuthNone
 	case AuthNone, AuthOptional, AuthRequired:
 	default:
-		errs = append(errs, c.Auth.unknown())
+		errs = append(errs, c.Auth.Unknown())
 	}
 	if c.Tokens != nil {
 		errs = append(errs, c.Tokens.Check())
@@ -151,7 +151,7 @@ func (c *Config) setDefaults() error {
 	if c.MailboxLimit < 0 {
 		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
 	}
-	orDefault(&c.MaxConnections, mostConnections())
+	orDefault(&c.MaxConnections, edge.MostConnections())
 	if c.MaxConnections < 0 {
 		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
 	}
@@ -164,9 +164,9 @@ func (c *Config) setDefaults() error {
 	if c.CORS.MaxAge == 0 {
 		c.CORS.MaxAge = 10 * time.Minute
 	}
-	errs = append(errs, c.CORS.check())
+	errs = append(errs, c.CORS.Check())
 	for i := range c.Limits {
-		errs = append(errs, c.Limits[i].check())
+		errs = append(errs, c.Limits[i].Check())
 	}
 	for i, rule := range c.Sizes {
 		if slices.ContainsFunc(c.Sizes[:i], func(other SizeRule) bool { return other.Route == rule.Route }) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
@@ -12,26 +14,26 @@ import (
 
 // explain makes the gateway's answer of why a call has none. Where the request may
 // have run, the answer tells where to learn its outcome.
-func (s *Server) explain(in *call, r *route, err error) *failure {
+func (s *Server) explain(in *exchange.Request, r *route.Route, err error) *exchange.Failure {
 	e, ok := errors.AsType[*wire.Error](err)
 	switch {
 	case errors.Is(err, errTooLong):
-		return fail(wire.CodeInternal, "the answer is larger than this route may give").at(r.outcomeAt(in))
+		return exchange.Fail(wire.CodeInternal, "the answer is larger than this route may give").At(r.OutcomeAt(in))
 	case !ok && errors.Is(err, context.Canceled):
-		return unavailable("the gateway is stopping").at(r.outcomeAt(in))
+		return exchange.Unavailable("the gateway is stopping").At(r.OutcomeAt(in))
 	case !ok:
-		s.log.Error("a call failed", "service", r.service, "action", r.action.Name, "request", in.id, "error", err)
-		return fail(wire.CodeInternal, "internal error")
+		s.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.Id, "error", err)
+		return exchange.Fail(wire.CodeInternal, "internal error")
 	}
-	f := &failure{Error: e}
+	f := &exchange.Failure{Error: e}
 	for _, unknown := range []error{
 		caller.ErrTimeout, caller.ErrExpired, caller.ErrDead, caller.ErrCancelled, caller.ErrClosed, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, unknown) && !calls.NotSent(err) {
-			f.location = r.outcomeAt(in)
+			f.Location = r.OutcomeAt(in)
 		}
 	}
-	f.cacheDetail = cacheDetail(err)
+	f.CacheDetail = cacheDetail(err)
 	return f
 }
 

@@ -7,6 +7,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -14,67 +17,67 @@ import (
 // handle conducts one call. ctx ends with the last call, waits as soon as the
 // gateway has been told to stop.
 func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
-	in := copyCall(c)
+	in := exchange.NewRequest(c)
 	if s.probed(c, &in) {
 		return nil
 	}
 	// The caller is known before it learns anything, even that a route does not exist.
-	var quota tightest
+	var quota limits.Tightest
 	if f := s.admit(ctx, c, &in, &quota); f != nil {
-		refuse(c, &in, f)
+		exchange.Refuse(c, &in, f)
 		return nil
 	}
-	if name, found := strings.CutPrefix(strings.TrimSuffix(in.path, "/"), "/requests/"); found {
-		s.tickets.serve(ctx, waits, c, &in, name)
+	if name, found := strings.CutPrefix(strings.TrimSuffix(in.Path, "/"), "/requests/"); found {
+		s.tickets.Serve(ctx, waits, c, &in, name)
 		return nil
 	}
-	segments, ok := split(in.path)
+	segments, ok := exchange.Split(in.Path)
 	if !ok {
-		refuse(c, &in, badRequest(problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
+		exchange.Refuse(c, &in, exchange.BadRequest(exchange.Problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
 		return nil
 	}
-	t := s.router.table.Load()
-	r, params, allowed, known := t.find(&in, segments)
+	t := s.router.Table.Load()
+	r, params, allowed, known := t.Find(&in, segments)
 	if !known {
-		refuse(c, &in, fail(wire.CodeNotFound, "there is no version "+segments[0]))
+		exchange.Refuse(c, &in, exchange.Fail(wire.CodeNotFound, "there is no version "+segments[0]))
 		return nil
 	}
-	if in.version != "" {
+	if in.Version != "" {
 		segments = segments[1:]
-		t.retire(c.Response(), &in, r)
+		t.Retire(c.Response(), &in, r)
 	}
 	if r == nil {
 		s.unrouted(c, &in, t, segments, allowed)
 		return nil
 	}
-	in.service, in.action = r.service, r.action.Name
+	in.Service, in.Action = r.Service, r.Action.Name
 	if f := s.call(ctx, c, &in, r, params, &quota); f != nil {
-		refuse(c, &in, f)
+		exchange.Refuse(c, &in, f)
 	}
 	return nil
 }
 
 // admit authenticates the caller and counts the call.
-func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *call, quota *tightest) (f *failure) {
-	if f = s.quotas.count(ctx, c, in, StageAddress, "", quota); f != nil {
+func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, quota *limits.Tightest) (f *exchange.Failure) {
+	if f = s.quotas.Count(ctx, c, in, limits.StageAddress, "", quota); f != nil {
 		return f
 	}
-	if in.principal, f = s.auth.authenticate(ctx, &c.Request().Header); f != nil {
+	if in.Principal, f = s.auth.Authenticate(ctx, &c.Request().Header); f != nil {
 		return f
 	}
-	return s.quotas.count(ctx, c, in, StageCaller, "", quota)
+	return s.quotas.Count(ctx, c, in, limits.StageCaller, "", quota)
 }
 
 // call conducts a call whose route is known. A caller without the right scopes learns
 // nothing of its arguments, or of cached answers.
-func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *call, r *route, params []string, quota *tightest) *failure {
-	if f := s.quotas.count(ctx, c, in, StageRoute, r.pattern, quota); f != nil {
+func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, params []string, quota *limits.Tightest) *exchange.Failure {
+	if f := s.quotas.Count(ctx, c, in, limits.StageRoute, r.Pattern, quota); f != nil {
 		return f
 	}
-	if f := s.auth.authorize(in.principal, r.action.Scopes, r.unknown); f != nil {
+	if f := s.auth.Authorize(in.Principal, r.Action.Scopes, r.Unknown); f != nil {
 		return f
 	}
-	args, f := r.bind(c, in, params)
+	args, f := r.Bind(c, in, params)
 	if f != nil {
 		return f
 	}
@@ -83,29 +86,29 @@ func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *call, r *route, par
 
 // tooEarly reports that a table without services says nothing about them yet: the
 // registry had not been read when the call was matched.
-func (s *Server) tooEarly(t *table) bool {
-	return len(t.services) == 0 && (t != s.router.table.Load() || !s.ready())
+func (s *Server) tooEarly(t *route.Table) bool {
+	return len(t.Services) == 0 && (t != s.router.Table.Load() || !s.ready())
 }
 
 // unrouted answers a call that no action serves.
-func (s *Server) unrouted(c *fiber.Ctx, in *call, t *table, segments, allowed []string) {
+func (s *Server) unrouted(c *fiber.Ctx, in *exchange.Request, t *route.Table, segments, allowed []string) {
 	var service *registry.Service
 	if len(segments) > 0 {
-		service = t.services[segments[0]]
+		service = t.Services[segments[0]]
 	}
 	switch {
-	case len(allowed) > 0 && in.method == http.MethodOptions:
-		writeAllow(c.Response(), allowHeader(allowed), in.requestID)
+	case len(allowed) > 0 && in.Method == http.MethodOptions:
+		exchange.WriteAllow(c.Response(), allowHeader(allowed), in.RequestID)
 	case len(allowed) > 0:
-		f := fail(wire.CodeMethodNotAllowed, in.method+" is not served here")
-		f.allow = allowHeader(allowed)
-		refuse(c, in, f)
+		f := exchange.Fail(wire.CodeMethodNotAllowed, in.Method+" is not served here")
+		f.Allow = allowHeader(allowed)
+		exchange.Refuse(c, in, f)
 	case service != nil && service.Manifest == nil:
-		refuse(c, in, unavailable("no worker of "+segments[0]+" is running"))
+		exchange.Refuse(c, in, exchange.Unavailable("no worker of "+segments[0]+" is running"))
 	case s.tooEarly(t):
-		refuse(c, in, unavailable("Redis is not reachable"))
+		exchange.Refuse(c, in, exchange.Unavailable("Redis is not reachable"))
 	default:
-		refuse(c, in, fail(wire.CodeNotFound, "no such route"))
+		exchange.Refuse(c, in, exchange.Fail(wire.CodeNotFound, "no such route"))
 	}
 }
 

@@ -4,12 +4,14 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/api/exchange"
 )
 
 // probed answers the paths of probes, which have no credentials; false: the path is
 // none of them.
-func (s *Server) probed(c *fiber.Ctx, in *call) bool {
-	switch strings.TrimSuffix(in.path, "/") {
+func (s *Server) probed(c *fiber.Ctx, in *exchange.Request) bool {
+	switch strings.TrimSuffix(in.Path, "/") {
 	case "/healthz":
 		s.health(c, in, nil)
 	case "/readyz":
@@ -21,25 +23,25 @@ func (s *Server) probed(c *fiber.Ctx, in *call) bool {
 }
 
 // unready says why the gateway cannot serve; nil: it can.
-func (s *Server) unready() *failure {
+func (s *Server) unready() *exchange.Failure {
 	switch {
 	case s.gate.Draining():
-		return unavailable("the gateway is stopping")
+		return exchange.Unavailable("the gateway is stopping")
 	case s.backend.client.Refused() != nil:
-		return unavailable("Redis refuses this gateway")
+		return exchange.Unavailable("Redis refuses this gateway")
 	case !s.ready():
-		return unavailable("Redis is not reachable")
+		return exchange.Unavailable("Redis is not reachable")
 	}
 	return nil
 }
 
-func (s *Server) health(c *fiber.Ctx, in *call, sick *failure) {
+func (s *Server) health(c *fiber.Ctx, in *exchange.Request, sick *exchange.Failure) {
 	switch {
-	case in.method != fiber.MethodGet && in.method != fiber.MethodHead:
-		only(c, in, ownMethods)
+	case in.Method != fiber.MethodGet && in.Method != fiber.MethodHead:
+		exchange.Only(c, in, exchange.OwnMethods)
 	case sick != nil:
-		refuse(c, in, sick)
+		exchange.Refuse(c, in, sick)
 	default:
-		writeEnvelope(c.Response(), fiber.StatusOK, `{"ok":true,"result":{"status":"ok"}}`, in.requestID)
+		exchange.WriteEnvelope(c.Response(), fiber.StatusOK, `{"ok":true,"result":{"status":"ok"}}`, in.RequestID)
 	}
 }

@@ -17,14 +17,14 @@ import (
 )
 
 // gate is a service whose calls wait to be let through.
-type gate struct {
+type Gate struct {
 	entered chan struct{}
 	open    chan struct{}
 }
 
-func (s *stage) gate() *gate {
+func (s *stage) gate() *Gate {
 	s.t.Helper()
-	g := &gate{entered: make(chan struct{}, 100), open: make(chan struct{})}
+	g := &Gate{entered: make(chan struct{}, 100), open: make(chan struct{})}
 	service := workers.NewService("gate", workers.WithConcurrency(1))
 	workers.Handle0(service, "ALIVE", func(context.Context) (bool, error) { return true, nil }, workers.Route("GET /gate"))
 	workers.Handle0(service, "PASS", func(ctx context.Context) (string, error) {

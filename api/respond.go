@@ -8,62 +8,64 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // respond writes a service's answer: the envelope as it came.
-func (s *Server) respond(c *fiber.Ctx, in *call, r *route, reply wire.Reply) {
+func (s *Server) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	if err != nil {
-		s.log.Warn("a reply's meta cannot be read", "request", in.id, "error", err)
+		s.log.Warn("a reply's meta cannot be read", "request", in.Id, "error", err)
 	}
 	s.respondWith(c, in, r, reply, meta)
 }
 
 // respondWith is respond with what the reply's meta says.
-func (s *Server) respondWith(c *fiber.Ctx, in *call, r *route, reply wire.Reply, meta wire.ReplyMeta) {
+func (s *Server) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply, meta wire.ReplyMeta) {
 	res := c.Response()
 	status := wire.StatusOf(reply.Envelope, meta.Status)
 	if status == 0 {
-		refuse(c, in, s.noEnvelope(in, r))
+		exchange.Refuse(c, in, s.noEnvelope(in, r))
 		return
 	}
-	writeEnvelope(res, status, reply.Envelope, in.requestID)
-	if at := r.outcomeAt(in); status == http.StatusGatewayTimeout && at != "" {
+	exchange.WriteEnvelope(res, status, reply.Envelope, in.RequestID)
+	if at := r.OutcomeAt(in); status == http.StatusGatewayTimeout && at != "" {
 		// The worker gave up a moment before the gateway did.
 		res.Header.Set(fiber.HeaderLocation, at)
 	}
 	if status == http.StatusServiceUnavailable { // a service that another one could not reach
-		res.Header.Set(fiber.HeaderRetryAfter, seconds(time.Second))
+		res.Header.Set(fiber.HeaderRetryAfter, exchange.Seconds(time.Second))
 	}
-	if reply.Replayed && in.keyed {
+	if reply.Replayed && in.Keyed {
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
 	s.writeMeta(res, in, meta, true)
 }
 
 // noEnvelope is the answer where a service gave none that can be read.
-func (s *Server) noEnvelope(in *call, r *route) *failure {
-	s.log.Error("a service answered with no envelope", "service", r.service, "action", r.action.Name, "request", in.id)
-	return fail(wire.CodeInternal, "the service's answer cannot be read")
+func (s *Server) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
+	s.log.Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name, "request", in.Id)
+	return exchange.Fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 
 // writeMeta writes what a worker said about its reply; how it was made is only
 // told to whom it was made for.
-func (s *Server) writeMeta(res *fasthttp.Response, in *call, meta wire.ReplyMeta, own bool) {
-	if meta.Location != "" && plainText(meta.Location) {
+func (s *Server) writeMeta(res *fasthttp.Response, in *exchange.Request, meta wire.ReplyMeta, own bool) {
+	if meta.Location != "" && exchange.PlainText(meta.Location) {
 		res.Header.Set(fiber.HeaderLocation, meta.Location)
 	}
 	if !own {
 		return
 	}
-	timing := serverTiming(meta, time.Since(in.began))
-	if meta.Timing != "" && plainText(meta.Timing) {
+	timing := serverTiming(meta, time.Since(in.Began))
+	if meta.Timing != "" && exchange.PlainText(meta.Timing) {
 		timing = append(append(timing, ", "...), meta.Timing...)
 	}
 	res.Header.SetBytesV("Server-Timing", timing)
 	if !s.cfg.HideWorker {
-		if meta.Worker != "" && plainText(meta.Worker) {
+		if meta.Worker != "" && exchange.PlainText(meta.Worker) {
 			res.Header.Set("Mailroom-Worker", meta.Worker)
 		}
 		if meta.Attempt > 1 {

@@ -5,48 +5,52 @@ import (
 	"errors"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
+	"github.com/oskadev/mailroom/api/tickets"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // serve calls the action and writes its answer.
-func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, args string) *failure {
-	if r.plan != nil && r.action.Safe {
+func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, args string) *exchange.Failure {
+	if r.Plan != nil && r.Action.Safe {
 		return s.serveRead(c, in, r, args)
 	}
 	request := calls.Call{
-		Call:     caller.Call{Service: r.service, Action: r.action.Name, Args: args, Principal: in.principal},
-		Declared: r.action,
+		Call:     caller.Call{Service: r.Service, Action: r.Action.Name, Args: args, Principal: in.Principal},
+		Declared: r.Action,
 	}
 	plan, began := "", int64(0)
-	if r.plan != nil {
-		if err := s.composer.keep(ctx, r.plan); err != nil {
-			s.log.Debug("a plan could not be kept", "composition", r.action.Name, "error", err)
-			return unavailable("Redis is not reachable")
+	if r.Plan != nil {
+		if err := s.composer.Keep(ctx, r.Plan); err != nil {
+			s.log.Debug("a plan could not be kept", "composition", r.Action.Name, "error", err)
+			return exchange.Unavailable("Redis is not reachable")
 		}
-		request.Wait, request.Place = true, r.plan.Name() // gateways run it
-		plan, began = r.plan.Hash(), s.backend.conn.Clock.Millis()
+		request.Wait, request.Place = true, r.Plan.Name() // gateways run it
+		plan, began = r.Plan.Hash(), s.backend.conn.Clock.Millis()
 	}
 	var wants wants
-	if r.caching != nil {
+	if r.Caching != nil {
 		wants = wantsOf(c, in)
 		request.Cached = wants.cached()
 	}
-	var prefer preference
-	if !r.action.Safe {
-		var f *failure
-		if prefer, f = s.tickets.prepare(c, in, &request); f != nil {
+	var prefer tickets.Preference
+	if !r.Action.Safe {
+		var f *exchange.Failure
+		if prefer, f = s.tickets.Prepare(c, in, &request); f != nil {
 			return f
 		}
 	}
-	request.ID, request.Meta = in.id, in.encodeMeta(plan, began)
-	if prefer.given() && prefer.wait == 0 {
+	request.ID, request.Meta = in.Id, in.EncodeMeta(plan, began)
+	if prefer.Given() && prefer.Wait == 0 {
 		return s.accept(ctx, c, in, r, &request, prefer)
 	}
 	answer, err := s.backend.caller.Do(context.Background(), &request) //nolint:contextcheck // its timeout ends it, or the client's end
 	switch {
-	case err != nil && prefer.given() && isLate(err):
+	case err != nil && prefer.Given() && isLate(err):
 		return s.ticketInstead(ctx, c, in, r, prefer)
 	case err != nil:
 		return s.unanswered(c, in, r, &request, err)
@@ -54,8 +58,8 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, ar
 		s.writeShared(c, in, r, &answer, wants)
 		return nil
 	}
-	if r.caching != nil {
-		setHeader(c.Response(), HeaderCacheStatus, "mailroom; fwd=bypass; detail=no-store")
+	if r.Caching != nil {
+		exchange.SetHeader(c.Response(), exchange.HeaderCacheStatus, "mailroom; fwd=bypass; detail=no-store")
 	}
 	if err := s.fits(in, r, answer.Envelope); err != nil {
 		return s.explain(in, r, err)
@@ -65,8 +69,8 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *call, r *route, ar
 }
 
 // serveRead answers a call of a composition that only reads.
-func (s *Server) serveRead(c *fiber.Ctx, in *call, r *route, args string) *failure {
-	reply, meta, err := s.composer.read(in, r, args)
+func (s *Server) serveRead(c *fiber.Ctx, in *exchange.Request, r *route.Route, args string) *exchange.Failure {
+	reply, meta, err := s.composer.Read(in, r, args)
 	if err == nil {
 		err = s.fits(in, r, reply.Envelope)
 	}
@@ -78,10 +82,10 @@ func (s *Server) serveRead(c *fiber.Ctx, in *call, r *route, args string) *failu
 }
 
 // unanswered is the answer to a call that got none.
-func (s *Server) unanswered(c *fiber.Ctx, in *call, r *route, request *calls.Call, err error) *failure {
+func (s *Server) unanswered(c *fiber.Ctx, in *exchange.Request, r *route.Route, request *calls.Call, err error) *exchange.Failure {
 	f := s.explain(in, r, err)
-	if r.caching != nil && !request.Cached.Skip {
-		setHeader(c.Response(), HeaderCacheStatus, "mailroom; detail="+f.cacheDetail)
+	if r.Caching != nil && !request.Cached.Skip {
+		exchange.SetHeader(c.Response(), exchange.HeaderCacheStatus, "mailroom; detail="+f.CacheDetail)
 	}
 	return f
 }
@@ -92,36 +96,36 @@ func isLate(err error) bool {
 }
 
 // accept sends a request without waiting for its outcome.
-func (s *Server) accept(ctx context.Context, c *fiber.Ctx, in *call, r *route, request *calls.Call, prefer preference) *failure {
+func (s *Server) accept(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, request *calls.Call, prefer tickets.Preference) *exchange.Failure {
 	if _, err := s.backend.caller.Send(ctx, request); err != nil {
 		return s.explain(in, r, err)
 	}
-	if in.keyed { // it may have been sent long before
+	if in.Keyed { // it may have been sent long before
 		return s.ticketInstead(ctx, c, in, r, prefer)
 	}
-	return s.tickets.write(c, in, r.outcomeAt(in), prefer, wire.StateQueued)
+	return s.tickets.Write(c, in, r.OutcomeAt(in), prefer, wire.StateQueued)
 }
 
 // ticketInstead answers with the ticket of a request whose outcome did not come in
 // time.
-func (s *Server) ticketInstead(ctx context.Context, c *fiber.Ctx, in *call, r *route, prefer preference) *failure {
-	state, found := s.tickets.state(ctx, r.service, in.id.String())
+func (s *Server) ticketInstead(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, prefer tickets.Preference) *exchange.Failure {
+	state, found := s.tickets.State(ctx, r.Service, in.Id.String())
 	if !found { // whether it was accepted is unknown
-		return s.explain(in, r, wire.NewError(wire.CodeTimeout, r.service+" did not answer in time").WithCause(caller.ErrTimeout))
+		return s.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
 	}
-	return s.tickets.write(c, in, r.outcomeAt(in), prefer, state)
+	return s.tickets.Write(c, in, r.OutcomeAt(in), prefer, state)
 }
 
 // errTooLong reports an answer that is longer than its route may give.
 var errTooLong = errors.New("the answer is too long")
 
 // fits checks an answer against the size limit of its route. The action has run.
-func (s *Server) fits(in *call, r *route, envelope string) error {
-	limit := s.gate.ResponseLimit(r.pattern)
+func (s *Server) fits(in *exchange.Request, r *route.Route, envelope string) error {
+	limit := s.gate.ResponseLimit(r.Pattern)
 	if limit == 0 || len(envelope) <= limit {
 		return nil
 	}
-	s.log.Error("an answer is larger than its route may give", "service", r.service, "action", r.action.Name,
-		"request", in.id, "bytes", len(envelope), "limit", limit)
+	s.log.Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name,
+		"request", in.Id, "bytes", len(envelope), "limit", limit)
 	return errTooLong
 }

@@ -12,6 +12,12 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/oskadev/mailroom/api/auth"
+	"github.com/oskadev/mailroom/api/compose"
+	"github.com/oskadev/mailroom/api/edge"
+	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/api/route"
+	"github.com/oskadev/mailroom/api/tickets"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/registry"
 )
@@ -21,15 +27,15 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	app      *fiber.App
-	gate     *gate
-	router   *router
+	gate     *edge.Gate
+	router   *route.Router
 	backend  *backend
-	auth     *authenticator
-	quotas   quotas
-	tickets  *tickets
-	composer *composer
+	auth     *auth.Authenticator
+	quotas   limits.Quotas
+	tickets  *tickets.Tickets
+	composer *compose.Composer
 
-	certificate *certificate // nil: plain HTTP
+	certificate *edge.Certificate // nil: plain HTTP
 	life        life
 }
 
@@ -59,26 +65,26 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	ctx, stopCalls := context.WithCancel(context.Background())
 	waits, stopWaits := context.WithCancel(ctx)
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
-	s.gate = NewGate(GateConfig{
+	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		Anonymous: s.auth.anonymous, Pattern: s.router.pattern, Log: s.log,
+		Anonymous: s.auth.Anonymous, Pattern: s.router.Pattern, Log: s.log,
 	})
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
 		BodyLimit: cfg.BodyLimit, ReadBufferSize: cfg.HeaderLimit,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		ErrorHandler: s.gate.onError,
+		ErrorHandler: s.gate.OnError,
 	})
 	if len(cfg.CORS.Origins) > 0 {
-		s.app.Use(cfg.CORS.handler())
+		s.app.Use(cfg.CORS.Handler())
 	}
 	s.app.Use(func(c *fiber.Ctx) error { return s.handle(ctx, waits, c) })
 	server := s.app.Server()
 	server.CloseOnShutdown = true
 	server.NoDefaultServerHeader = true
-	server.ExpectHandler = s.gate.expect
-	server.HeaderReceived = s.gate.headerReceived
-	server.Handler = s.gate.handler(server.Handler)
+	server.ExpectHandler = s.gate.Expect
+	server.HeaderReceived = s.gate.HeaderReceived
+	server.Handler = s.gate.Handler(server.Handler)
 	return s, nil
 }
 
@@ -86,31 +92,31 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 func (s *Server) open(conn *bus.Conn) (err error) {
 	cfg := &s.cfg
 	if cfg.TLSCert != "" {
-		if s.certificate, err = newCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
+		if s.certificate, err = edge.NewCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
 			return err
 		}
 	}
-	if s.router, err = newRouter(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.log); err != nil {
+	if s.router, err = route.New(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.log); err != nil {
 		return err
 	}
-	if s.auth, err = newAuthenticator(conn, cfg.Auth, cfg.Tokens, s.log); err != nil {
+	if s.auth, err = auth.New(conn, cfg.Auth, cfg.Tokens, s.log); err != nil {
 		return err
 	}
-	s.life.closers = append(s.life.closers, s.auth.close)
-	if s.quotas, err = newQuotas(conn, cfg.Limits, cfg.TrustedProxies, cfg.LimitTimeout, s.log); err != nil {
+	s.life.closers = append(s.life.closers, s.auth.Close)
+	if s.quotas, err = limits.NewQuotas(conn, cfg.Limits, cfg.TrustedProxies, cfg.LimitTimeout, s.log); err != nil {
 		return err
 	}
-	s.life.closers = append(s.life.closers, s.quotas.close)
-	s.backend, err = newBackend(conn, cfg, s.router.find, func(services registry.Snapshot) {
-		s.router.update(services)
-		s.auth.warnOfScopes(services)
+	s.life.closers = append(s.life.closers, s.quotas.Close)
+	s.backend, err = newBackend(conn, cfg, s.router.Find, func(services registry.Snapshot) {
+		s.router.Update(services)
+		s.auth.WarnOfScopes(services)
 	}, s.log)
 	if err != nil {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.backend.close)
-	s.tickets = newTickets(s.backend.client, cfg.WriteTimeout, s.log)
-	s.composer = newComposer(composerConfig{
+	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.log)
+	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
 		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.log,
 	})
@@ -140,13 +146,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	looking, stopLooking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLooking()
 	background.Go(func() { s.backend.registry.Run(looking) })
-	background.Go(func() { s.router.watch(looking) })
-	if s.router.composed() {
+	background.Go(func() { s.router.Watch(looking) })
+	if s.router.Composed() {
 		// As long as there are calls: they may wait for what only this gateway runs.
-		background.Go(func() { s.composer.consume(looking) })
+		background.Go(func() { s.composer.Consume(looking) })
 	}
-	taking := Listen(ln, s.cfg.MaxConnections, s.certificate, s.log)
-	s.app.Server().ConnState = taking.changed
+	taking := edge.Listen(ln, s.cfg.MaxConnections, s.certificate, s.log)
+	s.app.Server().ConnState = taking.Changed
 	failed, refused := make(chan error, 1), make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(taking) })
 	background.Go(func() { s.watchRefusals(looking, refused) })
@@ -161,17 +167,17 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // drain ends a gateway that serves: its calls in flight are answered first.
-func (s *Server) drain(ctx context.Context, taking *listener, ended <-chan error) error {
+func (s *Server) drain(ctx context.Context, taking *edge.Listener, ended <-chan error) error {
 	s.gate.Drain()
 	s.life.stopWaits()
 	// Closed here, and waited for, since a shutdown that comes before the HTTP
 	// library has begun to listen would find nothing to shut down.
-	taking.end()
+	taking.End()
 	listening := <-ended
 	limit := time.Now().Add(s.cfg.DrainLimit)
 	draining, stopDraining := context.WithDeadline(ctx, limit)
 	defer stopDraining()
-	taking.drain(draining)
+	taking.Drain(draining)
 	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
 	switch {
 	case errors.Is(err, net.ErrClosed):
@@ -185,7 +191,7 @@ func (s *Server) drain(ctx context.Context, taking *listener, ended <-chan error
 // Serves reports whether this gateway routes to all the named services, each
 // with a live worker.
 func (s *Server) Serves(names ...string) bool {
-	services := s.router.services()
+	services := s.router.Services()
 	for _, name := range names {
 		if !services[name].Live() {
 			return false

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
 )
 
@@ -13,9 +14,9 @@ import (
 // must not hear 404 because the services were seen a moment later.
 func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing.T) {
 	t.Parallel()
-	s := &Server{router: &router{}}
-	matched := buildTable(registry.Snapshot{}, slog.New(slog.DiscardHandler))
-	s.router.table.Store(buildTable(registry.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
+	s := &Server{router: &route.Router{}}
+	matched := route.BuildTable(registry.Snapshot{}, slog.New(slog.DiscardHandler))
+	s.router.Table.Store(route.BuildTable(registry.Snapshot{"things": {Name: "things"}}, slog.New(slog.DiscardHandler)))
 	assert.True(t, s.tooEarly(matched))
-	assert.False(t, s.tooEarly(s.router.table.Load()), "it has seen services")
+	assert.False(t, s.tooEarly(s.router.Table.Load()), "it has seen services")
 }

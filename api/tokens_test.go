@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
-	"github.com/oskadev/mailroom/api/tokens"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
@@ -44,7 +43,7 @@ func newIssuer(t testing.TB) *tokenIssuer {
 }
 
 func (i *tokenIssuer) accepted(c *api.Config) {
-	c.Tokens = &tokens.Config{Issuer: "issuer", Audience: "mailroom", JWKS: i.file}
+	c.Tokens = &api.Tokens{Issuer: "issuer", Audience: "mailroom", JWKS: i.file}
 }
 
 func (i *tokenIssuer) header(t testing.TB, changes jwt.MapClaims) string {
@@ -122,7 +121,7 @@ func TestSettingsOfAuthAreChecked(t *testing.T) {
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	_, err = api.New(conn, api.Config{Auth: "maybe", Tokens: &tokens.Config{}, BodyLimit: -1})
+	_, err = api.New(conn, api.Config{Auth: "maybe", Tokens: &api.Tokens{}, BodyLimit: -1})
 	for _, want := range []string{`"maybe"`, "issuer", "audience", "body limit"} {
 		require.ErrorContains(t, err, want)
 	}

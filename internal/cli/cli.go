@@ -14,7 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/google/uuid"
 
-	"github.com/oskadev/mailroom/api/keys"
+	"github.com/oskadev/mailroom/api/auth/keys"
 )
 
 // gcPercent lets the heap grow to three times the live heap. The live heap is a

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/oskadev/mailroom/api"
-	"github.com/oskadev/mailroom/api/tokens"
 )
 
 // authFlags choose who may call a gateway.
@@ -19,11 +18,11 @@ type authFlags struct {
 }
 
 // tokens returns the configuration of tokens, or nil when none are accepted.
-func (f *authFlags) tokens() *tokens.Config {
+func (f *authFlags) tokens() *api.Tokens {
 	if f.JWTIssuer == "" && f.JWTAudience == "" && f.JWTJWKS == "" && f.JWTSecretFile == "" && len(f.JWTAlgorithms) == 0 {
 		return nil
 	}
-	return &tokens.Config{
+	return &api.Tokens{
 		Issuer: f.JWTIssuer, Audience: f.JWTAudience, JWKS: f.JWTJWKS, SecretFile: f.JWTSecretFile,
 		Algorithms: f.JWTAlgorithms, TenantClaim: f.JWTTenantClaim,
 	}

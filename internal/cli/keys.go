@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/oskadev/mailroom/api/keys"
+	"github.com/oskadev/mailroom/api/auth/keys"
 )
 
 // keysCommand manages the API keys of clients.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/api/keys"
+	"github.com/oskadev/mailroom/api/auth/keys"
 	"github.com/oskadev/mailroom/testsupport"
 )
 

@@ -1,0 +1,76 @@
+package route
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// isBare reports whether a schema asks for a type and nothing else.
+func isBare(s *jsonschema.Schema) bool {
+	switch s.Type {
+	case "integer", "number", "boolean", "string":
+	default:
+		return false
+	}
+	text, err := json.Marshal(&jsonschema.Schema{Type: s.Type, Title: s.Title, Description: s.Description})
+	all, err2 := json.Marshal(s)
+	return err == nil && err2 == nil && string(text) == string(all)
+}
+
+// kindOf is the type that text is read as: null says nothing.
+func kindOf(types []string) string {
+	for _, t := range types {
+		if t != "null" {
+			return t
+		}
+	}
+	return ""
+}
+
+// explain says in a few words why a value does not fit.
+func explain(types []string, instance any, err error) error {
+	if got := jsonType(instance); len(types) > 0 && !matches(types, instance, got) {
+		if len(types) > 1 { // that a field may be null is nothing to ask for
+			types = slices.DeleteFunc(slices.Clone(types), func(t string) bool { return t == "null" })
+		}
+		return fmt.Errorf("want %s, got %s", strings.Join(types, " or "), got)
+	}
+	// The schema library says first where in its schema it was.
+	text := err.Error()
+	for {
+		rest, where := strings.CutPrefix(text, "validating ")
+		_, rest, more := strings.Cut(rest, ": ")
+		if !where || !more {
+			return errors.New(text)
+		}
+		text = rest
+	}
+}
+
+func matches(types []string, instance any, got string) bool {
+	f, isNumber := instance.(float64)
+	return slices.Contains(types, got) || isNumber && f == float64(int64(f)) && slices.Contains(types, "integer")
+}
+
+// jsonType is the type of a value as encoding/json reads it.
+func jsonType(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "boolean"
+	case float64:
+		return "number"
+	case string:
+		return "string"
+	case []any:
+		return "array"
+	default:
+		return "object"
+	}
+}

@@ -1,0 +1,31 @@
+package route
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A file that is still being written when it is looked at is left alone.
+func TestHalfWrittenVersionsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	v := &versioned{text: []byte("old")}
+	for i, look := range []struct {
+		text        string
+		asked, take bool
+	}{
+		{text: "old"},
+		{text: "ne"},
+		{text: "new"},
+		{text: "new", take: true},
+		{text: "new"},
+		{text: "bad"},
+		{text: "new"},
+		{text: "new"},
+		{text: "other", asked: true, take: true},
+		{text: "other", asked: true, take: true},
+		{text: "other"},
+	} {
+		assert.Equal(t, look.take, v.take([]byte(look.text), look.asked), "look %d", i)
+	}
+}

@@ -1,0 +1,246 @@
+package tickets
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/wire"
+	calls "github.com/oskadev/mailroom/internal/call"
+)
+
+// tickets serves the outcomes of requests, at any gateway.
+type Tickets struct {
+	client       *caller.Client
+	writeTimeout time.Duration // for each event
+	log          *slog.Logger
+	watching     atomic.Int64 // callers that wait for the end of a request
+}
+
+func New(client *caller.Client, writeTimeout time.Duration, log *slog.Logger) *Tickets {
+	return &Tickets{client: client, writeTimeout: writeTimeout, log: log}
+}
+
+// ticket names a request whose caller may come back for its outcome.
+type ticket struct{ service, id string }
+
+// Methods of the paths of requests.
+const (
+	requestMethods = "GET, HEAD, DELETE, OPTIONS"
+	eventMethods   = exchange.OwnMethods
+)
+
+// maxWatchers bounds how many callers may wait at one gateway for the ends of
+// requests, by long polling and by events.
+const maxWatchers = 20_000
+
+// request serves /requests/<service>.<id>, at any gateway: what became of an
+// unsafe request, its states as events, and its cancelling. Only the principal
+// that made it may ask; where nobody had to say, whoever knows its ID, which nobody
+// guesses.
+func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, name string) {
+	name, events := strings.CutSuffix(name, "/events")
+	get := in.Method == fiber.MethodGet || in.Method == fiber.MethodHead
+	switch {
+	case events && !get:
+		exchange.Only(c, in, eventMethods)
+		return
+	case !get && in.Method != fiber.MethodDelete:
+		exchange.Only(c, in, requestMethods)
+		return
+	}
+	var t ticket
+	t.service, t.id, _ = strings.Cut(name, ".")
+	if wire.CheckServiceName(t.service) != nil && t.service != wire.ReservedService || len(t.id) != 36 || uuid.Validate(t.id) != nil {
+		exchange.Refuse(c, in, unknownRequest())
+		return
+	}
+	t.id = strings.ToLower(t.id)
+	if !s.client.Ready() {
+		exchange.Refuse(c, in, exchange.Unavailable("Redis is not reachable"))
+		return
+	}
+	var f *exchange.Failure
+	switch {
+	case events:
+		f = s.events(ctx, waits, c, in, t)
+	case in.Method == fiber.MethodDelete:
+		f = s.cancel(ctx, c, in, t)
+	default:
+		f = s.tell(ctx, waits, c, in, t)
+	}
+	if f != nil {
+		exchange.Refuse(c, in, f)
+	}
+}
+
+func unknownRequest() *exchange.Failure {
+	return exchange.Fail(wire.CodeNotFound, "nothing is known of this request: it never was, keeps nothing, or ended too long ago")
+}
+
+// mayKnow turns what a look at a record gave into an answer, unless the caller may
+// be shown the record. To others there is none.
+func (s *Tickets) mayKnow(in *exchange.Request, t ticket, record caller.Record, err error) *exchange.Failure {
+	switch {
+	case errors.Is(err, caller.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.Principal.Key():
+		return unknownRequest()
+	case err != nil:
+		s.log.Warn("a request could not be looked up", "service", t.service, "request", t.id, "error", err)
+		return exchange.Unavailable("Redis is not reachable")
+	}
+	return nil
+}
+
+// tell answers with the state of a request; with ?wait=SECONDS once it has ended.
+func (s *Tickets) tell(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
+	wait, f := waitIn(in.Query)
+	if f != nil {
+		return f
+	}
+	record, err := s.client.Record(ctx, t.service, t.id)
+	if f := s.mayKnow(in, t, record, err); f != nil {
+		return f
+	}
+	if wait > 0 && !record.Ended() {
+		if s.watching.Add(1) > maxWatchers {
+			s.watching.Add(-1)
+			return exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(wait)
+		}
+		record, err = s.awaitEnd(ctx, waits, t, wait)
+		s.watching.Add(-1)
+		if f := s.mayKnow(in, t, record, err); f != nil {
+			return f
+		}
+	}
+	if f := s.confirmed(ctx, t, record); f != nil {
+		return f
+	}
+	return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+}
+
+// confirmed says whether an outcome may be told: where it has to be on replicas,
+// once it is.
+func (s *Tickets) confirmed(ctx context.Context, t ticket, record caller.Record) *exchange.Failure {
+	if record.State != wire.StateDone {
+		return nil
+	}
+	if err := s.client.Confirm(ctx, t.service); err != nil {
+		return exchange.Fail(wire.CodeTimeout, "the outcome is not safely stored yet").At(wire.Location(t.service, t.id))
+	}
+	return nil
+}
+
+// awaitEnd waits for the end of a request, or of the time, or of the gateway.
+func (s *Tickets) awaitEnd(ctx, waits context.Context, t ticket, most time.Duration) (caller.Record, error) {
+	watching, record, err := s.client.Watch(waits, t.service, t.id)
+	if watching != nil {
+		_, err = watching.Wait(waits, most)
+		watching.Close()
+	}
+	if watching == nil && err == nil || err != nil && waits.Err() == nil {
+		return record, err
+	}
+	return s.client.Record(ctx, t.service, t.id)
+}
+
+// waitIn reads how long a caller wants to wait.
+func waitIn(query string) (time.Duration, *exchange.Failure) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return 0, exchange.BadRequest(exchange.Problem{Field: "query", Problem: "not valid percent-encoding"})
+	}
+	text := values.Get("wait")
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, exchange.BadRequest(exchange.Problem{Field: "wait", Problem: "not a number of seconds"})
+	}
+	return min(time.Duration(seconds)*time.Second, mostWait), nil
+}
+
+func writeState(c *fiber.Ctx, in *exchange.Request, status int, state wire.RequestState) *exchange.Failure {
+	result, err := json.Marshal(state)
+	if err != nil {
+		return exchange.Fail(wire.CodeInternal, "internal error")
+	}
+	exchange.WriteEnvelope(c.Response(), status, string(wire.Success(result)), in.RequestID)
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	if !(caller.Record{State: state.State}).Ended() {
+		c.Set(fiber.HeaderRetryAfter, "1")
+	}
+	return nil
+}
+
+// cancel ends a request that still waits.
+func (s *Tickets) cancel(ctx context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
+	record, err := s.client.Record(ctx, t.service, t.id)
+	if f := s.mayKnow(in, t, record, err); f != nil {
+		return f
+	}
+	record, err = s.client.Cancel(ctx, t.service, t.id)
+	if f := s.mayKnow(in, t, record, err); f != nil {
+		return f
+	}
+	switch record.State {
+	case wire.StateCancelled:
+		return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+	case wire.StateRunning, wire.StateQueued:
+		return exchange.Fail(wire.CodeConflict, "the request runs already").With(map[string]string{"state": record.State})
+	default:
+		return exchange.Fail(wire.CodeConflict, "the request has ended already").With(map[string]string{"state": record.State})
+	}
+}
+
+// state returns the state of a request.
+func (s *Tickets) State(ctx context.Context, service, id string) (state string, found bool) {
+	record, err := s.client.Record(ctx, service, id)
+	if err != nil && !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
+		s.log.Warn("a request could not be looked up", "service", service, "request", id, "error", err)
+	}
+	return record.State, err == nil
+}
+
+// write answers 202 with the ticket of a request: where its outcome will be.
+func (s *Tickets) Write(c *fiber.Ctx, in *exchange.Request, location string, prefer Preference, state string) *exchange.Failure {
+	f := writeState(c, in, fiber.StatusAccepted, wire.RequestState{
+		ID: in.Id.String(), Service: in.Service, Action: in.Action, State: state,
+	})
+	c.Set(fiber.HeaderLocation, location)
+	c.Set(fiber.HeaderRetryAfter, "1")
+	c.Set("Preference-Applied", prefer.applied)
+	return f
+}
+
+// prepare reads the headers of an unsafe call: Idempotency-Key and Prefer.
+func (s *Tickets) Prepare(c *fiber.Ctx, in *exchange.Request, request *calls.Call) (Preference, *exchange.Failure) {
+	if c.Request().Header.Peek(exchange.HeaderIdempotencyKey) != nil {
+		key, f := idempotencyKey(c.Get(exchange.HeaderIdempotencyKey))
+		if f != nil {
+			return Preference{}, f
+		}
+		secret := s.client.Secret()
+		if secret == nil {
+			return Preference{}, exchange.Unavailable("Redis is not reachable")
+		}
+		in.Id, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
+		request.Shared, request.Store = true, keyedStore
+	}
+	prefer := preferenceIn(c.Get("Prefer"))
+	if prefer.Given() {
+		request.Endless, request.Wait, request.Timeout = true, true, prefer.Wait
+	}
+	return prefer, nil
+}
