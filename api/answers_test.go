@@ -93,11 +93,7 @@ func TestRequestIDs(t *testing.T) {
 
 // info is what the handler of INFO knew of its request.
 type info struct {
-	RequestID string
-	Meta      struct {
-		RequestID   string `json:"request_id"`
-		TraceParent string `json:"traceparent"`
-	}
+	RequestID, CallerRequestID, TraceParent string
 }
 
 func (a *answer) info(t *testing.T) info {
@@ -112,20 +108,20 @@ func TestWhatTravelsWithARequest(t *testing.T) {
 	s := newStage(t)
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	i := s.do(http.MethodGet, "/things/info", "", "Traceparent: "+trace, "X-Request-Id: mine").info(t)
-	assert.Equal(t, trace, i.Meta.TraceParent)
-	assert.Equal(t, "mine", i.Meta.RequestID)
+	assert.Equal(t, trace, i.TraceParent)
+	assert.Equal(t, "mine", i.CallerRequestID)
 	id, err := uuid.Parse(i.RequestID)
 	require.NoError(t, err)
 	assert.EqualValues(t, 7, id.Version())
 
 	a := s.do(http.MethodGet, "/things/info", "")
 	assert.Equal(t, a.header.Get("X-Request-Id"), a.info(t).RequestID, "without an ID of the caller's there is one ID")
-	assert.Empty(t, a.info(t).Meta.TraceParent)
+	assert.Empty(t, a.info(t).TraceParent)
 	for _, insane := range []string{
 		"00", strings.ToUpper(trace), trace + `","principal":"root`, "ff" + trace[2:], strings.ReplaceAll(trace, "-", "_"),
 		trace + "x", strings.Repeat("0", 55),
 	} {
-		assert.Empty(t, s.do(http.MethodGet, "/things/info", "", "Traceparent: "+insane).info(t).Meta.TraceParent, insane)
+		assert.Empty(t, s.do(http.MethodGet, "/things/info", "", "Traceparent: "+insane).info(t).TraceParent, insane)
 	}
 }
 

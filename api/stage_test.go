@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
@@ -118,8 +120,8 @@ func (s *stage) workWith(cfg workers.Config, services ...*workers.Service) (stop
 	conn := s.connect(s.url)
 	ctx, cancel := context.WithCancel(s.ctx)
 	ended := make(chan error, 1)
-	cfg.Conn, cfg.IdleLimit = conn, 100*time.Millisecond
-	go func() { ended <- workers.RunConfig(ctx, cfg, services...) }()
+	cfg.IdleLimit = 100 * time.Millisecond
+	go func() { ended <- workers.Run(busctx.With(ctx, conn), cfg, services...) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -206,7 +206,7 @@ const steps = `versions:
 // parts is a service whose actions versions are composed of.
 type parts struct {
 	made, read atomic.Int64
-	meta       atomic.Pointer[wire.Meta]
+	meta       atomic.Pointer[workers.Info]
 }
 
 type part struct {
@@ -226,7 +226,7 @@ func (p *parts) service() *workers.Service {
 	s := workers.NewService("parts")
 	workers.Handle1(s, "GET", func(ctx context.Context, id int64) (part, error) {
 		p.read.Add(1)
-		m := workers.InfoFrom(ctx).Meta
+		m := workers.InfoFrom(ctx)
 		p.meta.Store(&m)
 		return part{ID: id}, nil
 	}, workers.Route("GET /parts/:id"), workers.Cache(time.Minute, "part:{0}"))
@@ -262,7 +262,7 @@ func TestSafeCompositionsRunAtOnceAndAreShared(t *testing.T) {
 	}
 	assert.EqualValues(t, 3, p.read.Load(), "each part once, after the stage looked for the first")
 	assert.Equal(t, "v1", p.meta.Load().Version)
-	assert.Equal(t, "mine", p.meta.Load().RequestID)
+	assert.Equal(t, "mine", p.meta.Load().CallerRequestID)
 	assert.Equal(t, 1, p.meta.Load().Depth)
 	got := s.do(http.MethodGet, "/v1/things/7/plain", "")
 	assert.Equal(t, `{"ok":true,"result":{"id":7}}`, got.body)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -32,7 +34,7 @@ func newStage(t *testing.T) *stage {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	during(t, func(ctx context.Context) error {
-		return workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, echo.Service(conn.Redis(), "mailroom"))
+		return workers.Run(busctx.With(ctx, conn), workers.Config{Logger: log}, echo.Service(conn.Redis(), "mailroom"))
 	})
 	client := caller.New(conn, caller.Config{})
 	t.Cleanup(client.Close)

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/api"
@@ -165,8 +167,7 @@ func (p *player) work(ctx context.Context) error {
 		}
 		all = append(append(all, echo.Service(rdb, namespace)), example.Services()...)
 	}
-	return workers.RunConfig(ctx, workers.Config{
-		Conn: p.conn, Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
+	return workers.Run(busctx.With(ctx, p.conn), workers.Config{Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
 		MaxAttempts: number(envAttempts), Concurrency: number(envConcurrency),
 	}, all...)
 }

@@ -47,7 +47,7 @@ func BenchmarkExecute(b *testing.B) {
 	Handle2(s, "UPDATE_USER", func(_ context.Context, id int64, in benchPatch) (benchUser, error) {
 		return benchUser{ID: id, Name: in.Name, Email: "oska@example.com"}, nil
 	}, Route("PUT /users/:id"))
-	if _, err := s.Manifest(); err != nil {
+	if _, err := s.Declare(); err != nil {
 		b.Fatal(err)
 	}
 	e := newExecutor(s, slog.New(slog.DiscardHandler), time.Now)

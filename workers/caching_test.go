@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +27,7 @@ func TestCachingIsInTheManifest(t *testing.T) {
 		workers.Cache(time.Second, "book:{0}"), workers.StaleWhileRevalidate(time.Minute), workers.StaleIfError(time.Hour))
 	workers.Handle1(s, "LOOK", read, workers.Route("GET /books/:id/look"), workers.CollapseOnly("book:{0}"))
 	workers.Handle1(s, "LEND", read, workers.Route("POST /books/:id/lend"), workers.Invalidates("book:{0}", "books"))
-	m, err := s.Manifest()
+	m, err := s.Declare()
 	require.NoError(t, err)
 	require.Len(t, m.Actions, 4)
 	told := func(i int) string {
@@ -37,7 +39,7 @@ func TestCachingIsInTheManifest(t *testing.T) {
 	assert.Equal(t, `{"ttl_ms":0,"tags":["book:{0}"]}`, told(1))
 	assert.Equal(t, []string{"book:{0}", "books"}, m.Actions[2].Invalidates)
 	assert.Equal(t, workers.InvalidateAction, m.Actions[3].Name)
-	again, err := s.Manifest()
+	again, err := s.Declare()
 	require.NoError(t, err)
 	assert.Len(t, again.Actions, 4)
 }
@@ -55,7 +57,7 @@ func TestFaultsOfCaching(t *testing.T) {
 	workers.Handle1(s, "STALE_ALONE", read, get, workers.CollapseOnly(), workers.StaleIfError(time.Second))
 	workers.Handle1(s, "STALE_BACKWARDS", read, get, workers.Cache(time.Second), workers.StaleWhileRevalidate(-time.Second))
 	workers.Handle1(s, "SAFE_CHANGE", read, get, workers.Invalidates("books"))
-	_, err := s.Manifest()
+	_, err := s.Declare()
 	for _, name := range []string{
 		"TOO_SHORT", "TOO_LONG", "UNSAFE", "NO_ARGUMENT", "TWO_WORDS", "STALE_ALONE", "STALE_BACKWARDS", "SAFE_CHANGE",
 	} {
@@ -85,7 +87,7 @@ func TestEveryRunInvalidates(t *testing.T) {
 	workers.Handle1(books, "CHANGE", handle, workers.Route("POST /books/:what"), workers.Invalidates("book:{0}"))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, books) }()
+	go func() { ended <- workers.Run(busctx.With(ctx, conn), workers.Config{Logger: log}, books) }()
 	client := caller.New(conn, caller.Config{})
 	t.Cleanup(func() {
 		client.Close()

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -56,7 +58,7 @@ func TestAskWithRights(t *testing.T) {
 	serve := func(s *workers.Service) {
 		conn := connect(redis.URL(), s.Name())
 		running.Go(func() {
-			assert.NoError(t, workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log}, s))
+			assert.NoError(t, workers.Run(busctx.With(ctx, conn), workers.Config{Logger: log}, s))
 		})
 	}
 	for _, name := range []string{"items", "users", "secrets"} {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -48,7 +50,7 @@ type seen struct {
 }
 
 func (w *town) see(ctx context.Context, id int64) (seen, error) {
-	m := workers.InfoFrom(ctx).Meta
+	m := workers.MetaFrom(ctx)
 	deadline, _ := ctx.Deadline()
 	return seen{
 		ID: id, Run: w.runs.Add(1), Subject: workers.PrincipalFrom(ctx).Subject, RequestID: m.RequestID, Trace: m.TraceParent,
@@ -126,7 +128,7 @@ func newTown(t *testing.T) *town {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
-		assert.NoError(t, workers.RunConfig(ctx, workers.Config{Conn: conn, Logger: log, IdleLimit: 300 * time.Millisecond}, items, front))
+		assert.NoError(t, workers.Run(busctx.With(ctx, conn), workers.Config{Logger: log, IdleLimit: 300 * time.Millisecond}, items, front))
 	})
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)

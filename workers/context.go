@@ -16,11 +16,20 @@ type Info struct {
 	RequestID string
 	// Attempt counts the deliveries, from 1.
 	Attempt int
-	// Service and Action say what was asked.
+	// Service and Action are those that were called.
 	Service string
 	Action  string
-	// Meta is what travels with the request.
-	Meta wire.Meta
+	// CallerRequestID is the X-Request-Id of the HTTP request; empty: the caller sent
+	// none.
+	CallerRequestID string
+	// TraceParent is the W3C trace context (https://www.w3.org/TR/trace-context/).
+	TraceParent string
+	// Version is the version of the API that was called, such as v2; empty: none.
+	Version string
+	// Depth counts the calls of services that led to this one; 0: a client called it.
+	Depth int
+	// Principal is the caller; nil: it is anonymous.
+	Principal *Principal
 }
 
 type contextKey struct{}
@@ -57,16 +66,16 @@ func InfoFrom(ctx context.Context) Info {
 	}
 	info := s.info
 	if s.delivery != nil {
-		info.Meta = s.delivery.Request.ParseMeta()
+		meta := s.delivery.Request.ParseMeta()
+		info.CallerRequestID, info.TraceParent, info.Version = meta.RequestID, meta.TraceParent, meta.Version
+		info.Depth, info.Principal = meta.Depth, meta.Principal
 	}
 	return info
 }
 
-// PrincipalFrom returns who called the API, as the gateway made sure of it; nil
-// where nobody had to say, and outside a handler. A method of nil says that it may
-// nothing. An answer that everybody shares (Public) has the principal of whoever's
-// call made it run.
-func PrincipalFrom(ctx context.Context) *wire.Principal { return InfoFrom(ctx).Meta.Principal }
+// PrincipalFrom returns the caller of the API; nil: it is anonymous, or ctx is not a
+// handler's. An answer that all callers share (Public) runs for any one of them.
+func PrincipalFrom(ctx context.Context) *Principal { return InfoFrom(ctx).Principal }
 
 // RequestID is the request's ID on the bus. It is the same on every delivery of
 // the request, so an effect that remembers it is made once. Outside a handler

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -42,7 +41,7 @@ func declared() *workers.Service {
 
 func TestManifestIsDerivedFromTypes(t *testing.T) {
 	t.Parallel()
-	m, err := declared().Manifest()
+	m, err := declared().Declare()
 	require.NoError(t, err)
 	got, err := json.MarshalIndent(m, "", "  ")
 	require.NoError(t, err)
@@ -65,7 +64,7 @@ func TestSafety(t *testing.T) {
 	workers.Handle0(s, "NO_ROUTE", handle)
 	workers.Handle0(s, "COUNTED_READ", handle, workers.Route("GET /users/count"), workers.Unsafe())
 	workers.Handle0(s, "SEARCH", handle, workers.Route("POST /users/search"), workers.Safe())
-	m, err := s.Manifest()
+	m, err := s.Declare()
 	require.NoError(t, err)
 	safe := make(map[string]bool)
 	for _, a := range m.Actions {
@@ -92,31 +91,31 @@ func TestEveryFaultOfADeclarationIsToldAtOnce(t *testing.T) {
 	workers.Handle1(s, "REMOVE", one, workers.Route("DELETE /Users/:id"), workers.Safe())
 	workers.Handle0(s, "NO_JSON", func(context.Context) (func(), error) { return func() {}, nil })
 	workers.Handle1(s, "CHANNEL", func(context.Context, chan int) (int, error) { return 0, nil })
-	_, err := s.Manifest()
+	_, err := s.Declare()
 	for _, name := range []string{
 		`"Users"`, `"lower"`, "TWICE is declared twice", "SLOW", "BOUND", "METHOD", "ELSEWHERE", "TOO_MANY", "TOO_FEW", "REMOVE", "NO_JSON", "CHANNEL",
 	} {
 		require.ErrorContains(t, err, name)
 	}
-	err = workers.Run(t.Context(), "redis://127.0.0.1:1", s)
+	err = workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1"}, s)
 	require.ErrorContains(t, err, "TWICE is declared twice", "nothing starts")
 }
 
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
-	require.ErrorContains(t, workers.Run(t.Context(), "redis://127.0.0.1:1"), "no service")
-	require.ErrorContains(t, workers.Run(t.Context(), "redis://127.0.0.1:1", declared(), declared()), "given twice")
-	require.ErrorContains(t, workers.Run(t.Context(), "http://127.0.0.1:1", declared()), "scheme")
-	err := workers.RunConfig(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1", IdleLimit: time.Millisecond}, declared())
+	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1"}), "no service")
+	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1"}, declared(), declared()), "given twice")
+	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "http://127.0.0.1:1"}, declared()), "scheme")
+	err := workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1", IdleLimit: time.Millisecond}, declared())
 	require.ErrorContains(t, err, "idle limit")
 }
 
 func TestHandlersCanBeTestedAlone(t *testing.T) {
 	t.Parallel()
-	ctx := workers.NewContext(t.Context(), workers.Info{RequestID: "r1", Attempt: 2, Meta: wire.Meta{TraceParent: "t"}})
+	ctx := workers.NewContext(t.Context(), workers.Info{RequestID: "r1", Attempt: 2, TraceParent: "t"})
 	assert.Equal(t, "r1", workers.RequestID(ctx))
 	assert.Equal(t, 2, workers.Attempt(ctx))
-	assert.Equal(t, "t", workers.InfoFrom(ctx).Meta.TraceParent)
+	assert.Equal(t, "t", workers.InfoFrom(ctx).TraceParent)
 	workers.SetStatus(ctx, 201)
 	workers.SetLocation(ctx, "/users/3")
 	for _, ignored := range []int{100, 204, 205, 302, 500} {

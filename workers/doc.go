@@ -4,7 +4,7 @@
 //	users := workers.NewService("users", workers.WithVersion("1.4.0"))
 //	workers.Handle1(users, "GET_USER", store.Get, // func(ctx, id int64) (User, error)
 //		workers.Route("GET /users/:id"))
-//	err := workers.Run(ctx, "redis://localhost:6379", users)
+//	err := workers.Run(ctx, workers.Config{RedisURL: "redis://localhost:6379"}, users)
 //
 // Arguments are positional, as in request('UPDATE_USER', 1, {…}): the
 // parameters of the route's path in order, then one object, the JSON body or

@@ -45,7 +45,7 @@ func serve(t *testing.T, s *workers.Service, change ...func(*workers.Config)) *s
 		c(&cfg)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { ended <- workers.RunConfig(ctx, cfg, s) })
+	running.Go(func() { ended <- workers.Run(ctx, cfg, s) })
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)
 	client := caller.New(conn, caller.Config{})

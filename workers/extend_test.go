@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,8 +46,8 @@ func TestHandlerExtendsItsTime(t *testing.T) {
 	var other sync.WaitGroup // a worker that would take over what is not kept
 	ctx, stop := context.WithCancel(t.Context())
 	other.Go(func() {
-		cfg := workers.Config{Conn: s.conn, IdleLimit: 300 * time.Millisecond}
-		assert.NoError(t, workers.RunConfig(ctx, cfg, service))
+		cfg := workers.Config{IdleLimit: 300 * time.Millisecond}
+		assert.NoError(t, workers.Run(busctx.With(ctx, s.conn), cfg, service))
 	})
 	t.Cleanup(other.Wait)
 	t.Cleanup(stop)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/bus"
@@ -17,58 +19,53 @@ import (
 	"github.com/oskadev/mailroom/internal/call"
 )
 
-// Config of a worker process. The zero value of each field is its default.
+// Config of a worker process.
 type Config struct {
-	// RedisURL says where the bus is; see bus.Connect. Required unless Conn is set.
+	// RedisURL is the address of the bus: redis://, rediss:// (TLS),
+	// redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. Required.
 	RedisURL string
-	// Credentials prove who the process is, beside the URL. Default to none.
-	Credentials bus.Credentials
-	// Conn is a connection to use instead; it is not closed.
-	Conn *bus.Conn
-	// Namespace is the prefix of all keys. Defaults to bus.DefaultNamespace.
+	// Credentials prove who the process is, beside the URL. Defaults to none.
+	Credentials Credentials
+	// Namespace is the prefix of all keys. Defaults to "mailroom".
 	Namespace string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// Concurrency is how many requests run at once for each service that does
-	// not say so itself. Defaults to bus.DefaultConcurrency.
+	// Concurrency is how many requests of one service run at once, unless the service
+	// says otherwise. Defaults to 64.
 	Concurrency int
-	// IdleLimit is how long a request may be without a sign of life from its
-	// worker before another takes it, from 100 ms on. It has to be the same for
-	// all workers of a service. Defaults to bus.DefaultIdleLimit.
+	// IdleLimit is how long a request may be without a sign of life from its worker
+	// before another worker takes it; at least 100 ms. All workers of a service must
+	// have the same. Defaults to 3 s.
 	IdleLimit time.Duration
-	// MaxAttempts is how often a request is delivered before it becomes a dead
-	// letter. Defaults to bus.DefaultMaxAttempts.
+	// MaxAttempts is how often a request is delivered before it becomes a dead letter.
+	// Defaults to 5.
 	MaxAttempts int
-	// DrainLimit is how long running requests may take after the context has
-	// ended, before their own contexts end. Defaults to bus.DefaultDrainLimit.
+	// DrainLimit is how long running requests may take after ctx has ended, before
+	// their own contexts end. Defaults to 20 s.
 	DrainLimit time.Duration
-	// CacheRedisURL says where the cache is, if not on the bus' Redis.
+	// CacheRedisURL is the address of the cache. Defaults to the Redis of the bus.
 	CacheRedisURL string
-	// CacheCredentials prove there who the process is. Default to none.
-	CacheCredentials bus.Credentials
+	// CacheCredentials prove there who the process is. Defaults to none.
+	CacheCredentials Credentials
 	// OnCacheBehind, when set, is called with the number of tags that could not be
-	// invalidated yet, since the cache's Redis is away, whenever it changes: a gauge.
-	// Until it is 0 again, older answers may be shown until their TTL.
+	// invalidated yet, because the cache's Redis is away, whenever it changes: a gauge.
+	// Until it is 0 again, stale answers may be given until their TTL.
 	OnCacheBehind func(tags int)
 	// OnReady, when set, is called once Redis has been reached.
 	OnReady func()
 }
 
-// Run serves the services until the context ends, and then drains: no more
-// requests are read, running ones finish, outcomes are settled. It waits for a
-// Redis that is away, and returns an error when Redis refuses the process
-// (a bus.RefusedError), or a service is declared wrongly.
-func Run(ctx context.Context, redisURL string, services ...*Service) error {
-	return RunConfig(ctx, Config{RedisURL: redisURL}, services...)
-}
-
-// RunConfig is Run with more to set.
-func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
+// Run serves the services until ctx ends, and then drains: no more requests are
+// read, running ones finish, outcomes are settled. It waits for a Redis that is not
+// reachable yet. It returns an error when Redis refuses the process (a
+// RefusedError), or when a service is not declared correctly; that error names every
+// fault.
+func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	manifests, err := manifestsOf(services)
 	if err != nil {
 		return err
 	}
-	conn := cfg.Conn
+	conn := busctx.From(ctx)
 	if conn == nil {
 		conn, err = bus.Connect(cfg.RedisURL, bus.Options{
 			Namespace: cfg.Namespace, Logger: cfg.Logger, Role: role(services), Credentials: cfg.Credentials,
@@ -88,9 +85,9 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	defer shared.close()
 	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
-		asks := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
-		defer asks.close()
-		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, asks); err != nil {
+		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
+		defer own.close()
+		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own); err != nil {
 			return err
 		}
 	}
@@ -111,7 +108,7 @@ func RunConfig(ctx context.Context, cfg Config, services ...*Service) error {
 	return group.Wait()
 }
 
-// role is what `mailroom acl` calls a process that serves these.
+// role is how `mailroom acl` names a process with these services.
 func role(services []*Service) string {
 	names := make([]string, len(services))
 	for i, s := range services {
@@ -120,14 +117,14 @@ func role(services []*Service) string {
 	return "worker " + strings.Join(names, " ")
 }
 
-// cacheAccess is a process' way to the cache.
+// cacheAccess is the connection of a process to the cache.
 type cacheAccess struct {
-	conn        *bus.Conn // the bus', or one of its own
+	conn        *bus.Conn // that of the bus, or one of its own
 	invalidator *cache.Invalidator
 	close       func()
 }
 
-// connectCache lets the services invalidate what is cached.
+// connectCache opens what the services invalidate cached answers by.
 func connectCache(conn *bus.Conn, cfg Config) (cacheAccess, error) {
 	own := conn
 	var err error
@@ -162,7 +159,7 @@ func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 			faults = append(faults, fmt.Errorf("service %s is given twice", s.name))
 		}
 		names[s.name] = true
-		m, err := s.Manifest()
+		m, err := s.declare()
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -171,13 +168,13 @@ func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, asks *calls) (*consumer.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, own *calls) (*consumer.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
-	e.invalidator, e.calls = invalidator, asks
+	e.invalidator, e.calls = invalidator, own
 	return consumer.New(conn, consumer.Config{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
 		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,

@@ -18,7 +18,7 @@ func TestScopesAreDeclared(t *testing.T) {
 	workers.Handle0(s, "OPEN", read)
 	workers.Handle0(s, "READ", read, workers.Scope("books:read"))
 	workers.Handle0(s, "LEND", read, workers.Scope("books:read", "books:lend"), workers.Scope("desk"))
-	m, err := s.Manifest()
+	m, err := s.Declare()
 	require.NoError(t, err)
 	assert.Empty(t, m.Actions[0].Scopes)
 	assert.Equal(t, []string{"books:read"}, m.Actions[1].Scopes)
@@ -26,7 +26,7 @@ func TestScopesAreDeclared(t *testing.T) {
 
 	bad := workers.NewService("books")
 	workers.Handle0(bad, "READ", read, workers.Scope("a b", "ok", ""))
-	_, err = bad.Manifest()
+	_, err = bad.Declare()
 	require.ErrorContains(t, err, `action READ: scope "a b"`)
 	require.ErrorContains(t, err, `action READ: scope ""`)
 }
@@ -36,7 +36,7 @@ func TestHandlersKnowTheirCallers(t *testing.T) {
 	assert.Nil(t, workers.PrincipalFrom(t.Context()), "outside a handler")
 	assert.Nil(t, workers.PrincipalFrom(workers.NewContext(t.Context(), workers.Info{})))
 	ada := &wire.Principal{Subject: "jwt:ada", Tenant: "acme", Scopes: []string{"a"}}
-	ctx := workers.NewContext(t.Context(), workers.Info{Meta: wire.Meta{Principal: ada}})
+	ctx := workers.NewContext(t.Context(), workers.Info{Principal: ada})
 	assert.Equal(t, ada, workers.PrincipalFrom(ctx))
 	assert.False(t, workers.PrincipalFrom(t.Context()).Has("a"), "nobody may nothing")
 }

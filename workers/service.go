@@ -66,9 +66,18 @@ func (s *Service) add(a *action) {
 	s.byName[a.name] = a
 }
 
-// Manifest is what the service tells gateways about itself.
-// The error holds every fault of the declaration.
-func (s *Service) Manifest() (*wire.Manifest, error) {
+// Manifest returns what the service declares to gateways, as canonical JSON. The
+// error names every fault of the declaration.
+func (s *Service) Manifest() ([]byte, error) {
+	m, err := s.declare()
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := m.Encode()
+	return text, err
+}
+
+func (s *Service) declare() (*wire.Manifest, error) {
 	s.addInvalidate()
 	if len(s.faults) > 0 {
 		return nil, fmt.Errorf("service %s: %w", s.name, errors.Join(s.faults...))

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/oskadev/mailroom/bus/wire"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/testsupport"
@@ -18,7 +20,9 @@ func TestMain(m *testing.M) { testsupport.Main(m) }
 // routes lists the actions of a service with their routes.
 func routes(t *testing.T, service *workers.Service) map[string][]string {
 	t.Helper()
-	manifest, err := service.Manifest()
+	text, err := service.Manifest()
+	require.NoError(t, err)
+	manifest, err := wire.ParseManifest(text)
 	require.NoError(t, err)
 	require.Equal(t, "echo", manifest.Service)
 	found := map[string][]string{}
@@ -75,7 +79,9 @@ func TestEchoKeepsWhatItWasGiven(t *testing.T) {
 
 func TestEchoTakesAnyObjectAndNothingElse(t *testing.T) {
 	t.Parallel()
-	manifest, err := Service(nil, "test").Manifest()
+	text, err := Service(nil, "test").Manifest()
+	require.NoError(t, err)
+	manifest, err := wire.ParseManifest(text)
 	require.NoError(t, err)
 	for _, action := range manifest.Actions {
 		if action.Name == "ECHO" {

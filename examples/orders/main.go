@@ -57,7 +57,7 @@ func main() {
 	if len(os.Args) > 1 {
 		redis = os.Args[1]
 	}
-	if err := workers.Run(ctx, redis, service()); err != nil {
+	if err := workers.Run(ctx, workers.Config{RedisURL: redis}, service()); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,7 +32,7 @@ func TestOrderAsksTheShop(t *testing.T) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
-		assert.NoError(t, workers.RunConfig(ctx, workers.Config{Conn: conn}, service(), example.Users(), example.Items()))
+		assert.NoError(t, workers.Run(busctx.With(ctx, conn), workers.Config{}, service(), example.Users(), example.Items()))
 	})
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
@@ -24,7 +26,7 @@ func ask(t *testing.T, address string) func(question caller.Call) (wire.ReplyMet
 
 	ctx, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
-	go func() { stopped <- workers.RunConfig(ctx, workers.Config{Conn: conn}, shop.Services()...) }()
+	go func() { stopped <- workers.Run(busctx.With(ctx, conn), workers.Config{}, shop.Services()...) }()
 	client := caller.New(conn, caller.Config{})
 	t.Cleanup(func() {
 		client.Close()

@@ -3,6 +3,8 @@ package shop
 import (
 	"testing"
 
+	"github.com/oskadev/mailroom/bus/wire"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/testsupport"
@@ -34,7 +36,9 @@ func TestActionsAndRoutes(t *testing.T) {
 	got := map[string][]string{}
 	services := []string{}
 	for _, service := range New(connect(t, testsupport.Miniredis(t)), "test").Services() {
-		manifest, err := service.Manifest()
+		text, err := service.Manifest()
+		require.NoError(t, err)
+		manifest, err := wire.ParseManifest(text)
 		require.NoError(t, err)
 		services = append(services, manifest.Service)
 		for _, action := range manifest.Actions {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -83,7 +85,7 @@ func TestBenchOnTheBus(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	service := echo.Service(conn.Redis(), "mailroom")
-	go func() { ended <- workers.RunConfig(ctx, workers.Config{Conn: conn}, service) }()
+	go func() { ended <- workers.Run(busctx.With(ctx, conn), workers.Config{}, service) }()
 	t.Cleanup(func() {
 		stop()
 		assert.NoError(t, <-ended)

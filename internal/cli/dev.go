@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/api"
@@ -59,7 +61,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return server.Serve(serving, ln)
 	})
 	group.Go(func() error {
-		return workers.RunConfig(working, workers.Config{Conn: conn, DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis, CacheCredentials: c.cacheCredentials(tlsFlags{})}, examples.all...)
+		return workers.Run(busctx.With(working, conn), workers.Config{DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis, CacheCredentials: c.cacheCredentials(tlsFlags{})}, examples.all...)
 	})
 	if waitServed(serving, server, examples.all) == nil {
 		c.greet(p, ln.Addr().String(), redis.URL())
