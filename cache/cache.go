@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/token"
 )
 
 // Cache is one process's part of the shared cache. It is safe for concurrent use.
@@ -50,7 +52,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
 		looks: make(map[string]*look), flights: make(map[string]*flight), leads: make(map[*look]struct{}),
 		likely: make(map[string]bool), nonces: make(map[string]string),
 	}
-	c.channel = c.keys.flights(randomToken())
+	c.channel = c.keys.flights(token.New(token.NameBytes))
 	c.line = newLine(rdb, &c.cfg)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	for range lines {

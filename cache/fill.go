@@ -41,7 +41,7 @@ func (c *Cache) fill(l *look, o Outcome) {
 func (c *Cache) replace(l *look, o Outcome, life time.Duration) {
 	var left time.Time
 	c.line.batches.Add(&command{
-		script: c.line.fill, keys: c.keys.look(l.query, l.digest),
+		script: &c.line.fill, keys: c.keys.look(l.query, l.digest),
 		args:   []any{l.token, l.nonces, life.Milliseconds(), o.Value, l.head(o), longMessage, l.mode},
 		leaves: func() { left = time.Now() },
 		done: func(answer any, err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/internal/token"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -127,8 +128,9 @@ func (x *tale) write(client int, r *rand.Rand, c *Cache, value int64) {
 // mortal takes the lead and dies, or was only frozen and comes back too late.
 func (x *tale) mortal(r *rand.Rand, c *Cache) {
 	ctx, digest := x.s.t.Context(), x.query.digest()
-	token := randomToken()
-	found, err := c.line.look.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, 30, "nobody", 0, 60_000, modeLook).Slice()
+	id := token.New(token.NameBytes)
+	answer, err := c.line.look.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), id, 30, "nobody", 0, 60_000, modeLook)
+	found, _ := answer.([]any)
 	if !x.must(err) || found[0] != "lead" {
 		return
 	}
@@ -137,8 +139,8 @@ func (x *tale) mortal(r *rand.Rand, c *Cache) {
 		return
 	}
 	<-time.After(time.Duration(r.IntN(60)) * time.Millisecond)
-	err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, found[1], 60_000,
-		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+token+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage, modeLook).Err()
+	_, err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), id, found[1], 60_000,
+		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+id+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage, modeLook)
 	x.must(err)
 }
 

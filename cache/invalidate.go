@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/token"
 )
 
 // mostBehind is how many tags an Invalidator remembers to invalidate later.
@@ -83,7 +84,7 @@ func (i *Invalidator) send(ctx context.Context, space string, tags []string) err
 	defer cancel()
 	pipe := i.rdb.Pipeline()
 	for _, tag := range tags {
-		pipe.SetArgs(ctx, i.keys.tag(space, tag), randomToken(), redis.SetArgs{Mode: "XX", KeepTTL: true})
+		pipe.SetArgs(ctx, i.keys.tag(space, tag), token.New(token.NameBytes), redis.SetArgs{Mode: "XX", KeepTTL: true})
 	}
 	told := pipe.Publish(ctx, i.keys.dropped(space), strings.Join(tags, " "))
 	answers, err := pipe.Exec(ctx)

@@ -53,7 +53,7 @@ func (c *Cache) extending(l *look) *command {
 		lease += ":fresh"
 	}
 	return &command{
-		script: c.line.extend, keys: []string{lease},
+		script: &c.line.extend, keys: []string{lease},
 		args: []any{l.token, c.cfg.Lease.Milliseconds()},
 		done: func(any, error) {
 			c.mu.Lock()

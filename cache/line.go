@@ -3,13 +3,14 @@ package cache
 import (
 	"context"
 	_ "embed"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/batch"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/script"
 )
 
 //go:embed lua/look.lua
@@ -35,12 +36,12 @@ type line struct {
 	rest     time.Duration // how long Redis is left alone after a failure
 	awayTill atomic.Int64  // unix ns
 
-	look, fill, extend *redis.Script
+	look, fill, extend script.Script
 }
 
 // command is one script on its way, or a few plain commands one behind the other.
 type command struct {
-	script  *redis.Script // nil: what is in plain
+	script  *script.Script // nil: what is in plain
 	keys    []string
 	args    []any
 	plain   [][]any          // each with its key in the second place
@@ -67,7 +68,7 @@ func (c *command) text(at int) (string, error) {
 func newLine(rdb redis.UniversalClient, cfg *Config) *line {
 	l := &line{
 		rdb: rdb, timeout: cfg.Timeout, rest: cfg.Away,
-		look: redis.NewScript(lookLua), fill: redis.NewScript(fillLua), extend: redis.NewScript(extendLua),
+		look: script.New(lookLua), fill: script.New(fillLua), extend: script.New(extendLua),
 	}
 	l.batches = batch.New[*command](batchLimit)
 	return l
@@ -87,30 +88,22 @@ func (l *line) flush(batch []*command) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 	defer cancel()
-	answers := l.send(ctx, batch, (*redis.Script).EvalSha)
-	var unknown []*command
+	answers := l.send(ctx, batch)
 	for i, c := range batch {
-		if err := answers[i].Err(); redis.HasErrorPrefix(err, "NOSCRIPT") {
-			unknown = append(unknown, c)
-			continue
+		answer, err := answers[i].Result()
+		if rediserr.IsNoScript(err) { // Redis was restarted, or its scripts were flushed
+			answer, err = c.script.Run(ctx, l.rdb, c.keys, c.args...)
 		}
-		l.finish(c, answers[i])
-	}
-	if len(unknown) > 0 { // Redis was restarted, or its scripts were flushed
-		for i, cmd := range l.send(ctx, unknown, (*redis.Script).Eval) {
-			l.finish(unknown[i], cmd)
-		}
+		l.finish(c, answer, err)
 	}
 }
 
-type evaluate = func(*redis.Script, context.Context, redis.Scripter, []string, ...any) *redis.Cmd
-
-func (l *line) send(ctx context.Context, batch []*command, eval evaluate) []*redis.Cmd {
+func (l *line) send(ctx context.Context, batch []*command) []*redis.Cmd {
 	pipe := l.rdb.Pipeline()
 	answers := make([]*redis.Cmd, len(batch))
 	for i, c := range batch {
 		if c.script != nil {
-			answers[i] = eval(c.script, ctx, pipe, c.keys, c.args...)
+			answers[i] = pipe.EvalSha(ctx, c.script.SHA, c.keys, c.args...)
 			continue
 		}
 		c.answers = make([]*redis.Cmd, len(c.plain))
@@ -126,19 +119,12 @@ func (l *line) send(ctx context.Context, batch []*command, eval evaluate) []*red
 }
 
 // finish hands an answer over, and notes whether there was one at all.
-func (l *line) finish(c *command, cmd *redis.Cmd) {
-	answer, err := cmd.Result()
+func (l *line) finish(c *command, answer any, err error) {
 	if err == redis.Nil { //nolint:errorlint // the library does not wrap it: there is nothing, which is an answer
 		err = nil
 	}
-	if err != nil && !answered(err) {
+	if err != nil && !rediserr.IsServer(err) {
 		l.awayTill.Store(time.Now().Add(l.rest).UnixNano())
 	}
 	c.done(answer, err)
-}
-
-// answered reports that an error is one that Redis told.
-func answered(err error) bool {
-	_, told := err.(redis.Error) //nolint:errorlint // the library does not wrap it, and this is asked often
-	return told && !strings.HasPrefix(err.Error(), "redis: ")
 }

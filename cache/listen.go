@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/redismemory"
 )
 
@@ -31,7 +32,7 @@ func (c *Cache) listen(ctx context.Context) {
 			return
 		}
 		wait := waits.Next()
-		if isRefused(err) {
+		if rediserr.IsRefused(err) {
 			refusals++
 			wait = refusedWait
 		} else {
@@ -47,11 +48,6 @@ func (c *Cache) listen(ctx context.Context) {
 
 // refusedWait is how long Redis is left alone that refuses this process.
 const refusedWait = 2 * time.Second
-
-// isRefused reports that Redis does not let this process in, or not listen.
-func isRefused(err error) bool {
-	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH")
-}
 
 func (c *Cache) session(ctx context.Context, waits *backoff.Backoff) error {
 	pubsub := c.line.rdb.Subscribe(ctx) // which does not talk to Redis yet

@@ -1,12 +1,12 @@
 package cache
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oskadev/mailroom/internal/token"
 )
 
 // The ways to look (lua/look.lua).
@@ -53,13 +53,6 @@ func (c *copied) age(now time.Time, stale time.Duration) time.Duration {
 	return max(0, c.life-stale-c.left+now.Sub(c.at))
 }
 
-// randomToken is unguessable, and so new that nobody had it before.
-func randomToken() string {
-	var b [12]byte
-	_, _ = rand.Read(b[:]) // which never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
 // ask looks for a question together with those who ask it now, in any case not
 // by a look that has left already: that may have seen what is invalidated since.
 // It reports whether this is the first to ask. Who stays, and is the first, runs
@@ -79,7 +72,7 @@ func (c *Cache) ask(q *Query, mode string, run Run, stays bool) (*look, bool, er
 		l.asking++
 		return l, false, nil
 	}
-	l := &look{query: q, digest: digest, mode: mode, run: run, token: randomToken(), asking: 1, done: make(chan struct{}), inline: stays}
+	l := &look{query: q, digest: digest, mode: mode, run: run, token: token.New(token.NameBytes), asking: 1, done: make(chan struct{}), inline: stays}
 	if !alone {
 		c.looks[digest+mode] = l
 	}
@@ -180,7 +173,7 @@ func (c *Cache) isLikely(digest string) {
 func (c *Cache) looking(l *look) *command {
 	q := l.query
 	return &command{
-		script: c.line.look, keys: c.keys.look(q, l.digest),
+		script: &c.line.look, keys: c.keys.look(q, l.digest),
 		args: []any{
 			l.token, c.cfg.Lease.Milliseconds(), c.channel, q.Policy.stale().Milliseconds(), q.nonceLife().Milliseconds(), l.mode,
 		},
