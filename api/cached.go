@@ -37,10 +37,10 @@ func newCaching(action *wire.Action) *caching {
 
 // cached answers a call of a route whose answers are shared.
 func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string, wants wants) *failure {
-	q := cache.Query{Space: r.service, Identity: ask.Identity(r.action, in.principal, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored, Patient: true}
+	q := cache.Query{Space: r.service, Identity: ask.Identity(r.action, in.principal, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored}
 	answer, found := cache.Answer{}, false
 	if !wants.fresh {
-		answer, found = s.cache.Near(q.Space, q.Identity)
+		answer, found = s.cache.Local(q.Space, q.Identity)
 	}
 	if !found || wants.older(&answer) {
 		q.Tags = ask.Tags(r.action, args)
@@ -135,7 +135,7 @@ func (s *Server) writeCached(c *fiber.Ctx, in *call, r *route, answer *cache.Ans
 		return
 	}
 	res := c.Response()
-	stored := answer.Source == cache.Near || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
+	stored := answer.Source == cache.Local || answer.Source == cache.Shared || answer.Source == cache.Revalidating || answer.Source == cache.Stale
 	res.Header.SetCanonical([]byte(headerCacheStatus), cacheStatus(answer, wants))
 	if status >= http.StatusMultipleChoices {
 		writeEnvelope(res, status, stamped(envelope, in, r), in.requestID)

@@ -242,7 +242,7 @@ func (s *Server) openCache() (closeCache func(), err error) {
 		}
 	}
 	rdb := conn.NewClient() // a slow cache takes no connection from the bus
-	s.cache, err = cache.New(rdb, cache.Config{Namespace: namespace, NearBytes: s.cfg.NearBytes, Timeout: s.cfg.CacheTimeout, Logger: s.log})
+	s.cache, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: s.cfg.NearBytes, Timeout: s.cfg.CacheTimeout, Logger: s.log})
 	if err != nil {
 		return nil, fmt.Errorf("the cache: %w", err)
 	}

@@ -24,9 +24,9 @@ import (
 // will soon be as slow as one.
 const MostDepth = 8
 
-// nearBytes bounds the near copies of a process that serves, which has other work
+// localBytes bounds the local cache entries of a process that serves, which has other work
 // for its memory than a gateway.
-const nearBytes = 16 << 20
+const localBytes = 16 << 20
 
 // Config of an Asker. All but the last two are required.
 type Config struct {
@@ -70,7 +70,7 @@ func New(cfg Config) (*Asker, error) {
 		cfg.Logger = slog.Default()
 	}
 	rdb := cfg.CacheConn.NewClient()
-	shared, err := cache.New(rdb, cache.Config{Namespace: cfg.Conn.Keys.Namespace(), NearBytes: nearBytes, Logger: cfg.Logger})
+	shared, err := cache.New(rdb, cache.Config{Namespace: cfg.Conn.Keys.Namespace(), LocalBytes: localBytes, Logger: cfg.Logger})
 	if err != nil {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("the cache: %w", err)

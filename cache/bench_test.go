@@ -19,7 +19,7 @@ func BenchmarkDo(b *testing.B) {
 			options, err := redis.ParseURL(testsupport.StartRedis(b).URL())
 			require.NoError(b, err)
 			rdb := redis.NewClient(options)
-			c, err := New(rdb, Config{NearBytes: near, Logger: slog.New(slog.DiscardHandler)})
+			c, err := New(rdb, Config{LocalBytes: near, Logger: slog.New(slog.DiscardHandler)})
 			require.NoError(b, err)
 			b.Cleanup(func() {
 				c.Close()
@@ -29,10 +29,10 @@ func BenchmarkDo(b *testing.B) {
 			n := 0
 			b.ReportAllocs()
 			for b.Loop() {
-				q := question("7")
+				q := query("7")
 				if name == "miss" {
 					n++
-					q = question(strconv.Itoa(n))
+					q = query(strconv.Itoa(n))
 				}
 				if _, err := c.Do(b.Context(), q, run); err != nil {
 					b.Fatal(err)
