@@ -19,31 +19,21 @@ import (
 func (l *lookup) claim() *command {
 	c, q := l.cache, l.query
 	claim := &command{plain: make([][]any, 0, len(q.Tags)+2), depart: l.depart}
-	guess, allNew := make([]string, len(q.Tags)), len(q.Tags) > 0
+	guess := make([]string, len(q.Tags))
 	life := q.Policy.nonceLife().Milliseconds()
 	for i, tag := range q.Tags {
 		key := c.keys.tag(q.Space, tag)
-		if guess[i] = c.hints.nonce(key); guess[i] == "" {
-			guess[i] = l.token
-		} else {
-			allNew = false
-		}
+		guess[i] = cmp.Or(c.hints.nonce(key), l.token)
 		claim.add("set", key, l.token, "nx", "px", life, "get")
 	}
 	guessed := join(guess)
 	leased := claim.add("set", c.keys.lease(q.Space, l.digest, guessed), l.token, "nx", "px", c.cfg.Lease.Milliseconds(), "get")
-	found := -1
-	if !allNew { // no entry has new nonces
-		found = claim.add("get", c.keys.entry(q.Space, l.digest))
-	}
+	found := claim.add("get", c.keys.entry(q.Space, l.digest))
 	claim.done = func(any, error) {
 		seen, err := claim.nonces(len(q.Tags), l.token)
 		nonces := join(seen)
 		holder, leaseErr := claim.text(leased)
-		text, textErr := "", error(nil)
-		if found >= 0 {
-			text, textErr = claim.text(found)
-		}
+		text, textErr := claim.text(found)
 		if err = errors.Join(err, leaseErr, textErr); err != nil {
 			l.fail(err)
 			return
