@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -112,11 +113,11 @@ func (c *Cache) do(ctx context.Context, q *Query, run Run) (Answer, error) {
 		c.cfg.Logger.Debug("the lookup in the cache failed", "space", q.Space, "error", found.err)
 		return c.bypass(q, run)
 	case found.flight == nil && found.entry.exists():
-		return found.entry.answer(Shared, q.Policy.stale()), nil
+		return found.entry.answer(Shared, time.Now(), q.Policy.stale()), nil
 	case found.flight == nil:
 		return c.bypass(q, run)
 	case found.entry.isStaleWithin(q.Policy.StaleWhileRevalidate):
-		return found.entry.answer(Revalidating, q.Policy.stale()), nil
+		return found.entry.answer(Revalidating, time.Now(), q.Policy.stale()), nil
 	}
 	return c.await(ctx, q, found, first)
 }
@@ -152,7 +153,7 @@ func (c *Cache) await(ctx context.Context, q *Query, found *result, first bool) 
 		return Answer{}, ctx.Err()
 	}
 	if (f.err != nil || f.outcome.Broken) && found.entry.isStaleWithin(q.Policy.StaleIfError) {
-		return found.entry.answer(Stale, q.Policy.stale()), nil
+		return found.entry.answer(Stale, time.Now(), q.Policy.stale()), nil
 	}
 	if f.err != nil {
 		return Answer{}, f.err

@@ -37,8 +37,8 @@ func (e *entry) isStaleWithin(limit time.Duration) bool {
 
 // answer returns the entry as an answer. stale is the part of its life in which it
 // is stale.
-func (e *entry) answer(from Source, stale time.Duration) Answer {
-	passed := time.Since(e.at)
+func (e *entry) answer(from Source, now time.Time, stale time.Duration) Answer {
+	passed := now.Sub(e.at)
 	return Answer{
 		Value: e.value, Source: from, Age: max(0, e.life-stale-e.left+passed), Left: e.left - passed,
 		Expired: from == Revalidating || from == Stale,

@@ -64,10 +64,14 @@ func (n *local) get(space, identity string) (Answer, bool) {
 		return Answer{}, false
 	}
 	e, ok := n.entries.GetIfPresent(localKey(space, identity))
-	if !ok || !time.Now().Before(e.until) || !n.isValid(e) {
+	if !ok {
 		return Answer{}, false
 	}
-	return e.answer(Local, e.stale), true
+	now := time.Now()
+	if !now.Before(e.until) || !n.isValid(e) {
+		return Answer{}, false
+	}
+	return e.answer(Local, now, e.stale), true
 }
 
 // isValid reports that no tag of an entry was dropped after its lookup.
