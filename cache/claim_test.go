@@ -118,3 +118,18 @@ func TestARefreshEndsTheWaitForAnOlderRun(t *testing.T) {
 	s.filled(a, 1)
 	s.gets(b, q, "new", Shared)
 }
+
+// A tag can lose its nonce before an entry expires, in a Redis that evicts. A process
+// that guesses that the tag is new then replaces the entry.
+func TestAnEntryWhoseNonceWasLostIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, testsupport.StartRedis(t).URL())
+	a, b := s.cache(), s.cache()
+	q := query("7")
+	s.gets(a, q, "1", Led)
+	s.filled(a, 1)
+	require.NoError(t, s.rdb.Del(t.Context(), b.keys.tag(q.Space, q.Tags[0])).Err())
+	s.gets(b, q, "2", Led)
+	s.filled(b, 1)
+	s.gets(a, q, "2", Shared)
+}

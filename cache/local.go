@@ -59,33 +59,33 @@ func localKey(space, identity string) string { return space + " " + identity }
 func localTag(space, tag string) string { return space + " " + tag }
 
 // get returns the entry of a query, if it is fresh and none of its tags was dropped.
-func (n *local) get(space, identity string) (Answer, bool) {
-	if n == nil {
+func (l *local) get(space, identity string) (Answer, bool) {
+	if l == nil {
 		return Answer{}, false
 	}
-	e, ok := n.entries.GetIfPresent(localKey(space, identity))
+	e, ok := l.entries.GetIfPresent(localKey(space, identity))
 	if !ok {
 		return Answer{}, false
 	}
 	now := time.Now()
-	if !now.Before(e.until) || !n.isValid(e) {
+	if !now.Before(e.until) || !l.isValid(e) {
 		return Answer{}, false
 	}
 	return e.answer(Local, now, e.stale), true
 }
 
 // isValid reports that no tag of an entry was dropped after its lookup.
-func (n *local) isValid(e *localEntry) bool {
-	if int64(e.at.Sub(n.born)) <= n.floor.Load() {
+func (l *local) isValid(e *localEntry) bool {
+	if int64(e.at.Sub(l.born)) <= l.floor.Load() {
 		return false
 	}
-	if n.drops.Load() == 0 {
+	if l.drops.Load() == 0 {
 		return true
 	}
-	n.mu.RLock()
-	defer n.mu.RUnlock()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	for _, tag := range e.tags {
-		if at, ok := n.dropped[tag]; ok && !e.at.After(at) {
+		if at, ok := l.dropped[tag]; ok && !e.at.After(at) {
 			return false
 		}
 	}
@@ -94,68 +94,68 @@ func (n *local) isValid(e *localEntry) bool {
 
 // put keeps an entry. If one of its tags was dropped since its lookup, get does not
 // return it.
-func (n *local) put(q *Query, found entry) {
-	if n == nil || found.left <= 0 {
+func (l *local) put(q *Query, found entry) {
+	if l == nil || found.left <= 0 {
 		return
 	}
-	e := &localEntry{entry: found, stale: q.Policy.stale(), until: found.at.Add(min(n.ttl, found.left)), tags: make([]string, len(q.Tags))}
+	e := &localEntry{entry: found, stale: q.Policy.stale(), until: found.at.Add(min(l.ttl, found.left)), tags: make([]string, len(q.Tags))}
 	if !time.Now().Before(e.until) {
 		return
 	}
 	for i, tag := range q.Tags {
 		e.tags[i] = localTag(q.Space, tag)
 	}
-	n.entries.Set(localKey(q.Space, q.Identity), e)
+	l.entries.Set(localKey(q.Space, q.Identity), e)
 }
 
 // drop invalidates all entries that have one of the tags.
-func (n *local) drop(space string, tags []string) {
-	if n == nil || len(tags) == 0 {
+func (l *local) drop(space string, tags []string) {
+	if l == nil || len(tags) == 0 {
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now() // read under the lock, so that a drop that waited does not undo a later one
-	if now.Sub(n.purged) > n.ttl {
-		n.purged = now
-		for tag, at := range n.dropped { // entries of that time have expired
-			if now.Sub(at) > 2*n.ttl {
-				delete(n.dropped, tag)
+	if now.Sub(l.purged) > l.ttl {
+		l.purged = now
+		for tag, at := range l.dropped { // entries of that time have expired
+			if now.Sub(at) > 2*l.ttl {
+				delete(l.dropped, tag)
 			}
 		}
 	}
 	for _, tag := range tags {
-		n.dropped[localTag(space, tag)] = now
+		l.dropped[localTag(space, tag)] = now
 	}
-	if len(n.dropped) > maxDropped {
-		clear(n.dropped)
-		n.floor.Store(int64(now.Sub(n.born)))
+	if len(l.dropped) > maxDropped {
+		clear(l.dropped)
+		l.floor.Store(int64(now.Sub(l.born)))
 	}
-	n.drops.Store(int64(len(n.dropped)))
+	l.drops.Store(int64(len(l.dropped)))
 }
 
 // clear drops all entries, since invalidations may have been missed.
-func (n *local) clear() {
-	if n == nil {
+func (l *local) clear() {
+	if l == nil {
 		return
 	}
-	n.mu.Lock()
-	n.floor.Store(int64(time.Since(n.born)))
-	n.mu.Unlock()
-	n.entries.InvalidateAll()
+	l.mu.Lock()
+	l.floor.Store(int64(time.Since(l.born)))
+	l.mu.Unlock()
+	l.entries.InvalidateAll()
 }
 
 // size returns the approximate memory of the entries, in bytes.
-func (n *local) size() uint64 {
-	if n == nil {
+func (l *local) size() uint64 {
+	if l == nil {
 		return 0
 	}
-	return n.entries.WeightedSize()
+	return l.entries.WeightedSize()
 }
 
-func (n *local) close() {
-	if n != nil {
-		n.entries.InvalidateAll()
-		n.entries.StopAllGoroutines()
+func (l *local) close() {
+	if l != nil {
+		l.entries.InvalidateAll()
+		l.entries.StopAllGoroutines()
 	}
 }
