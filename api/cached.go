@@ -37,7 +37,7 @@ func newCaching(action *wire.Action) *caching {
 
 // cached answers a call of a route whose answers are shared.
 func (s *Server) cached(c *fiber.Ctx, in *call, r *route, args string, wants wants) *failure {
-	q := cache.Query{Space: r.service, Identity: ask.Identity(r.action, in.principal, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored}
+	q := cache.Query{Space: r.service, Identity: ask.Identity(r.action, in.principal, args), Policy: r.caching.policy, Refresh: wants.fresh, OnlyStored: wants.onlyStored, Inline: true}
 	answer, found := cache.Answer{}, false
 	if !wants.fresh {
 		answer, found = s.cache.Local(q.Space, q.Identity)

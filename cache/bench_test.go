@@ -40,7 +40,9 @@ func BenchmarkDo(b *testing.B) {
 				if name != "miss" {
 					n %= 1000
 				}
-				if _, err := c.Do(b.Context(), query(strconv.FormatInt(n, 10)), run); err != nil {
+				q := query(strconv.FormatInt(n, 10))
+				q.Inline = true // as the gateway does
+				if _, err := c.Do(b.Context(), q, run); err != nil {
 					b.Error(err)
 				}
 			}

@@ -102,9 +102,13 @@ func (c *Cache) do(ctx context.Context, q *Query, run Run) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	leave := ctx.Done()
+	if first && q.Inline {
+		leave = nil // this caller may have to run the query; the lookup ends within Config.Timeout
+	}
 	select {
 	case <-l.done:
-	case <-ctx.Done():
+	case <-leave:
 		return Answer{}, ctx.Err()
 	}
 	found := &l.result
@@ -119,7 +123,7 @@ func (c *Cache) do(ctx context.Context, q *Query, run Run) (Answer, error) {
 	case found.entry.isStaleWithin(q.Policy.StaleWhileRevalidate):
 		return found.entry.answer(Revalidating, time.Now(), q.Policy.stale()), nil
 	}
-	return c.await(ctx, q, found, first)
+	return c.await(ctx, q, l, first)
 }
 
 // modeOf returns the mode in which a query looks up.
@@ -136,7 +140,8 @@ func (c *Cache) modeOf(q *Query) string {
 }
 
 // await waits for the flight that a lookup started or joined.
-func (c *Cache) await(ctx context.Context, q *Query, found *result, first bool) (Answer, error) {
+func (c *Cache) await(ctx context.Context, q *Query, l *lookup, first bool) (Answer, error) {
+	found := &l.result
 	f, leads := found.flight, first && found.led
 	c.mu.Lock()
 	crowded := f.waiting >= c.cfg.MaxWaiting && !leads
@@ -147,9 +152,14 @@ func (c *Cache) await(ctx context.Context, q *Query, found *result, first bool) 
 	if crowded {
 		return Answer{}, ErrCrowded
 	}
+	leave := ctx.Done()
+	if leads && found.inline != nil {
+		f.leadInline(found.inline, l.run)
+		leave = nil // the flight has ended
+	}
 	select {
 	case <-f.done:
-	case <-ctx.Done():
+	case <-leave:
 		return Answer{}, ctx.Err()
 	}
 	if (f.err != nil || f.outcome.Broken) && found.entry.isStaleWithin(q.Policy.StaleIfError) {

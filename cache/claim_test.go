@@ -58,6 +58,43 @@ func TestAWrongGuessJoinsTheRun(t *testing.T) {
 	assert.Zero(t, s.runs.Load())
 }
 
+// A caller whose context ends does not abandon the run that others wait for.
+func TestAnInlineCallerWaitsForItsOwnRun(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, testsupport.Miniredis(t))
+	c := s.cache()
+	q := query("7")
+	q.Inline = true
+	ctx, leave := context.WithCancel(t.Context())
+	slow, done := newStalled(), make(chan Answer, 1)
+	go func() {
+		a, err := c.Do(ctx, q, slow.run)
+		assert.NoError(t, err)
+		done <- a
+	}()
+	<-slow.begun
+	other := *q
+	other.Inline = false
+	second := s.call(c, &other, s.counted)
+	s.waiting(c, 1)
+	leave()
+	slow.end <- Outcome{Value: "one", Store: true}
+	assert.Equal(t, "one", (<-done).Value)
+	assert.Equal(t, "one", (<-second).answer.Value)
+	s.filled(c, 1)
+
+	// It gets a stale entry at once, and the run for a new one does not delay it.
+	q = query("8")
+	q.Inline, q.Policy = true, Policy{TTL: 20 * time.Millisecond, StaleWhileRevalidate: time.Hour}
+	s.gets(c, q, "1", Led)
+	s.filled(c, 2)
+	testsupport.Eventually(t, patience, "the entry is stale", func() bool {
+		a, err := c.Do(t.Context(), q, s.counted)
+		return err == nil && a.Source == Revalidating && a.Value == "1"
+	})
+	s.filled(c, 3)
+}
+
 // Refreshes do not delay the callers that accept an entry: these get their answer
 // when the first run ends, however many refreshes started meanwhile.
 func TestRefreshesDoNotDelayOtherCallers(t *testing.T) {

@@ -91,14 +91,26 @@ func (f *flight) end(o Outcome, joined bool, err error) {
 	close(f.done)
 }
 
-// lead runs the query of a lease. No caller can cancel it.
-func (f *flight) lead(l *lease, run Run) {
+// lead runs the query of a lease, unless the first caller does. No caller can cancel
+// the run.
+func (f *flight) lead(l *lookup, held *lease) {
 	f.cache.mu.Lock()
 	f.leading = true
 	f.cache.mu.Unlock()
-	if !f.cache.tasks.start(func(ctx context.Context) { f.fly(ctx, l, run) }) {
+	if l.result.inline == nil && !f.cache.tasks.start(func(ctx context.Context) { f.fly(ctx, held, l.run) }) {
 		f.end(Outcome{}, false, ErrClosed)
 	}
+}
+
+// leadInline runs the query of a lease on the goroutine of its caller.
+func (f *flight) leadInline(held *lease, run Run) {
+	tasks := f.cache.tasks
+	if !tasks.enter() {
+		f.end(Outcome{}, false, ErrClosed)
+		return
+	}
+	defer tasks.leave()
+	f.fly(tasks.ctx, held, run)
 }
 
 // fly runs the query, and gives the outcome to the callers here and elsewhere.
@@ -143,7 +155,8 @@ func (f *flight) follow(l *lookup, ends time.Duration) {
 // watch looks up again whenever the leader's lease may have ended, until the flight
 // ends: the leader may be dead, and this process may lead then.
 func (f *flight) watch(ctx context.Context, l *lookup, ends time.Duration) {
-	c := f.cache
+	c, q := f.cache, *l.query
+	q.Inline = false // no caller waits here
 	timer := time.NewTimer(max(ends, 0) + time.Millisecond)
 	defer timer.Stop()
 	for {
@@ -161,7 +174,7 @@ func (f *flight) watch(ctx context.Context, l *lookup, ends time.Duration) {
 		if leading { // by another lookup of this process
 			return
 		}
-		again, _, err := c.lookUp(l.query, modeLook, l.run)
+		again, _, err := c.lookUp(&q, modeLook, l.run)
 		if err == nil {
 			<-again.done
 			err = again.result.err

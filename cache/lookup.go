@@ -33,6 +33,7 @@ type result struct {
 	entry  entry   // fresh or stale
 	flight *flight // nil: there is no run to wait for
 	led    bool    // the lookup got the lease: this process runs the query
+	inline *lease  // not nil: the first caller runs the query
 	err    error   // Redis did not answer
 }
 
@@ -171,7 +172,11 @@ func (l *lookup) lead(nonces string, stale entry, vacant bool) {
 		f = c.flightFor(l, nonces)
 	}
 	l.result = result{entry: stale, flight: f, led: true}
-	f.lead(held, l.run)
+	// A caller that gets the stale entry does not wait for the run.
+	if l.query.Inline && !stale.isStaleWithin(l.query.Policy.StaleWhileRevalidate) {
+		l.result.inline = held
+	}
+	f.lead(l, held)
 	close(l.done)
 }
 

@@ -20,6 +20,10 @@ type Query struct {
 	Refresh bool
 	// OnlyStored wants an entry, and otherwise ErrNotStored.
 	OnlyStored bool
+	// Inline lets Do run the query on its caller's goroutine. Do then returns when the
+	// run ends, even if the context ends earlier. This saves a goroutine if the run
+	// limits its own time. Defaults to false.
+	Inline bool
 }
 
 // Policy sets for how long an answer is used.
