@@ -55,7 +55,7 @@ func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cac
 			_ = own.Close()
 		}
 	}
-	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, NearBytes: cfg.NearBytes, Timeout: cfg.CacheTimeout, Logger: log})
+	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.NearBytes, Timeout: cfg.CacheTimeout, Logger: log})
 	if err != nil {
 		closeRedis()
 		return nil, nil, fmt.Errorf("the cache: %w", err)

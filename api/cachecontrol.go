@@ -95,7 +95,7 @@ func cacheStatus(a *cache.Answer, w wants) []byte {
 		return append(append(dst, "; detail="...), detail...)
 	}
 	switch a.Source {
-	case cache.Near:
+	case cache.Local:
 		return hit("near")
 	case cache.Shared:
 		return hit("shared")

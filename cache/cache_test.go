@@ -13,58 +13,58 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-func TestCopiesAreShared(t *testing.T) {
+func TestEntriesAreShared(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	a, b, near := s.cache(), s.cache(), s.cache(withNear)
-	q := question("7")
+	s := newFixture(t, testsupport.Miniredis(t))
+	a, b, local := s.cache(), s.cache(), s.cache(withLocal)
+	q := query("7")
 	s.gets(a, q, "1", Led)
 	s.filled(a, 1)
 	hit := s.gets(b, q, "1", Shared)
 	assert.Greater(t, hit.Left, 50*time.Second)
 	assert.Less(t, hit.Age, 10*time.Second)
-	s.gets(near, q, "1", Shared)
-	hit = s.gets(near, q, "1", Near)
+	s.gets(local, q, "1", Shared)
+	hit = s.gets(local, q, "1", Local)
 	assert.Greater(t, hit.Left, 50*time.Second)
-	s.gets(a, question("8"), "2", Led)
-	other := question("7")
+	s.gets(a, query("8"), "2", Led)
+	other := query("7")
 	other.Space = "others"
 	s.gets(a, other, "3", Led)
-	assert.Positive(t, near.Stats().NearBytes)
-	assert.EqualValues(t, 1, near.Stats().Answers[Near])
+	assert.Positive(t, local.Stats().LocalBytes)
+	assert.EqualValues(t, 1, local.Stats().Answers[Local])
 }
 
-func TestALeaderKeepsANearCopy(t *testing.T) {
+func TestALeaderKeepsALocalEntry(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	c := s.cache(withNear)
-	q := question("7")
+	s := newFixture(t, testsupport.Miniredis(t))
+	c := s.cache(withLocal)
+	q := query("7")
 	s.gets(c, q, "1", Led)
-	testsupport.Eventually(t, patience, "the near copy is there", func() bool {
-		_, ok := c.Near(q.Space, q.Identity)
+	testsupport.Eventually(t, patience, "the local entry exists", func() bool {
+		_, ok := c.Local(q.Space, q.Identity)
 		return ok
 	})
 	c.Drop("others", q.Tags...)
-	s.gets(c, q, "1", Near)
+	s.gets(c, q, "1", Local)
 	c.Drop(q.Space, q.Tags...)
 	s.gets(c, q, "1", Shared)
 }
 
-func TestIdenticalQuestionsShareARun(t *testing.T) {
+func TestIdenticalQueriesShareARun(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]string{"miniredis": testsupport.Miniredis(t), "redis": testsupport.StartRedis(t).URL()} {
-		for _, length := range []int{10, longMessage + 1} {
+		for _, length := range []int{10, maxPublished + 1} {
 			t.Run(name+" "+strconv.Itoa(length), func(t *testing.T) {
 				t.Parallel()
-				s := newStage(t, url)
+				s := newFixture(t, url)
 				a, b := s.cache(), s.cache()
-				q := question(strconv.Itoa(length))
+				q := query(strconv.Itoa(length))
 				run := newStalled()
-				first := s.ask(a, q, run.run)
+				first := s.call(a, q, run.run)
 				<-run.begun
-				var all []<-chan asked
+				var all []<-chan called
 				for range 20 {
-					all = append(all, s.ask(a, q, run.run), s.ask(b, q, run.run))
+					all = append(all, s.call(a, q, run.run), s.call(b, q, run.run))
 				}
 				s.waiting(a, 21)
 				s.waiting(b, 20)
@@ -79,7 +79,7 @@ func TestIdenticalQuestionsShareARun(t *testing.T) {
 					assert.Equal(t, Joined, got.answer.Source)
 					assert.Equal(t, value, got.answer.Value)
 				}
-				assert.Empty(t, run.begun, "nobody else ran")
+				assert.Empty(t, run.begun, "no other run started")
 			})
 		}
 	}
@@ -87,13 +87,13 @@ func TestIdenticalQuestionsShareARun(t *testing.T) {
 
 func TestFailuresAreSharedAndNotStored(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	a, b := s.cache(), s.cache()
-	q := question("7")
+	q := query("7")
 	run := newStalled()
-	first := s.ask(a, q, run.run)
+	first := s.call(a, q, run.run)
 	<-run.begun
-	second := s.ask(b, q, run.run)
+	second := s.call(b, q, run.run)
 	s.waiting(b, 1)
 	run.end <- Outcome{Value: "failed", Broken: true}
 	assert.Equal(t, "failed", (<-first).answer.Value)
@@ -104,13 +104,13 @@ func TestFailuresAreSharedAndNotStored(t *testing.T) {
 
 func TestCollapseOnly(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	a, b := s.cache(withNear), s.cache(withNear)
+	s := newFixture(t, testsupport.Miniredis(t))
+	a, b := s.cache(withLocal), s.cache(withLocal)
 	q := &Query{Space: "things", Identity: "7"}
 	run := newStalled()
-	first := s.ask(a, q, run.run)
+	first := s.call(a, q, run.run)
 	<-run.begun
-	second := s.ask(b, q, run.run)
+	second := s.call(b, q, run.run)
 	s.waiting(b, 1)
 	run.end <- Outcome{Value: "x", Store: true}
 	assert.Equal(t, Led, (<-first).answer.Source)
@@ -121,11 +121,11 @@ func TestCollapseOnly(t *testing.T) {
 	s.gets(b, q, "2", Led)
 }
 
-func TestACallerThatLeavesEndsNothing(t *testing.T) {
+func TestACallerThatLeavesCancelsNoRun(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	q := question("7")
+	q := query("7")
 	run := newStalled()
 	ctx, leave := context.WithCancel(t.Context())
 	gone := make(chan error)
@@ -134,7 +134,7 @@ func TestACallerThatLeavesEndsNothing(t *testing.T) {
 		gone <- err
 	}()
 	<-run.begun
-	stays := s.ask(c, q, run.run)
+	stays := s.call(c, q, run.run)
 	s.waiting(c, 2)
 	leave()
 	require.ErrorIs(t, <-gone, context.Canceled)
@@ -147,16 +147,16 @@ func TestADeadLeaderIsReplaced(t *testing.T) {
 	for name, url := range map[string]string{"miniredis": testsupport.Miniredis(t), "redis": testsupport.StartRedis(t).URL()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, url)
+			s := newFixture(t, url)
 			dead := s.cache(func(c *Config) { c.Lease = time.Second })
 			alive := s.cache(func(c *Config) { c.Lease = time.Second })
-			q := question("7")
+			q := query("7")
 			run := newStalled()
-			lost := s.ask(dead, q, run.run)
+			lost := s.call(dead, q, run.run)
 			<-run.begun
-			answered := s.ask(alive, q, s.counted)
+			answered := s.call(alive, q, s.counted)
 			s.waiting(alive, 1)
-			// It keeps its lease as long as it lives: however long, nobody takes it.
+			// A leader that lives keeps its lease, and no other process takes it.
 			extended := 0
 			testsupport.Eventually(t, patience, "the lease is kept", func() bool {
 				left := s.rdb.PTTL(t.Context(), s.leaseKey()).Val()
@@ -166,9 +166,7 @@ func TestADeadLeaderIsReplaced(t *testing.T) {
 				return extended > 200
 			})
 			assert.Zero(t, s.runs.Load())
-			dead.mu.Lock() // as a process that was killed: no sign of life, no outcome
-			dead.closed = true
-			dead.mu.Unlock()
+			dead.leases.close() // like a killed process: no sign of life, no outcome
 			got := <-answered
 			require.NoError(t, got.err)
 			assert.Equal(t, "1", got.answer.Value)
@@ -180,13 +178,13 @@ func TestADeadLeaderIsReplaced(t *testing.T) {
 	}
 }
 
-// released waits until nobody holds a lease.
-func (s *stage) released() {
+// released waits until there is no lease.
+func (s *fixture) released() {
 	s.t.Helper()
 	testsupport.Eventually(s.t, patience, "the lease is given back", func() bool { return s.leaseKey() == "none" })
 }
 
-func (s *stage) leaseKey() string {
+func (s *fixture) leaseKey() string {
 	found, err := s.rdb.Keys(s.t.Context(), "*:lease:*").Result()
 	if err != nil || len(found) == 0 {
 		return "none"
@@ -194,25 +192,25 @@ func (s *stage) leaseKey() string {
 	return found[0]
 }
 
-func TestPanicsAreEverybodysErrors(t *testing.T) {
+func TestEveryCallerGetsThePanicAsAnError(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	_, err := c.Do(t.Context(), question("7"), func(context.Context) Outcome {
-		panic("oh") //nolint:forbidigo // that is what is tested
+	_, err := c.Do(t.Context(), query("7"), func(context.Context) Outcome {
+		panic("oh") //nolint:forbidigo // the subject of the test
 	})
 	require.ErrorIs(t, err, errPanicked)
 }
 
 func TestWaitingIsBounded(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache(func(c *Config) { c.MaxWaiting = 2 })
-	q := question("7")
+	q := query("7")
 	run := newStalled()
-	first := s.ask(c, q, run.run)
+	first := s.call(c, q, run.run)
 	<-run.begun
-	second := s.ask(c, q, run.run)
+	second := s.call(c, q, run.run)
 	s.waiting(c, 2)
 	_, err := c.Do(t.Context(), q, run.run)
 	require.ErrorIs(t, err, ErrCrowded)
@@ -223,9 +221,9 @@ func TestWaitingIsBounded(t *testing.T) {
 
 func TestRefreshAndOnlyStored(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	q := question("7")
+	q := query("7")
 	only := *q
 	only.OnlyStored = true
 	_, err := c.Do(t.Context(), &only, s.counted)
@@ -240,13 +238,13 @@ func TestRefreshAndOnlyStored(t *testing.T) {
 	s.gets(c, q, "2", Shared)
 }
 
-func TestAnOlderLookDoesNotReplaceANewerCopy(t *testing.T) {
+func TestAnOlderLookupDoesNotReplaceANewerEntry(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	q := question("7")
+	q := query("7")
 	slow := newStalled()
-	first := s.ask(c, q, slow.run)
+	first := s.call(c, q, slow.run)
 	<-slow.begun
 	fresh := *q
 	fresh.Refresh = true
@@ -259,15 +257,15 @@ func TestAnOlderLookDoesNotReplaceANewerCopy(t *testing.T) {
 
 func TestStaleWhileRevalidate(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	q := question("7")
+	q := query("7")
 	q.Policy = Policy{TTL: 20 * time.Millisecond, StaleWhileRevalidate: time.Minute}
 	s.gets(c, q, "1", Led)
 	s.filled(c, 1)
 	run := newStalled()
 	var got Answer
-	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+	testsupport.Eventually(t, patience, "the entry is stale", func() bool {
 		var err error
 		got, err = c.Do(t.Context(), q, run.run)
 		require.NoError(t, err)
@@ -282,19 +280,19 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	s.filled(c, 2)
 	require.NoError(t, s.inv.Invalidate(t.Context(), q.Space, q.Tags...))
 	s.runs.Store(2)
-	s.gets(c, q, "3", Led) // what was invalidated is not even stale
+	s.gets(c, q, "3", Led) // an invalidated entry is not used as a stale one
 }
 
 func TestStaleIfError(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	q := question("7")
+	q := query("7")
 	q.Policy = Policy{TTL: 20 * time.Millisecond, StaleIfError: time.Minute}
 	s.gets(c, q, "1", Led)
 	s.filled(c, 1)
 	broken := func(context.Context) Outcome { return Outcome{Value: "broken", Broken: true} }
-	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+	testsupport.Eventually(t, patience, "the entry is stale", func() bool {
 		got, err := c.Do(t.Context(), q, broken)
 		require.NoError(t, err)
 		require.Equal(t, "1", got.Value)
@@ -313,14 +311,14 @@ func TestStaleIfError(t *testing.T) {
 
 func TestLongValuesAreNotStored(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache(func(c *Config) { c.MaxValue = 3 })
-	q := question("7")
+	q := query("7")
 	for range 2 {
 		_, err := c.Do(t.Context(), q, func(context.Context) Outcome { return Outcome{Value: "long", Store: true} })
 		require.NoError(t, err)
 	}
-	other := question("8")
+	other := query("8")
 	s.gets(c, other, "1", Led)
 	s.filled(c, 1)
 	assert.EqualValues(t, 1, c.Stats().Stored, "the short one")

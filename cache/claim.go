@@ -6,63 +6,56 @@ import (
 	"strings"
 )
 
-// claiming is the way to look where a copy is not likely: plain commands, which
-// cost Redis a fraction of the script. It guesses the nonces: those that were there
-// the last time, or that there are none yet. Where the guess was right, nobody has
-// the lease and there is no copy, this process leads; of everything else the script
-// decides, after it.
+// claim returns the commands that look up a query for which no entry is likely:
+// they cost Redis a fraction of the script. They guess the nonces of the tags: those
+// of the last lookup, or that a tag has none. If the guess is right, the lease is
+// free and there is no entry, this process leads. In every other case the script
+// follows and decides.
 //
-// The commands are not one step, as the script is. Nonces are read first: what is
-// invalidated later, no later look finds. The lease is taken before the copy is
-// read: whoever had it before has stored its copy by then.
-func (c *Cache) claiming(l *look) *command {
-	q := l.query
-	claim := &command{plain: make([][]any, 0, len(q.Tags)+2), leaves: func() { c.leaves(l) }}
-	guess, fresh := make([]string, len(q.Tags)), len(q.Tags) > 0
-	life := q.nonceLife().Milliseconds()
+// Unlike the script, the commands are not one atomic step. Their order makes that
+// safe. The nonces are read first: a later lookup never reads a nonce that an
+// invalidation replaces after that. The lease is taken before the entry is read: the
+// leader that held it before has stored its entry by then.
+func (l *lookup) claim() *command {
+	c, q := l.cache, l.query
+	claim := &command{plain: make([][]any, 0, len(q.Tags)+2), depart: l.depart}
+	guess := make([]string, len(q.Tags))
+	life := q.Policy.nonceLife().Milliseconds()
 	for i, tag := range q.Tags {
 		key := c.keys.tag(q.Space, tag)
-		if guess[i] = c.nonces[key]; guess[i] == "" {
-			guess[i] = l.token
-		} else {
-			fresh = false
-		}
+		guess[i] = cmp.Or(c.hints.nonce(key), l.token)
 		claim.add("set", key, l.token, "nx", "px", life, "get")
 	}
 	guessed := join(guess)
-	lease := claim.add("set", c.keys.lease(q.Space, l.digest, guessed), l.token, "nx", "px", c.cfg.Lease.Milliseconds(), "get")
-	found := -1
-	if !fresh { // of a new nonce there are none
-		found = claim.add("get", c.keys.of(q.Space, "cached", l.digest))
-	}
+	leased := claim.add("set", c.keys.lease(q.Space, l.digest, guessed), l.token, "nx", "px", c.cfg.Lease.Milliseconds(), "get")
+	found := claim.add("get", c.keys.entry(q.Space, l.digest))
 	claim.done = func(any, error) {
 		seen, err := claim.nonces(len(q.Tags), l.token)
 		nonces := join(seen)
-		held, leaseErr := claim.text(lease)
-		copied, copyErr := "", error(nil)
-		if found >= 0 {
-			copied, copyErr = claim.text(found)
-		}
-		if err = errors.Join(err, leaseErr, copyErr); err != nil {
-			c.looked(l, nil, err)
+		holder, leaseErr := claim.text(leased)
+		text, textErr := claim.text(found)
+		if err = errors.Join(err, leaseErr, textErr); err != nil {
+			l.fail(err)
 			return
 		}
-		right, free := nonces == guessed, held == "" || held == l.token
+		right, free := nonces == guessed, holder == "" || holder == l.token
 		if !right {
-			c.learn(q, seen)
+			c.hints.sawNonces(c.keys, q, seen)
 		}
-		if !right || !free || strings.HasPrefix(copied, nonces+" ") {
-			l.claimed = right && free
-			c.line.batches.Add(c.looking(l))
+		if right && free && !strings.HasPrefix(text, nonces+" ") {
+			l.lead(nonces, entry{}, text == "")
 			return
 		}
-		l.nonces, l.absent = nonces, copied == ""
-		c.lookedUp(l, "lead", 0)
+		var claimed *lease
+		if right && free {
+			claimed = l.lease(nonces, false)
+		}
+		c.pipe.add(l.script(claimed))
 	}
 	return claim
 }
 
-// nonces gives those of the first so many commands: what there was, or the new one.
+// nonces returns the nonces that the first commands read or set.
 func (c *command) nonces(tags int, token string) ([]string, error) {
 	nonces := make([]string, tags)
 	for i := range nonces {
@@ -73,33 +66,4 @@ func (c *command) nonces(tags int, token string) ([]string, error) {
 		nonces[i] = cmp.Or(nonce, token)
 	}
 	return nonces, nil
-}
-
-// claimInstead claims with the nonces that were just read; empty: there is none.
-func (c *Cache) claimInstead(l *look, nonces []string) {
-	c.learn(l.query, nonces)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.likely, l.digest)
-	c.line.batches.Add(c.claiming(l))
-}
-
-// mostNonces is how many nonces are remembered, to guess by.
-const mostNonces = 20_000
-
-// learn remembers the nonces of a question's tags for the next guess; empty: there
-// is none.
-func (c *Cache) learn(q *Query, nonces []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.nonces) > mostNonces {
-		clear(c.nonces)
-	}
-	for i, tag := range q.Tags {
-		if key := c.keys.tag(q.Space, tag); nonces[i] != "" {
-			c.nonces[key] = nonces[i]
-		} else {
-			delete(c.nonces, key)
-		}
-	}
 }

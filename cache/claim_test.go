@@ -11,26 +11,26 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// leases lists the leases that there are.
-func (s *stage) leases() []string {
+// leases lists the keys of all leases.
+func (s *fixture) leases() []string {
 	s.t.Helper()
 	keys, err := s.rdb.Keys(s.t.Context(), "*:lease:*").Result()
 	require.NoError(s.t, err)
 	return keys
 }
 
-func TestAClaimThatFindsACopyGivesTheLeaseBack(t *testing.T) {
+func TestAClaimThatFindsAnEntryGivesTheLeaseBack(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	a, b := s.cache(), s.cache()
-	q, sibling := question("7"), question("8")
+	q, sibling := query("7"), query("8")
 	sibling.Tags = q.Tags
 	s.gets(a, q, "1", Led)
 	s.filled(a, 1)
-	s.gets(b, sibling, "2", Led) // by which it knows the nonce
+	s.gets(b, sibling, "2", Led) // from which b knows the nonce
 	s.filled(b, 1)
-	require.NotEmpty(t, b.nonces)
-	require.Empty(t, s.leases()[1:], "that of the wrong guess ends by itself")
+	require.NotEmpty(t, b.hints.nonces)
+	require.Empty(t, s.leases()[1:], "the lease of the wrong guess is left to expire")
 	before := len(s.leases())
 	s.gets(b, q, "1", Shared)
 	testsupport.Eventually(t, patience, "the lease is given back", func() bool { return len(s.leases()) == before })
@@ -38,19 +38,19 @@ func TestAClaimThatFindsACopyGivesTheLeaseBack(t *testing.T) {
 
 func TestAWrongGuessJoinsTheRun(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.StartRedis(t).URL())
+	s := newFixture(t, testsupport.StartRedis(t).URL())
 	a, b := s.cache(), s.cache()
-	q := question("7")
+	q := query("7")
 	slow := newStalled()
-	first := s.ask(a, q, slow.run)
+	first := s.call(a, q, slow.run)
 	<-slow.begun
-	for range 2 { // it guesses that the tag is new; then it knows
-		second := s.ask(b, q, s.counted)
+	for range 2 { // b guesses that the tag is new; then it knows the nonce
+		second := s.call(b, q, s.counted)
 		s.waiting(b, 1)
 		slow.end <- Outcome{Value: "one"}
-		assert.Equal(t, asked{answer: Answer{Value: "one", Source: Joined, Left: q.Policy.TTL}}, <-second)
+		assert.Equal(t, called{answer: Answer{Value: "one", Source: Joined, Left: q.Policy.TTL}}, <-second)
 		<-first
-		first = s.ask(a, q, slow.run)
+		first = s.call(a, q, slow.run)
 		<-slow.begun
 	}
 	slow.end <- Outcome{Value: "one"}
@@ -58,12 +58,13 @@ func TestAWrongGuessJoinsTheRun(t *testing.T) {
 	assert.Zero(t, s.runs.Load())
 }
 
-func TestWhoIsPatientWaitsForItsOwnRun(t *testing.T) {
+// A caller whose context ends does not abandon the run that others wait for.
+func TestAnInlineCallerWaitsForItsOwnRun(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	c := s.cache()
-	q := question("7")
-	q.Patient = true
+	q := query("7")
+	q.Inline = true
 	ctx, leave := context.WithCancel(t.Context())
 	slow, done := newStalled(), make(chan Answer, 1)
 	go func() {
@@ -73,8 +74,8 @@ func TestWhoIsPatientWaitsForItsOwnRun(t *testing.T) {
 	}()
 	<-slow.begun
 	other := *q
-	other.Patient = false
-	second := s.ask(c, &other, s.counted)
+	other.Inline = false
+	second := s.call(c, &other, s.counted)
 	s.waiting(c, 1)
 	leave()
 	slow.end <- Outcome{Value: "one", Store: true}
@@ -82,45 +83,45 @@ func TestWhoIsPatientWaitsForItsOwnRun(t *testing.T) {
 	assert.Equal(t, "one", (<-second).answer.Value)
 	s.filled(c, 1)
 
-	// What is stale it gets at once; the new one is made meanwhile.
-	q = question("8")
-	q.Patient, q.Policy = true, Policy{TTL: 20 * time.Millisecond, StaleWhileRevalidate: time.Hour}
+	// It gets a stale entry at once, and the run for a new one does not delay it.
+	q = query("8")
+	q.Inline, q.Policy = true, Policy{TTL: 20 * time.Millisecond, StaleWhileRevalidate: time.Hour}
 	s.gets(c, q, "1", Led)
 	s.filled(c, 2)
-	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+	testsupport.Eventually(t, patience, "the entry is stale", func() bool {
 		a, err := c.Do(t.Context(), q, s.counted)
 		return err == nil && a.Source == Revalidating && a.Value == "1"
 	})
 	s.filled(c, 3)
 }
 
-// Who wants no copy takes nothing from those who do: they get theirs as soon as
-// anybody's run has ended, however often somebody refreshes meanwhile.
-func TestRefreshingKeepsNobodyWaiting(t *testing.T) {
+// Refreshes do not delay the callers that accept an entry: these get their answer
+// when the first run ends, however many refreshes started meanwhile.
+func TestRefreshesDoNotDelayOtherCallers(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.StartRedis(t).URL())
+	s := newFixture(t, testsupport.StartRedis(t).URL())
 	quick := func(c *Config) { c.Lease = 100 * time.Millisecond }
 	a, b := s.cache(quick), s.cache(quick)
-	q := question("7")
+	q := query("7")
 	fresh := *q
 	fresh.Refresh = true
 	leading, refreshing := newStalled(), newStalled()
-	first := s.ask(a, q, leading.run)
+	first := s.call(a, q, leading.run)
 	<-leading.begun
-	second := s.ask(b, q, s.counted)
+	second := s.call(b, q, s.counted)
 	s.waiting(b, 1)
-	var refreshed []<-chan asked
+	var refreshed []<-chan called
 	for range 3 {
-		refreshed = append(refreshed, s.ask(a, &fresh, refreshing.run))
+		refreshed = append(refreshed, s.call(a, &fresh, refreshing.run))
 		<-refreshing.begun
 	}
 	leading.end <- Outcome{Value: "old", Store: true}
 	assert.Equal(t, "old", (<-first).answer.Value)
-	assert.Equal(t, asked{answer: Answer{Value: "old", Source: Joined, Left: q.Policy.TTL}}, <-second)
+	assert.Equal(t, called{answer: Answer{Value: "old", Source: Joined, Left: q.Policy.TTL}}, <-second)
 	s.filled(a, 1)
 	s.gets(b, q, "old", Shared)
 
-	for range refreshed { // the last of them to begin stores, whichever ends when
+	for range refreshed { // only the one that started last stores its outcome
 		refreshing.end <- Outcome{Value: "new", Store: true}
 	}
 	for _, one := range refreshed {
@@ -131,19 +132,19 @@ func TestRefreshingKeepsNobodyWaiting(t *testing.T) {
 	assert.Zero(t, s.runs.Load())
 }
 
-// A refresh that has stored what it found hands it to those who wait for an older
-// run, which stores nothing any more.
+// A refresh that stored its outcome hands it to the callers that wait for an older
+// run, which then stores nothing.
 func TestARefreshEndsTheWaitForAnOlderRun(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.StartRedis(t).URL())
+	s := newFixture(t, testsupport.StartRedis(t).URL())
 	a, b := s.cache(), s.cache()
-	q := question("7")
+	q := query("7")
 	fresh := *q
 	fresh.Refresh = true
 	slow := newStalled()
-	first := s.ask(a, q, slow.run)
+	first := s.call(a, q, slow.run)
 	<-slow.begun
-	second := s.ask(b, q, s.counted)
+	second := s.call(b, q, s.counted)
 	s.waiting(b, 1)
 	answer, err := a.Do(t.Context(), &fresh, func(context.Context) Outcome { return Outcome{Value: "new", Store: true} })
 	require.NoError(t, err)
@@ -153,4 +154,19 @@ func TestARefreshEndsTheWaitForAnOlderRun(t *testing.T) {
 	assert.Equal(t, "old", (<-first).answer.Value)
 	s.filled(a, 1)
 	s.gets(b, q, "new", Shared)
+}
+
+// A tag can lose its nonce before an entry expires, in a Redis that evicts. A process
+// that guesses that the tag is new then replaces the entry.
+func TestAnEntryWhoseNonceWasLostIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, testsupport.StartRedis(t).URL())
+	a, b := s.cache(), s.cache()
+	q := query("7")
+	s.gets(a, q, "1", Led)
+	s.filled(a, 1)
+	require.NoError(t, s.rdb.Del(t.Context(), b.keys.tag(q.Space, q.Tags[0])).Err())
+	s.gets(b, q, "2", Led)
+	s.filled(b, 1)
+	s.gets(a, q, "2", Shared)
 }

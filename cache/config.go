@@ -1,72 +1,61 @@
 package cache
 
 import (
-	"errors"
 	"log/slog"
 	"time"
 )
 
-// ErrNotStored says that there is no copy, and only a copy was wanted.
-var ErrNotStored = errors.New("there is no stored copy")
-
-// ErrCrowded says that too many wait for the same answer already.
-var ErrCrowded = errors.New("too many wait for this answer")
-
-var errPanicked = errors.New("the run panicked")
-
-// ErrClosed says that the cache was closed before there was an answer.
-var ErrClosed = errors.New("the cache is closed")
-
-// Config of a Cache. The zero value is ready to use.
+// Config configures a Cache or an Invalidator. The zero value is ready to use.
 type Config struct {
 	// Namespace is the prefix of all keys and channels. Defaults to "mailroom".
 	Namespace string
-	// NearBytes bounds the near copies of this process, in bytes; negative: none
-	// are kept. Defaults to 64 MiB.
-	NearBytes int64
-	// NearTTL is how long after its look at Redis a near copy may be used: so long
-	// may a process show what another one has invalidated, should the message about
-	// it be lost. Defaults to 1 s.
-	NearTTL time.Duration
-	// MaxValue is the largest answer that is stored, in bytes. Larger ones are only
-	// shared by those who wait for them. Defaults to 256 KiB.
+	// LocalBytes limits the memory of the local cache entries; a negative value
+	// disables them. Defaults to 64 MiB.
+	LocalBytes int64
+	// LocalTTL limits the age of a local cache entry, counted from the lookup in
+	// Redis that it comes from. If the message about an invalidation is lost, a
+	// process returns a stale answer for at most this time. Defaults to 1 s.
+	LocalTTL time.Duration
+	// MaxValue is the size in bytes of the largest answer that is stored. A larger
+	// answer is only shared with the callers that wait for it. Defaults to 256 KiB.
 	MaxValue int
-	// MaxWaiting is how many may wait for one answer in this process; more get
-	// ErrCrowded. Defaults to 10,000.
+	// MaxWaiting is the number of callers that may wait for one answer in this
+	// process; further callers get ErrCrowded. Defaults to 10,000.
 	MaxWaiting int
-	// Lease is after how long without a sign of life a leader is replaced.
+	// Lease is the time after which a leader that gives no sign of life is replaced.
 	// Defaults to 900 ms.
 	Lease time.Duration
-	// Timeout bounds each trip to Redis. Defaults to 250 ms.
+	// Timeout limits each round trip to Redis. Defaults to 250 ms.
 	Timeout time.Duration
-	// Away is how long Redis is left alone once it did not answer. Defaults to 500 ms.
+	// Away is the time for which the cache does not use Redis after Redis failed to
+	// answer. Defaults to 500 ms.
 	Away time.Duration
-	// FillShare is the share of Redis' memory above which nothing is stored, where
-	// Redis evicts nothing by itself. Defaults to 0.5.
+	// FillShare is the share of Redis' memory above which nothing is stored, if
+	// Redis evicts nothing. Defaults to 0.5.
 	FillShare float64
-	// Logger takes what operators need to know. Defaults to slog.Default().
+	// Logger receives messages for operators. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	at func(Step, string) // stops steps in tests; nil: none
+	at func(step, string) // blocks a query at a step, in tests. Defaults to no blocking
 }
 
-// Step is a point on the way of a question at which a test can stop it.
-type Step int
+// step is a point of a query at which a test can block it.
+type step int
 
 // The steps, in their order.
 const (
-	StepLook   Step = iota // before Redis is looked at
-	StepRun                // before the leader runs
-	StepFill               // before its outcome is stored
-	StepFilled             // before a near copy is made of it
+	stepLookup step = iota // before the lookup in Redis
+	stepRun                // before the leader runs
+	stepFill               // before the leader's outcome is stored
+	stepFilled             // before the local entry of the outcome is stored
 )
 
 func (c *Config) setDefaults() {
 	if c.Namespace == "" {
 		c.Namespace = "mailroom"
 	}
-	if c.NearBytes == 0 {
-		c.NearBytes = 64 << 20
+	if c.LocalBytes == 0 {
+		c.LocalBytes = 64 << 20
 	}
 	if c.MaxValue == 0 {
 		c.MaxValue = 256 << 10
@@ -84,7 +73,7 @@ func (c *Config) setDefaults() {
 		value *time.Duration
 		or    time.Duration
 	}{
-		{&c.NearTTL, time.Second},
+		{&c.LocalTTL, time.Second},
 		{&c.Lease, 900 * time.Millisecond},
 		{&c.Timeout, 250 * time.Millisecond},
 		{&c.Away, 500 * time.Millisecond},
@@ -94,6 +83,6 @@ func (c *Config) setDefaults() {
 		}
 	}
 	if c.at == nil {
-		c.at = func(Step, string) {}
+		c.at = func(step, string) {}
 	}
 }

@@ -1,28 +1,33 @@
-// Package cache is a response cache that many processes share: one Redis keeps
-// the answers, each process keeps near copies of what is asked most, and of
-// identical questions that are asked at the same time, anywhere, one is run.
+// Package cache is a response cache that many processes share. One Redis holds the
+// entries, and each process holds the entries that it uses most in its own memory. Of
+// identical queries that run at the same time, in any process, only one runs.
 //
-// It stores bytes and knows neither HTTP nor a bus. Whoever asks brings the
-// function that makes the answer:
+// The package stores bytes. It knows neither HTTP nor a bus, and does not decide what
+// may be cached. The caller passes the function that computes the answer:
 //
-//	c := cache.New(rdb, cache.Config{})
+//	c, err := cache.New(rdb, cache.Config{})
 //	defer c.Close()
 //	answer, err := c.Do(ctx, &cache.Query{
 //		Space: "users", Identity: cache.Identity("GET_USER", "7"), Tags: []string{"user:7"},
 //		Policy: cache.Policy{TTL: 30 * time.Second},
 //	}, func(ctx context.Context) cache.Outcome { … })
 //
-// The way of a question: the near copy (near.go), else one look at Redis, in a
-// batch with others (look.go, lua/look.lua), which gives the shared copy, or makes
-// this process the leader of all who ask the same, or lets it wait for the leader
-// (flight.go). The leader's outcome is stored and handed to all who wait in one
-// step (fill.go, lua/fill.lua).
+// Open cache.go first: Do shows the path of a query.
 //
-// Nothing that is asked after an invalidation has ended gets an answer that was
-// made before (invalidate.go): each tag has a nonce in Redis, which an
-// invalidation replaces. A look reads the nonces; copies, runs and those who wait
-// belong to the nonces that were read before the run began, so that they are never
-// found by a look that reads others. A tag without a nonce gets a new one.
+//  1. local.go returns the local entry, if there is one.
+//  2. lookup.go looks up in Redis. It batches the lookups of all callers (pipeline.go)
+//     and uses the cheapest commands that hints.go suggests: read.go if an entry is
+//     likely, claim.go if not, and lua/lookup.lua in all other cases. The result is an
+//     entry, the lease to run the query, or the lease of another leader.
+//  3. flight.go runs the query, or waits for the leader in another process, which
+//     announces its outcome by a message (subscription.go, message.go).
+//  4. fill.go stores the outcome and hands it to the processes that wait.
 //
-// A Redis that is away costs speed and no answer: then each question is run.
+// A query never gets an answer that was computed before an invalidation that ended
+// before the query started (invalidator.go). Each tag has a random nonce in Redis,
+// and an invalidation replaces it. A lookup reads the nonces of its tags. Entries,
+// leases and flights belong to the nonces that were read before their run, so that a
+// lookup that reads other nonces never finds them.
+//
+// If Redis is unreachable, each query runs without the cache.
 package cache

@@ -7,41 +7,77 @@ import (
 	"time"
 )
 
-// flight is an answer that is being made, here or elsewhere, and all of this
-// process who wait for it. They share it because they looked before anything that
-// it is made of was invalidated: its key holds the nonces.
+// flight is a run in progress, here or in another process, and the callers of this
+// process that wait for it. Its key holds the nonces: these callers looked up before
+// the data of the answer was invalidated.
 type flight struct {
-	cache    *Cache
-	key      string
-	space    string
-	done     chan struct{} // closed when the outcome is there
-	outcome  Outcome
-	err      error
-	joined   bool // the outcome is somebody else's
-	leading  bool
-	watched  bool
+	cache   *Cache
+	key     string
+	space   string
+	done    chan struct{} // closed once outcome and err are valid
+	outcome Outcome
+	err     error
+	joined  bool // the outcome is that of another process
+
+	// The rest is guarded by Cache.mu.
+	leading  bool // the run is here
+	followed bool // a goroutine waits for the leader
 	waiting  int
-	finished bool // the rest but outcome is guarded by Cache.mu
+	finished bool
 }
 
-func newFlight(c *Cache, l *look) *flight {
-	return &flight{cache: c, key: l.digest + " " + l.nonces, space: l.query.Space, done: make(chan struct{})}
+func flightKey(digest, nonces string) string { return digest + " " + nonces }
+
+func newFlight(c *Cache, l *lookup, nonces string) *flight {
+	return &flight{cache: c, key: flightKey(l.digest, nonces), space: l.query.Space, done: make(chan struct{})}
 }
 
-// flightOf finds the flight of what a look saw, or begins one.
-func (c *Cache) flightOf(l *look) *flight {
+// flightFor returns the flight of a lookup that read these nonces, and creates it if
+// there is none.
+func (c *Cache) flightFor(l *lookup, nonces string) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := l.digest + " " + l.nonces
-	f := c.flights[key]
+	f := c.flights[flightKey(l.digest, nonces)]
 	if f == nil {
-		f = newFlight(c, l)
-		c.flights[key] = f
+		f = newFlight(c, l, nonces)
+		c.flights[f.key] = f
 	}
 	return f
 }
 
-// end gives all who wait the outcome; only the first one counts.
+// handed ends the flight whose outcome another process made; payload is its message.
+func (c *Cache) handed(payload string) {
+	m, err := parseMessage(payload)
+	if err != nil {
+		c.cfg.Logger.Warn("dropped a message that cannot be read", "bytes", len(payload), "error", err)
+		return
+	}
+	c.mu.Lock()
+	f := c.flights[flightKey(m.digest, m.nonces)]
+	follows := f != nil && !f.leading
+	c.mu.Unlock()
+	switch {
+	case !follows:
+	case len(m.value) == m.size:
+		f.end(Outcome{Value: m.value, Broken: m.broken}, true, nil)
+	default: // the value is too long to publish; fetching it must not delay other messages
+		c.tasks.start(func(ctx context.Context) { f.fetch(ctx, &m) })
+	}
+}
+
+// fetch reads an outcome that was too long to publish. If it cannot be read, the
+// flight looks up again when the lease has ended.
+func (f *flight) fetch(ctx context.Context, m *message) {
+	c := f.cache
+	ctx, cancel := context.WithTimeout(ctx, 10*c.cfg.Timeout)
+	defer cancel()
+	value, err := c.pipe.rdb.Get(ctx, c.keys.handed(f.space, m.digest)+":"+m.token).Result()
+	if err == nil {
+		f.end(Outcome{Value: value, Broken: m.broken}, true, nil)
+	}
+}
+
+// end gives the outcome to all callers that wait. Only the first call counts.
 func (f *flight) end(o Outcome, joined bool, err error) {
 	f.cache.mu.Lock()
 	defer f.cache.mu.Unlock()
@@ -55,82 +91,73 @@ func (f *flight) end(o Outcome, joined bool, err error) {
 	close(f.done)
 }
 
-// lead has the question run. What comes of it nobody who leaves can stop.
-func (f *flight) lead(l *look) {
-	c := f.cache
-	c.mu.Lock()
+// lead runs the query of a lease, unless the first caller does. No caller can cancel
+// the run.
+func (f *flight) lead(l *lookup, held *lease) {
+	f.cache.mu.Lock()
 	f.leading = true
-	c.mu.Unlock()
-	// Who gets what is stale does not wait for what is made.
-	if l.inline = l.inline && !l.found.within(l.query.Policy.StaleWhileRevalidate); l.inline {
-		return
-	}
-	if !c.running(func() { f.fly(l) }) {
+	f.cache.mu.Unlock()
+	if l.result.inline == nil && !f.cache.tasks.start(func(ctx context.Context) { f.fly(ctx, held, l.run) }) {
 		f.end(Outcome{}, false, ErrClosed)
 	}
 }
 
-// leadHere is the run of whoever asked first, and waits for it.
-func (f *flight) leadHere(l *look) {
-	c := f.cache
-	c.mu.Lock()
-	closed := c.closed
-	if !closed {
-		c.work.Add(1)
-	}
-	c.mu.Unlock()
-	if closed {
+// leadInline runs the query of a lease on the goroutine of its caller.
+func (f *flight) leadInline(held *lease, run Run) {
+	tasks := f.cache.tasks
+	if !tasks.enter() {
 		f.end(Outcome{}, false, ErrClosed)
 		return
 	}
-	defer c.work.Done()
-	f.fly(l)
+	defer tasks.leave()
+	f.fly(tasks.ctx, held, run)
 }
 
-// fly runs the question, and hands the outcome to all who wait for it.
-func (f *flight) fly(l *look) {
+// fly runs the query, and gives the outcome to the callers here and elsewhere.
+func (f *flight) fly(ctx context.Context, l *lease, run Run) {
 	c := f.cache
-	c.keep(l)
-	outcome, err := c.runGuarded(l.query, l.run)
+	c.leases.keep(l)
+	outcome, err := c.runGuarded(l.query, run)
 	f.end(outcome, false, err)
-	c.letGo(l)
-	if err == nil && c.ctx.Err() == nil { // cut short, it is no outcome for others
-		c.fill(l, outcome)
+	c.leases.drop(l)
+	if err == nil && ctx.Err() == nil { // an interrupted run has no outcome for others
+		c.filler.fill(l, outcome)
 	}
 }
 
-// runGuarded makes an error of a panic: for all who wait.
+// runGuarded runs a query, and returns a panic as an error for all callers.
 func (c *Cache) runGuarded(q *Query, run Run) (o Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.log.Error("a run panicked", "space", q.Space, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			c.cfg.Logger.Error("a run panicked", "space", q.Space, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			o, err = Outcome{}, errPanicked
 		}
 	}()
-	c.cfg.at(StepRun, q.Identity)
-	return run(c.ctx), nil
+	c.cfg.at(stepRun, q.Identity)
+	return run(c.tasks.ctx), nil
 }
 
-// follow waits for a leader elsewhere. Its outcome comes by message; when its
-// lease ends, it may be dead: then Redis is looked at again, and one of those who
-// wait leads.
-func (f *flight) follow(l *look, lease time.Duration) {
+// follow waits for a leader in another process, whose outcome comes as a message.
+func (f *flight) follow(l *lookup, ends time.Duration) {
 	c := f.cache
 	c.mu.Lock()
-	watched := f.watched || f.finished
-	f.watched = true
+	followed := f.followed || f.finished
+	f.followed = true
 	c.mu.Unlock()
-	if watched {
+	if followed {
 		return
 	}
-	if !c.running(func() { f.watch(c.ctx, l, lease) }) {
+	if !c.tasks.start(func(ctx context.Context) { f.watch(ctx, l, ends) }) {
 		f.end(Outcome{}, false, ErrClosed)
 	}
 }
 
-func (f *flight) watch(ctx context.Context, l *look, lease time.Duration) {
-	c := f.cache
-	timer := time.NewTimer(max(lease, 0) + time.Millisecond)
+// watch looks up again whenever the leader's lease may have ended, until the flight
+// ends: the leader may be dead, and this process may lead then.
+func (f *flight) watch(ctx context.Context, l *lookup, ends time.Duration) {
+	c, q := f.cache, *l.query
+	q.Inline = false // no caller waits here
+	timer := time.NewTimer(max(ends, 0) + time.Millisecond)
 	defer timer.Stop()
 	for {
 		select {
@@ -144,25 +171,26 @@ func (f *flight) watch(ctx context.Context, l *look, lease time.Duration) {
 		c.mu.Lock()
 		leading := f.leading
 		c.mu.Unlock()
-		if leading { // by another look of this process
+		if leading { // by another lookup of this process
 			return
 		}
-		again, _, err := c.ask(l.query, modeLook, l.run, false)
+		again, _, err := c.lookUp(&q, modeLook, l.run)
 		if err == nil {
 			<-again.done
-			err = again.err
+			err = again.result.err
 		}
 		switch {
-		case err != nil: // Redis is away: better run it than wait
+		case err != nil: // Redis is unreachable: a run is better than waiting
 			outcome, err := c.runGuarded(l.query, l.run)
 			f.end(outcome, false, err)
 			return
-		case again.flight == nil:
-			f.end(Outcome{Value: again.found.value}, true, nil)
+		case again.result.flight == nil:
+			f.end(Outcome{Value: again.result.entry.value}, true, nil)
 			return
-		case again.flight != f:
-			<-again.flight.done
-			f.end(again.flight.outcome, true, again.flight.err)
+		case again.result.flight != f:
+			other := again.result.flight
+			<-other.done
+			f.end(other.outcome, true, other.err)
 			return
 		}
 		timer.Reset(c.cfg.Lease)

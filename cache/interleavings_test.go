@@ -15,18 +15,18 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/internal/token"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// access is what somebody does to a thing.
+// access is one operation on the value.
 type access struct {
 	kind  string // read, store (in the service's database) or invalidate
 	value int64
 }
 
-// visible is which values a read may give: what the database holds, and what it
-// held since the last invalidation that has ended. A read that is made while
-// somebody writes may give either.
+// visible holds the values that a read may return: the present one of the database, and
+// those since the end of the last invalidation.
 type visible struct {
 	current int64
 	values  string // ",1,2,"
@@ -51,9 +51,10 @@ func model() porcupine.Model {
 	}
 }
 
-// tale is one thing, read and written at the same time through several gateways.
-type tale struct {
-	s       *stage
+// scenario is one value that clients read and write at the same time through several
+// gateways.
+type scenario struct {
+	s       *fixture
 	query   *Query
 	value   atomic.Int64 // in the service's database
 	began   time.Time
@@ -61,8 +62,8 @@ type tale struct {
 	history []porcupine.Operation
 }
 
-// dawdle gives others a chance to come between.
-func dawdle(r *rand.Rand) {
+// delay lets other goroutines run in between.
+func delay(r *rand.Rand) {
 	switch r.IntN(4) {
 	case 0:
 		runtime.Gosched()
@@ -73,15 +74,15 @@ func dawdle(r *rand.Rand) {
 	}
 }
 
-// must fails the test, also from other goroutines than its own.
-func (x *tale) must(err error) bool {
+// must fails the test on an error; any goroutine may call it.
+func (x *scenario) must(err error) bool {
 	if err != nil {
 		x.s.t.Error(err)
 	}
 	return err == nil
 }
 
-func (x *tale) note(client int, in access, do func() int64) {
+func (x *scenario) record(client int, in access, do func() int64) {
 	call := time.Since(x.began)
 	out := do()
 	x.mu.Lock()
@@ -91,15 +92,15 @@ func (x *tale) note(client int, in access, do func() int64) {
 	})
 }
 
-func (x *tale) read(client int, r *rand.Rand, c *Cache) {
+func (x *scenario) read(client int, r *rand.Rand, c *Cache) {
 	delays := rand.New(rand.NewPCG(r.Uint64(), 1))
-	x.note(client, access{kind: "read"}, func() int64 {
+	x.record(client, access{kind: "read"}, func() int64 {
 		q := *x.query
 		q.Refresh = r.IntN(8) == 0
 		a, err := c.Do(x.s.t.Context(), &q, func(context.Context) Outcome {
-			dawdle(delays)
+			delay(delays)
 			value := x.value.Load()
-			dawdle(delays)
+			delay(delays)
 			return Outcome{Value: strconv.FormatInt(value, 10), Store: true}
 		})
 		x.must(err)
@@ -109,26 +110,27 @@ func (x *tale) read(client int, r *rand.Rand, c *Cache) {
 	})
 }
 
-// write changes the thing as a worker does, and answers through a gateway.
-func (x *tale) write(client int, r *rand.Rand, c *Cache, value int64) {
-	x.note(client, access{"store", value}, func() int64 {
+// write changes the value as a worker does, and drops local entries as a gateway does.
+func (x *scenario) write(client int, r *rand.Rand, c *Cache, value int64) {
+	x.record(client, access{"store", value}, func() int64 {
 		x.value.Store(value)
 		return 0
 	})
-	dawdle(r)
-	x.note(client, access{"invalidate", value}, func() int64 {
+	delay(r)
+	x.record(client, access{"invalidate", value}, func() int64 {
 		x.must(x.s.inv.Invalidate(x.s.t.Context(), x.query.Space, x.query.Tags...))
-		dawdle(r)
+		delay(r)
 		c.Drop(x.query.Space, x.query.Tags...)
 		return 0
 	})
 }
 
-// mortal takes the lead and dies, or was only frozen and comes back too late.
-func (x *tale) mortal(r *rand.Rand, c *Cache) {
+// dyingLeader takes the lease and dies, or stores its outcome too late.
+func (x *scenario) dyingLeader(r *rand.Rand, c *Cache) {
 	ctx, digest := x.s.t.Context(), x.query.digest()
-	token := randomToken()
-	found, err := c.line.look.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, 30, "nobody", 0, 60_000, modeLook).Slice()
+	id := token.New(token.NameBytes)
+	answer, err := c.pipe.scripts.lookup.Run(ctx, x.s.rdb, c.keys.lookup(x.query, digest), id, 30, "nobody", 0, 60_000, modeLook)
+	found, _ := answer.([]any)
 	if !x.must(err) || found[0] != "lead" {
 		return
 	}
@@ -137,24 +139,24 @@ func (x *tale) mortal(r *rand.Rand, c *Cache) {
 		return
 	}
 	<-time.After(time.Duration(r.IntN(60)) * time.Millisecond)
-	err = c.line.fill.Run(ctx, x.s.rdb, c.keys.look(x.query, digest), token, found[1], 60_000,
-		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+token+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", longMessage, modeLook).Err()
+	_, err = c.pipe.scripts.fill.Run(ctx, x.s.rdb, c.keys.lookup(x.query, digest), id, found[1], 60_000,
+		strconv.FormatInt(value, 10), digest+" "+found[1].(string)+" "+id+" - "+strconv.Itoa(len(strconv.FormatInt(value, 10)))+"\n", maxPublished, modeLook)
 	x.must(err)
 }
 
-// run tells one tale: the seed decides who does what, and how slowly.
-func (x *tale) run(seed uint64, gateways []*Cache) bool {
+// run plays one scenario. The seed determines the operations and their delays.
+func (x *scenario) run(seed uint64, gateways []*Cache) bool {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var acting sync.WaitGroup
 	for client := range 2 + r.IntN(3) {
 		mine := rand.New(rand.NewPCG(seed, uint64(client)+1))
 		acting.Go(func() {
 			for n := range 1 + mine.IntN(4) {
-				dawdle(mine)
+				delay(mine)
 				switch kind := mine.IntN(20); {
 				case kind == 0:
-					x.mortal(mine, gateways[1])
-				case kind < 7: // the first gateway keeps near copies: it is the writers'
+					x.dyingLeader(mine, gateways[1])
+				case kind < 7: // writers use the first gateway, which keeps local entries
 					x.write(client, mine, gateways[0], int64(client+1)*1000+int64(n))
 				default:
 					x.read(client, mine, gateways[mine.IntN(len(gateways))])
@@ -166,9 +168,9 @@ func (x *tale) run(seed uint64, gateways []*Cache) bool {
 	return porcupine.CheckOperations(model(), x.history)
 }
 
-// TestNoStaleAnswers lets reads, writes, delays and deaths of leaders interleave at
-// random: no history may hold an answer that was stale when it was asked for. MAILROOM_INTERLEAVINGS
-// says how many; MAILROOM_SEED, where they begin.
+// TestNoStaleAnswers interleaves reads, writes, delays and deaths of leaders at random.
+// No history may hold an answer that was stale when the read began.
+// MAILROOM_INTERLEAVINGS sets the number of scenarios, MAILROOM_SEED the first seed.
 func TestNoStaleAnswers(t *testing.T) {
 	t.Parallel()
 	number := func(name string, or uint64) uint64 {
@@ -179,26 +181,26 @@ func TestNoStaleAnswers(t *testing.T) {
 		return n
 	}
 	many, seed := number("MAILROOM_INTERLEAVINGS", 1000), number("MAILROOM_SEED", uint64(time.Now().UnixNano()))
-	s := newStage(t, testsupport.StartRedis(t).URL())
+	s := newFixture(t, testsupport.StartRedis(t).URL())
 	quick := func(c *Config) { c.Lease = 30 * time.Millisecond }
-	gateways := []*Cache{s.cache(quick, withNear), s.cache(quick), s.cache(quick)}
+	gateways := []*Cache{s.cache(quick, withLocal), s.cache(quick), s.cache(quick)}
 	var next atomic.Uint64
-	var telling sync.WaitGroup
+	var running sync.WaitGroup
 	for range 32 {
-		telling.Go(func() {
+		running.Go(func() {
 			for {
 				n := next.Add(1)
 				if n > many || t.Failed() {
 					return
 				}
-				x := &tale{s: s, query: question(strconv.FormatUint(n, 10)), began: time.Now()}
+				x := &scenario{s: s, query: query(strconv.FormatUint(n, 10)), began: time.Now()}
 				if !x.run(seed+n, gateways) {
 					t.Errorf("seed %d: a stale answer: %+v", seed+n, x.history)
 				}
 			}
 		})
 	}
-	telling.Wait()
+	running.Wait()
 	var answers uint64
 	for source, n := range gateways[0].Stats().Answers {
 		answers += n

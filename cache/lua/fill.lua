@@ -1,17 +1,19 @@
--- Ends a leader's run, if it still holds the lease: stores its outcome, unless a
--- tag was invalidated since its look, and hands it to the processes that wait.
--- Who runs in any case (fresh) takes the lease from whoever has it, once it has
--- stored its outcome: what was begun before may not replace that.
+-- Ends the run of a leader that still holds its lease: stores the outcome, unless a
+-- tag was invalidated since the lookup, and publishes it to the processes that wait.
+-- A leader in mode "fresh" has a lease of its own. Once it has stored its outcome, it
+-- also deletes the lease of any other leader, whose older run then cannot replace the
+-- entry.
 --
--- KEYS[1]   the copy       KEYS[2]   the lease, a prefix: ":" and nonces follow
--- KEYS[3]   a prefix of what is too long to publish: ":" and the token follow
+-- KEYS[1]   the entry      KEYS[2]   prefix of the lease; ":" and the nonces follow
+-- KEYS[3]   prefix of a value that is too long to publish; ":" and the token follow
 -- KEYS[4..] the tags
--- ARGV[1]   the leader's token          ARGV[2]  the nonces of its look
--- ARGV[3]   how long the copy lives, ms; 0: it is not stored
--- ARGV[4]   the outcome's value         ARGV[5]  what the message begins with
--- ARGV[6]   from how many bytes on a value is not published
--- ARGV[7]   how it looked (look.lua)
--- Returns 1 when a copy was stored. See look.lua for what a copy and a lease are.
+-- ARGV[1]   the leader's token          ARGV[2]  the nonces of its lookup
+-- ARGV[3]   time to live of the entry, ms; 0: do not store it
+-- ARGV[4]   the value of the outcome    ARGV[5]  the first line of the message
+-- ARGV[6]   a value with more bytes is not published
+-- ARGV[7]   the mode of the lookup
+-- Returns 1 if an entry was stored, otherwise 0. lookup.lua describes entries and
+-- leases.
 local call, token, seen, life, value = redis.call, ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local lease, fresh = KEYS[2] .. ':' .. seen, ARGV[7] == 'fresh'

@@ -298,10 +298,10 @@ const runMargin = 2 * time.Second
 func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (Answer, error) {
 	q := cache.Query{
 		Space: call.Service, Identity: withinLanes(call.Lanes, identity(call.Declared, call.Principal, call.Args)), Policy: policy,
-		Refresh: call.Cached.Refresh, OnlyStored: call.Cached.Only, Patient: true,
+		Refresh: call.Cached.Refresh, OnlyStored: call.Cached.Only, Inline: true,
 	}
 	if !q.Refresh {
-		if local, found := c.cache.Near(q.Space, q.Identity); found && !call.Cached.tooOld(&local) {
+		if local, found := c.cache.Local(q.Space, q.Identity); found && !call.Cached.tooOld(&local) {
 			return answerOf(local, nil)
 		}
 	}
@@ -310,7 +310,7 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 		ctx, cancel = context.WithTimeout(ctx, call.Timeout+runMargin)
 		defer cancel()
 	} else {
-		q.Patient = false
+		q.Inline = false
 	}
 	q.Tags = tags(call.Declared, call.Args)
 	var made *shared
@@ -371,7 +371,7 @@ func (a *SharedAnswer) OK() bool { return a.Status < http.StatusMultipleChoices 
 // Stored reports whether the answer is of an earlier run.
 func (a *SharedAnswer) Stored() bool {
 	switch a.Source {
-	case cache.Near, cache.Shared, cache.Revalidating, cache.Stale:
+	case cache.Local, cache.Shared, cache.Revalidating, cache.Stale:
 		return true
 	default:
 		return false

@@ -11,12 +11,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/token"
 )
 
-// mostBehind is how many tags an Invalidator remembers to invalidate later.
-const mostBehind = 100_000
+// maxBehind is the number of tags that an Invalidator keeps for a later try.
+const maxBehind = 100_000
 
-// Invalidator makes copies stale. It is safe for concurrent use.
+// Invalidator makes cache entries invalid by their tags. It is safe for concurrent
+// use.
 type Invalidator struct {
 	rdb     redis.UniversalClient
 	keys    keys
@@ -25,50 +27,52 @@ type Invalidator struct {
 	changed func(behind int)
 
 	mu     sync.Mutex
-	behind map[[2]string]uint64 // space and tag, of what Redis was not told, and which of all that was
-	noted  uint64
-	lost   int           // too many to be remembered
-	again  chan struct{} // capacity 1: there is something to try again
+	behind map[[2]string]uint64 // space and tag that Redis did not confirm, and the number of that failure
+	noted  uint64               // failures so far
+	lost   int                  // tags beyond maxBehind
+	again  chan struct{}        // capacity 1: behind has changed
 	stop   context.CancelFunc
-	own    sync.WaitGroup
+	loop   sync.WaitGroup
 }
 
-// NewInvalidator starts an Invalidator for the caches on a Redis with the same
-// namespace. changed, unless nil, is called with the number of tags that wait to
-// be invalidated whenever it changes: a gauge. Close it.
+// NewInvalidator returns a running Invalidator for the caches on this Redis with the
+// same namespace. changed, unless nil, is called with the number of tags that wait
+// for a later try whenever it changes. Close the Invalidator after use.
 func NewInvalidator(rdb redis.UniversalClient, cfg Config, changed func(behind int)) *Invalidator {
 	cfg.setDefaults()
 	ctx, stop := context.WithCancel(context.Background())
+	if changed == nil {
+		changed = func(int) {}
+	}
 	i := &Invalidator{
 		rdb: rdb, keys: keys{cfg.Namespace}, log: cfg.Logger, timeout: cfg.Timeout, changed: changed,
 		behind: make(map[[2]string]uint64), again: make(chan struct{}, 1), stop: stop,
 	}
-	if i.changed == nil {
-		i.changed = func(int) {}
-	}
-	i.own.Go(func() { i.catchUp(ctx) })
+	i.loop.Go(func() { i.catchUp(ctx) })
 	return i
 }
 
-// Close ends it. What Redis could not be told is then shown until its TTL.
+// Close stops the Invalidator. Entries whose invalidation Redis did not confirm are
+// then returned until their TTL.
 func (i *Invalidator) Close() {
 	i.stop()
-	i.own.Wait()
+	i.loop.Wait()
 }
 
-// Invalidate makes every copy with any of the tags stale, and every run that has
-// begun before: no question that is asked after it has returned gets their
-// answers, but for near copies of other processes, for a moment (Config.NearTTL).
+// Invalidate makes every entry with one of the tags invalid, and every run that has
+// started: a query that starts after Invalidate has returned does not get their
+// answers. Local entries of other processes are the exception, for at most
+// Config.LocalTTL.
 //
-// With an error Redis did not confirm: copies may be shown until their TTL. It is
-// then tried again, until Redis does.
+// An error means that Redis did not confirm the invalidation: entries may be returned
+// until their TTL. The Invalidator tries again until Redis confirms.
 func (i *Invalidator) Invalidate(ctx context.Context, space string, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
 	}
 	if i.isBehind() {
-		i.remember(space, tags, nil) // in a moment: Redis is away
-		return fmt.Errorf("invalidate %s of %s: Redis is away", strings.Join(tags, " "), space)
+		i.remember(space, tags, nil) // catchUp sends it soon
+		return fmt.Errorf("invalidate %s of %s: Redis is unreachable", strings.Join(tags, " "), space)
 	}
 	if err := i.send(ctx, space, tags); err != nil {
 		i.remember(space, tags, err)
@@ -77,17 +81,17 @@ func (i *Invalidator) Invalidate(ctx context.Context, space string, tags ...stri
 	return nil
 }
 
-// send replaces the nonces that there are (SET XX KEEPTTL), and tells of it.
+// send replaces the nonces that exist (SET XX KEEPTTL), and publishes the tags.
 func (i *Invalidator) send(ctx context.Context, space string, tags []string) error {
 	ctx, cancel := context.WithTimeout(ctx, i.timeout)
 	defer cancel()
 	pipe := i.rdb.Pipeline()
 	for _, tag := range tags {
-		pipe.SetArgs(ctx, i.keys.tag(space, tag), randomToken(), redis.SetArgs{Mode: "XX", KeepTTL: true})
+		pipe.SetArgs(ctx, i.keys.tag(space, tag), token.New(token.NameBytes), redis.SetArgs{Mode: "XX", KeepTTL: true})
 	}
-	told := pipe.Publish(ctx, i.keys.dropped(space), strings.Join(tags, " "))
+	published := pipe.Publish(ctx, i.keys.dropped(space), strings.Join(tags, " "))
 	answers, err := pipe.Exec(ctx)
-	if err == redis.Nil { //nolint:errorlint // a nonce that is not there is none to replace
+	if err == redis.Nil { //nolint:errorlint // a tag without a nonce has no entries
 		err = nil
 	}
 	for _, answer := range answers {
@@ -96,7 +100,7 @@ func (i *Invalidator) send(ctx context.Context, space string, tags []string) err
 		}
 	}
 	if err == nil {
-		err = told.Err()
+		err = published.Err()
 	}
 	return err
 }
@@ -107,34 +111,34 @@ func (i *Invalidator) isBehind() bool {
 	return len(i.behind) > 0
 }
 
-// remember keeps tags for later.
+// remember keeps tags for a later try.
 func (i *Invalidator) remember(space string, tags []string, err error) {
 	i.mu.Lock()
 	first, before := len(i.behind) == 0, i.lost
 	for _, tag := range tags {
-		if of := [2]string{space, tag}; len(i.behind) < mostBehind || i.behind[of] != 0 {
+		if of := [2]string{space, tag}; len(i.behind) < maxBehind || i.behind[of] != 0 {
 			i.noted++
 			i.behind[of] = i.noted
 		} else {
 			i.lost++
 		}
 	}
-	n, overflown := len(i.behind), before == 0 && i.lost > 0
+	n, overflows := len(i.behind), before == 0 && i.lost > 0
 	i.mu.Unlock()
-	if overflown {
-		i.log.Error("too many cached answers wait to be invalidated: further ones may be shown until their time is up", "remembered", n)
+	if overflows {
+		i.log.Error("too many tags wait to be invalidated, entries of further tags may be returned until their TTL", "waiting", n)
 	}
 	if first {
-		i.log.Error("cached answers could not be invalidated: they may be shown until their time is up, or Redis is back", "space", space, "tags", tags, "error", err)
+		i.log.Error("cached answers could not be invalidated, they may be returned until their TTL or until Redis is reachable", "space", space, "tags", tags, "error", err)
 	}
 	i.changed(n)
 	select {
 	case i.again <- struct{}{}:
-	default: // it knows already
+	default: // catchUp runs already
 	}
 }
 
-// catchUp tells Redis what it was not told.
+// catchUp sends the tags that Redis did not confirm.
 func (i *Invalidator) catchUp(ctx context.Context) {
 	waits := backoff.New(100*time.Millisecond, time.Second)
 	for {
@@ -156,7 +160,7 @@ func (i *Invalidator) catchUp(ctx context.Context) {
 	}
 }
 
-// tryAgain takes some of the tags of one space to Redis, and says how many are left.
+// tryAgain sends some tags of one space, and returns the number of tags that are left.
 func (i *Invalidator) tryAgain(ctx context.Context) (int, error) {
 	var space string
 	var tags []string
@@ -166,7 +170,7 @@ func (i *Invalidator) tryAgain(ctx context.Context) (int, error) {
 		if len(tags) == 0 {
 			space = of[0]
 		}
-		if of[0] == space && len(tags) < batchLimit {
+		if of[0] == space && len(tags) < maxBatch {
 			tags = append(tags, of[1])
 		}
 	}
@@ -178,7 +182,7 @@ func (i *Invalidator) tryAgain(ctx context.Context) (int, error) {
 	i.mu.Lock()
 	if err == nil {
 		for _, tag := range tags {
-			if of := [2]string{space, tag}; i.behind[of] <= last { // else it was changed once more
+			if of := [2]string{space, tag}; i.behind[of] <= last { // otherwise it failed once more meanwhile
 				delete(i.behind, of)
 			}
 		}
@@ -191,7 +195,7 @@ func (i *Invalidator) tryAgain(ctx context.Context) (int, error) {
 	if err == nil {
 		i.changed(left)
 		if left == 0 {
-			i.log.WarnContext(ctx, "the cached answers that could not be invalidated now are, but for those that were too many", "space", space, "too_many", lost)
+			i.log.WarnContext(ctx, "the cached answers that could not be invalidated now are", "space", space, "lost_tags", lost)
 		}
 	}
 	return left, err

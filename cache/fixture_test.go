@@ -17,8 +17,8 @@ func TestMain(m *testing.M) { testsupport.Main(m) }
 
 const patience = 20 * time.Second
 
-// stage is one test's Redis, and what is asked of it.
-type stage struct {
+// fixture is the Redis of one test, with an invalidator and a count of runs.
+type fixture struct {
 	t    *testing.T
 	url  string
 	rdb  *redis.Client
@@ -26,9 +26,9 @@ type stage struct {
 	runs atomic.Int64
 }
 
-func newStage(t *testing.T, url string) *stage {
+func newFixture(t *testing.T, url string) *fixture {
 	t.Helper()
-	s := &stage{t: t, url: url}
+	s := &fixture{t: t, url: url}
 	s.rdb = s.client(url)
 	log, _ := testsupport.Logger(t)
 	s.inv = NewInvalidator(s.rdb, Config{Logger: log}, nil)
@@ -36,7 +36,7 @@ func newStage(t *testing.T, url string) *stage {
 	return s
 }
 
-func (s *stage) client(url string) *redis.Client {
+func (s *fixture) client(url string) *redis.Client {
 	s.t.Helper()
 	o, err := redis.ParseURL(url)
 	require.NoError(s.t, err)
@@ -46,35 +46,36 @@ func (s *stage) client(url string) *redis.Client {
 	return rdb
 }
 
-// cache is one process's part; near copies are off unless the test wants them.
-func (s *stage) cache(change ...func(*Config)) *Cache {
+// cache starts the part of one process. Local entries are off unless the test enables
+// them.
+func (s *fixture) cache(change ...func(*Config)) *Cache {
 	s.t.Helper()
 	log, _ := testsupport.Logger(s.t)
-	cfg := Config{Logger: log, NearBytes: -1, Timeout: 5 * time.Second}
+	cfg := Config{Logger: log, LocalBytes: -1, Timeout: 5 * time.Second}
 	for _, c := range change {
 		c(&cfg)
 	}
 	c, err := New(s.rdb, cfg)
 	require.NoError(s.t, err)
 	s.t.Cleanup(c.Close)
-	testsupport.Eventually(s.t, patience, "the cache hears", func() bool { return !c.Stats().Deaf })
+	testsupport.Eventually(s.t, patience, "the cache receives invalidations", func() bool { return !c.Stats().Deaf })
 	return c
 }
 
-func withNear(c *Config) { c.NearBytes, c.NearTTL = 1<<20, time.Minute }
+func withLocal(c *Config) { c.LocalBytes, c.LocalTTL = 1<<20, time.Minute }
 
-// question is one with a tag of its own.
-func question(identity string) *Query {
+// query returns a query with a tag of its own.
+func query(identity string) *Query {
 	return &Query{Space: "things", Identity: identity, Tags: []string{"tag:" + identity}, Policy: Policy{TTL: time.Minute}}
 }
 
-// counted runs and answers with how often it was run.
-func (s *stage) counted(context.Context) Outcome {
+// counted is a run that answers with the number of runs so far.
+func (s *fixture) counted(context.Context) Outcome {
 	return Outcome{Value: strconv.FormatInt(s.runs.Add(1), 10), Store: true}
 }
 
-// gets asks, and wants this answer from there.
-func (s *stage) gets(c *Cache, q *Query, value string, source Source) Answer {
+// gets calls Do, and expects this value from this source.
+func (s *fixture) gets(c *Cache, q *Query, value string, source Source) Answer {
 	s.t.Helper()
 	a, err := c.Do(s.t.Context(), q, s.counted)
 	require.NoError(s.t, err)
@@ -83,13 +84,13 @@ func (s *stage) gets(c *Cache, q *Query, value string, source Source) Answer {
 	return a
 }
 
-// filled waits until a copy has been written.
-func (s *stage) filled(c *Cache, copies uint64) {
+// filled waits until this number of entries has been written.
+func (s *fixture) filled(c *Cache, entries uint64) {
 	s.t.Helper()
-	testsupport.Eventually(s.t, patience, "a copy is stored", func() bool { return c.Stats().Stored >= copies })
+	testsupport.Eventually(s.t, patience, "an entry is stored", func() bool { return c.Stats().Stored >= entries })
 }
 
-// stalled is a run that waits to be let go.
+// stalled is a run that blocks until the test sends its outcome.
 type stalled struct {
 	begun chan struct{} // a value for each run
 	end   chan Outcome
@@ -109,24 +110,24 @@ func (r *stalled) run(ctx context.Context) Outcome {
 	}
 }
 
-// asked is a question in the background.
-type asked struct {
+// called is the result of a query in the background.
+type called struct {
 	answer Answer
 	err    error
 }
 
-func (s *stage) ask(c *Cache, q *Query, run Run) <-chan asked {
-	answered := make(chan asked, 1)
+func (s *fixture) call(c *Cache, q *Query, run Run) <-chan called {
+	answered := make(chan called, 1)
 	ctx := s.t.Context()
 	go func() {
 		a, err := c.Do(ctx, q, run)
-		answered <- asked{a, err}
+		answered <- called{a, err}
 	}()
 	return answered
 }
 
-// waiting waits until so many wait for one flight of a cache.
-func (s *stage) waiting(c *Cache, n int) {
+// waiting waits until this number of callers waits for the flights of a cache.
+func (s *fixture) waiting(c *Cache, n int) {
 	s.t.Helper()
 	testsupport.Eventually(s.t, patience, strconv.Itoa(n)+" wait", func() bool {
 		c.mu.Lock()

@@ -13,11 +13,11 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-func TestInvalidateMakesCopiesStale(t *testing.T) {
+func TestInvalidateMakesEntriesInvalid(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	a, b := s.cache(), s.cache(withNear)
-	q, other := question("7"), question("8")
+	s := newFixture(t, testsupport.Miniredis(t))
+	a, b := s.cache(), s.cache(withLocal)
+	q, other := query("7"), query("8")
 	s.gets(a, q, "1", Led)
 	s.gets(a, other, "2", Led)
 	s.filled(a, 2)
@@ -25,32 +25,32 @@ func TestInvalidateMakesCopiesStale(t *testing.T) {
 	s.gets(b, other, "2", Shared)
 	require.NoError(t, s.inv.Invalidate(t.Context(), q.Space, q.Tags...))
 	s.gets(a, q, "3", Led)
-	testsupport.Eventually(t, patience, "the near copy is dropped", func() bool {
-		_, ok := b.Near(q.Space, q.Identity)
+	testsupport.Eventually(t, patience, "the local entry is dropped", func() bool {
+		_, ok := b.Local(q.Space, q.Identity)
 		return !ok
 	})
-	s.gets(b, other, "2", Near)
+	s.gets(b, other, "2", Local)
 	s.filled(a, 3)
 	s.gets(b, q, "3", Shared)
 }
 
-// The commands that the documentation gives to other languages.
+// The commands that the documentation gives for other languages.
 func TestInvalidateByHand(t *testing.T) {
 	t.Parallel()
 	server := testsupport.StartRedis(t)
-	s := newStage(t, server.URL())
-	c := s.cache(withNear)
-	q := question("7")
+	s := newFixture(t, server.URL())
+	c := s.cache(withLocal)
+	q := query("7")
 	s.gets(c, q, "1", Led)
 	s.filled(c, 1)
-	testsupport.Eventually(t, patience, "the near copy is there", func() bool {
-		_, ok := c.Near(q.Space, q.Identity)
+	testsupport.Eventually(t, patience, "the local entry exists", func() bool {
+		_, ok := c.Local(q.Space, q.Identity)
 		return ok
 	})
 	server.Do("SET", "mailroom:{things}:tag:tag:7", "any new value", "XX", "KEEPTTL")
 	server.Do("PUBLISH", "mailroom:dropped:{things}", "tag:7")
-	testsupport.Eventually(t, patience, "the near copy is dropped", func() bool {
-		_, ok := c.Near(q.Space, q.Identity)
+	testsupport.Eventually(t, patience, "the local entry is dropped", func() bool {
+		_, ok := c.Local(q.Space, q.Identity)
 		return !ok
 	})
 	s.gets(c, q, "2", Led)
@@ -58,11 +58,11 @@ func TestInvalidateByHand(t *testing.T) {
 
 func TestALaterReadNeverJoinsAnOlderRun(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	a, b := s.cache(), s.cache()
-	q := question("7")
+	q := query("7")
 	older := newStalled()
-	early := s.ask(a, q, older.run)
+	early := s.call(a, q, older.run)
 	<-older.begun
 	require.NoError(t, s.inv.Invalidate(t.Context(), q.Space, q.Tags...))
 	s.gets(a, q, "1", Led)
@@ -74,40 +74,40 @@ func TestALaterReadNeverJoinsAnOlderRun(t *testing.T) {
 	s.gets(b, q, "1", Shared)
 }
 
-func TestANearFillThatWasDroppedMeanwhileIsNoCopy(t *testing.T) {
+func TestALocalEntryDroppedDuringTheFillIsNotUsed(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
+	s := newFixture(t, testsupport.Miniredis(t))
 	stored, drop := make(chan struct{}), make(chan struct{})
-	c := s.cache(withNear, func(c *Config) {
-		c.at = func(step Step, _ string) {
-			if step == StepFilled {
+	c := s.cache(withLocal, func(c *Config) {
+		c.at = func(step step, _ string) {
+			if step == stepFilled {
 				close(stored)
 				<-drop
 			}
 		}
 	})
-	q := question("7")
+	q := query("7")
 	s.gets(c, q, "1", Led)
 	<-stored
 	c.Drop(q.Space, q.Tags...)
 	close(drop)
 	s.filled(c, 1)
-	testsupport.Eventually(t, patience, "the near copy is put", func() bool {
-		_, ok := c.near.copies.GetIfPresent(nearKey(q.Space, q.Identity))
+	testsupport.Eventually(t, patience, "the local entry is stored", func() bool {
+		_, ok := c.local.entries.GetIfPresent(localKey(q.Space, q.Identity))
 		return ok
 	})
-	_, ok := c.Near(q.Space, q.Identity)
+	_, ok := c.Local(q.Space, q.Identity)
 	assert.False(t, ok)
 }
 
-func TestNearCopiesEndSoon(t *testing.T) {
+func TestLocalEntriesExpireSoon(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	c := s.cache(func(c *Config) { c.NearBytes, c.NearTTL = 1<<20, 100*time.Millisecond })
-	q := question("7")
+	s := newFixture(t, testsupport.Miniredis(t))
+	c := s.cache(func(c *Config) { c.LocalBytes, c.LocalTTL = 1<<20, 100*time.Millisecond })
+	q := query("7")
 	s.gets(c, q, "1", Led)
 	s.filled(c, 1)
-	// Behind the messages' back, as if they were lost.
+	// No message is published, as if it was lost.
 	require.NoError(t, s.rdb.Set(t.Context(), "mailroom:{things}:tag:tag:7", "new", 0).Err())
 	began := time.Now()
 	testsupport.Eventually(t, patience, "the new one is read", func() bool {
@@ -118,17 +118,17 @@ func TestNearCopiesEndSoon(t *testing.T) {
 	assert.Less(t, time.Since(began), 5*time.Second)
 }
 
-func TestAThousandTagsAreStillBounded(t *testing.T) {
+func TestDroppedTagsAreBounded(t *testing.T) {
 	t.Parallel()
-	n, err := newNear(&Config{NearBytes: 1 << 20, NearTTL: time.Minute})
+	n, err := newLocal(&Config{LocalBytes: 1 << 20, LocalTTL: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(n.close)
-	q := question("7")
+	q := query("7")
 	put := func() {
-		n.put(q, copied{value: "x", left: time.Minute, life: time.Minute, at: time.Now()})
+		n.put(q, entry{value: "x", left: time.Minute, life: time.Minute, at: time.Now()})
 	}
 	put()
-	for i := range mostDropped {
+	for i := range maxDropped {
 		n.drop("things", []string{time.Duration(i).String()})
 	}
 	_, ok := n.get(q.Space, q.Identity)
@@ -142,10 +142,10 @@ func TestAThousandTagsAreStillBounded(t *testing.T) {
 	assert.True(t, ok)
 }
 
-func TestACacheThatIsAwayCostsNoAnswer(t *testing.T) {
+func TestAnUnreachableRedisCostsNoAnswer(t *testing.T) {
 	t.Parallel()
 	server := testsupport.StartRedis(t)
-	s := newStage(t, server.URL())
+	s := newFixture(t, server.URL())
 	proxy := testsupport.StartProxy(t, server.Addr())
 	log, logs := testsupport.Logger(t)
 	cfg := Config{Logger: log, Timeout: 500 * time.Millisecond, Away: 10 * time.Millisecond}
@@ -157,7 +157,7 @@ func TestACacheThatIsAwayCostsNoAnswer(t *testing.T) {
 	inv := NewInvalidator(rdb, cfg, func(n int) { behind.Store(int64(n)) })
 	t.Cleanup(inv.Close)
 
-	q := question("7")
+	q := query("7")
 	testsupport.Eventually(t, patience, "it is stored", func() bool {
 		_, err := c.Do(t.Context(), q, s.counted)
 		require.NoError(t, err)
@@ -184,18 +184,18 @@ func TestACacheThatIsAwayCostsNoAnswer(t *testing.T) {
 			require.NoError(t, err)
 			return a.Source == Shared
 		})
-		assert.Greater(t, s.runs.Load(), before, "the older copy was invalidated once Redis was back")
+		assert.Greater(t, s.runs.Load(), before, "the older entry was invalidated once Redis was back")
 	}
 }
 
-func TestScriptsThatRedisForgot(t *testing.T) {
+func TestScriptsAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	server := testsupport.StartRedis(t)
-	s := newStage(t, server.URL())
+	s := newFixture(t, server.URL())
 	c := s.cache()
 	for i, identity := range []string{"7", "8"} {
 		server.Do("SCRIPT", "FLUSH")
-		s.gets(c, question(identity), []string{"1", "2"}[i], Led)
+		s.gets(c, query(identity), []string{"1", "2"}[i], Led)
 		s.filled(c, uint64(i)+1)
 	}
 }
@@ -203,10 +203,10 @@ func TestScriptsThatRedisForgot(t *testing.T) {
 func TestNothingIsStoredInAFullRedis(t *testing.T) {
 	t.Parallel()
 	server := testsupport.StartRedis(t, "--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
-	s := newStage(t, server.URL())
+	s := newFixture(t, server.URL())
 	c := s.cache()
 	testsupport.Eventually(t, patience, "it is noticed", func() bool { return c.Stats().Full })
-	q := question("7")
+	q := query("7")
 	s.gets(c, q, "1", Bypassed)
 	s.gets(c, q, "2", Bypassed)
 	keys, err := s.rdb.Keys(t.Context(), "*").Result()
@@ -219,23 +219,23 @@ func TestNothingIsStoredInAFullRedis(t *testing.T) {
 	s.gets(c, q, "3", Shared)
 }
 
-// A drop that has to wait for another one does not take that one back.
+// A drop that waits for another one does not undo it.
 func TestDropsNeverGoBack(t *testing.T) {
 	t.Parallel()
-	n, err := newNear(&Config{NearBytes: 1 << 20, NearTTL: time.Minute})
+	n, err := newLocal(&Config{LocalBytes: 1 << 20, LocalTTL: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(n.close)
-	q := question("7")
+	q := query("7")
 	var dropping sync.WaitGroup
 	for range 200 {
 		n.mu.Lock()
 		dropping.Go(func() { n.drop(q.Space, q.Tags) }) // waits
 		runtime.Gosched()
-		at := time.Now() // of a look that reads what the next drop is about
+		at := time.Now() // of a lookup before the next drop
 		n.mu.Unlock()
 		n.drop(q.Space, q.Tags)
 		dropping.Wait()
-		n.put(q, copied{value: "x", left: time.Minute, life: time.Minute, at: at})
+		n.put(q, entry{value: "x", left: time.Minute, life: time.Minute, at: at})
 		_, ok := n.get(q.Space, q.Identity)
 		require.False(t, ok)
 	}

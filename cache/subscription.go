@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/token"
+)
+
+const (
+	// quiet is the time without a message after which Redis is pinged.
+	quiet = 5 * time.Second
+	// refusedWait is the time between two tries if Redis refuses the user.
+	refusedWait = 2 * time.Second
+)
+
+// subscription receives the outcomes that this process waits for, and the
+// invalidations. A lost message costs time, and never a correct answer: the local
+// entries are dropped when the subscription was interrupted.
+type subscription struct {
+	rdb     redis.UniversalClient
+	keys    keys
+	log     *slog.Logger
+	channel string // of outcomes
+	local   *local
+	handed  func(payload string)
+	hears   atomic.Bool // invalidations arrive
+}
+
+// newSubscription returns a subscription that passes outcomes to handed.
+func newSubscription(rdb redis.UniversalClient, cfg *Config, local *local, handed func(payload string)) *subscription {
+	keys := keys{cfg.Namespace}
+	return &subscription{
+		rdb: rdb, keys: keys, log: cfg.Logger, local: local, handed: handed,
+		channel: keys.flights(token.New(token.NameBytes)),
+	}
+}
+
+// run receives messages until the context ends.
+func (s *subscription) run(ctx context.Context) {
+	waits := backoff.New(50*time.Millisecond, time.Second)
+	refusals := 0 // in a row
+	for ctx.Err() == nil {
+		err := s.session(ctx, waits)
+		s.hears.Store(false)
+		s.local.clear()
+		if ctx.Err() != nil {
+			return
+		}
+		wait := waits.Next()
+		if rediserr.IsRefused(err) {
+			refusals++
+			wait = refusedWait
+		} else {
+			refusals = 0
+		}
+		// A refusal persists and is logged once. The first one is not logged, because it
+		// ends most processes anyway.
+		if refusals == 0 || refusals == 2 {
+			s.log.WarnContext(ctx, "the cache does not receive invalidations, subscribing again", "error", err, "retry_in", wait)
+		}
+		_ = backoff.Pause(ctx, wait) // the loop looks at the context
+	}
+}
+
+func (s *subscription) session(ctx context.Context, waits *backoff.Backoff) error {
+	pubsub := s.rdb.Subscribe(ctx) // does not talk to Redis yet
+	// A blocked read does not notice that the context ended, but that the connection
+	// was closed.
+	unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
+	defer func() {
+		unwatch()
+		_ = pubsub.Close()
+	}()
+	if err := pubsub.Subscribe(ctx, s.channel); err != nil {
+		return err
+	}
+	if err := pubsub.PSubscribe(ctx, s.keys.droppedPattern()); err != nil {
+		return err
+	}
+	awaited, pinged := 2, false
+	for {
+		received, err := pubsub.ReceiveTimeout(ctx, quiet)
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() && !pinged && awaited <= 0 {
+			pinged = true
+			err = pubsub.Ping(ctx)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		pinged = false
+		switch m := received.(type) {
+		case *redis.Subscription:
+			if !strings.HasSuffix(m.Kind, "subscribe") || strings.Contains(m.Kind, "un") {
+				return fmt.Errorf("unexpected %s of %s", m.Kind, m.Channel)
+			}
+			if awaited--; awaited == 0 {
+				waits.Reset()
+				s.local.clear() // earlier invalidations were not received
+				s.hears.Store(true)
+			}
+		case *redis.Message:
+			if m.Channel == s.channel {
+				s.handed(m.Payload)
+			} else {
+				s.local.drop(s.keys.droppedSpace(m.Channel), strings.Fields(m.Payload))
+			}
+		}
+	}
+}
