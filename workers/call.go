@@ -42,7 +42,7 @@ func Call(ctx context.Context, service, action string, args ...any) (json.RawMes
 	if s == nil || s.delivery == nil || s.calls == nil {
 		return nil, errors.New("workers.Call needs the context of a handler")
 	}
-	text, err := encodeArgs(args)
+	text, err := call.EncodeArgs(args)
 	if err != nil {
 		return nil, fmt.Errorf("call %s %s: %w", service, action, err)
 	}
@@ -55,20 +55,6 @@ func Call(ctx context.Context, service, action string, args ...any) (json.RawMes
 		return nil, newCallError(failure)
 	}
 	return result, err
-}
-
-// encodeArgs encodes arguments as a JSON array.
-func encodeArgs(args []any) (string, error) {
-	list := make([]json.RawMessage, len(args))
-	for i, arg := range args {
-		text, err := json.Marshal(arg)
-		if err != nil {
-			return "", fmt.Errorf("argument %d: %w", i, err)
-		}
-		list[i] = text
-	}
-	text, err := json.Marshal(list)
-	return string(text), err
 }
 
 // CallFor is Call with a typed result.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -376,4 +377,18 @@ func (a *SharedAnswer) Stored() bool {
 	default:
 		return false
 	}
+}
+
+// EncodeArgs encodes arguments as a JSON array.
+func EncodeArgs(args []any) (string, error) {
+	list := make([]json.RawMessage, len(args))
+	for i, arg := range args {
+		text, err := json.Marshal(arg)
+		if err != nil {
+			return "", fmt.Errorf("argument %d: %w", i, err)
+		}
+		list[i] = text
+	}
+	text, err := json.Marshal(list)
+	return string(text), err
 }

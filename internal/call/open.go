@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
@@ -66,6 +67,38 @@ func Open(cfg OpenConfig) (*Process, error) {
 // WaitReady waits until replies would be heard, or the context ends. Where Redis
 // refuses the process it returns a bus.RefusedError at once.
 func (p *Process) WaitReady(ctx context.Context) error { return p.client.WaitReady(ctx) }
+
+// Record returns what became of a request; see caller.FindRecord.
+func (p *Process) Record(ctx context.Context, service, id string) (caller.Record, error) {
+	return p.client.Record(ctx, service, id)
+}
+
+// Cancel cancels a request that no worker has read yet.
+func (p *Process) Cancel(ctx context.Context, service, id string) (caller.Record, error) {
+	return p.client.Cancel(ctx, service, id)
+}
+
+// waitLimit bounds one wait for the message that a request has ended; then its record
+// is read again.
+const waitLimit = time.Minute
+
+// Await waits until a request has ended, or the context ends.
+func (p *Process) Await(ctx context.Context, service, id string) (caller.Record, error) {
+	for {
+		watching, record, err := p.client.Watch(ctx, service, id)
+		if watching == nil {
+			return record, err
+		}
+		_, err = watching.Wait(ctx, waitLimit)
+		watching.Close()
+		if err != nil {
+			return caller.Record{}, err
+		}
+		if record, err = p.client.Record(ctx, service, id); err != nil || record.Ended() {
+			return record, err
+		}
+	}
+}
 
 // Close ends the process's calls: those that still wait fail.
 func (p *Process) Close() { p.close() }

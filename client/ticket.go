@@ -1,0 +1,107 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// Ticket names a request that was sent without waiting for its outcome:
+// SERVICE.ID, as in the header Location of a gateway.
+type Ticket string
+
+// ErrUnknownTicket reports that nothing is known of a request: it never existed, keeps
+// no outcome, or ended longer ago than its outcome is kept.
+var ErrUnknownTicket = errors.New("unknown ticket")
+
+func (t Ticket) parts() (service, id string, err error) {
+	service, id, _ = strings.Cut(string(t), ".")
+	if wire.CheckServiceName(service) != nil && service != wire.ReservedService || uuid.Validate(id) != nil {
+		return "", "", fmt.Errorf("%w: %.80q is not SERVICE.ID", ErrUnknownTicket, string(t))
+	}
+	return service, id, nil
+}
+
+// Send calls an unsafe action and returns once the request is stored: it will run,
+// without a deadline unless the option Timeout sets one. Its outcome is kept for
+// 5 min, with a Key for 24 h.
+func (c *Client) Send(ctx context.Context, service, action string, args ...any) (Ticket, error) {
+	request, err := c.request(service, action, args)
+	if err != nil {
+		return "", err
+	}
+	request.Wait, request.Endless = true, c.options.timeout == 0
+	id, err := c.process.Send(ctx, request)
+	if err != nil {
+		return "", publicError(err)
+	}
+	return Ticket(service + "." + id.String()), nil
+}
+
+// Outcome is what became of a request.
+type Outcome struct {
+	// State is queued, running, done, expired (it never ran), dead or cancelled.
+	State string
+	// Action is the action that was called.
+	Action string
+	// Result is the result as JSON, when State is done and the action succeeded.
+	Result []byte
+	// Err is the error of the action, an *Error, when State is done and it failed.
+	Err error
+}
+
+// Ended reports that the state does not change any more by itself.
+func (o *Outcome) Ended() bool { return (caller.Record{State: o.State}).Ended() }
+
+// Outcome returns what became of a request by now.
+func (c *Client) Outcome(ctx context.Context, t Ticket) (Outcome, error) {
+	service, id, err := t.parts()
+	if err != nil {
+		return Outcome{}, err
+	}
+	record, err := c.process.Record(ctx, service, id)
+	return outcomeOf(record, err)
+}
+
+// Wait waits until a request has ended, or ctx ends, and returns its outcome.
+func (c *Client) Wait(ctx context.Context, t Ticket) (Outcome, error) {
+	service, id, err := t.parts()
+	if err != nil {
+		return Outcome{}, err
+	}
+	record, err := c.process.Await(ctx, service, id)
+	return outcomeOf(record, err)
+}
+
+// Cancel cancels a request that no worker has read yet, and returns its state.
+func (c *Client) Cancel(ctx context.Context, t Ticket) (Outcome, error) {
+	service, id, err := t.parts()
+	if err != nil {
+		return Outcome{}, err
+	}
+	record, err := c.process.Cancel(ctx, service, id)
+	return outcomeOf(record, err)
+}
+
+func outcomeOf(record caller.Record, err error) (Outcome, error) {
+	if errors.Is(err, caller.ErrNoRecord) {
+		return Outcome{}, ErrUnknownTicket
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	o := Outcome{State: record.State, Action: record.Action}
+	if record.Outcome != "" {
+		result, failure := wire.ParseEnvelope(record.Outcome)
+		if o.Result = result; failure != nil {
+			o.Err = publicError(failure)
+		}
+	}
+	return o, nil
+}
