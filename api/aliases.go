@@ -5,7 +5,14 @@ import (
 	"github.com/oskadev/mailroom/api/auth/tokens"
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/bus"
 )
+
+// Credentials prove to Redis who a process is, beside its URL.
+type Credentials = bus.Credentials
+
+// RefusedError reports that Redis does not let a process in, or denies it a command.
+type RefusedError = bus.RefusedError
 
 // Auth says whether callers must authenticate.
 type Auth = auth.Mode

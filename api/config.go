@@ -9,11 +9,17 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/api/edge"
-	"github.com/oskadev/mailroom/bus"
 )
 
-// Config of a gateway. The zero value is ready to use.
+// Config of a gateway. Only RedisURL is required.
 type Config struct {
+	// RedisURL is the address of the bus: redis://, rediss:// (TLS),
+	// redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. Required.
+	RedisURL string
+	// Credentials prove who the gateway is, beside the URL. Defaults to none.
+	Credentials Credentials
+	// Namespace is the prefix of all keys. Defaults to "mailroom".
+	Namespace string
 	// Auth says whether callers have to say who they are. Defaults to AuthNone:
 	// whoever reaches the gateway may call everything.
 	Auth Auth
@@ -47,7 +53,7 @@ type Config struct {
 	// CacheRedisURL says where the shared cache is, if not on the bus' Redis.
 	CacheRedisURL string
 	// CacheCredentials prove there who the gateway is. Default to none.
-	CacheCredentials bus.Credentials
+	CacheCredentials Credentials
 	// CacheTimeout is how long the cache may take to answer; then a call does
 	// without. Defaults to 250 ms.
 	CacheTimeout time.Duration

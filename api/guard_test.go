@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -153,21 +155,21 @@ func TestConfigTellsAllFaults(t *testing.T) {
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	_, err = api.New(conn, api.Config{
+	_, err = api.New(busctx.With(t.Context(), conn), api.Config{
 		InFlight: -1, TLSCert: "only.pem",
 		CORS: api.CORS{Origins: []string{"*", "app.example.com", "https://app.example.com/path", "ftp://x"}, MaxAge: -1, Credentials: true},
 	})
 	for _, origin := range []string{"https://a.example#", "https://a.example?", "https://*.*.example", "https://u@a.example"} {
-		_, err := api.New(conn, api.Config{CORS: api.CORS{Origins: []string{origin}}})
+		_, err := api.New(busctx.With(t.Context(), conn), api.Config{CORS: api.CORS{Origins: []string{origin}}})
 		require.ErrorContains(t, err, "CORS origin", origin)
 	}
-	_, again := api.New(conn, api.Config{Limits: []api.LimitRule{{Per: "key"}, {Per: "person"}}, Sizes: []api.SizeRule{{Route: "GET /a"}, {Route: "GET /a"}}})
+	_, again := api.New(busctx.With(t.Context(), conn), api.Config{Limits: []api.LimitRule{{Per: "key"}, {Per: "person"}}, Sizes: []api.SizeRule{{Route: "GET /a"}, {Route: "GET /a"}}})
 	for _, says := range []string{"rate of 0", `"person"`, "GET /a is given twice"} {
 		require.ErrorContains(t, again, says)
 	}
 	for _, says := range []string{"in flight -1", "one of the two is missing", "stands alone", `"app.example.com"`, "/path", "ftp://x", "max age"} {
 		require.ErrorContains(t, err, says)
 	}
-	_, err = api.New(conn, api.Config{TLSCert: "missing.pem", TLSKey: "missing.key"})
+	_, err = api.New(busctx.With(t.Context(), conn), api.Config{TLSCert: "missing.pem", TLSKey: "missing.key"})
 	require.ErrorContains(t, err, "missing.pem")
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -186,7 +188,7 @@ func TestServeFailsWithItsListener(t *testing.T) {
 func newServer(t *testing.T, url string) (*api.Server, net.Listener) {
 	t.Helper()
 	s := &stage{t: t}
-	server, err := api.New(s.connect(url), api.Config{})
+	server, err := api.New(busctx.With(t.Context(), s.connect(url)), api.Config{})
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -195,7 +197,7 @@ func newServer(t *testing.T, url string) (*api.Server, net.Listener) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := api.New(nil, api.Config{
+	_, err := api.New(t.Context(), api.Config{
 		BodyLimit: -1, HeaderLimit: 10, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1, DrainLimit: -1, MailboxLimit: -1, MinReplicas: -1,
 	})
 	for _, fault := range []string{"body limit", "header limit", "read timeout", "write timeout", "idle timeout", "drain limit", "mailbox limit", "min replicas"} {

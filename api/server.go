@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/oskadev/mailroom/api/auth"
@@ -20,6 +22,7 @@ import (
 	"github.com/oskadev/mailroom/api/tickets"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/registry"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Server is one gateway.
@@ -48,22 +51,31 @@ type life struct {
 	closed    sync.Once
 }
 
-// New returns a complete gateway on a connection to the bus: Serve only serves. A
-// server that is not served must be closed. The error names every fault of the config.
-func New(conn *bus.Conn, cfg Config) (*Server, error) {
+// New returns a complete gateway: Serve only serves. A server that is not served must
+// be closed. The error names every fault of the config. New does not wait for Redis.
+func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger}
+	conn := busctx.From(ctx)
+	if conn == nil {
+		var err error
+		conn, err = bus.Connect(cfg.RedisURL, bus.Options{Namespace: cfg.Namespace, Logger: cfg.Logger, Role: wire.RoleAPI, Credentials: cfg.Credentials})
+		if err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
+		s.life.closers = append(s.life.closers, func() { _ = conn.Close() })
+	}
 	if s.log == nil {
 		s.log = conn.Log()
 	}
-	if err := s.open(conn); err != nil {
+	if err := s.open(conn); err != nil { //nolint:contextcheck // its parts live until Close
 		s.Close()
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	ctx, stopCalls := context.WithCancel(context.Background())
-	waits, stopWaits := context.WithCancel(ctx)
+	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
+	waits, stopWaits := context.WithCancel(calls)
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
@@ -78,7 +90,7 @@ func New(conn *bus.Conn, cfg Config) (*Server, error) {
 	if len(cfg.CORS.Origins) > 0 {
 		s.app.Use(cfg.CORS.Handler())
 	}
-	s.app.Use(func(c *fiber.Ctx) error { return s.handle(ctx, waits, c) })
+	s.app.Use(func(c *fiber.Ctx) error { return s.handle(calls, waits, c) })
 	server := s.app.Server()
 	server.CloseOnShutdown = true
 	server.NoDefaultServerHeader = true
@@ -138,7 +150,7 @@ func (s *Server) Close() {
 // Serve answers on the listener, which it closes, until the context ends; then it
 // drains: no more connections are taken, calls in flight are answered. It closes the
 // server. An error means that the listener failed, that the drain limit passed, or
-// that Redis refuses a gateway that was never ready: a bus.RefusedError.
+// that Redis refuses a gateway that was never ready: a RefusedError.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.Close()
 	var background sync.WaitGroup

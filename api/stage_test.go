@@ -76,7 +76,7 @@ func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *sta
 	for _, c := range change {
 		c(&cfg)
 	}
-	server, err := api.New(s.connect(own), cfg)
+	server, err := api.New(busctx.With(s.ctx, s.connect(own)), cfg)
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
@@ -121,7 +123,7 @@ func TestSettingsOfAuthAreChecked(t *testing.T) {
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	_, err = api.New(conn, api.Config{Auth: "maybe", Tokens: &api.Tokens{}, BodyLimit: -1})
+	_, err = api.New(busctx.With(t.Context(), conn), api.Config{Auth: "maybe", Tokens: &api.Tokens{}, BodyLimit: -1})
 	for _, want := range []string{`"maybe"`, "issuer", "audience", "body limit"} {
 		require.ErrorContains(t, err, want)
 	}

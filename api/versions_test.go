@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -357,9 +359,9 @@ func TestVersionsAreReadAgain(t *testing.T) {
 	asking.Wait()
 	assert.Positive(t, p.made.Load())
 
-	_, err := api.New(s.conn, api.Config{Versions: []byte("versions: 1")})
+	_, err := api.New(busctx.With(t.Context(), s.conn), api.Config{Versions: []byte("versions: 1")})
 	require.ErrorContains(t, err, "versions:1:11: versions: want names with values")
-	_, err = api.New(s.conn, api.Config{VersionsFile: file + ".none"})
+	_, err = api.New(busctx.With(t.Context(), s.conn), api.Config{VersionsFile: file + ".none"})
 	require.ErrorContains(t, err, "versions file")
 }
 

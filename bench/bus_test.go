@@ -98,7 +98,7 @@ func TestThroughAGateway(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	log, _ := testsupport.Logger(t)
-	server, err := api.New(s.conn, api.Config{Logger: log})
+	server, err := api.New(busctx.With(t.Context(), s.conn), api.Config{Logger: log})
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

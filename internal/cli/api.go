@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/api"
@@ -33,7 +35,7 @@ type gatewayFlags struct {
 }
 
 // server makes a gateway.
-func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
+func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
 	credentials := f.cacheCredentials(tls)
 	if err := f.check(credentials); err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func (f *gatewayFlags) server(conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*
 	if err := f.apply(&cfg); err != nil {
 		return nil, usage(err)
 	}
-	server, err := api.New(conn, cfg)
+	server, err := api.New(busctx.With(ctx, conn), cfg)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -82,7 +84,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	server, err := c.server(conn, c.tlsFlags, log)
+	server, err := c.server(ctx, conn, c.tlsFlags, log)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	server, err := c.server(conn, tlsFlags{}, log)
+	server, err := c.server(ctx, conn, tlsFlags{}, log)
 	if err != nil {
 		return err
 	}

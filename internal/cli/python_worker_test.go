@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oskadev/mailroom/internal/busctx"
+
 	"github.com/oskadev/mailroom/bus/wire"
 
 	"github.com/google/uuid"
@@ -84,7 +86,7 @@ func startGateway(t *testing.T, redisURL string) string {
 	log, _ := testsupport.Logger(t)
 	conn, err := bus.Connect(redisURL, bus.Options{Logger: log})
 	require.NoError(t, err)
-	gateway, err := api.New(conn, api.Config{Logger: log})
+	gateway, err := api.New(busctx.With(t.Context(), conn), api.Config{Logger: log})
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

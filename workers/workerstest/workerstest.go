@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/oskadev/mailroom/client"
 	"github.com/oskadev/mailroom/devredis"
@@ -33,6 +34,9 @@ type Services struct {
 	t     testing.TB
 	first string
 }
+
+// idleLimit is short, because a worker stops within a third of it.
+const idleLimit = 500 * time.Millisecond
 
 // Start runs services until the test ends, and waits until they can be called. A
 // service that is not declared correctly fails the test. Records below warn are
@@ -51,7 +55,7 @@ func Start(t testing.TB, services ...*workers.Service) *Services {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- workers.Run(ctx, workers.Config{RedisURL: redis.URL(), Logger: log, OnReady: func() { close(ready) }}, services...)
+		ended <- workers.Run(ctx, workers.Config{RedisURL: redis.URL(), Logger: log, IdleLimit: idleLimit, OnReady: func() { close(ready) }}, services...)
 	}()
 	t.Cleanup(func() {
 		stop()
