@@ -1,4 +1,4 @@
-# The usual commands; each is what it looks like, so nothing here is needed to work on the project.
+# The usual commands. None of them is needed: each runs a plain Go command or a script.
 # Tools and build results live in .tmp, out of the way of Go and of Git.
 
 TMP      := .tmp
@@ -12,7 +12,7 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race faults faults-long bench bench-peers profile lint format ci smoke image up down clean
+.PHONY: help build run test race faults faults-long bench bench-peers shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: ## all benchmarks, ready for benchstat, into .tmp/bench.txt
 
 bench-peers: ## Mailroom beside what one would run instead, and the ratios (see bench/peers.sh)
 	bench/peers.sh
+
+shape: ## figures of the code's structure, one row each
+	@go run ./internal/shape
 
 profile: ## where the time goes, as default.pgo, by which the compiler optimizes (see bench/profile.sh)
 	bench/profile.sh
