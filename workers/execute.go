@@ -45,13 +45,13 @@ func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
 	return e
 }
 
-// run turns a delivery into an outcome; false means that there is none.
-func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+// run runs a delivery.
+func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	r := &d.Request
 	a := e.service.byName[r.Action]
 	if a == nil {
 		return e.failure(r, Fail(CodeNotSupported, http.StatusNotImplemented,
-			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action))), true
+			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action)), wire.ReplyMeta{})
 	}
 	args := splitArray(r.Args)
 	timeout := a.timeout
@@ -64,20 +64,21 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	}}
 	defer h.end()
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
-		return consumer.Outcome{Expired: errors.Is(h.Err(), context.DeadlineExceeded)}, false
+		if errors.Is(h.Err(), context.DeadlineExceeded) {
+			return consumer.Expired()
+		}
+		return consumer.Retry()
 	}
 	body, err := e.call(h, a, args) //nolint:contextcheck // h is made of ctx
 	ran := time.Since(began)
 	a.release()
 	tags := e.invalidate(ctx, a, r, &h.state)
 	if err != nil {
-		o, ok := e.failed(ctx, r, err)
-		o.Meta.Run, o.Meta.Tags = ran, tags
-		return o, ok
+		return e.failed(ctx, r, err, wire.ReplyMeta{Run: ran, Tags: tags})
 	}
 	meta := h.state.replyMeta()
 	meta.Run, meta.Tags = ran, tags
-	return consumer.Outcome{Meta: meta, Envelope: wire.Success(body)}, true
+	return consumer.Done(meta, wire.Success(body), 0)
 }
 
 // call runs the handler and writes its result as JSON. A panic of either
@@ -118,42 +119,41 @@ func (e *executor) recovered(ctx context.Context, action string, err *error) {
 
 var errPanicked = errors.New("handler panicked")
 
-// failed turns a handler's error into an outcome, unless it is none: the
-// handler said so, or was cut short because its worker stops or has lost the
+// failed turns a handler's error into an outcome. The request is delivered again where the
+// handler returned NoOutcome, or was interrupted because its worker stops or has lost the
 // request.
-func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (consumer.Outcome, bool) {
+func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta wire.ReplyMeta) consumer.Outcome {
 	var none *noOutcomeError
 	var own *Error
 	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
 	switch {
 	case errors.As(err, &none):
 		log.WarnContext(ctx, "a request has no outcome yet, it will be delivered again", "error", none.cause)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	case errors.As(err, &own):
 		if own.cause != nil {
 			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
 		}
-		return e.failure(r, own), true
+		return e.failure(r, own, meta)
 	case ctx.Err() != nil:
 		log.WarnContext(ctx, "a handler was cut short", "cause", context.Cause(ctx), "error", err)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	case errors.Is(err, context.DeadlineExceeded):
 		log.WarnContext(ctx, "a handler did not end in time", "error", err)
-		o := e.failure(r, Fail(CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
 		if !r.Safe() {
-			o.Meta.Location = wire.Location(e.service.name, r.ID)
+			meta.Location = wire.Location(e.service.name, r.ID)
 		}
-		return o, true
+		return e.failure(r, Fail(CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"), meta)
 	default:
 		if !errors.Is(err, errPanicked) {
 			log.ErrorContext(ctx, "a request failed", "error", err)
 		}
-		return e.failure(r, Fail(CodeInternal, http.StatusInternalServerError, "internal error")), true
+		return e.failure(r, Fail(CodeInternal, http.StatusInternalServerError, "internal error"), meta)
 	}
 }
 
 // failure is the outcome of an error.
-func (e *executor) failure(r *wire.Request, err *Error) consumer.Outcome {
+func (e *executor) failure(r *wire.Request, err *Error, meta wire.ReplyMeta) consumer.Outcome {
 	status := err.Status
 	if status < http.StatusBadRequest || status > 599 {
 		status = http.StatusInternalServerError
@@ -166,7 +166,8 @@ func (e *executor) failure(r *wire.Request, err *Error) consumer.Outcome {
 		body.Service, body.Action = err.service, err.action
 	}
 	body.Stamp(r)
-	return consumer.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(&body)}
+	meta.Status = status
+	return consumer.Done(meta, wire.Failure(&body), 0)
 }
 
 // acquire takes one of the action's own slots, where it has a bound. It reports

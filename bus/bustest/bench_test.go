@@ -33,8 +33,8 @@ func BenchmarkClientDo(b *testing.B) {
 	b.Cleanup(func() { _ = conn.Close() })
 	consumer, err := consumer.New(conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: "echo", Version: "1.0.0", Protocol: 1},
-		Run: func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
-			return consumer.Outcome{Envelope: []byte(benchEnvelope)}, true
+		Run: func(context.Context, *consumer.Delivery) consumer.Outcome {
+			return consumer.Done(wire.ReplyMeta{}, []byte(benchEnvelope), 0)
 		},
 	})
 	require.NoError(b, err)
@@ -87,14 +87,14 @@ func BenchmarkBesideHotLane(b *testing.B) {
 			b.Cleanup(func() { _ = conn.Close() })
 			consumer, err := consumer.New(conn, consumer.Config{
 				Manifest: &wire.Manifest{Service: "echo", Version: "1.0.0", Protocol: 1}, DrainLimit: time.Millisecond,
-				Run: func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+				Run: func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 					if d.Request.Lane == "hot" { // as slow as keeps it full
 						select {
 						case <-time.After(5 * time.Millisecond):
 						case <-ctx.Done():
 						}
 					}
-					return consumer.Outcome{Envelope: []byte(benchEnvelope)}, true
+					return consumer.Done(wire.ReplyMeta{}, []byte(benchEnvelope), 0)
 				},
 			})
 			require.NoError(b, err)

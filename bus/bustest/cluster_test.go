@@ -74,10 +74,10 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 	var runs sync.Map // by request
 	consumer, err := consumer.New(connect(), consumer.Config{
 		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
-		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			n, _ := runs.LoadOrStore(d.Request.ID, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)
-			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte("1")), 0)
 		},
 	})
 	require.NoError(t, err)

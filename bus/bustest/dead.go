@@ -21,10 +21,10 @@ func (s *stage) dies(c *caller.Client) (*caller.Call, *atomic.Bool, *counter) {
 	s.t.Helper()
 	var healed atomic.Bool
 	runs := &counter{}
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		if !healed.Load() {
-			return consumer.Outcome{}, false
+			return consumer.Retry()
 		}
 		return echo(ctx, d)
 	}, func(c *consumer.Config) { c.MaxAttempts = 1 })
@@ -72,8 +72,8 @@ func replayed(s *stage) {
 // givenUpAtOnce: who runs a request can say that there will be no outcome.
 func givenUpAtOnce(s *stage) {
 	c := s.client(caller.Config{})
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
-		return consumer.Outcome{Dead: "nobody knows any more"}, false
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
+		return consumer.Dead("nobody knows any more")
 	})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()

@@ -56,9 +56,9 @@ func newBroken(t *testing.T, change func(*consumer.Config), args ...string) *bro
 	cfg := consumer.Config{
 		Manifest:  &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{}},
 		IdleLimit: 500 * time.Millisecond,
-		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			b.runs.Add(1)
-			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(d.Request.Args)), 0)
 		},
 	}
 	if change != nil {
@@ -192,10 +192,10 @@ func TestAnswersSurviveALostSubscription(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}, 2), make(chan struct{})
 	b := newBroken(t, func(c *consumer.Config) {
-		c.Run = func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			running <- struct{}{}
 			<-release
-			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(d.Request.Args)), 0)
 		}
 	})
 	answers := make(chan string, 2)
@@ -261,9 +261,9 @@ func TestWhatCannotBeAnsweredInTimeIsRefused(t *testing.T) {
 	const wait = 20 * time.Millisecond // of each request: 50 a second
 	b := newBroken(t, func(c *consumer.Config) {
 		c.Concurrency = 1
-		c.Run = func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			<-time.After(wait)
-			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(d.Request.Args)), 0)
 		}
 	})
 	conn := b.connect(t, b.redis.URL())

@@ -31,7 +31,7 @@ func newQuick(t *testing.T, change func(*consumer.Config), does map[string]func(
 	b := newBroken(t, func(c *consumer.Config) {
 		c.Manifest.Actions = []wire.Action{{Name: "DO"}}
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			if d.Request.Args == `["here?"]` {
 				here.Store(runsHere())
 			}
@@ -85,7 +85,7 @@ func TestWhatWaitsIsNotRunWhereItIsRead(t *testing.T) {
 	b := newBroken(t, func(c *consumer.Config) {
 		c.Manifest.Actions = []wire.Action{{Name: "DO"}}
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			if runsHere() {
 				here.Add(1)
 			}
@@ -211,14 +211,14 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	one, err := consumer.New(conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}}, DrainLimit: 50 * time.Millisecond,
-		Run: func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			if strings.Contains(d.Request.Args, "stuck") && runsHere() {
 				close(begun)
 				<-ctx.Done()
 				causes <- context.Cause(ctx)
-				return consumer.Outcome{}, false
+				return consumer.Retry()
 			}
-			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte("1")), 0)
 		},
 	})
 	require.NoError(t, err)

@@ -50,7 +50,7 @@ func (t *turns) end(d *consumer.Delivery) {
 	t.running[d.Request.Lane]--
 }
 
-func (t *turns) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+func (t *turns) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	t.begin(d)
 	defer t.end(d)
 	return echo(ctx, d)
@@ -140,7 +140,7 @@ func oneAtATime(s *stage) {
 // lanesPassEachOther: a lane that hangs holds up no other, nor what has no lane.
 func lanesPassEachOther(s *stage) {
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		if d.Request.Lane == "slow" {
 			<-release
 		}
@@ -183,10 +183,10 @@ func safeInALane(s *stage) {
 func turnOfADeadWorker(s *stage) {
 	c := s.client(caller.Config{})
 	begun := make(chan struct{}, 1)
-	gone := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
+	gone := s.serve(func(ctx context.Context, _ *consumer.Delivery) consumer.Outcome {
 		begun <- struct{}{}
 		<-ctx.Done()
-		return consumer.Outcome{}, false // as if it had died
+		return consumer.Retry() // as if it had died
 	}, func(c *consumer.Config) { c.DrainLimit = time.Millisecond })
 	var ids []string
 	for i := range 3 {
@@ -211,9 +211,9 @@ func deadEndsItsTurn(s *stage) {
 	var seen turns
 	var poison sync.Map
 	release := make(chan struct{}, 1)
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		if _, bad := poison.Load(d.Request.ID); bad {
-			return consumer.Outcome{}, false
+			return consumer.Retry()
 		}
 		if argument(d) == 2 {
 			<-release
@@ -321,7 +321,7 @@ func cancelledInALane(s *stage) {
 func sharedInALane(s *stage) {
 	release := make(chan struct{})
 	var runs counter
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		if argument(d) == 0 {
 			<-release

@@ -160,7 +160,7 @@ func scriptsForgotten(s *stage) {
 
 func flushed(s *stage) {
 	var runs counter
-	w := s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		return echo(ctx, d)
 	})

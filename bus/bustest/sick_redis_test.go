@@ -52,7 +52,9 @@ func TestRefusedCredentialsEndAWorkerAtOnce(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	consumer, err := consumer.New(conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: "things", Protocol: 1},
-		Run:      func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, true },
+		Run: func(context.Context, *consumer.Delivery) consumer.Outcome {
+			return consumer.Done(wire.ReplyMeta{}, nil, 0)
+		},
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -72,7 +74,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	full := newBroken(t, func(c *consumer.Config) {
 		c.MaxAttempts = 2
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			running <- struct{}{}
 			<-release
 			return run(ctx, d)
@@ -110,7 +112,7 @@ func TestOneBadRecordSpoilsNoOther(t *testing.T) {
 	b := newBroken(t, func(c *consumer.Config) {
 		c.IdleLimit = time.Minute
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			begun.Done()
 			<-release
 			return run(ctx, d)
@@ -169,7 +171,7 @@ func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
 	running, release := make(chan struct{}, 1), make(chan struct{})
 	b := newBroken(t, func(c *consumer.Config) {
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			select {
 			case running <- struct{}{}: // the first
 			default:

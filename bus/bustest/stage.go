@@ -88,7 +88,7 @@ func (s *stage) client(cfg caller.Config) *caller.Client {
 }
 
 // handler runs one delivery.
-type handler func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool)
+type handler func(ctx context.Context, d *consumer.Delivery) consumer.Outcome
 
 // worker is one running consumer.
 type worker struct {
@@ -129,12 +129,12 @@ func manifest(service string, routes ...string) *wire.Manifest {
 }
 
 // echo answers with the arguments.
-func echo(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
-	return success(d.Request.Args), true
+func echo(_ context.Context, d *consumer.Delivery) consumer.Outcome {
+	return success(d.Request.Args)
 }
 
 func success(result string) consumer.Outcome {
-	return consumer.Outcome{Envelope: wire.Success([]byte(result))}
+	return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(result)), 0)
 }
 
 // eventually waits until something holds.

@@ -21,7 +21,7 @@ import (
 func sharedIDRunsOnce(s *stage) {
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		<-release
 		return echo(ctx, d)
@@ -155,7 +155,7 @@ func cancelled(s *stage) {
 	// It never ran, so that its ID is free.
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		<-release
 		return echo(ctx, d)
@@ -221,7 +221,7 @@ func sentAnewKeepsWatchers(s *stage) {
 // so that nobody may say that it never ran.
 func replayedIsNotCancelled(s *stage) {
 	c := s.client(caller.Config{})
-	w := s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },
+	w := s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Retry() },
 		func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()

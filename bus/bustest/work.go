@@ -87,7 +87,7 @@ func deadWorkersRequests(s *stage) {
 	s.take()
 	s.take()
 	attempts := make(chan int, 2)
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		attempts <- d.Attempt
 		return echo(ctx, d)
 	})
@@ -133,7 +133,7 @@ func settledTogether(s *stage) {
 		ends[i] = make(chan struct{})
 	}
 	ran := make(chan struct{}, many)
-	s.serveHooked(hook, func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serveHooked(hook, func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		begun <- struct{}{}
 		<-ends[argument(d)]
 		defer func() { ran <- struct{}{} }()
@@ -166,9 +166,9 @@ func settledTogether(s *stage) {
 
 func noOutcomeAgain(s *stage) {
 	var runs counter
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		if runs.add(d.Request.ID) < 3 {
-			return consumer.Outcome{}, false
+			return consumer.Retry()
 		}
 		return echo(ctx, d)
 	})
@@ -183,9 +183,9 @@ func noOutcomeAgain(s *stage) {
 
 func tooOften(s *stage) {
 	var runs counter
-	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	}, func(c *consumer.Config) { c.MaxAttempts = 2 })
 	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
@@ -212,7 +212,7 @@ func tooOften(s *stage) {
 }
 
 func safeTooOften(s *stage) {
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Retry() },
 		func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := safe(`[1]`)
 	ask.ID = uuid.New()
@@ -226,7 +226,7 @@ func safeTooOften(s *stage) {
 
 func longWork(s *stage) {
 	var runs counter
-	work := func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	work := func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		select {
 		case <-time.After(5 * idleLimit):
@@ -246,7 +246,7 @@ func longWork(s *stage) {
 
 func burst(s *stage) {
 	var runs counter
-	work := func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	work := func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		select {
 		case <-time.After(idleLimit / 5):
@@ -271,11 +271,11 @@ func burst(s *stage) {
 
 func lostOwnership(s *stage) {
 	running, causes := make(chan string, 1), make(chan error, 1)
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		running <- d.Entry
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
-		return success(`"too late"`), true
+		return success(`"too late"`)
 	})
 	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
@@ -305,7 +305,7 @@ func lostOwnership(s *stage) {
 func slotsBound(s *stage) {
 	const slots = 4
 	var now, most atomic.Int64
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			continue

@@ -53,10 +53,9 @@ type Config struct {
 	// Hidden keeps the consumer off the list of services: of the mailbox of
 	// compositions, which gateways consume. No other service has a reserved name.
 	Hidden bool
-	// Run runs one request. It is called on many goroutines at once; what is known to
-	// be quick, one after the other on the one that reads. When it reports false
-	// there is no outcome: the request will be delivered again.
-	Run func(context.Context, *Delivery) (Outcome, bool)
+	// Run runs one request. It is called on many goroutines at once, for fast actions
+	// on the goroutine that reads.
+	Run func(context.Context, *Delivery) Outcome
 }
 
 func (c *Config) setDefaults() error {

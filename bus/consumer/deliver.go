@@ -10,21 +10,6 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Outcome is how a request ended.
-type Outcome struct {
-	Meta     wire.ReplyMeta
-	Envelope []byte
-	// Keep is how long the outcome is kept; 0: as long as its request wants. What says
-	// that nothing has happened is kept for a moment: asked again, it is run.
-	Keep time.Duration
-	// Expired says, where there is no outcome, that the request's time was up
-	// before its handler was called.
-	Expired bool
-	// Dead says, where there is no outcome, why there will be none: the request becomes
-	// a dead letter at once.
-	Dead string
-}
-
 // ending is an outcome on its way to be settled.
 type completion struct {
 	delivery *Delivery
@@ -177,28 +162,28 @@ func (c *Consumer) runRequest(ctx context.Context, d *Delivery) (*completion, bo
 	}
 	c.conn.Hook.At(bus.StepBegin, d.Request.ID)
 	began := time.Now()
-	o, ok := c.cfg.Run(ctx, d)
+	o := c.cfg.Run(ctx, d)
 	took := time.Since(began) // with all that surrounds the handler, which may wait too
 	if p := c.paces[d.Request.Action]; p != nil {
 		p.note(took)
 	}
 	c.conn.Hook.At(bus.StepRan, d.Request.ID)
 	switch {
-	case ok:
-	case o.Dead != "":
-		return c.bury(d, o.Dead), true
-	case o.Expired && d.fresh:
+	case o.kind == kindDone:
+	case o.kind == kindDead:
+		return c.bury(d, o.reason), true
+	case o.kind == kindExpired && d.fresh:
 		return c.expire(d), true
 	default:
 		return nil, false
 	}
-	if len(o.Envelope) > wire.MaxReply {
+	if len(o.envelope) > wire.MaxReply {
 		c.conn.Log().ErrorContext(ctx, "a reply is too large", "service", c.service, "action", d.Request.Action,
-			"request", d.Request.ID, "bytes", len(o.Envelope), "limit", wire.MaxReply)
+			"request", d.Request.ID, "bytes", len(o.envelope), "limit", wire.MaxReply)
 		return c.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, ""), true
 	}
-	o.Meta.Worker, o.Meta.Attempt, o.Meta.Queue = c.worker, d.Attempt, d.Queued
-	return &completion{delivery: d, state: wire.StateDone, meta: o.Meta.Append(nil), envelope: o.Envelope, keep: o.Keep, took: took}, true
+	o.meta.Worker, o.meta.Attempt, o.meta.Queue = c.worker, d.Attempt, d.Queued
+	return &completion{delivery: d, state: wire.StateDone, meta: o.meta.Append(nil), envelope: o.envelope, keep: o.keep, took: took}, true
 }
 
 // mayBegin asks whether an unsafe request is still this worker's, when so much

@@ -21,7 +21,7 @@ func TestNobodyIsRelievedWhoIsBack(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	c, err := New(conn, Config{
 		Manifest: &wire.Manifest{Service: "things", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
-		Run:      func(context.Context, *Delivery) (Outcome, bool) { return Outcome{}, true },
+		Run:      func(context.Context, *Delivery) Outcome { return Done(wire.ReplyMeta{}, nil, 0) },
 	})
 	require.NoError(t, err)
 	f := newFetcher(c, t.Context())
