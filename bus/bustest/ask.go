@@ -76,7 +76,7 @@ func errorIsAnswer(s *stage) {
 	require.NoError(s.t, err)
 	e := open(s.t, reply)
 	assert.False(s.t, e.OK)
-	assert.Equal(s.t, "SOLD_OUT", e.Error.Code)
+	assert.Equal(s.t, wire.Code("SOLD_OUT"), e.Error.Code)
 }
 
 func waitsForWorker(s *stage) {

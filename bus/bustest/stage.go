@@ -189,7 +189,7 @@ type envelope struct {
 	OK     bool            `json:"ok"`
 	Result json.RawMessage `json:"result"`
 	Error  struct {
-		Code    string          `json:"code"`
+		Code    wire.Code       `json:"code"`
 		Status  int             `json:"status"`
 		Details json.RawMessage `json:"details"`
 	} `json:"error"`
