@@ -28,8 +28,7 @@ type contextKey struct{}
 // state is what the context of a handler carries.
 type state struct {
 	info     Info
-	delivery *consumer.Delivery // whose meta is read when somebody asks; nil: info has it
-	working  context.Context    //nolint:containedctx // that of the delivery, which knows no deadline
+	delivery *consumer.Delivery // its meta is parsed on demand; nil: info has it
 
 	mu       sync.Mutex
 	status   int
@@ -96,17 +95,18 @@ func Attempt(ctx context.Context) int {
 // worker die past the deadline, nobody begins the request again: it becomes a
 // dead letter. An action that always takes long declares Timeout instead.
 func Extend(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	s := stateOf(ctx)
-	if s == nil || s.delivery == nil {
+	h := handlingOf(ctx)
+	if h == nil {
 		return context.WithTimeout(ctx, d)
 	}
-	s.delivery.Extend(d)
+	h.state.delivery.Extend(d)
+	run := h.Parent() // has no deadline
 	working, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	unwatch := context.AfterFunc(s.working, func() { end(context.Cause(s.working)) })
+	detach := context.AfterFunc(run, func() { end(context.Cause(run)) })
 	longer, cancel := context.WithTimeout(working, d)
 	return longer, func() {
 		cancel()
-		unwatch()
+		detach()
 		end(nil)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/lazyctx"
 )
 
 // Handler runs one request of an action; args are its positional arguments.
@@ -59,10 +60,10 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 		timeout = time.UnixMilli(r.Deadline).Sub(e.now())
 	}
 	began := time.Now()
-	h := &handling{Context: ctx, deadline: began.Add(timeout), state: state{
-		delivery: d, working: ctx, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
+	h := &handling{Context: lazyctx.WithDeadline(ctx, began.Add(timeout)), state: state{
+		delivery: d, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
 	}}
-	defer h.end()
+	defer h.Cancel(nil)
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
 		if errors.Is(h.Err(), context.DeadlineExceeded) {
 			return consumer.Expired()
