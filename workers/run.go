@@ -30,17 +30,17 @@ type Config struct {
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 	// Concurrency is how many requests run at once for each service that does
-	// not say so itself. Defaults to bus.DefaultConcurrency.
+	// not say so itself. Defaults to 64.
 	Concurrency int
 	// IdleLimit is how long a request may be without a sign of life from its
 	// worker before another takes it, from 100 ms on. It has to be the same for
-	// all workers of a service. Defaults to bus.DefaultIdleLimit.
+	// all workers of a service. Defaults to 3 s.
 	IdleLimit time.Duration
 	// MaxAttempts is how often a request is delivered before it becomes a dead
-	// letter. Defaults to bus.DefaultMaxAttempts.
+	// letter. Defaults to 5.
 	MaxAttempts int
 	// DrainLimit is how long running requests may take after the context has
-	// ended, before their own contexts end. Defaults to bus.DefaultDrainLimit.
+	// ended, before their own contexts end. Defaults to 20 s.
 	DrainLimit time.Duration
 	// CacheRedisURL says where the cache is, if not on the bus' Redis.
 	CacheRedisURL string

@@ -93,10 +93,10 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	close(release)
 	// Far longer than the idle limit: nobody may take it over meanwhile.
 	for range 4 {
-		full.logs.Wait(t, "settling outcomes failed")
+		full.logs.Wait(t, "cannot settle outcomes")
 	}
 	testsupport.Eventually(t, 10*time.Second, "it is tried again and again", func() bool {
-		return strings.Count(full.logs.String(), "settling outcomes failed") >= 6
+		return strings.Count(full.logs.String(), "cannot settle outcomes") >= 6
 	})
 	full.redis.Do("CONFIG", "SET", "maxmemory", "0")
 	assert.Equal(t, ones, <-answered)
