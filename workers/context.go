@@ -10,22 +10,22 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Info is what a handler can know of its request.
+// Info describes a request to its handler.
 type Info struct {
 	// RequestID is the request's ID on the bus: the same on every delivery.
 	RequestID string
 	// Attempt counts the deliveries, from 1.
 	Attempt int
-	// Service and Action say what was asked.
+	// Service and Action name what was called.
 	Service string
 	Action  string
-	// Meta is what travels with the request.
+	// Meta is the metadata that the caller sent.
 	Meta wire.Meta
 }
 
 type contextKey struct{}
 
-// state is what the context of a handler carries.
+// state is what the context of a handler holds.
 type state struct {
 	info     Info
 	delivery *consumer.Delivery // its meta is parsed on demand; nil: info has it
@@ -35,10 +35,10 @@ type state struct {
 	location string
 	tags     []string // to invalidate
 	calls    *calls
-	called   map[string]int // equal calls
+	called   map[string]int // number of equal calls
 }
 
-// NewContext returns a context as a handler gets it, for tests of handlers.
+// NewContext returns a context like that of a handler, for tests of handlers.
 func NewContext(ctx context.Context, info Info) context.Context {
 	return context.WithValue(ctx, contextKey{}, &state{info: info})
 }
@@ -48,7 +48,7 @@ func stateOf(ctx context.Context) *state {
 	return s
 }
 
-// InfoFrom returns what is known of the request; all empty outside a handler.
+// InfoFrom returns the description of the request. It is empty outside a handler.
 func InfoFrom(ctx context.Context) Info {
 	s := stateOf(ctx)
 	if s == nil {
@@ -61,15 +61,14 @@ func InfoFrom(ctx context.Context) Info {
 	return info
 }
 
-// PrincipalFrom returns who called the API, as the gateway made sure of it; nil
-// where nobody had to say, and outside a handler. A method of nil says that it may
-// nothing. An answer that everybody shares (Public) has the principal of whoever's
-// call made it run.
+// PrincipalFrom returns the principal that the gateway authenticated. It returns nil for
+// anonymous requests and outside a handler; a nil principal has no rights. A shared
+// answer (Public) runs with the principal of the first caller.
 func PrincipalFrom(ctx context.Context) *wire.Principal { return InfoFrom(ctx).Meta.Principal }
 
-// RequestID is the request's ID on the bus. It is the same on every delivery of
-// the request, so an effect that remembers it is made once. Outside a handler
-// it is empty, and no key to remember anything by.
+// RequestID returns the request's ID on the bus. Every delivery of the request has the
+// same ID: a handler that stores it with its effect can make the effect once. Outside a
+// handler it is empty.
 func RequestID(ctx context.Context) string {
 	if s := stateOf(ctx); s != nil {
 		return s.info.RequestID
@@ -77,7 +76,7 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// Attempt counts the deliveries of the request, from 1; 0 outside a handler.
+// Attempt returns the number of this delivery of the request, from 1; 0 outside a handler.
 func Attempt(ctx context.Context) int {
 	if s := stateOf(ctx); s != nil {
 		return s.info.Attempt
@@ -85,15 +84,14 @@ func Attempt(ctx context.Context) int {
 	return 0
 }
 
-// Extend gives a handler so much time from now, also past its request's
-// deadline: it goes on with the context that Extend returns, which has the
-// values of ctx and ends with the new time, when the worker stops, or when it
-// has lost the request. Call the function when it is done.
+// Extend gives a handler the time d from now, also past its request's deadline. It returns
+// a context with the values of ctx that ends after d, when the worker stops, or when the
+// worker has lost the request. Call the function when the work is done.
 //
-// Who waits for the answer waits no longer than before: it gets 504 TIMEOUT,
-// and its Location tells the outcome of an unsafe action later. Should the
-// worker die past the deadline, nobody begins the request again: it becomes a
-// dead letter. An action that always takes long declares Timeout instead.
+// The caller does not wait longer than before: it gets 504 TIMEOUT. For an unsafe action
+// its Location returns the outcome later. If the worker dies past the deadline, the
+// request does not run again but becomes a dead letter. An action that always takes long
+// declares Timeout instead.
 func Extend(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	h := handlingOf(ctx)
 	if h == nil {
@@ -111,18 +109,18 @@ func Extend(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	}
 }
 
-// Recorded is what a handler set for its answer.
+// Recorded holds what a handler set for its answer.
 type Recorded struct {
-	// Status is what SetStatus set; 0: nothing.
+	// Status is the value of SetStatus; 0: none.
 	Status int
-	// Location is what SetLocation set.
+	// Location is the value of SetLocation.
 	Location string
-	// Tags are what Invalidate was given.
+	// Tags are the tags of Invalidate.
 	Tags []string
 }
 
-// RecordedIn tells what a handler that ran with this context set for its
-// answer, for tests of handlers.
+// RecordedIn returns what a handler that ran with this context set for its answer, for
+// tests of handlers.
 func RecordedIn(ctx context.Context) Recorded {
 	s := stateOf(ctx)
 	if s == nil {
@@ -133,8 +131,8 @@ func RecordedIn(ctx context.Context) Recorded {
 	return Recorded{Status: s.status, Location: s.location, Tags: s.tags}
 }
 
-// SetStatus sets the HTTP status of a successful answer, 200 to 299 but for
-// 204 and 205, which have no body. Defaults to 200; any other value is ignored.
+// SetStatus sets the HTTP status of a successful answer: 200 to 299, except 204 and 205,
+// which have no body. Defaults to 200; other values are ignored.
 func SetStatus(ctx context.Context, status int) {
 	bodiless := status == http.StatusNoContent || status == http.StatusResetContent
 	if s := stateOf(ctx); s != nil && status >= http.StatusOK && status < http.StatusMultipleChoices && !bodiless {
@@ -144,7 +142,7 @@ func SetStatus(ctx context.Context, status int) {
 	}
 }
 
-// SetLocation sets the answer's header Location: where a created resource is.
+// SetLocation sets the header Location of the answer: the URL of a created resource.
 func SetLocation(ctx context.Context, location string) {
 	if s := stateOf(ctx); s != nil {
 		s.mu.Lock()

@@ -17,18 +17,18 @@ import (
 	"github.com/oskadev/mailroom/internal/lazyctx"
 )
 
-// Handler runs one request of an action; args are its positional arguments.
-// What it returns is written as JSON.
+// Handler runs one request of an action; args are its positional arguments. Its result is
+// encoded as JSON.
 type Handler func(ctx context.Context, args []json.RawMessage) (any, error)
 
-// Middleware wraps a handler. InfoFrom(ctx) tells which action it is.
+// Middleware wraps a handler. InfoFrom(ctx) returns its action.
 type Middleware func(next Handler) Handler
 
 // executor runs the requests of one service.
 type executor struct {
 	service     *Service
 	log         *slog.Logger
-	now         func() time.Time // of Redis: deadlines are in it
+	now         func() time.Time // of Redis, as deadlines are
 	handlers    map[string]Handler
 	invalidator *cache.Invalidator // nil: nothing is cached
 	calls       *calls
@@ -82,8 +82,8 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	return consumer.Done(meta, wire.Success(body), 0)
 }
 
-// call runs the handler and writes its result as JSON. A panic of either
-// becomes an error, logged with its stack.
+// call runs the handler and encodes its result as JSON. A panic of either becomes an
+// error and is logged with its stack.
 func (e *executor) call(ctx context.Context, a *action, args []json.RawMessage) (body []byte, err error) {
 	defer e.recovered(ctx, a.name, &err)
 	result, err := e.handlers[a.name](ctx, args)
@@ -91,13 +91,13 @@ func (e *executor) call(ctx context.Context, a *action, args []json.RawMessage) 
 		return nil, withDetails(err)
 	}
 	if body, err = json.Marshal(result); err != nil {
-		return nil, fmt.Errorf("write the result as JSON: %w", err)
+		return nil, fmt.Errorf("encode the result as JSON: %w", err)
 	}
 	return body, nil
 }
 
-// withDetails writes the details of a service's own error, so that what goes
-// wrong there goes wrong where it is recovered from.
+// withDetails encodes the details of a service's own error here, where a panic of their
+// MarshalJSON is recovered.
 func withDetails(err error) error {
 	own, ok := errors.AsType[*Error](err)
 	if !ok || own.Details == nil {
@@ -105,7 +105,7 @@ func withDetails(err error) error {
 	}
 	details, failed := json.Marshal(own.Details)
 	if failed != nil {
-		return own.WithDetails(nil).WithCause(fmt.Errorf("write the details as JSON: %w", failed))
+		return own.WithDetails(nil).WithCause(fmt.Errorf("encode the details as JSON: %w", failed))
 	}
 	return own.WithDetails(json.RawMessage(details))
 }
@@ -129,7 +129,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta 
 	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
 	switch {
 	case errors.As(err, &none):
-		log.WarnContext(ctx, "a request has no outcome yet, it will be delivered again", "error", none.cause)
+		log.WarnContext(ctx, "a request has no outcome, it will be delivered again", "error", none.cause)
 		return consumer.Retry()
 	case errors.As(err, &own):
 		if own.cause != nil {
@@ -137,7 +137,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta 
 		}
 		return e.failure(r, own, meta)
 	case ctx.Err() != nil:
-		log.WarnContext(ctx, "a handler was cut short", "cause", context.Cause(ctx), "error", err)
+		log.WarnContext(ctx, "a handler was interrupted", "cause", context.Cause(ctx), "error", err)
 		return consumer.Retry()
 	case errors.Is(err, context.DeadlineExceeded):
 		log.WarnContext(ctx, "a handler did not end in time", "error", err)
@@ -153,7 +153,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta 
 	}
 }
 
-// failure is the outcome of an error.
+// failure returns the outcome of an error, with this metadata and the error's status.
 func (e *executor) failure(r *wire.Request, err *Error, meta wire.ReplyMeta) consumer.Outcome {
 	status := err.Status
 	if status < http.StatusBadRequest || status > 599 {
@@ -171,8 +171,8 @@ func (e *executor) failure(r *wire.Request, err *Error, meta wire.ReplyMeta) con
 	return consumer.Done(meta, wire.Failure(&body), 0)
 }
 
-// acquire takes one of the action's own slots, where it has a bound. It reports
-// false when the context ends first.
+// acquire takes one of the action's own slots, if the action has a limit. It reports false
+// when the context ends first.
 func (a *action) acquire(ctx context.Context) bool {
 	if a.slots == nil {
 		return true
