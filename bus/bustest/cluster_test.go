@@ -28,7 +28,7 @@ func startCluster(t *testing.T) (first, second *testsupport.RedisServer) {
 	first = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testsupport.FreePort(t)))
 	second = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(gossip))
 	first.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
-	second.Do("CLUSTER", "ADDSLOTS", 16383) // a master without any would become a replica
+	second.Do("CLUSTER", "ADDSLOTS", 16383) // a master without slots would become a replica
 	host, port, _ := strings.Cut(second.Addr(), ":")
 	first.Do("CLUSTER", "MEET", host, port, gossip)
 	for _, server := range []*testsupport.RedisServer{first, second} {
@@ -40,7 +40,7 @@ func startCluster(t *testing.T) (first, second *testsupport.RedisServer) {
 	return first, second
 }
 
-// move moves the slot of a key, with all that is in it, from one master to another.
+// move moves the slot of a key, with its keys, from one master to another.
 func move(key string, from, to *testsupport.RedisServer) {
 	slot := from.Do("CLUSTER", "KEYSLOT", key)
 	fromID, toID := from.Do("CLUSTER", "MYID"), to.Do("CLUSTER", "MYID")
@@ -97,9 +97,9 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 			for until.Err() == nil {
 				id, safe := uuid.New(), i%2 == 0
 				ask := &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 20 * time.Second}
-				reply, err := client.Do(t.Context(), ask) //nolint:contextcheck // what is asked is answered, also at the end
+				reply, err := client.Do(t.Context(), ask) //nolint:contextcheck // a call that has begun is answered, also at the end
 				if errors.Is(err, caller.ErrUnavailable) {
-					continue // it was not sent: a client would come again
+					continue // it was not sent: a client would retry
 				}
 				if err != nil {
 					t.Error(err)

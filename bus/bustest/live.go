@@ -115,7 +115,7 @@ func retired(s *stage) {
 	require.Equal(s.t, 1, consumers())
 	require.NoError(s.t, w.stop())
 	assert.Zero(s.t, consumers())
-	// One that leaves something pending stays: it would be lost with it.
+	// A consumer with pending entries stays: removing it would lose them.
 	hanging := s.serve(func(ctx context.Context, _ *consumer.Delivery) consumer.Outcome {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return consumer.Done(wire.ReplyMeta{}, nil, 0)

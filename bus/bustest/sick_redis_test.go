@@ -91,7 +91,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	<-running
 	full.redis.Do("CONFIG", "SET", "maxmemory", "1")
 	close(release)
-	// Far longer than the idle limit: nobody may take it over meanwhile.
+	// Much longer than the idle limit: no worker may take it over meanwhile.
 	for range 4 {
 		full.logs.Wait(t, "cannot settle outcomes")
 	}
@@ -147,7 +147,7 @@ func TestFrozenRedisIsNoticedWithinSeconds(t *testing.T) {
 	require.NoError(t, err)
 	b.redis.Freeze()
 	unknown := make(chan error, 1)
-	go func() { // sent into the freeze: nobody can know
+	go func() { // sent while Redis is frozen: the outcome is unknown
 		_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", ID: uuid.New(), Timeout: 20 * time.Second})
 		unknown <- err
 	}()
@@ -186,7 +186,7 @@ func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
 		answered <- envelope + fmt.Sprint(err)
 	}()
 	<-running
-	// Beside the ballast what the connections need for a moment is little.
+	// Connections need little memory beside the ballast.
 	b.redis.Do("SET", "ballast", strings.Repeat("x", 64<<20))
 	b.redis.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(b.usedMemory()*10/9)) // 90 %
 	testsupport.Eventually(t, 5*time.Second, "new requests are refused", func() bool {
