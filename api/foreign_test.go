@@ -17,9 +17,15 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
+// oddAnswer is what an odd worker answers.
+type oddAnswer struct {
+	envelope []byte
+	meta     wire.ReplyMeta
+}
+
 // odd serves GET /odd/:number on the bus itself, as a worker in any language
 // may: it says whatever it likes.
-func (s *stage) odd(outcomes []consumer.Outcome) {
+func (s *stage) odd(answers []oddAnswer) {
 	s.t.Helper()
 	consumer, err := consumer.New(s.connect(s.url), consumer.Config{
 		Manifest: &wire.Manifest{Service: "odd", Version: "1", Protocol: 1, Actions: []wire.Action{
@@ -34,12 +40,12 @@ func (s *stage) odd(outcomes []consumer.Outcome) {
 				{Name: "x", In: wire.InPath, Schema: json.RawMessage(`{"type":17}`)},
 			}},
 		}},
-		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			var args []int
 			if err := json.Unmarshal([]byte(d.Request.Args), &args); err != nil || len(args) != 1 {
-				return consumer.Outcome{Envelope: wire.Failure(&wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args})}, true
+				return consumer.Done(wire.ReplyMeta{}, wire.Failure(&wire.Error{Code: "ARGS", Status: 500, Message: d.Request.Args}), 0)
 			}
-			return outcomes[args[0]], true
+			return consumer.Done(answers[args[0]].meta, answers[args[0]].envelope, 0)
 		},
 	})
 	require.NoError(s.t, err)
@@ -61,41 +67,41 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 		return wire.Failure(&wire.Error{Code: "ODD", Status: status, Message: "odd"})
 	}
 	cases := []struct {
-		outcome  consumer.Outcome
+		answer   oddAnswer
 		status   int
 		location string
 	}{
-		{consumer.Outcome{Envelope: ok}, 200, ""},
-		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
-		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 204}}, 200, ""},
-		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
-		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: 500}}, 200, ""},
-		{consumer.Outcome{Envelope: ok, Meta: wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
-		{consumer.Outcome{Envelope: failed(404)}, 404, ""},
-		{consumer.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 409}}, 409, ""},
-		{consumer.Outcome{Envelope: failed(404), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
-		{consumer.Outcome{Envelope: failed(200)}, 500, ""},
-		{consumer.Outcome{Envelope: failed(0)}, 500, ""},
-		{consumer.Outcome{Envelope: failed(1000)}, 500, ""},
-		{consumer.Outcome{Envelope: []byte(`{ "result" : 1, "ok" : true }`)}, 200, ""},
-		{consumer.Outcome{Envelope: []byte(`{"ok": true, "result": 1}`), Meta: wire.ReplyMeta{Status: 200}}, 200, ""},
-		{consumer.Outcome{Envelope: []byte(`{"ok": false, "error": {"status": 409}}`), Meta: wire.ReplyMeta{Status: 200}}, 500, ""},
+		{oddAnswer{envelope: ok}, 200, ""},
+		{oddAnswer{ok, wire.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
+		{oddAnswer{ok, wire.ReplyMeta{Status: 204}}, 200, ""},
+		{oddAnswer{ok, wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
+		{oddAnswer{ok, wire.ReplyMeta{Status: 500}}, 200, ""},
+		{oddAnswer{ok, wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
+		{oddAnswer{envelope: failed(404)}, 404, ""},
+		{oddAnswer{failed(404), wire.ReplyMeta{Status: 409}}, 409, ""},
+		{oddAnswer{failed(404), wire.ReplyMeta{Status: 200}}, 500, ""},
+		{oddAnswer{envelope: failed(200)}, 500, ""},
+		{oddAnswer{envelope: failed(0)}, 500, ""},
+		{oddAnswer{envelope: failed(1000)}, 500, ""},
+		{oddAnswer{envelope: []byte(`{ "result" : 1, "ok" : true }`)}, 200, ""},
+		{oddAnswer{[]byte(`{"ok": true, "result": 1}`), wire.ReplyMeta{Status: 200}}, 200, ""},
+		{oddAnswer{[]byte(`{"ok": false, "error": {"status": 409}}`), wire.ReplyMeta{Status: 200}}, 500, ""},
 	}
-	outcomes := make([]consumer.Outcome, len(cases))
+	answers := make([]oddAnswer, len(cases))
 	for i, c := range cases {
-		outcomes[i] = c.outcome
+		answers[i] = c.answer
 	}
-	s.odd(outcomes)
+	s.odd(answers)
 	for i, c := range cases {
 		a, err := s.send(s.request(http.MethodGet, "/odd/"+string(number(i)), ""))
 		require.NoError(t, err)
 		assert.Equal(t, c.status, a.status, "%d: %s", i, a.body)
 		assert.Equal(t, c.location, a.header.Get("Location"), i)
 		assert.Empty(t, a.header.Get("Set-Cookie"))
-		assert.Equal(t, string(c.outcome.Envelope), a.body, "it is passed on as it is")
+		assert.Equal(t, string(c.answer.envelope), a.body, "it is passed on as it is")
 	}
 	for i, broken := range []string{`{}`, `17`, `{"ok":tru`, `hello world`} {
-		outcomes[i] = consumer.Outcome{Envelope: []byte(broken)}
+		answers[i] = oddAnswer{envelope: []byte(broken)}
 	}
 	for i := range 4 {
 		s.refused(500, "INTERNAL", http.MethodGet, "/odd/"+string(number(i)), "")

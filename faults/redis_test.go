@@ -86,7 +86,7 @@ func TestEverythingFlushed(t *testing.T) {
 	assert.Zero(t, n.dead)
 	assert.Less(t, n.recovered, 5*time.Second)
 	for _, w := range s.workers {
-		assert.Positive(t, countOf(w, "the mailbox is gone, making it anew"))
+		assert.Positive(t, countOf(w, "the mailbox is missing, creating it"))
 	}
 }
 

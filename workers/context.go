@@ -10,7 +10,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Info is what a handler can know of its request.
+// Info describes a request to its handler.
 type Info struct {
 	// RequestID is the request's ID on the bus: the same on every delivery.
 	RequestID string
@@ -34,21 +34,20 @@ type Info struct {
 
 type contextKey struct{}
 
-// state is what the context of a handler carries.
+// state is what the context of a handler holds.
 type state struct {
 	info     Info
-	delivery *consumer.Delivery // whose meta is read when somebody asks; nil: info has it
-	working  context.Context    //nolint:containedctx // that of the delivery, which knows no deadline
+	delivery *consumer.Delivery // its meta is parsed on demand; nil: info has it
 
 	mu       sync.Mutex
 	status   int
 	location string
 	tags     []string // to invalidate
 	calls    *calls
-	called   map[string]int // equal calls
+	called   map[string]int // number of equal calls
 }
 
-// NewContext returns a context as a handler gets it, for tests of handlers.
+// NewContext returns a context like that of a handler, for tests of handlers.
 func NewContext(ctx context.Context, info Info) context.Context {
 	return context.WithValue(ctx, contextKey{}, &state{info: info})
 }
@@ -58,7 +57,7 @@ func stateOf(ctx context.Context) *state {
 	return s
 }
 
-// InfoFrom returns what is known of the request; all empty outside a handler.
+// InfoFrom returns the description of the request. It is empty outside a handler.
 func InfoFrom(ctx context.Context) Info {
 	s := stateOf(ctx)
 	if s == nil {
@@ -77,9 +76,9 @@ func InfoFrom(ctx context.Context) Info {
 // handler's. An answer that all callers share (Public) runs for any one of them.
 func PrincipalFrom(ctx context.Context) *Principal { return InfoFrom(ctx).Principal }
 
-// RequestID is the request's ID on the bus. It is the same on every delivery of
-// the request, so an effect that remembers it is made once. Outside a handler
-// it is empty, and no key to remember anything by.
+// RequestID returns the request's ID on the bus. Every delivery of the request has the
+// same ID: a handler that stores it with its effect can make the effect once. Outside a
+// handler it is empty.
 func RequestID(ctx context.Context) string {
 	if s := stateOf(ctx); s != nil {
 		return s.info.RequestID
@@ -87,7 +86,7 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// Attempt counts the deliveries of the request, from 1; 0 outside a handler.
+// Attempt returns the number of this delivery of the request, from 1; 0 outside a handler.
 func Attempt(ctx context.Context) int {
 	if s := stateOf(ctx); s != nil {
 		return s.info.Attempt
@@ -95,43 +94,43 @@ func Attempt(ctx context.Context) int {
 	return 0
 }
 
-// Extend gives a handler so much time from now, also past its request's
-// deadline: it goes on with the context that Extend returns, which has the
-// values of ctx and ends with the new time, when the worker stops, or when it
-// has lost the request. Call the function when it is done.
+// Extend gives a handler the time d from now, also past its request's deadline. It returns
+// a context with the values of ctx that ends after d, when the worker stops, or when the
+// worker has lost the request. Call the function when the work is done.
 //
-// Who waits for the answer waits no longer than before: it gets 504 TIMEOUT,
-// and its Location tells the outcome of an unsafe action later. Should the
-// worker die past the deadline, nobody begins the request again: it becomes a
-// dead letter. An action that always takes long declares Timeout instead.
+// The caller does not wait longer than before: it gets 504 TIMEOUT. For an unsafe action
+// its Location returns the outcome later. If the worker dies past the deadline, the
+// request does not run again but becomes a dead letter. An action that always takes long
+// declares Timeout instead.
 func Extend(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	s := stateOf(ctx)
-	if s == nil || s.delivery == nil {
+	h := handlingOf(ctx)
+	if h == nil {
 		return context.WithTimeout(ctx, d)
 	}
-	s.delivery.Extend(d)
+	h.state.delivery.Extend(d)
+	run := h.Parent() // has no deadline
 	working, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	unwatch := context.AfterFunc(s.working, func() { end(context.Cause(s.working)) })
+	detach := context.AfterFunc(run, func() { end(context.Cause(run)) })
 	longer, cancel := context.WithTimeout(working, d)
 	return longer, func() {
 		cancel()
-		unwatch()
+		detach()
 		end(nil)
 	}
 }
 
-// Recorded is what a handler set for its answer.
+// Recorded holds what a handler set for its answer.
 type Recorded struct {
-	// Status is what SetStatus set; 0: nothing.
+	// Status is the value of SetStatus; 0: none.
 	Status int
-	// Location is what SetLocation set.
+	// Location is the value of SetLocation.
 	Location string
-	// Tags are what Invalidate was given.
+	// Tags are the tags of Invalidate.
 	Tags []string
 }
 
-// RecordedIn tells what a handler that ran with this context set for its
-// answer, for tests of handlers.
+// RecordedIn returns what a handler that ran with this context set for its answer, for
+// tests of handlers.
 func RecordedIn(ctx context.Context) Recorded {
 	s := stateOf(ctx)
 	if s == nil {
@@ -142,8 +141,8 @@ func RecordedIn(ctx context.Context) Recorded {
 	return Recorded{Status: s.status, Location: s.location, Tags: s.tags}
 }
 
-// SetStatus sets the HTTP status of a successful answer, 200 to 299 but for
-// 204 and 205, which have no body. Defaults to 200; any other value is ignored.
+// SetStatus sets the HTTP status of a successful answer: 200 to 299, except 204 and 205,
+// which have no body. Defaults to 200; other values are ignored.
 func SetStatus(ctx context.Context, status int) {
 	bodiless := status == http.StatusNoContent || status == http.StatusResetContent
 	if s := stateOf(ctx); s != nil && status >= http.StatusOK && status < http.StatusMultipleChoices && !bodiless {
@@ -153,7 +152,7 @@ func SetStatus(ctx context.Context, status int) {
 	}
 }
 
-// SetLocation sets the answer's header Location: where a created resource is.
+// SetLocation sets the header Location of the answer: the URL of a created resource.
 func SetLocation(ctx context.Context, location string) {
 	if s := stateOf(ctx); s != nil {
 		s.mu.Lock()

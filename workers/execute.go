@@ -14,20 +14,21 @@ import (
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/lazyctx"
 )
 
-// Handler runs one request of an action; args are its positional arguments.
-// What it returns is written as JSON.
+// Handler runs one request of an action; args are its positional arguments. Its result is
+// encoded as JSON.
 type Handler func(ctx context.Context, args []json.RawMessage) (any, error)
 
-// Middleware wraps a handler. InfoFrom(ctx) tells which action it is.
+// Middleware wraps a handler. InfoFrom(ctx) returns its action.
 type Middleware func(next Handler) Handler
 
 // executor runs the requests of one service.
 type executor struct {
 	service     *Service
 	log         *slog.Logger
-	now         func() time.Time // of Redis: deadlines are in it
+	now         func() time.Time // of Redis, as deadlines are
 	handlers    map[string]Handler
 	invalidator *cache.Invalidator // nil: nothing is cached
 	calls       *calls
@@ -45,13 +46,13 @@ func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
 	return e
 }
 
-// run turns a delivery into an outcome; false means that there is none.
-func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+// run runs a delivery.
+func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	r := &d.Request
 	a := e.service.byName[r.Action]
 	if a == nil {
 		return e.failure(r, Fail(CodeNotSupported, http.StatusNotImplemented,
-			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action))), true
+			fmt.Sprintf("%s %s has no action %.64q", e.service.name, e.service.version, r.Action)), wire.ReplyMeta{})
 	}
 	args := splitArray(r.Args)
 	timeout := a.timeout
@@ -59,29 +60,30 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 		timeout = time.UnixMilli(r.Deadline).Sub(e.now())
 	}
 	began := time.Now()
-	h := &handling{Context: ctx, deadline: began.Add(timeout), state: state{
-		delivery: d, working: ctx, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
+	h := &handling{Context: lazyctx.WithDeadline(ctx, began.Add(timeout)), state: state{
+		delivery: d, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
 	}}
-	defer h.end()
+	defer h.Cancel(nil)
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
-		return consumer.Outcome{Expired: errors.Is(h.Err(), context.DeadlineExceeded)}, false
+		if errors.Is(h.Err(), context.DeadlineExceeded) {
+			return consumer.Expired()
+		}
+		return consumer.Retry()
 	}
 	body, err := e.call(h, a, args) //nolint:contextcheck // h is made of ctx
 	ran := time.Since(began)
 	a.release()
 	tags := e.invalidate(ctx, a, r, &h.state)
 	if err != nil {
-		o, ok := e.failed(ctx, r, err)
-		o.Meta.Run, o.Meta.Tags = ran, tags
-		return o, ok
+		return e.failed(ctx, r, err, wire.ReplyMeta{Run: ran, Tags: tags})
 	}
 	meta := h.state.replyMeta()
 	meta.Run, meta.Tags = ran, tags
-	return consumer.Outcome{Meta: meta, Envelope: wire.Success(body)}, true
+	return consumer.Done(meta, wire.Success(body), 0)
 }
 
-// call runs the handler and writes its result as JSON. A panic of either
-// becomes an error, logged with its stack.
+// call runs the handler and encodes its result as JSON. A panic of either becomes an
+// error and is logged with its stack.
 func (e *executor) call(ctx context.Context, a *action, args []json.RawMessage) (body []byte, err error) {
 	defer e.recovered(ctx, a.name, &err)
 	result, err := e.handlers[a.name](ctx, args)
@@ -89,13 +91,13 @@ func (e *executor) call(ctx context.Context, a *action, args []json.RawMessage) 
 		return nil, withDetails(err)
 	}
 	if body, err = json.Marshal(result); err != nil {
-		return nil, fmt.Errorf("write the result as JSON: %w", err)
+		return nil, fmt.Errorf("encode the result as JSON: %w", err)
 	}
 	return body, nil
 }
 
-// withDetails writes the details of a service's own error, so that what goes
-// wrong there goes wrong where it is recovered from.
+// withDetails encodes the details of a service's own error here, where a panic of their
+// MarshalJSON is recovered.
 func withDetails(err error) error {
 	own, ok := errors.AsType[*Error](err)
 	if !ok || own.Details == nil {
@@ -103,7 +105,7 @@ func withDetails(err error) error {
 	}
 	details, failed := json.Marshal(own.Details)
 	if failed != nil {
-		return own.WithDetails(nil).WithCause(fmt.Errorf("write the details as JSON: %w", failed))
+		return own.WithDetails(nil).WithCause(fmt.Errorf("encode the details as JSON: %w", failed))
 	}
 	return own.WithDetails(json.RawMessage(details))
 }
@@ -118,42 +120,41 @@ func (e *executor) recovered(ctx context.Context, action string, err *error) {
 
 var errPanicked = errors.New("handler panicked")
 
-// failed turns a handler's error into an outcome, unless it is none: the
-// handler said so, or was cut short because its worker stops or has lost the
+// failed turns a handler's error into an outcome. The request is delivered again where the
+// handler returned NoOutcome, or was interrupted because its worker stops or has lost the
 // request.
-func (e *executor) failed(ctx context.Context, r *wire.Request, err error) (consumer.Outcome, bool) {
+func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta wire.ReplyMeta) consumer.Outcome {
 	var none *noOutcomeError
 	var own *Error
 	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
 	switch {
 	case errors.As(err, &none):
-		log.WarnContext(ctx, "a request has no outcome yet, it will be delivered again", "error", none.cause)
-		return consumer.Outcome{}, false
+		log.WarnContext(ctx, "a request has no outcome, it will be delivered again", "error", none.cause)
+		return consumer.Retry()
 	case errors.As(err, &own):
 		if own.cause != nil {
 			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
 		}
-		return e.failure(r, own), true
+		return e.failure(r, own, meta)
 	case ctx.Err() != nil:
-		log.WarnContext(ctx, "a handler was cut short", "cause", context.Cause(ctx), "error", err)
-		return consumer.Outcome{}, false
+		log.WarnContext(ctx, "a handler was interrupted", "cause", context.Cause(ctx), "error", err)
+		return consumer.Retry()
 	case errors.Is(err, context.DeadlineExceeded):
 		log.WarnContext(ctx, "a handler did not end in time", "error", err)
-		o := e.failure(r, Fail(CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"))
 		if !r.Safe() {
-			o.Meta.Location = wire.Location(e.service.name, r.ID)
+			meta.Location = wire.Location(e.service.name, r.ID)
 		}
-		return o, true
+		return e.failure(r, Fail(CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"), meta)
 	default:
 		if !errors.Is(err, errPanicked) {
 			log.ErrorContext(ctx, "a request failed", "error", err)
 		}
-		return e.failure(r, Fail(CodeInternal, http.StatusInternalServerError, "internal error")), true
+		return e.failure(r, Fail(CodeInternal, http.StatusInternalServerError, "internal error"), meta)
 	}
 }
 
-// failure is the outcome of an error.
-func (e *executor) failure(r *wire.Request, err *Error) consumer.Outcome {
+// failure returns the outcome of an error, with this metadata and the error's status.
+func (e *executor) failure(r *wire.Request, err *Error, meta wire.ReplyMeta) consumer.Outcome {
 	status := err.Status
 	if status < http.StatusBadRequest || status > 599 {
 		status = http.StatusInternalServerError
@@ -166,11 +167,12 @@ func (e *executor) failure(r *wire.Request, err *Error) consumer.Outcome {
 		body.Service, body.Action = err.service, err.action
 	}
 	body.Stamp(r)
-	return consumer.Outcome{Meta: wire.ReplyMeta{Status: status}, Envelope: wire.Failure(&body)}
+	meta.Status = status
+	return consumer.Done(meta, wire.Failure(&body), 0)
 }
 
-// acquire takes one of the action's own slots, where it has a bound. It reports
-// false when the context ends first.
+// acquire takes one of the action's own slots, if the action has a limit. It reports false
+// when the context ends first.
 func (a *action) acquire(ctx context.Context) bool {
 	if a.slots == nil {
 		return true

@@ -2,67 +2,35 @@ package workers
 
 import (
 	"context"
-	"sync"
-	"time"
+
+	"github.com/oskadev/mailroom/internal/lazyctx"
 )
 
-// handling is the context of one run of a handler: its parent's, with a
-// deadline and what is known of the request. Most handlers that are short
-// never look at the deadline, so that the timer, and all else that a context
-// with one costs, is only made when somebody asks.
+// handling is the context of one run of a handler: that of the delivery, with the
+// request's deadline and state.
 type handling struct {
-	context.Context //nolint:containedctx // it is one: this is the parent
-	state           state
-	deadline        time.Time // of this process's clock
+	lazyctx.Context
 
-	mu     sync.Mutex
-	timed  context.Context //nolint:containedctx // the real one, once somebody has asked
-	cancel context.CancelFunc
-	ended  bool
+	state state
 }
 
-// made gives the real context.
-func (h *handling) made() context.Context {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.timed == nil {
-		h.timed, h.cancel = context.WithDeadline(h.Context, h.deadline)
-		if h.ended { // somebody has kept it
-			h.cancel()
-		}
-	}
-	return h.timed
-}
+// handlingKey is the key of the handling itself.
+type handlingKey struct{}
 
-// end frees what was made.
-func (h *handling) end() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ended = true
-	if h.cancel != nil {
-		h.cancel()
-	}
-}
-
-// Deadline is when the request's time is up.
-func (h *handling) Deadline() (time.Time, bool) {
-	if parents, ok := h.Context.Deadline(); ok && parents.Before(h.deadline) {
-		return parents, true
-	}
-	return h.deadline, true
-}
-
-// Done is closed when the time is up, the worker stops, or has lost the request.
-func (h *handling) Done() <-chan struct{} { return h.made().Done() }
-
-// Err says why it is done.
-func (h *handling) Err() error { return h.made().Err() }
-
-// Value finds what is known of the request, and what the parent knows. Contexts
-// that are derived from this one ask it for the real one beneath.
+// Value returns the handling, its state, or what the delivery's context holds.
 func (h *handling) Value(key any) any {
-	if key == (contextKey{}) {
+	switch key {
+	case contextKey{}:
 		return &h.state
+	case handlingKey{}:
+		return h
+	default:
+		return h.Context.Value(key)
 	}
-	return h.made().Value(key)
+}
+
+// handlingOf returns nil outside a handler that a worker runs.
+func handlingOf(ctx context.Context) *handling {
+	h, _ := ctx.Value(handlingKey{}).(*handling)
+	return h
 }

@@ -9,42 +9,45 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/internal/lazyctx"
 )
 
-func TestHandlingIsAContextLikeAnyOther(t *testing.T) {
+func TestHandlingBehavesLikeAnyContext(t *testing.T) {
 	t.Parallel()
 	errTaken := errors.New("taken")
 	synctest.Test(t, func(t *testing.T) {
 		parent, take := context.WithCancelCause(t.Context())
 		begin := func() *handling {
-			return &handling{Context: parent, deadline: time.Now().Add(time.Second), state: state{info: Info{RequestID: "r1"}}}
+			return &handling{Context: lazyctx.WithDeadline(parent, time.Now().Add(time.Second)), state: state{info: Info{RequestID: "r1"}}}
 		}
-		// Its time comes, for what is derived from it too.
+		// The deadline ends it, and contexts derived from it.
 		h := begin()
 		derived, cancel := context.WithCancel(h)
 		defer cancel()
 		assert.Equal(t, "r1", RequestID(derived))
+		ends := time.Now().Add(time.Second)
 		deadline, ok := derived.Deadline()
 		require.True(t, ok)
-		assert.Equal(t, h.deadline, deadline)
+		assert.Equal(t, ends, deadline)
 		require.NoError(t, h.Err())
 		<-derived.Done()
 		require.ErrorIs(t, derived.Err(), context.DeadlineExceeded)
 		require.ErrorIs(t, h.Err(), context.DeadlineExceeded)
 		assert.Equal(t, deadline, time.Now())
 
-		// Nobody asked while it ran, and somebody has kept it.
+		// Nobody asked while it ran; it is asked after its end.
 		h = begin()
-		h.end()
+		h.Cancel(nil)
 		require.ErrorIs(t, h.Err(), context.Canceled)
 		<-h.Done()
 
-		// The parent ends with a cause.
+		// Its parent ends with a cause.
 		h = begin()
 		asked := h.Done()
 		take(errTaken)
 		<-asked
 		require.ErrorIs(t, context.Cause(h), errTaken)
-		h.end()
+		h.Cancel(nil)
 	})
 }

@@ -28,7 +28,7 @@ func WithVersion(version string) ServiceOption {
 }
 
 // WithConcurrency sets how many requests one worker runs at once. Defaults to
-// bus.DefaultConcurrency.
+// Config.Concurrency.
 func WithConcurrency(n int) ServiceOption {
 	return func(s *Service) { s.concurrency = n }
 }

@@ -136,7 +136,7 @@ type composition struct {
 
 // run runs one delivery. What is not known of a step leaves the request without an
 // outcome: it is delivered again, and no step that has happened happens again.
-func (c *Composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	one := &composition{Composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
 	log := c.Log.With("composition", d.Request.Action, "request", d.Request.ID)
 	if one.tooOld() {
@@ -144,11 +144,11 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	}
 	plan, err := c.plan(ctx, one.meta.Plan)
 	if errors.Is(err, bus.ErrNoValue) {
-		return consumer.Outcome{Dead: "its plan is not kept any more"}, false
+		return consumer.Dead("its plan is not kept any more")
 	}
 	if err != nil {
 		log.WarnContext(ctx, "a composition's plan cannot be read, it will be delivered again", "error", err)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	}
 	one.timeout = plan.Timeout
 	if d.Request.Deadline != 0 {
@@ -163,21 +163,22 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) (consumer.Outc
 	}
 	if err != nil {
 		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	}
-	o := consumer.Outcome{Meta: wire.ReplyMeta{Status: answer.Status, Location: answer.Location}, Envelope: []byte(answer.Envelope)}
+	meta, envelope := wire.ReplyMeta{Status: answer.Status, Location: answer.Location}, []byte(answer.Envelope)
 	if answer.Refusal != nil {
 		if answer.Refusal.Status == http.StatusInternalServerError {
 			log.ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
 			answer.Refusal.Message = "internal error"
 		}
-		o = one.failure(answer.Refusal)
+		meta, envelope = wire.ReplyMeta{Status: answer.Refusal.Status}, one.failure(answer.Refusal)
 	}
-	if one.over { // nothing has happened: asked again under the same ID, it is tried again
-		o.Keep = brieflyKept
+	keep := time.Duration(0)
+	if one.over { // nothing has happened: a later call with the same ID tries again
+		keep = brieflyKept
 	}
-	o.Meta.Run, o.Meta.Timing, o.Meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
-	return o, true
+	meta.Run, meta.Timing, meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
+	return consumer.Done(meta, envelope, keep)
 }
 
 var errTooOld = errors.New("it was asked for too long ago")
@@ -189,15 +190,15 @@ func (c *composition) tooOld() bool {
 }
 
 // dead gives a composition up that cannot be gone on with.
-func (c *composition) dead() (consumer.Outcome, bool) {
-	return consumer.Outcome{Dead: "asked for more than " + strconv.Itoa(int(wire.StepStore.Hours()/24)) +
-		" days ago: what its steps have done is not kept any more, and they would run again"}, false
+func (c *composition) dead() consumer.Outcome {
+	return consumer.Dead("asked for more than " + strconv.Itoa(int(wire.StepStore.Hours()/24)) +
+		" days ago: what its steps have done is not kept any more, and they would run again")
 }
 
-func (c *composition) failure(e *wire.Error) consumer.Outcome {
+func (c *composition) failure(e *wire.Error) []byte {
 	e.Service, e.Action = wire.ReservedService, c.request.Action
 	e.Stamp(c.request)
-	return consumer.Outcome{Meta: wire.ReplyMeta{Status: e.Status}, Envelope: wire.Failure(e)}
+	return wire.Failure(e)
 }
 
 // timings tells when each step was under way, for Server-Timing.

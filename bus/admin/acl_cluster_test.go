@@ -36,11 +36,11 @@ func TestRightsOnACluster(t *testing.T) {
 
 	consumer, err := consumer.New(g.connect(t, "users", url), consumer.Config{
 		Manifest: &wire.Manifest{Service: "users", Version: "1", Protocol: 1, Actions: []wire.Action{}},
-		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			if d.Request.Lane != "" { // so that others wait behind it
 				<-time.After(10 * time.Millisecond)
 			}
-			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte("1")), 0)
 		},
 	})
 	require.NoError(t, err)

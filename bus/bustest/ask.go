@@ -69,14 +69,14 @@ func everyCallerItsOwn(s *stage) {
 }
 
 func errorIsAnswer(s *stage) {
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
-		return consumer.Outcome{Envelope: wire.Failure(&wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"})}, true
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
+		return consumer.Done(wire.ReplyMeta{}, wire.Failure(&wire.Error{Code: "SOLD_OUT", Status: 409, Message: "sold out"}), 0)
 	})
 	reply, err := s.client(caller.Config{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)
 	e := open(s.t, reply)
 	assert.False(s.t, e.OK)
-	assert.Equal(s.t, "SOLD_OUT", e.Error.Code)
+	assert.Equal(s.t, wire.Code("SOLD_OUT"), e.Error.Code)
 }
 
 func waitsForWorker(s *stage) {
@@ -101,8 +101,8 @@ func waitsForWorker(s *stage) {
 
 func oneIDRunsOnce(s *stage) {
 	var runs counter
-	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
-		return success(number(runs.add(d.Request.ID))), true
+	s.serve(func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
+		return success(number(runs.add(d.Request.ID)))
 	})
 	c := s.client(caller.Config{})
 	ask := unsafe(`["pay"]`)
@@ -118,10 +118,10 @@ func oneIDRunsOnce(s *stage) {
 func oneIDSeveralGateways(s *stage) {
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		<-release
-		return success(`"paid"`), true
+		return success(`"paid"`)
 	})
 	ask := unsafe(`["pay"]`)
 	ask.ID = uuid.New()
@@ -161,9 +161,9 @@ func otherRequestSameID(s *stage) {
 
 func timeoutKeepsOutcome(s *stage) {
 	release := make(chan struct{})
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
 		<-release
-		return success(`"late"`), true
+		return success(`"late"`)
 	})
 	c := s.client(caller.Config{})
 	ask := unsafe(`[]`)
@@ -193,7 +193,7 @@ func expiredDoesNotRun(s *stage) {
 	})
 	s.pass()
 	var runs counter
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		return echo(ctx, d)
 	})
@@ -251,7 +251,7 @@ func fullMailboxRefuses(s *stage) {
 
 func longReply(s *stage) {
 	long := `"` + strings.Repeat("x", wire.LargeReply) + `"`
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return success(long), true })
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return success(long) })
 	c := s.client(caller.Config{})
 	for _, ask := range []*caller.Call{safe(`[]`), unsafe(`[]`)} {
 		ask.ID = uuid.New()
@@ -267,8 +267,8 @@ func longReply(s *stage) {
 }
 
 func tooLongReply(s *stage) {
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
-		return success(`"` + strings.Repeat("x", wire.MaxReply) + `"`), true
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
+		return success(`"` + strings.Repeat("x", wire.MaxReply) + `"`)
 	})
 	reply, err := s.client(caller.Config{}).Do(s.ctx, unsafe(`[]`))
 	require.NoError(s.t, err)

@@ -28,7 +28,7 @@ func startCluster(t *testing.T) (first, second *testsupport.RedisServer) {
 	first = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testsupport.FreePort(t)))
 	second = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(gossip))
 	first.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
-	second.Do("CLUSTER", "ADDSLOTS", 16383) // a master without any would become a replica
+	second.Do("CLUSTER", "ADDSLOTS", 16383) // a master without slots would become a replica
 	host, port, _ := strings.Cut(second.Addr(), ":")
 	first.Do("CLUSTER", "MEET", host, port, gossip)
 	for _, server := range []*testsupport.RedisServer{first, second} {
@@ -40,7 +40,7 @@ func startCluster(t *testing.T) (first, second *testsupport.RedisServer) {
 	return first, second
 }
 
-// move moves the slot of a key, with all that is in it, from one master to another.
+// move moves the slot of a key, with its keys, from one master to another.
 func move(key string, from, to *testsupport.RedisServer) {
 	slot := from.Do("CLUSTER", "KEYSLOT", key)
 	fromID, toID := from.Do("CLUSTER", "MYID"), to.Do("CLUSTER", "MYID")
@@ -74,10 +74,10 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 	var runs sync.Map // by request
 	consumer, err := consumer.New(connect(), consumer.Config{
 		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
-		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			n, _ := runs.LoadOrStore(d.Request.ID, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)
-			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte("1")), 0)
 		},
 	})
 	require.NoError(t, err)
@@ -97,9 +97,9 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 			for until.Err() == nil {
 				id, safe := uuid.New(), i%2 == 0
 				ask := &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 20 * time.Second}
-				reply, err := client.Do(t.Context(), ask) //nolint:contextcheck // what is asked is answered, also at the end
+				reply, err := client.Do(t.Context(), ask) //nolint:contextcheck // a call that has begun is answered, also at the end
 				if errors.Is(err, caller.ErrUnavailable) {
-					continue // it was not sent: a client would come again
+					continue // it was not sent: a client would retry
 				}
 				if err != nil {
 					t.Error(err)

@@ -15,16 +15,16 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// dies makes a dead letter of one unsafe request, and returns its ask and a
-// switch that heals its handler.
+// dies makes a dead letter of one unsafe request. It returns the call and a switch that
+// lets the handler succeed.
 func (s *stage) dies(c *caller.Client) (*caller.Call, *atomic.Bool, *counter) {
 	s.t.Helper()
 	var healed atomic.Bool
 	runs := &counter{}
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		if !healed.Load() {
-			return consumer.Outcome{}, false
+			return consumer.Retry()
 		}
 		return echo(ctx, d)
 	}, func(c *consumer.Config) { c.MaxAttempts = 1 })
@@ -47,7 +47,7 @@ func replayed(s *stage) {
 	assert.False(s.t, letter.DeadAt.IsZero())
 	assert.NotEmpty(s.t, letter.Error)
 
-	// Still sick: it dies again, under its ID.
+	// The handler still fails: it becomes a dead letter again, under its ID.
 	became, err := admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, admin.LetterReplayed, became)
@@ -69,11 +69,11 @@ func replayed(s *stage) {
 	s.empty()
 }
 
-// givenUpAtOnce: who runs a request can say that there will be no outcome.
+// givenUpAtOnce: a run can end with Dead.
 func givenUpAtOnce(s *stage) {
 	c := s.client(caller.Config{})
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {
-		return consumer.Outcome{Dead: "nobody knows any more"}, false
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
+		return consumer.Dead("nobody knows any more")
 	})
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()
@@ -89,7 +89,7 @@ func givenUpAtOnce(s *stage) {
 func replayOfDone(s *stage) {
 	c := s.client(caller.Config{})
 	ask, _, runs := s.dies(c)
-	// Somebody else found the outcome out.
+	// Another process stores the outcome.
 	key := s.conn.Keys.Record("things", ask.ID.String())
 	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
 	letters, err := admin.DeadLetters(s.ctx, s.conn, "things", "", 10)
@@ -122,7 +122,7 @@ func dropped(s *stage) {
 	require.ErrorIs(s.t, err, admin.ErrNoDeadLetter)
 }
 
-// letterOfNobody is one without an ID: an entry that was no request.
+// letterOfNobody is a dead letter without an ID: its entry was not a valid request.
 func letterOfNobody(s *stage) {
 	mailbox := s.conn.Keys.Requests("things")
 	require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: []string{"hello", "world"}}).Err())

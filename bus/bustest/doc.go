@@ -1,5 +1,5 @@
-// Package bustest is the conformance suite of the bus: what every Redis under
-// it has to carry, be it the embedded one or a real server.
+// Package bustest is the conformance suite of the bus. It runs on the embedded Redis and
+// on real servers.
 //
 //	func TestConformance(t *testing.T) {
 //		bustest.Run(t, func(t *testing.T) string { return testsupport.Miniredis(t) })

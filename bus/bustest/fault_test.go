@@ -22,11 +22,11 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// broken is a bus over a line that can fail: asker and worker reach Redis
-// through proxies of their own, the test itself directly.
+// broken is a bus whose connections can fail: client and worker reach Redis through a
+// proxy each, the test itself directly.
 type broken struct {
 	redis  *testsupport.RedisServer
-	asker  *testsupport.Proxy
+	caller *testsupport.Proxy
 	worker *testsupport.Proxy
 	client *caller.Client
 	runs   atomic.Int64
@@ -46,19 +46,19 @@ func (b *broken) connect(t *testing.T, url string) *bus.Conn {
 func newBroken(t *testing.T, change func(*consumer.Config), args ...string) *broken {
 	t.Helper()
 	b := &broken{redis: testsupport.StartRedis(t, args...)}
-	b.asker = testsupport.StartProxy(t, b.redis.Addr())
+	b.caller = testsupport.StartProxy(t, b.redis.Addr())
 	b.worker = testsupport.StartProxy(t, b.redis.Addr())
 	b.log, b.logs = testsupport.Logger(t)
-	b.client = caller.New(b.connect(t, b.asker.URL()), caller.Config{Ping: 200 * time.Millisecond})
+	b.client = caller.New(b.connect(t, b.caller.URL()), caller.Config{Ping: 200 * time.Millisecond})
 	t.Cleanup(b.client.Close)
 	require.NoError(t, b.client.WaitReady(t.Context()))
 
 	cfg := consumer.Config{
 		Manifest:  &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{}},
 		IdleLimit: 500 * time.Millisecond,
-		Run: func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			b.runs.Add(1)
-			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(d.Request.Args)), 0)
 		},
 	}
 	if change != nil {
@@ -82,7 +82,7 @@ func (b *broken) ask(t *testing.T, safe bool) (string, error) {
 	return reply.Envelope, err
 }
 
-// usedMemory is what Redis says that it uses, in bytes.
+// usedMemory returns the memory that Redis uses, in bytes.
 func (b *broken) usedMemory() int {
 	info, _ := b.redis.Do("INFO", "memory").(string)
 	for line := range strings.Lines(info) {
@@ -94,7 +94,7 @@ func (b *broken) usedMemory() int {
 	return 0
 }
 
-// settled waits until nothing waits or runs any more.
+// settled waits until no request waits or runs any more.
 func (b *broken) settled(t *testing.T) {
 	t.Helper()
 	testsupport.Eventually(t, 20*time.Second, "the mailbox is empty", func() bool {
@@ -110,9 +110,9 @@ func TestLostAnswerToAnEnqueueSendsNothingTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBroken(t, nil)
-			_, err := b.ask(t, name == "safe") // scripts are loaded, channels heard
+			_, err := b.ask(t, name == "safe") // loads scripts, subscribes to channels
 			require.NoError(t, err)
-			lost := b.asker.DropNextReply(match)
+			lost := b.caller.DropNextReply(match)
 			envelope, err := b.ask(t, name == "safe")
 			require.NoError(t, err)
 			assert.Equal(t, ones, envelope)
@@ -129,7 +129,7 @@ func TestLostReadIsRecovered(t *testing.T) {
 	_, err := b.ask(t, false)
 	require.NoError(t, err)
 	lost := b.worker.DropNextReply("xreadgroup")
-	for range 2 { // the read under way may have begun before
+	for range 2 { // a read may have begun before
 		envelope, err := b.ask(t, false)
 		require.NoError(t, err)
 		assert.Equal(t, ones, envelope)
@@ -154,7 +154,7 @@ func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	assert.EqualValues(t, 0, b.redis.Do("XLEN", "mailroom:{things}:dead"))
 }
 
-// A service may be asked for the first time long after the subscription began.
+// A service may be called for the first time long after the subscription began.
 func TestServiceAskedLateIsHeard(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
@@ -174,14 +174,14 @@ func TestDeafSubscriptionIsNoticed(t *testing.T) {
 	b := newBroken(t, nil)
 	_, err := b.ask(t, true)
 	require.NoError(t, err)
-	// Connections stay open and nothing comes back: the worst way to fail.
-	b.asker.BlackholeReplies(true)
+	// Connections stay open, and no answer arrives.
+	b.caller.BlackholeReplies(true)
 	testsupport.Eventually(t, 5*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	began := time.Now()
 	_, err = b.ask(t, true)
 	require.ErrorIs(t, err, caller.ErrUnavailable)
 	assert.Less(t, time.Since(began), 2*time.Second)
-	b.asker.BlackholeReplies(false)
+	b.caller.BlackholeReplies(false)
 	testsupport.Eventually(t, 10*time.Second, "the client hears again", b.client.Ready)
 	envelope, err := b.ask(t, false)
 	require.NoError(t, err)
@@ -192,10 +192,10 @@ func TestAnswersSurviveALostSubscription(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}, 2), make(chan struct{})
 	b := newBroken(t, func(c *consumer.Config) {
-		c.Run = func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			running <- struct{}{}
 			<-release
-			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(d.Request.Args)), 0)
 		}
 	})
 	answers := make(chan string, 2)
@@ -212,12 +212,12 @@ func TestAnswersSurviveALostSubscription(t *testing.T) {
 	}
 	<-running
 	<-running
-	b.asker.Refuse(true)
-	b.asker.Cut()
+	b.caller.Refuse(true)
+	b.caller.Cut()
 	testsupport.Eventually(t, 10*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	close(release)
-	b.settled(t) // the replies were published, and nobody heard them
-	b.asker.Refuse(false)
+	b.settled(t) // the replies were published, and not received
+	b.caller.Refuse(false)
 	assert.Equal(t, ones, <-answers)
 	assert.Equal(t, ones, <-answers)
 }
@@ -250,20 +250,20 @@ func TestMailboxLimitHoldsUnderOverload(t *testing.T) {
 	asking.Wait()
 	assert.Positive(t, refused.Load())
 	length, _ := redis.Do("XLEN", "mailroom:{things}:requests").(int64)
-	// Batches that are under way at once know nothing of each other.
+	// Batches that are sent at the same time are independent.
 	assert.LessOrEqual(t, length, int64(2*limit))
 }
 
-// Requests that no worker would reach in time are refused at once, and told when
-// to come again; those that can wait are not.
+// Requests that no worker would reach in time are refused at once, with the time of a
+// retry. Requests that can wait are not refused.
 func TestWhatCannotBeAnsweredInTimeIsRefused(t *testing.T) {
 	t.Parallel()
 	const wait = 20 * time.Millisecond // of each request: 50 a second
 	b := newBroken(t, func(c *consumer.Config) {
 		c.Concurrency = 1
-		c.Run = func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			<-time.After(wait)
-			return consumer.Outcome{Envelope: wire.Success([]byte(d.Request.Args))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte(d.Request.Args)), 0)
 		}
 	})
 	conn := b.connect(t, b.redis.URL())

@@ -23,17 +23,17 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// newQuick is a worker whose runs take no time, so that the goroutine that reads runs them
-// itself, once it knows them. What else they do, args say.
-func newQuick(t *testing.T, change func(*consumer.Config), does map[string]func(context.Context, *consumer.Delivery)) *broken {
+// newFast starts a worker whose runs take no time, so that the goroutine that reads the
+// mailbox runs them inline after a while. By arguments, does adds to what a run does.
+func newFast(t *testing.T, change func(*consumer.Config), does map[string]func(context.Context, *consumer.Delivery)) *broken {
 	t.Helper()
-	var here atomic.Bool
+	var seen atomic.Bool
 	b := newBroken(t, func(c *consumer.Config) {
 		c.Manifest.Actions = []wire.Action{{Name: "DO"}}
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
-			if d.Request.Args == `["here?"]` {
-				here.Store(runsHere())
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
+			if d.Request.Args == `["inline?"]` {
+				seen.Store(runsInline())
 			}
 			if do := does[d.Request.Args]; do != nil {
 				do(ctx, d)
@@ -44,17 +44,17 @@ func newQuick(t *testing.T, change func(*consumer.Config), does map[string]func(
 			change(c)
 		}
 	})
-	testsupport.Eventually(t, 20*time.Second, "it is known to be quick", func() bool {
-		<-b.with(t, `["here?"]`, true)
-		return here.Load()
+	testsupport.Eventually(t, 20*time.Second, "the action is fast", func() bool {
+		<-b.with(t, `["inline?"]`, true)
+		return seen.Load()
 	})
 	return b
 }
 
-// runsHere tells whether it is called by the goroutine that reads.
-func runsHere() bool { return strings.Contains(string(debug.Stack()), "runHere") }
+// runsInline reports whether the goroutine that reads the mailbox calls it.
+func runsInline() bool { return strings.Contains(string(debug.Stack()), "consumer.(*inline).run(") }
 
-// with asks in the background with one argument, and delivers what came of it.
+// with calls in the background with one argument, and delivers the answer.
 func (b *broken) with(t *testing.T, argument string, safe bool) <-chan string {
 	t.Helper()
 	came := make(chan string, 1)
@@ -69,25 +69,25 @@ func (b *broken) with(t *testing.T, argument string, safe bool) <-chan string {
 
 func answerTo(argument string) string { return `{"ok":true,"result":` + argument + `}<nil>` }
 
-func TestQuickIsRunWhereItIsRead(t *testing.T) {
+func TestFastActionRunsInline(t *testing.T) {
 	t.Parallel()
-	b := newQuick(t, nil, nil)
+	b := newFast(t, nil, nil)
 	for _, safe := range []bool{true, false} {
 		assert.Equal(t, answerTo("[7]"), <-b.with(t, "[7]", safe))
 	}
 	b.settled(t)
 }
 
-// Whatever surrounds a handler and waits is no quick run.
-func TestWhatWaitsIsNotRunWhereItIsRead(t *testing.T) {
+// A run that waits is not fast, even where its handler is.
+func TestActionThatWaitsDoesNotRunInline(t *testing.T) {
 	t.Parallel()
-	var here atomic.Int64
+	var inline atomic.Int64
 	b := newBroken(t, func(c *consumer.Config) {
 		c.Manifest.Actions = []wire.Action{{Name: "DO"}}
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
-			if runsHere() {
-				here.Add(1)
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
+			if runsInline() {
+				inline.Add(1)
 			}
 			<-time.After(2 * time.Millisecond)
 			return run(ctx, d)
@@ -97,15 +97,15 @@ func TestWhatWaitsIsNotRunWhereItIsRead(t *testing.T) {
 		_, err := b.ask(t, true)
 		require.NoError(t, err)
 	}
-	assert.Zero(t, here.Load())
+	assert.Zero(t, inline.Load())
 }
 
-// What is read together with one that blocks after all, before it or behind it, is
-// answered, and so is what comes later.
-func TestQuickThatBlocksHoldsNobodyUp(t *testing.T) {
+// Requests that are read together with one that blocks, before it or behind it, are
+// answered, and so are later ones.
+func TestInlineRunThatBlocksDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	begun, release := make(chan struct{}), make(chan struct{})
-	b := newQuick(t, nil, map[string]func(context.Context, *consumer.Delivery){
+	b := newFast(t, nil, map[string]func(context.Context, *consumer.Delivery){
 		`["block"]`: func(context.Context, *consumer.Delivery) {
 			begun <- struct{}{}
 			<-release
@@ -124,7 +124,7 @@ func TestQuickThatBlocksHoldsNobodyUp(t *testing.T) {
 		for i, came := range others {
 			assert.Equal(t, answerTo("["+strconv.Itoa(i)+"]"), <-came)
 		}
-		for range 100 { // it is known as quick again then
+		for range 100 { // the action is fast again then
 			_, err := b.ask(t, true)
 			require.NoError(t, err)
 		}
@@ -135,9 +135,9 @@ func TestQuickThatBlocksHoldsNobodyUp(t *testing.T) {
 	b.settled(t)
 }
 
-func TestQuickThatEndsItsGoroutineIsRunAgain(t *testing.T) {
+func TestInlineRunThatEndsItsGoroutineRunsAgain(t *testing.T) {
 	t.Parallel()
-	b := newQuick(t, nil, map[string]func(context.Context, *consumer.Delivery){
+	b := newFast(t, nil, map[string]func(context.Context, *consumer.Delivery){
 		`["exit"]`: func(_ context.Context, d *consumer.Delivery) {
 			if d.Attempt == 1 {
 				runtime.Goexit()
@@ -153,24 +153,24 @@ func TestQuickThatEndsItsGoroutineIsRunAgain(t *testing.T) {
 	b.settled(t)
 }
 
-// One slot is free again only once what was run is settled.
-func TestQuickRunsInOneSlot(t *testing.T) {
+// The only slot is free again after the inline run is settled.
+func TestInlineRunsShareOneSlot(t *testing.T) {
 	t.Parallel()
-	b := newQuick(t, func(c *consumer.Config) { c.Concurrency = 1 }, nil)
-	var asking sync.WaitGroup
+	b := newFast(t, func(c *consumer.Config) { c.Concurrency = 1 }, nil)
+	var calling sync.WaitGroup
 	for i := range 50 {
-		asking.Go(func() { assert.Equal(t, answerTo("[7]"), <-b.with(t, "[7]", i%2 == 0)) })
+		calling.Go(func() { assert.Equal(t, answerTo("[7]"), <-b.with(t, "[7]", i%2 == 0)) })
 	}
-	asking.Wait()
+	calling.Wait()
 	b.settled(t)
 }
 
-// The answer to what settles is lost: what was run here is settled by others, and no
-// second time run.
-func TestLostAnswerToWhatWasQuick(t *testing.T) {
+// The answer to the settling commands is lost: the settler settles again, and the request
+// does not run again.
+func TestLostAnswerToInlineSettling(t *testing.T) {
 	t.Parallel()
 	for _, safe := range []bool{true, false} {
-		b := newQuick(t, nil, nil)
+		b := newFast(t, nil, nil)
 		before := b.runs.Load()
 		match := "evalsha"
 		if safe {
@@ -187,9 +187,9 @@ func TestLostAnswerToWhatWasQuick(t *testing.T) {
 	}
 }
 
-func TestQuickAfterAKilledRedis(t *testing.T) {
+func TestInlineRunsAfterRedisWasKilled(t *testing.T) {
 	t.Parallel()
-	b := newQuick(t, nil, nil)
+	b := newFast(t, nil, nil)
 	b.redis.Kill()
 	testsupport.Eventually(t, 10*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	b.redis.Restart()
@@ -201,8 +201,8 @@ func TestQuickAfterAKilledRedis(t *testing.T) {
 	b.settled(t)
 }
 
-// Who stops ends also what was thought to be quick.
-func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
+// A worker that stops ends the context of an inline run too.
+func TestStuckInlineRunEndsWithItsWorker(t *testing.T) {
 	t.Parallel()
 	begun, causes := make(chan struct{}), make(chan error, 1)
 	redis := testsupport.StartRedis(t)
@@ -211,14 +211,14 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	one, err := consumer.New(conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: "things", Version: "1", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}}, DrainLimit: 50 * time.Millisecond,
-		Run: func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
-			if strings.Contains(d.Request.Args, "stuck") && runsHere() {
+		Run: func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
+			if strings.Contains(d.Request.Args, "stuck") && runsInline() {
 				close(begun)
 				<-ctx.Done()
 				causes <- context.Cause(ctx)
-				return consumer.Outcome{}, false
+				return consumer.Retry()
 			}
-			return consumer.Outcome{Envelope: wire.Success([]byte("1"))}, true
+			return consumer.Done(wire.ReplyMeta{}, wire.Success([]byte("1")), 0)
 		},
 	})
 	require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestStuckQuickRunEndsWithItsWorker(t *testing.T) {
 	asking, leave := context.WithCancel(t.Context())
 	defer leave()
 	var asked sync.WaitGroup
-	asked.Go(func() { // until it is known to be quick, and stuck
+	asked.Go(func() { // until the action is fast, and stuck
 		for asking.Err() == nil {
 			_, _ = client.Do(asking, &caller.Call{Service: "things", Action: "DO", Args: `["stuck"]`, Safe: true})
 		}

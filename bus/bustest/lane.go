@@ -16,18 +16,18 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// laned is an unsafe ask in a lane, under an ID of its own.
+// laned is an unsafe call in a lane, with an ID of its own.
 func laned(lane, args string) *caller.Call {
 	ask := unsafe(args)
 	ask.Lane, ask.ID = lane, uuid.New()
 	return ask
 }
 
-// turns notes what runs at once, and in which order.
+// turns records which requests run at once, and in which order.
 type turns struct {
 	mu      sync.Mutex
 	running map[string]int
-	crossed int // how often two of one lane ran at once
+	crossed int // how often two requests of one lane ran at once
 	order   map[string][]string
 }
 
@@ -50,7 +50,7 @@ func (t *turns) end(d *consumer.Delivery) {
 	t.running[d.Request.Lane]--
 }
 
-func (t *turns) run(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+func (t *turns) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	t.begin(d)
 	defer t.end(d)
 	return echo(ctx, d)
@@ -62,7 +62,7 @@ func (t *turns) ran(lane string) []string {
 	return append([]string(nil), t.order[lane]...)
 }
 
-// send has a request accepted, and waits for no outcome.
+// send sends a request and does not wait for its outcome.
 func (s *stage) send(c *caller.Client, ask *caller.Call) string {
 	s.t.Helper()
 	id, err := c.Send(s.ctx, ask)
@@ -77,7 +77,7 @@ func (s *stage) parked() int64 {
 	return stats.Parked
 }
 
-// idle makes sure that lanes have left nothing behind.
+// idle checks that lanes have left no keys.
 func (s *stage) idle(lanes ...string) {
 	s.t.Helper()
 	s.empty()
@@ -90,8 +90,8 @@ func (s *stage) idle(lanes ...string) {
 	assert.Zero(s.t, found, "an idle lane has no key")
 }
 
-// oneAtATime: what is accepted in one lane runs one by one and in that order, on
-// any worker; every caller gets its own answer.
+// oneAtATime: the requests of one lane run one at a time, in the order in which they were
+// accepted, on any worker. Every caller gets its own answer.
 func oneAtATime(s *stage) {
 	var seen turns
 	c := s.client(caller.Config{})
@@ -137,10 +137,10 @@ func oneAtATime(s *stage) {
 	}
 }
 
-// lanesPassEachOther: a lane that hangs holds up no other, nor what has no lane.
+// lanesPassEachOther: a lane that hangs delays neither other lanes nor requests without one.
 func lanesPassEachOther(s *stage) {
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		if d.Request.Lane == "slow" {
 			<-release
 		}
@@ -164,8 +164,8 @@ func lanesPassEachOther(s *stage) {
 	s.idle("slow", "fast")
 }
 
-// safeInALane: a safe request with a lane waits for its turn, and its outcome is
-// kept as of any that does.
+// safeInALane: a safe request in a lane waits for its turn, and its outcome is stored like
+// that of every request in a lane.
 func safeInALane(s *stage) {
 	var seen turns
 	s.serve(seen.run)
@@ -179,14 +179,14 @@ func safeInALane(s *stage) {
 	s.idle("item:1")
 }
 
-// turnOfADeadWorker: the request of a worker that died keeps its turn.
+// turnOfADeadWorker: the request of a dead worker keeps its turn.
 func turnOfADeadWorker(s *stage) {
 	c := s.client(caller.Config{})
 	begun := make(chan struct{}, 1)
-	gone := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
+	gone := s.serve(func(ctx context.Context, _ *consumer.Delivery) consumer.Outcome {
 		begun <- struct{}{}
 		<-ctx.Done()
-		return consumer.Outcome{}, false // as if it had died
+		return consumer.Retry() // like a worker that died
 	}, func(c *consumer.Config) { c.DrainLimit = time.Millisecond })
 	var ids []string
 	for i := range 3 {
@@ -204,16 +204,16 @@ func turnOfADeadWorker(s *stage) {
 	}
 }
 
-// deadEndsItsTurn: a request that is given up lets the next go; replayed, it
-// takes its place at the end.
+// deadEndsItsTurn: a dead letter releases the next request of its lane. When it is
+// replayed, it waits at the end of the lane.
 func deadEndsItsTurn(s *stage) {
 	c := s.client(caller.Config{})
 	var seen turns
 	var poison sync.Map
 	release := make(chan struct{}, 1)
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		if _, bad := poison.Load(d.Request.ID); bad {
-			return consumer.Outcome{}, false
+			return consumer.Retry()
 		}
 		if argument(d) == 2 {
 			<-release
@@ -245,8 +245,8 @@ func deadEndsItsTurn(s *stage) {
 	assert.Equal(s.t, wire.StateDone, s.record(bad.ID.String())["state"])
 }
 
-// expiredInALane: who waits past its deadline never runs, and holds up nobody;
-// whom somebody joined who waits longer runs then.
+// expiredInALane: a request that waits past its deadline never runs and delays no other.
+// If a caller with a later deadline has joined it, it runs.
 func expiredInALane(s *stage) {
 	c := s.client(caller.Config{})
 	s.send(c, laned("item:1", `[0]`))
@@ -274,7 +274,7 @@ func expiredInALane(s *stage) {
 	assert.Equal(s.t, wire.StateExpired, record.State)
 }
 
-// manyExpiredInALane: those whose time was up are more than one step ends.
+// manyExpiredInALane: more requests have expired than one step ends.
 func manyExpiredInALane(s *stage) {
 	c := s.client(caller.Config{})
 	s.send(c, laned("item:1", `[0]`))
@@ -291,8 +291,8 @@ func manyExpiredInALane(s *stage) {
 	assert.Equal(s.t, []string{`[0]`, `[2]`}, seen.ran("item:1"))
 }
 
-// cancelledInALane: who waits for a turn, or has it and was not read yet, can be
-// cancelled; the others go on.
+// cancelledInALane: a request that waits for its turn, or has it and was not read yet, can
+// be cancelled; the others go on.
 func cancelledInALane(s *stage) {
 	c := s.client(caller.Config{})
 	first, second := laned("item:1", `[0]`), laned("item:1", `[1]`)
@@ -316,12 +316,12 @@ func cancelledInALane(s *stage) {
 	assert.Equal(s.t, []string{`[2]`}, seen.ran("item:1"))
 }
 
-// sharedInALane: one ID asked by several while it waits runs once, and all get its
-// outcome at once, not by a later look.
+// sharedInALane: several callers call one ID while it waits. It runs once, and all of them
+// get its outcome by the reply, not by a later lookup.
 func sharedInALane(s *stage) {
 	release := make(chan struct{})
 	var runs counter
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		if argument(d) == 0 {
 			<-release

@@ -9,7 +9,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 )
 
-// fullLaneRefuses: a lane takes no more than its limit, another one does.
+// fullLaneRefuses: a lane refuses requests over its limit, other lanes do not.
 func fullLaneRefuses(s *stage) {
 	c := s.client(caller.Config{LaneLimit: 3, MailboxLimit: 7})
 	for i := range 4 {
@@ -26,7 +26,7 @@ func fullLaneRefuses(s *stage) {
 	}
 	s.send(c, laned("item:3", `[0]`))
 	s.send(c, laned("item:3", `[1]`))
-	_, err = c.Send(s.ctx, laned("item:3", `[2]`)) // seven wait, in all lanes
+	_, err = c.Send(s.ctx, laned("item:3", `[2]`)) // seven wait in all lanes
 	require.ErrorIs(s.t, err, caller.ErrOverloaded)
 	var seen turns
 	s.serve(seen.run)
@@ -35,24 +35,24 @@ func fullLaneRefuses(s *stage) {
 	assert.Len(s.t, seen.ran("item:3"), 2)
 }
 
-// removedByHand: somebody deletes what was in the mailbox, or a whole lane. Who
-// asks next gets through.
+// removedByHand: an operator deletes entries of the mailbox, or a whole lane. The next
+// call succeeds.
 func removedByHand(s *stage) {
 	c := s.client(caller.Config{})
 	mailbox := s.conn.Keys.Requests("things")
-	// An entry of long ago.
+	// An old entry.
 	first := laned("item:1", `[0]`)
 	s.send(c, first)
 	s.send(c, laned("item:1", `[1]`))
 	require.NoError(s.t, s.rdb.XTrimMaxLen(s.ctx, mailbox, 0).Err())
 	require.NoError(s.t, s.rdb.HSet(s.ctx, s.conn.Keys.Record("things", first.ID.String()), "entry", "1-1").Err())
 	s.send(c, laned("item:1", `[2]`))
-	// Sent again, it has a turn again.
+	// When it is sent again, it has a turn again.
 	again := laned("item:2", `[0]`)
 	s.send(c, again)
 	require.NoError(s.t, s.rdb.XDel(s.ctx, mailbox, s.record(again.ID.String())["entry"]).Err())
 	s.send(c, again)
-	// So has one that waited.
+	// So has a request that waited.
 	s.send(c, laned("item:3", `[0]`))
 	waits := laned("item:3", `[1]`)
 	s.send(c, waits)

@@ -18,7 +18,7 @@ import (
 
 func drainFinishes(s *stage) {
 	running, release := make(chan struct{}), make(chan struct{})
-	w := s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		close(running)
 		<-release
 		return echo(ctx, d)
@@ -42,11 +42,11 @@ func drainFinishes(s *stage) {
 
 func drainLimit(s *stage) {
 	running, causes := make(chan struct{}), make(chan error, 1)
-	w := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, _ *consumer.Delivery) consumer.Outcome {
 		close(running)
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	}, func(c *consumer.Config) { c.DrainLimit = 10 * time.Millisecond })
 	answered := s.ask(s.client(caller.Config{}), unsafe(`[1]`))
 	<-running
@@ -115,9 +115,12 @@ func retired(s *stage) {
 	require.Equal(s.t, 1, consumers())
 	require.NoError(s.t, w.stop())
 	assert.Zero(s.t, consumers())
-	// One that leaves something pending stays: it would be lost with it.
-	hanging := s.serve(func(ctx context.Context, _ *consumer.Delivery) (consumer.Outcome, bool) {
-		return consumer.Outcome{}, errors.Is(ctx.Err(), context.Canceled)
+	// A consumer with pending entries stays: removing it would lose them.
+	hanging := s.serve(func(ctx context.Context, _ *consumer.Delivery) consumer.Outcome {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return consumer.Done(wire.ReplyMeta{}, nil, 0)
+		}
+		return consumer.Retry()
 	}, func(c *consumer.Config) { c.IdleLimit = time.Minute })
 	c := s.client(caller.Config{})
 	s.ask(c, unsafe(`[]`))

@@ -15,7 +15,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// take reads one entry by hand, as a worker called "other" would.
+// take reads one entry as the worker "other".
 func (s *stage) take() redis.XMessage {
 	s.t.Helper()
 	mailbox := s.conn.Keys.Requests("things")
@@ -37,7 +37,7 @@ func (s *stage) take() redis.XMessage {
 	return entry
 }
 
-// finish removes an entry without a reply.
+// finish removes an entry and publishes no reply.
 func (s *stage) finish(entry string) {
 	s.t.Helper()
 	mailbox := s.conn.Keys.Requests("things")
@@ -83,7 +83,7 @@ func lostUnsafeReply(s *stage) {
 
 func forgedReply(s *stage) {
 	c := s.client(caller.Config{})
-	// It asks another service too, so that it listens to that one's channel.
+	// It calls another service too, to subscribe to the reply channel of that one.
 	other := safe(`[]`)
 	other.Service, other.Timeout = "others", time.Millisecond
 	_, err := c.Do(s.ctx, other)
@@ -129,7 +129,7 @@ func noForeignChannel(s *stage) {
 		message, err := pubsub.ReceiveMessage(s.ctx)
 		require.NoError(s.t, err)
 		if message.Channel == s.conn.Keys.Registry() && message.Payload == "things" {
-			continue // the worker's own hint
+			continue // the announcement of the worker itself
 		}
 		require.Equal(s.t, s.conn.Keys.Replies("api.x", "things"), message.Channel)
 		replies += countLines(message.Payload)
@@ -160,7 +160,7 @@ func scriptsForgotten(s *stage) {
 
 func flushed(s *stage) {
 	var runs counter
-	w := s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	w := s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		return echo(ctx, d)
 	})

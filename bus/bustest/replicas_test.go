@@ -15,8 +15,8 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// An unsafe answer is given once replicas hold it; before that its caller is
-// told that the outcome is not known, and can learn it later.
+// A caller gets the answer of an unsafe action once replicas hold it. Before that it gets
+// an unknown outcome, and can look it up later.
 func TestUnsafeAnswersWaitForReplicas(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)

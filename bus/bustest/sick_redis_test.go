@@ -52,7 +52,9 @@ func TestRefusedCredentialsEndAWorkerAtOnce(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	consumer, err := consumer.New(conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: "things", Protocol: 1},
-		Run:      func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, true },
+		Run: func(context.Context, *consumer.Delivery) consumer.Outcome {
+			return consumer.Done(wire.ReplyMeta{}, nil, 0)
+		},
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -72,7 +74,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	full := newBroken(t, func(c *consumer.Config) {
 		c.MaxAttempts = 2
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			running <- struct{}{}
 			<-release
 			return run(ctx, d)
@@ -89,12 +91,12 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	<-running
 	full.redis.Do("CONFIG", "SET", "maxmemory", "1")
 	close(release)
-	// Far longer than the idle limit: nobody may take it over meanwhile.
+	// Much longer than the idle limit: no worker may take it over meanwhile.
 	for range 4 {
-		full.logs.Wait(t, "settling outcomes failed")
+		full.logs.Wait(t, "cannot settle outcomes")
 	}
 	testsupport.Eventually(t, 10*time.Second, "it is tried again and again", func() bool {
-		return strings.Count(full.logs.String(), "settling outcomes failed") >= 6
+		return strings.Count(full.logs.String(), "cannot settle outcomes") >= 6
 	})
 	full.redis.Do("CONFIG", "SET", "maxmemory", "0")
 	assert.Equal(t, ones, <-answered)
@@ -110,7 +112,7 @@ func TestOneBadRecordSpoilsNoOther(t *testing.T) {
 	b := newBroken(t, func(c *consumer.Config) {
 		c.IdleLimit = time.Minute
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			begun.Done()
 			<-release
 			return run(ctx, d)
@@ -145,7 +147,7 @@ func TestFrozenRedisIsNoticedWithinSeconds(t *testing.T) {
 	require.NoError(t, err)
 	b.redis.Freeze()
 	unknown := make(chan error, 1)
-	go func() { // sent into the freeze: nobody can know
+	go func() { // sent while Redis is frozen: the outcome is unknown
 		_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", ID: uuid.New(), Timeout: 20 * time.Second})
 		unknown <- err
 	}()
@@ -169,7 +171,7 @@ func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
 	running, release := make(chan struct{}, 1), make(chan struct{})
 	b := newBroken(t, func(c *consumer.Config) {
 		run := c.Run
-		c.Run = func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+		c.Run = func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 			select {
 			case running <- struct{}{}: // the first
 			default:
@@ -184,7 +186,7 @@ func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
 		answered <- envelope + fmt.Sprint(err)
 	}()
 	<-running
-	// Beside the ballast what the connections need for a moment is little.
+	// Connections need little memory beside the ballast.
 	b.redis.Do("SET", "ballast", strings.Repeat("x", 64<<20))
 	b.redis.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(b.usedMemory()*10/9)) // 90 %
 	testsupport.Eventually(t, 5*time.Second, "new requests are refused", func() bool {

@@ -15,13 +15,13 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// sharedIDRunsOnce has many ask under one ID at once, within and across
-// gateways, some of them something else: all who ask the same get the one
-// outcome, the others an error and never that outcome.
+// sharedIDRunsOnce has many callers in several gateways use one ID at once, some of them
+// for another call. All callers of the same call get one outcome, the others get an error
+// and never that outcome.
 func sharedIDRunsOnce(s *stage) {
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		<-release
 		return echo(ctx, d)
@@ -81,7 +81,7 @@ func sentIsAccepted(s *stage) {
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 
-	// Anybody who knows it may wait for its end, also several at once.
+	// Several callers can wait for its end at once.
 	watchers := []*caller.Client{c, s.client(caller.Config{})}
 	watchers = append(watchers, watchers...)
 	watchings := make([]*caller.Watching, len(watchers))
@@ -114,7 +114,7 @@ func sentIsAccepted(s *stage) {
 	s.empty()
 }
 
-// watcherFindsOut has the end of a request pass without a message.
+// watcherFindsOut ends a request without a message.
 func watcherFindsOut(s *stage) {
 	c := s.client(caller.Config{})
 	id, err := c.Send(s.ctx, unsafe(`[1]`))
@@ -152,10 +152,10 @@ func cancelled(s *stage) {
 	_, err = caller.Cancel(s.ctx, s.conn, "things", uuid.NewString())
 	require.ErrorIs(s.t, err, caller.ErrNoRecord)
 
-	// It never ran, so that its ID is free.
+	// It never ran: its ID is free.
 	var runs counter
 	release := make(chan struct{})
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		<-release
 		return echo(ctx, d)
@@ -173,8 +173,8 @@ func cancelled(s *stage) {
 	s.empty()
 }
 
-// joinedOutlivesItsDeadline sends an ID again that has a deadline, without one:
-// what was accepted so runs, whenever a worker comes.
+// joinedOutlivesItsDeadline sends a request with a deadline again, without one. It runs
+// whenever a worker starts.
 func joinedOutlivesItsDeadline(s *stage) {
 	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
@@ -201,8 +201,8 @@ func joinedOutlivesItsDeadline(s *stage) {
 	s.empty()
 }
 
-// sentAnewKeepsWatchers: who watched a request that never ran watches it on when
-// somebody sends it again.
+// sentAnewKeepsWatchers: a caller that waits for a request that never ran goes on waiting
+// when the request is sent again.
 func sentAnewKeepsWatchers(s *stage) {
 	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
@@ -217,11 +217,11 @@ func sentAnewKeepsWatchers(s *stage) {
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
 }
 
-// replayedIsNotCancelled: a dead letter that is replayed may have had effects,
-// so that nobody may say that it never ran.
+// replayedIsNotCancelled: a replayed dead letter may have had effects. It must not be
+// reported as one that never ran.
 func replayedIsNotCancelled(s *stage) {
 	c := s.client(caller.Config{})
-	w := s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },
+	w := s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Retry() },
 		func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := unsafe(`[1]`)
 	ask.ID = uuid.New()

@@ -17,7 +17,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// ask asks in the background and gives the answer, or the error, as text.
+// ask calls in the background and sends the envelope, or the error, as text.
 func (s *stage) ask(c *caller.Client, a *caller.Call) <-chan string {
 	answered := make(chan string, 1)
 	go func() {
@@ -36,7 +36,7 @@ func notRequests(s *stage) {
 		require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: values}).Err())
 	}
 	id := func() string { return uuid.NewString() }
-	// Nobody can be told.
+	// These have no valid reply channel.
 	add("hello", "world")
 	add("v", "1", "id", "no-uuid", "action", "DO", "args", "[]")
 	add("v", "1", "id", id(), "action", "DO", "args", "[broken", "reply", "")
@@ -49,7 +49,7 @@ func notRequests(s *stage) {
 	}
 	add(wide...)
 	const unanswerable = 7
-	// The asker is known.
+	// These have one.
 	channel := s.conn.Keys.Replies("api.x", "things")
 	pubsub := s.rdb.Subscribe(s.ctx, channel)
 	defer func() { _ = pubsub.Close() }()
@@ -87,7 +87,7 @@ func deadWorkersRequests(s *stage) {
 	s.take()
 	s.take()
 	attempts := make(chan int, 2)
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		attempts <- d.Attempt
 		return echo(ctx, d)
 	})
@@ -98,7 +98,7 @@ func deadWorkersRequests(s *stage) {
 	s.empty()
 }
 
-// manyOfADeadWorker leaves more than one page of pending entries behind.
+// manyOfADeadWorker has a dead worker leave more than one page of pending entries.
 func manyOfADeadWorker(s *stage) {
 	c := s.client(caller.Config{})
 	asked := make([]<-chan string, 250)
@@ -113,11 +113,11 @@ func manyOfADeadWorker(s *stage) {
 		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
 	}
 	s.empty()
-	assert.NotContains(s.t, s.logs.String(), "reading the mailbox failed")
+	assert.NotContains(s.t, s.logs.String(), "cannot read the mailbox")
 }
 
-// settledTogether ends the first and the last of many requests in one batch,
-// while those between them go on.
+// settledTogether settles the first and the last of many requests in one batch while the
+// others are still running.
 func settledTogether(s *stage) {
 	const many = 60
 	settling, settle := make(chan struct{}), make(chan struct{})
@@ -133,7 +133,7 @@ func settledTogether(s *stage) {
 		ends[i] = make(chan struct{})
 	}
 	ran := make(chan struct{}, many)
-	s.serveHooked(hook, func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serveHooked(hook, func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		begun <- struct{}{}
 		<-ends[argument(d)]
 		defer func() { ran <- struct{}{} }()
@@ -141,11 +141,11 @@ func settledTogether(s *stage) {
 	})
 	c := s.client(caller.Config{})
 	asked := make([]<-chan string, many)
-	for i := range asked { // one after the other, so that their entries are in order
+	for i := range asked { // one by one, so that their entries are in order
 		asked[i] = s.ask(c, unsafe(number(i)))
 		<-begun
 	}
-	close(ends[1]) // holds the settler up
+	close(ends[1]) // blocks the settler
 	<-settling
 	for _, i := range []int{0, many - 1} {
 		close(ends[i])
@@ -166,9 +166,9 @@ func settledTogether(s *stage) {
 
 func noOutcomeAgain(s *stage) {
 	var runs counter
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		if runs.add(d.Request.ID) < 3 {
-			return consumer.Outcome{}, false
+			return consumer.Retry()
 		}
 		return echo(ctx, d)
 	})
@@ -183,9 +183,9 @@ func noOutcomeAgain(s *stage) {
 
 func tooOften(s *stage) {
 	var runs counter
-	s.serve(func(_ context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
-		return consumer.Outcome{}, false
+		return consumer.Retry()
 	}, func(c *consumer.Config) { c.MaxAttempts = 2 })
 	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
@@ -208,11 +208,11 @@ func tooOften(s *stage) {
 	assert.Equal(s.t, "delivered 2 times without an outcome", letters[0].Values["error"])
 	assert.Equal(s.t, wire.StateDead, s.record(ask.ID.String())["state"])
 	_, err = c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, caller.ErrDead, "who asks again learns what became of it")
+	require.ErrorIs(s.t, err, caller.ErrDead, "a later call with the same ID gets its end")
 }
 
 func safeTooOften(s *stage) {
-	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },
+	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Retry() },
 		func(c *consumer.Config) { c.MaxAttempts = 1 })
 	ask := safe(`[1]`)
 	ask.ID = uuid.New()
@@ -226,7 +226,7 @@ func safeTooOften(s *stage) {
 
 func longWork(s *stage) {
 	var runs counter
-	work := func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	work := func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		select {
 		case <-time.After(5 * idleLimit):
@@ -246,7 +246,7 @@ func longWork(s *stage) {
 
 func burst(s *stage) {
 	var runs counter
-	work := func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	work := func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		runs.add(d.Request.ID)
 		select {
 		case <-time.After(idleLimit / 5):
@@ -258,7 +258,7 @@ func burst(s *stage) {
 	s.serve(work, oneSlot)
 	s.serve(work, oneSlot)
 	c := s.client(caller.Config{})
-	const requests = 30 // together far longer than the idle limit
+	const requests = 30 // together they take much longer than the idle limit
 	asked := make([]<-chan string, requests)
 	for i := range asked {
 		asked[i] = s.ask(c, unsafe(number(i)))
@@ -271,11 +271,11 @@ func burst(s *stage) {
 
 func lostOwnership(s *stage) {
 	running, causes := make(chan string, 1), make(chan error, 1)
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		running <- d.Entry
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
-		return success(`"too late"`), true
+		return success(`"too late"`)
 	})
 	c := s.client(caller.Config{})
 	ask := unsafe(`[1]`)
@@ -283,7 +283,7 @@ func lostOwnership(s *stage) {
 	answered := s.ask(c, ask)
 	entry := <-running
 	mailbox := s.conn.Keys.Requests("things")
-	// Another worker takes it; its own heartbeats keep it from being taken back.
+	// Another worker takes it, and keeps it.
 	keep := func() error {
 		return s.rdb.XClaim(s.ctx, &redis.XClaimArgs{Stream: mailbox, Group: wire.Group, Consumer: "other", Messages: []string{entry}}).Err()
 	}
@@ -305,7 +305,7 @@ func lostOwnership(s *stage) {
 func slotsBound(s *stage) {
 	const slots = 4
 	var now, most atomic.Int64
-	s.serve(func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, bool) {
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			continue

@@ -49,8 +49,8 @@ func BenchmarkStreamEntries(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/entries, "ns/entry")
 }
 
-// benchEnding is what a worker settles.
-func benchEnding() *completion {
+// benchCompletion is what a worker settles.
+func benchCompletion() *completion {
 	meta := wire.ReplyMeta{Worker: "echo.q4n7zj2mx6tbw5ra", Attempt: 1, Queue: 1500 * time.Microsecond, Run: 42 * time.Microsecond}
 	return &completion{
 		delivery: &Delivery{Entry: "1750000000000-0", Request: wire.Request{ID: entryID}},
@@ -58,9 +58,9 @@ func benchEnding() *completion {
 	}
 }
 
-// BenchmarkReplyLine writes one line of a PUBLISH, and reads it as the asker does.
+// BenchmarkReplyLine writes one line of a PUBLISH, and reads it as the caller does.
 func BenchmarkReplyLine(b *testing.B) {
-	s, e := &settler{}, benchEnding()
+	s, e := &settler{}, benchCompletion()
 	line := s.line(nil, nil, nil, e)
 	b.Run("append", func(b *testing.B) {
 		dst := make([]byte, 0, 2*len(line))

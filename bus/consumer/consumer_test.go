@@ -10,7 +10,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-func TestConsumerConfigNamesEveryFault(t *testing.T) {
+func TestNewNamesEveryFaultOfItsConfig(t *testing.T) {
 	t.Parallel()
 	conn, err := bus.Connect("redis://127.0.0.1:1", bus.Options{})
 	require.NoError(t, err)

@@ -1,10 +1,16 @@
-// Package consumer reads the mailbox of a service as one of its workers.
+// Package consumer reads the mailbox of a service as one of its workers, runs the
+// requests, and settles their outcomes. It knows no handlers: package workers does.
 //
 // Open consumer.go first. The request path through the package:
 //
-//	fetch.go      reads requests into free slots; runs fast actions itself
-//	reclaim.go    takes over the unfinished requests of dead workers
-//	deliver.go    decides whether a request may run, and runs it
-//	settle.go     publishes and removes what has ended, in batches (settle.lua)
-//	heartbeat.go  tells that the worker lives, and keeps what it runs
+//	fetch.go     reads requests into free slots
+//	inline.go    runs fast actions on the reader (fast.go, monitor.go)
+//	pool.go      goroutines that run the other actions
+//	reclaim.go   takes over the pending requests of dead workers
+//	runner.go    decides whether a request may run, and runs it
+//	outcome.go   how a run ends: Done, Expired, Dead or Retry
+//	settle.go    publishes and removes what has ended, in batches (settle.lua)
+//
+// Beside it: requests.go keeps the table of running requests, presence.go sends
+// heartbeats, worker.go is what all parts share.
 package consumer

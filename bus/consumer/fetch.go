@@ -3,8 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
@@ -13,173 +11,160 @@ import (
 	"github.com/oskadev/mailroom/internal/resp"
 )
 
-// recoverEvery is how often a worker looks at its own pending entries without
-// an error as the reason.
+// recoverEvery is how often a worker checks its own pending entries when no read failed.
 const recoverEvery = time.Minute
 
-// fetcher reads the mailbox into free slots. What is known to be quick the goroutine that
-// reads runs by itself, one after the other, and settles it with the next read, in one
-// piece: nobody has to be woken for it, which would cost more than running it. All else
-// goes to the pool.
-//
-// A run that takes long after all holds nobody up: the watch relieves the goroutine. What
-// it has not begun goes to the pool, what it has done is settled, and another goroutine
-// reads on; it goes when it comes back.
+// fetcher reads requests from the mailbox into free slots and hands them to inline.
 type fetcher struct {
-	c       *Consumer
-	p       *resp.Pipeline
-	working context.Context //nolint:containedctx // of the runs
-	waits   *backoff.Backoff
-	every   time.Duration // how long a read waits at most
-	over    chan struct{} // closed when it has ended
-	active  chan struct{} // capacity 1: there is something to watch
+	w         *worker
+	requests  *requests
+	reclaimer *reclaimer
+	inline    *inline
+	pool      *pool
+	pipeline  *resp.Pipeline
+	waits     *backoff.Backoff
+	maxWait   time.Duration // of one read
+	over      chan struct{} // closed when reading has ended
 
-	nextReclaim, nextRecover time.Time
-	recover                  bool
-
-	mu      sync.Mutex
-	turn    int           // counts the goroutines that read, one after the other
-	queue   []*Delivery   // to be run here
-	done    []*completion // what was, and is to be settled
-	running *Delivery     // nil: it is in no handler
-	runs    int           // begun, in all
-	watched bool
+	nextReclaim time.Time
+	nextRecover time.Time // zero: at once
 }
 
-func newFetcher(c *Consumer, working context.Context) *fetcher {
+func newFetcher(w *worker, r *requests, runner *runner, p *pool) *fetcher {
+	pipeline := w.conn.NewPipeline()
+	// A read delays reclaiming, and its answer has to come before the socket times out.
+	maxWait := min(w.cfg.IdleLimit/3, time.Second, w.conn.Timeout()/2)
+	now := time.Now()
 	return &fetcher{
-		c: c, p: c.conn.NewPipeline(), working: working,
-		waits: backoff.New(50*time.Millisecond, time.Second),
-		// No longer than a reclaim may be late, nor than the socket may take.
-		every: min(c.cfg.IdleLimit/3, time.Second, c.conn.Timeout()/2),
-		over:  make(chan struct{}), active: make(chan struct{}, 1),
+		w: w, requests: r, reclaimer: &reclaimer{w: w, requests: r, pool: p, pipeline: pipeline},
+		inline: newInline(runner, p, pipeline), pool: p, pipeline: pipeline,
+		waits: backoff.New(50*time.Millisecond, time.Second), maxWait: maxWait, over: make(chan struct{}),
+		nextReclaim: now.Add(maxWait), nextRecover: now.Add(recoverEvery),
 	}
 }
 
-// start reads until the context ends; then the channel is closed. A handler that was
-// begun by then may still run: the pool waits for it.
-func (f *fetcher) start(ctx context.Context) <-chan struct{} {
-	now := time.Now()
-	f.nextReclaim, f.nextRecover = now.Add(f.every), now.Add(recoverEvery)
-	f.c.pool.ended.Go(func() { f.watch(ctx) })
-	f.readOn(ctx, 0)
+// start reads until the context ends, and then closes the channel. Handlers that run
+// inline may still be running: the pool waits for them.
+func (f *fetcher) start(ctx, working context.Context) <-chan struct{} {
+	resume := func(reader int) { f.read(ctx, working, reader) }
+	f.pool.goroutines.Go(func() { f.inline.monitor(f.over, resume) })
+	resume(0)
 	return f.over
 }
 
-// readOn has a goroutine read, whose turn it is.
-func (f *fetcher) readOn(ctx context.Context, turn int) {
-	f.c.pool.ended.Go(func() {
-		gone := false // in an orderly way
+// read starts the goroutine of a reader.
+func (f *fetcher) read(ctx, working context.Context, reader int) {
+	f.pool.goroutines.Go(func() {
+		returned := false
 		defer func() {
-			if !gone { // its handler has ended it
-				f.mu.Lock()
-				run := f.runs
-				f.mu.Unlock()
-				f.relieve(ctx, turn, run)
+			if !returned { // a handler has ended the goroutine
+				f.inline.exited(reader, func(reader int) { f.read(ctx, working, reader) })
 			}
 		}()
-		relieved := f.fetch(ctx, turn)
-		gone = true
-		if !relieved {
-			f.handOver(f.finished())
-			f.p.Close()
+		over := f.fetch(ctx, working, reader)
+		returned = true
+		if over {
+			f.inline.runner.settler.requeue(f.inline.take())
+			f.pipeline.Close()
 			close(f.over)
 		}
 	})
 }
 
-// fetch reads until the context ends, or, which it reports, the goroutine is relieved.
-func (f *fetcher) fetch(ctx context.Context, turn int) (relieved bool) {
+// fetch reads until the context ends; false: another reader has taken over.
+func (f *fetcher) fetch(ctx, working context.Context, reader int) (over bool) {
 	for {
-		if f.c.slots.none() {
-			f.settle(ctx)
+		if f.requests.slots.none() {
+			f.inline.settle(ctx)
 		}
-		free, err := f.c.slots.await(ctx)
+		free, err := f.requests.slots.await(ctx)
 		if err != nil {
-			return false // the context's end is how it is told to stop
+			return true // the context has ended
 		}
 		switch now := time.Now(); {
-		case f.recover || now.After(f.nextRecover):
+		case now.After(f.nextRecover):
 			f.nextRecover = now.Add(recoverEvery)
-			f.settle(ctx)
-			err = f.c.recoverOwn(ctx, f.working, f.p, free)
-			f.recover = err != nil
+			f.inline.settle(ctx)
+			if err = f.reclaimer.recoverOwn(ctx, working, free); err != nil {
+				f.nextRecover = time.Time{}
+			}
 		case now.After(f.nextReclaim):
-			f.nextReclaim = now.Add(f.every)
-			f.settle(ctx)
-			err = f.c.reclaim(ctx, f.working, f.p, free)
+			f.nextReclaim = now.Add(f.maxWait)
+			f.inline.settle(ctx)
+			err = f.reclaimer.reclaim(ctx, working, free)
 		default:
 			var batch []*Delivery
-			if batch, err = f.read(ctx, free); err == nil {
+			if batch, err = f.fetchNew(ctx, working, free); err != nil {
+				f.nextRecover = time.Time{} // the answer may have held entries
+			} else {
 				f.waits.Reset()
 			}
-			f.recover = err != nil
-			if len(batch) > 0 && f.runHere(ctx, turn, batch) {
-				return true
+			if len(batch) > 0 && !f.inline.run(ctx, reader, batch) {
+				return false
 			}
 		}
 		if err != nil && !errors.Is(err, errMoreOwn) {
-			f.c.afterError(ctx, err, f.waits)
+			f.failed(ctx, err)
 		}
 	}
 }
 
-// afterError mends what can be mended, and waits before the next attempt.
-func (c *Consumer) afterError(ctx context.Context, err error, waits *backoff.Backoff) {
+// failed repairs what it can after an error, and waits before the next attempt.
+func (f *fetcher) failed(ctx context.Context, err error) {
 	switch {
-	case ctx.Err() != nil: // it was told to stop
-	case c.dismissed(err):
+	case ctx.Err() != nil:
+	case f.w.isRefused(err):
 	case rediserr.IsNoGroup(err):
-		c.conn.Log().WarnContext(ctx, "the mailbox is gone, making it anew", "service", c.service, "error", err)
-		c.join(ctx)
+		f.w.log.WarnContext(ctx, "the mailbox is missing, creating it", "error", err)
+		f.w.join(ctx)
 	default:
-		wait := waits.Next()
-		c.conn.Log().WarnContext(ctx, "reading the mailbox failed, trying again",
-			"service", c.service, "worker", c.worker, "error", err, "retry_in", wait)
-		_ = backoff.Pause(ctx, wait) // the loop looks at the context
+		wait := f.waits.Next()
+		f.w.log.WarnContext(ctx, "cannot read the mailbox, retrying", "error", err, "retry_in", wait)
+		_ = backoff.Pause(ctx, wait) // the loop checks the context
 	}
 }
 
-// read settles what was run here, and takes what is new (XREADGROUP with >), or waits for
-// it.
-func (f *fetcher) read(ctx context.Context, free int) ([]*Delivery, error) {
-	c, b := f.c, f.finished()
-	opening, cancel := context.WithTimeout(ctx, c.conn.Timeout())
-	k, err := f.p.Conn(opening, c.mailbox)
+// fetchNew settles inline completions and takes or awaits new requests, in one exchange.
+func (f *fetcher) fetchNew(ctx, working context.Context, free int) (batch []*Delivery, err error) {
+	w, settler, b := f.w, f.inline.runner.settler, f.inline.take()
+	defer func() {
+		if err != nil {
+			settler.requeue(b)
+		}
+	}()
+	opening, cancel := context.WithTimeout(ctx, w.conn.Timeout())
+	k, err := f.pipeline.Conn(opening, w.mailbox)
 	cancel()
 	if err != nil {
-		f.handOver(b)
 		return nil, err
 	}
-	c.settler.write(&k.Out, b)
+	settler.write(&k.Out, b)
 	settling := k.Out.Len()
-	xreadgroup(&k.Out, c.mailbox, c.worker, free, max(f.every.Milliseconds(), 1))
+	xreadgroup(&k.Out, w.mailbox, w.id, free, max(f.maxWait.Milliseconds(), 1))
 	asked := time.Now()
-	err = k.Send(c.conn.Timeout())
+	err = k.Send(w.conn.Timeout())
 	k.Out.Reset()
 	if err == nil && settling > 0 {
-		err = f.settled(k, b, settling)
-	}
-	var answers []string
-	if err == nil {
-		answers, err = k.Receive(1, c.conn.Timeout())
+		err = settler.receive(k, b, settling)
 	}
 	if err != nil {
-		f.handOver(b)
 		return nil, err
 	}
-	batch, err := readStream(answers[0])
+	answers, err := k.Receive(1, w.conn.Timeout())
 	if err != nil {
-		return nil, c.explainRead(ctx, f.p, err, answers[0], "xreadgroup", "streams", c.mailbox)
+		return nil, err
+	}
+	if batch, err = readStream(answers[0]); err != nil {
+		return nil, w.explainRead(ctx, f.pipeline, err, answers[0], "xreadgroup", "streams", w.mailbox)
 	}
 	for _, d := range batch {
 		d.Attempt, d.fresh, d.owned = 1, true, asked
 	}
-	c.start(f.working, batch) //nolint:contextcheck // runs outlive the reading
+	f.requests.start(working, batch)
 	return batch, nil
 }
 
-// xreadgroup reads what no worker has read, up to so many entries.
+// xreadgroup reads up to count entries that no worker has read.
 func xreadgroup(c *resp.Commands, mailbox, worker string, count int, blockMillis int64) {
 	c.Begin(11)
 	c.Text("xreadgroup")
@@ -195,145 +180,8 @@ func xreadgroup(c *resp.Commands, mailbox, worker string, count int, blockMillis
 	c.Text(">")
 }
 
-// finished takes what was run here, to be settled.
-func (f *fetcher) finished() *settlement {
-	f.mu.Lock()
-	done := f.done
-	f.done = nil
-	f.mu.Unlock()
-	b := &settlement{all: done}
-	b.sort(done, f.c.conn.Hook)
-	return b
-}
-
-// settled reads the answers to what settles a batch. What Redis did not take the settler
-// tries again.
-func (f *fetcher) settled(k *resp.Conn, b *settlement, n int) error {
-	answers, err := k.Receive(n, f.c.conn.Timeout())
-	if err != nil {
-		return err
-	}
-	_ = f.c.settler.take(b, answers) // what Redis did not take is left in the batch
-	left := slices.Concat(b.safe, b.fenced)
-	f.c.ended(slices.DeleteFunc(b.all, func(e *completion) bool { return slices.Contains(left, e) }))
-	f.handOver(b)
-	return nil
-}
-
-// settle settles what was run here without reading on.
-func (f *fetcher) settle(ctx context.Context) {
-	b := f.finished()
-	if len(b.all) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.c.conn.Timeout())
-	defer cancel()
-	if k, err := f.p.Conn(ctx, f.c.mailbox); err == nil {
-		f.c.settler.write(&k.Out, b)
-		n := k.Out.Len()
-		err = k.Send(f.c.conn.Timeout())
-		k.Out.Reset()
-		if err == nil {
-			_ = f.settled(k, b, n) // what it left is handed over
-		}
-	}
-	f.handOver(b)
-}
-
-// handOver leaves what could not be settled here to the settler: it tries again, and to
-// settle what has been settled is harmless.
-func (f *fetcher) handOver(b *settlement) {
-	for _, e := range slices.Concat(b.safe, b.fenced) {
-		f.c.settler.add(e)
-	}
-	b.all, b.safe, b.fenced = nil, nil, nil
-}
-
-// unsettled is how long runs may take together before what they gave is settled.
-const unsettled = 200 * time.Microsecond
-
-// runHere runs what is quick, and leaves the rest to the pool. It reports whether the
-// goroutine has been relieved.
-func (f *fetcher) runHere(ctx context.Context, turn int, batch []*Delivery) (relieved bool) {
-	quick, rest := f.share(batch)
-	f.c.pool.add(rest)
-	f.mu.Lock()
-	f.queue = quick
-	f.mu.Unlock()
-	took, ran := time.Duration(0), 0
-	for d := f.next(); d != nil; d = f.next() {
-		e := f.c.outcomeOf(d) //nolint:contextcheck // a run has its own
-		if !f.back(turn, e) {
-			return true
-		}
-		if e == nil {
-			continue
-		}
-		ran++
-		if took += e.took; took > unsettled || ran == maxBatch {
-			f.settle(ctx)
-			took, ran = 0, 0
-		}
-	}
-	return false
-}
-
-// share tells what is quick from the rest.
-func (f *fetcher) share(batch []*Delivery) (quick, rest []*Delivery) {
-	isQuick := func(d *Delivery) bool { return f.c.paces[d.Request.Action].isQuick() }
-	same := true
-	for _, d := range batch[1:] {
-		same = same && isQuick(d) == isQuick(batch[0])
-	}
-	switch {
-	case same && isQuick(batch[0]):
-		return batch, nil
-	case same:
-		return nil, batch
-	}
-	for _, d := range batch {
-		if isQuick(d) {
-			quick = append(quick, d)
-		} else {
-			rest = append(rest, d)
-		}
-	}
-	return quick, rest
-}
-
-// next is what is to be run now; nil: nothing.
-func (f *fetcher) next() *Delivery {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.queue) == 0 {
-		return nil
-	}
-	d := f.queue[0]
-	f.queue, f.running = f.queue[1:], d
-	f.runs++
-	if !f.watched {
-		f.watched = true
-		select {
-		case f.active <- struct{}{}:
-		default: // it is about to look
-		}
-	}
-	return d
-}
-
-// back takes an outcome, or nil, when its handler has ended. It reports whether the
-// goroutine goes on.
-func (f *fetcher) back(turn int, e *completion) bool {
-	f.mu.Lock()
-	relieved := f.turn != turn
-	if !relieved {
-		if f.running = nil; e != nil {
-			f.done = append(f.done, e)
-		}
-	}
-	f.mu.Unlock()
-	if relieved && e != nil {
-		f.c.settler.add(e)
-	}
-	return !relieved
+// readStream reads the answer of XREADGROUP.
+func readStream(answer string) (batch []*Delivery, err error) {
+	err = resp.StreamEntries(answer, func(e resp.Entry) { batch = append(batch, newDelivery(e.ID, e.Fields)) })
+	return batch, err
 }

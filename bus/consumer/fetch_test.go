@@ -1,63 +1,51 @@
 package consumer
 
 import (
-	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/bus"
-	"github.com/oskadev/mailroom/bus/wire"
-	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// The watch saw a run twice, and before it came to act on that the run ended: two would
-// read then.
-func TestNobodyIsRelievedWhoIsBack(t *testing.T) {
+func TestStreamEntriesAreRead(t *testing.T) {
 	t.Parallel()
-	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
+	reply := "*1\r\n*2\r\n$1\r\ns\r\n*3\r\n" +
+		"*2\r\n$3\r\n1-1\r\n*4\r\n$1\r\nv\r\n$1\r\n1\r\n$6\r\naction\r\n$4\r\nA\r\nB\r\n" +
+		"*2\r\n$3\r\n1-2\r\n*-1\r\n" +
+		"*2\r\n$3\r\n1-3\r\n*2\r\n$4\r\nargs\r\n$0\r\n\r\n"
+	batch, err := readStream(reply)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	c, err := New(conn, Config{
-		Manifest: &wire.Manifest{Service: "things", Protocol: 1, Actions: []wire.Action{{Name: "DO"}}},
-		Run:      func(context.Context, *Delivery) (Outcome, bool) { return Outcome{}, true },
-	})
-	require.NoError(t, err)
-	f := newFetcher(c, t.Context())
-	f.watched = true
-	f.queue = []*Delivery{{Request: wire.Request{Action: "DO"}}, {Request: wire.Request{Action: "DO"}}}
-	require.NotNil(t, f.next())
-	seen := f.runs
-	require.True(t, f.back(0, nil))
-	f.relieve(t.Context(), 0, seen)
-	assert.Zero(t, f.turn, "it reads on itself")
-	require.NotNil(t, f.next())
-	f.relieve(t.Context(), 0, seen)
-	assert.Zero(t, f.turn, "that is another run")
-	require.True(t, f.back(0, nil))
+	require.Len(t, batch, 2, "the deleted one is left out")
+	assert.Equal(t, "1-1", batch[0].Entry)
+	assert.Equal(t, "A\r\nB", batch[0].Request.Action)
+	assert.Equal(t, "1-3", batch[1].Entry)
+	for _, none := range []string{"*-1\r\n", "*0\r\n", "$-1\r\n"} {
+		batch, err := readStream(none)
+		require.NoError(t, err, none)
+		assert.Empty(t, batch)
+	}
+	_, err = readStream("-NOGROUP no such group\r\n")
+	assert.True(t, rediserr.IsNoGroup(err) && rediserr.IsServer(err), err)
+	for cut := range len(reply) {
+		_, err := readStream(reply[:cut])
+		require.Error(t, err, reply[:cut])
+	}
 }
 
-func TestPaceIsQuickWhileRunsAre(t *testing.T) {
-	t.Parallel()
-	var p *pace
-	assert.False(t, p.isQuick(), "of an action that nobody declared")
-	p = &pace{}
-	quick := func(n int) {
-		for range n {
-			p.note(quickRun)
+func FuzzStreamEntries(f *testing.F) {
+	f.Add("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nv\r\n$1\r\n1\r\n")
+	f.Fuzz(func(t *testing.T, reply string) {
+		batch, err := readStream(reply)
+		if err != nil {
+			return
 		}
-	}
-	quick(quickScore - 1)
-	assert.False(t, p.isQuick())
-	quick(1)
-	assert.True(t, p.isQuick())
-	quick(maxScore)
-	p.note(2 * quickRun)
-	assert.True(t, p.isQuick(), "one hiccup of many runs")
-	p.note(2 * quickRun)
-	assert.False(t, p.isQuick())
-	quick(maxScore)
-	p.note(11 * quickRun)
-	assert.False(t, p.isQuick())
+		for _, d := range batch {
+			if !strings.Contains(reply, d.Entry) {
+				t.Fatalf("%q is not in the reply", d.Entry)
+			}
+		}
+	})
 }

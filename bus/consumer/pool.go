@@ -2,12 +2,11 @@ package consumer
 
 import "sync"
 
-// pool runs deliveries on goroutines that stay: their stacks have grown to
-// what handlers need, which a new goroutine would have to do again each time.
+// pool runs deliveries on goroutines that it reuses: their stacks have already grown to
+// the size that handlers need.
 //
-// It wakes goroutines one after another, each by the one before, and only
-// while something is queued: of many short requests a few goroutines run most,
-// while a long one never keeps the next from starting.
+// Each goroutine wakes the next one while deliveries are queued: a few goroutines run
+// most of many short requests, and a long one does not delay the next.
 type pool struct {
 	run func(*Delivery)
 	max int
@@ -15,18 +14,19 @@ type pool struct {
 	mu     sync.Mutex
 	wakeup sync.Cond
 	queue  []*Delivery
-	next   int  // of the queue
-	size   int  // goroutines
-	idle   int  // of them waiting
-	waking bool // one has been woken and has not looked yet
+	next   int  // index in the queue
+	size   int  // number of goroutines that run deliveries
+	idle   int  // how many of them wait
+	waking bool // one was woken and has not looked at the queue yet
 	closed bool
-	ended  sync.WaitGroup
+
+	goroutines sync.WaitGroup // also those of the reader
 }
 
-// newPool prepares a pool of at most so many goroutines. No more than that may
-// be queued and running together, which the consumer's slots see to.
-func newPool(most int, run func(*Delivery)) *pool {
-	p := &pool{run: run, max: most}
+// newPool returns a pool of at most size goroutines. The slots of the worker ensure that
+// no more deliveries than that are queued and running together.
+func newPool(size int, run func(*Delivery)) *pool {
+	p := &pool{run: run, max: size}
 	p.wakeup.L = &p.mu
 	return p
 }
@@ -42,8 +42,8 @@ func (p *pool) add(batch []*Delivery) {
 	p.mu.Unlock()
 }
 
-// wake gets one more goroutine to look at the queue, unless one is about to.
-// Its caller holds the lock.
+// wake wakes or starts one goroutine, unless one is about to look at the queue. Its
+// caller holds the lock.
 func (p *pool) wake() {
 	switch {
 	case p.waking:
@@ -53,7 +53,7 @@ func (p *pool) wake() {
 	case p.size < p.max:
 		p.size++
 		p.waking = true
-		p.ended.Go(p.work)
+		p.goroutines.Go(p.work)
 	}
 }
 
@@ -83,16 +83,16 @@ func (p *pool) work() {
 	}
 }
 
-// unlocked runs a delivery without the lock, and takes it again however that
-// ends: a handler may end its goroutine (runtime.Goexit).
+// unlocked runs a delivery without holding the lock. It locks again in any case: a
+// handler may end its goroutine (runtime.Goexit).
 func (p *pool) unlocked(d *Delivery) {
 	p.mu.Unlock()
 	defer p.mu.Lock()
 	p.run(d)
 }
 
-// close ends the goroutines once nothing is queued or running, which the
-// channel tells.
+// close ends the goroutines when nothing is queued or running any more, and then closes
+// the channel.
 func (p *pool) close() <-chan struct{} {
 	p.mu.Lock()
 	p.closed = true
@@ -101,7 +101,7 @@ func (p *pool) close() <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.ended.Wait()
+		p.goroutines.Wait()
 	}()
 	return ended
 }

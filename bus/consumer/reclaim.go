@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -14,83 +13,88 @@ import (
 	"github.com/oskadev/mailroom/internal/resp"
 )
 
-// reclaimPage is how many idle entries are looked at in one command.
-const reclaimPage = 100
+// pendingPage is how many pending entries one command lists.
+const pendingPage = 100
 
-// reclaim takes requests that have been without a sign of life for the idle
-// limit: their workers are dead, frozen or cut off, or gave no outcome. It
-// takes only what can run at once.
-func (c *Consumer) reclaim(ctx, working context.Context, p *resp.Pipeline, free int) error {
+// reclaimer takes pending requests: those of workers that are dead, and its own whose
+// delivery was lost.
+type reclaimer struct {
+	w        *worker
+	requests *requests
+	pool     *pool
+	pipeline *resp.Pipeline // of the reader
+}
+
+// reclaim takes requests that have been idle for the idle limit: their workers are dead,
+// frozen or disconnected, or gave no outcome. It takes as many as there are free slots.
+func (r *reclaimer) reclaim(ctx, working context.Context, free int) error {
 	start := "-"
 	for free > 0 {
-		idle, err := c.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
-			Stream: c.mailbox, Group: wire.Group, Idle: c.cfg.IdleLimit, Start: start, End: "+", Count: reclaimPage,
+		idle, err := r.w.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
+			Stream: r.w.mailbox, Group: wire.Group, Idle: r.w.cfg.IdleLimit, Start: start, End: "+", Count: pendingPage,
 		}).Result()
 		if err != nil || len(idle) == 0 {
 			return err
 		}
 		start = wire.NextEntryID(idle[len(idle)-1].ID)
-		// What hangs here, and is not kept any more, is not mine to take.
-		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool { return c.isRunning(p.ID) })
+		// A request that hangs here, and is not kept any more, is for other workers.
+		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool { return r.requests.isRunning(p.ID) })
 		others = others[:min(len(others), free)]
-		taken, err := c.claim(ctx, working, p, others)
+		taken, err := r.claim(ctx, working, others)
 		if err != nil {
 			return err
 		}
 		free -= taken
-		if len(idle) < reclaimPage {
+		if len(idle) < pendingPage {
 			break
 		}
 	}
 	return nil
 }
 
-// claim takes idle entries (XCLAIM). Each goes only to the first who asks: it
-// is no longer idle then.
-func (c *Consumer) claim(ctx, working context.Context, conns *resp.Pipeline, idle []redis.XPendingExt) (int, error) {
+// claim takes idle entries (XCLAIM) and returns how many. Of several workers that claim
+// an entry, only the first one gets it: it is not idle any more then.
+func (r *reclaimer) claim(ctx, working context.Context, idle []redis.XPendingExt) (int, error) {
 	if len(idle) == 0 {
 		return 0, nil
 	}
 	deliveries := make(map[string]int64, len(idle))
-	command := []string{"xclaim", c.mailbox, wire.Group, c.worker, strconv.FormatInt(c.cfg.IdleLimit.Milliseconds(), 10)}
+	command := []string{"xclaim", r.w.mailbox, wire.Group, r.w.id, strconv.FormatInt(r.w.cfg.IdleLimit.Milliseconds(), 10)}
 	for _, p := range idle {
 		deliveries[p.ID] = p.RetryCount
 		command = append(command, p.ID)
 	}
 	asked := time.Now()
-	batch, err := c.fetchEntries(ctx, conns, command...)
+	batch, err := r.fetchEntries(ctx, command...)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range batch {
 		d.Attempt, d.owned = int(deliveries[d.Entry])+1, asked
 		delete(deliveries, d.Entry)
-		c.conn.Log().InfoContext(ctx, "took over a request", "service", c.service, "worker", c.worker,
-			"request", d.Request.ID, "attempt", d.Attempt)
+		r.w.log.InfoContext(ctx, "took over a request", "request", d.Request.ID, "attempt", d.Attempt)
 	}
-	c.start(working, batch)
-	c.pool.add(batch)
-	return len(batch), c.dropDeleted(ctx, deliveries)
+	r.requests.start(working, batch)
+	r.pool.add(batch)
+	return len(batch), r.dropDeleted(ctx, deliveries)
 }
 
-// dropDeleted acknowledges entries that somebody deleted by hand while they
-// were pending: Redis does so itself when they are claimed, other servers keep
-// them. It is an alarm: their requests are lost. Most that were not claimed are
-// just another worker's by now, or have been settled.
-func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) error {
+// dropDeleted acknowledges pending entries that were deleted by hand. Redis does so
+// itself when they are claimed, other servers keep them. Their requests are lost. Most
+// entries that could not be claimed belong to another worker by now, or were settled.
+func (r *reclaimer) dropDeleted(ctx context.Context, unclaimed map[string]int64) error {
 	for entry := range unclaimed {
-		pipe := c.conn.Redis().Pipeline()
-		found := pipe.XRange(ctx, c.mailbox, entry, entry)
+		pipe := r.w.conn.Redis().Pipeline()
+		found := pipe.XRange(ctx, r.w.mailbox, entry, entry)
 		pending := pipe.XPendingExt(ctx, &redis.XPendingExtArgs{
-			Stream: c.mailbox, Group: wire.Group, Start: entry, End: entry, Count: 1,
+			Stream: r.w.mailbox, Group: wire.Group, Start: entry, End: entry, Count: 1,
 		})
 		if _, err := pipe.Exec(ctx); err != nil {
 			return err
 		}
 		if len(found.Val()) == 0 && len(pending.Val()) > 0 {
-			c.conn.Log().ErrorContext(ctx, "a pending entry was deleted from the mailbox: its request is lost",
-				"service", c.service, "entry", entry)
-			if err := c.conn.Redis().XAck(ctx, c.mailbox, wire.Group, entry).Err(); err != nil {
+			r.w.log.ErrorContext(ctx, "a pending entry was deleted from the mailbox, its request is lost", "entry", entry)
+			if err := r.w.conn.Redis().XAck(ctx, r.w.mailbox, wire.Group, entry).Err(); err != nil {
 				return err
 			}
 		}
@@ -98,17 +102,16 @@ func (c *Consumer) dropDeleted(ctx context.Context, unclaimed map[string]int64) 
 	return nil
 }
 
-// recoverOwn fetches entries that were given to this worker by a read whose
-// answer was lost: pending, mine, neither running nor left without an outcome.
-// What was left and is not mine any more is forgotten.
-func (c *Consumer) recoverOwn(ctx, working context.Context, conns *resp.Pipeline, free int) error {
-	before := c.leftNow()
+// recoverOwn starts requests that a read gave to this worker although its answer was
+// lost: entries that are pending for the worker, not running and not abandoned. It also
+// forgets abandoned entries that are not pending for the worker any more.
+func (r *reclaimer) recoverOwn(ctx, working context.Context, free int) error {
+	gone := r.requests.allAbandoned()
 	start := "-"
 	for {
-		const page = 100
 		asked := time.Now()
-		pending, err := c.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
-			Stream: c.mailbox, Group: wire.Group, Start: start, End: "+", Count: page, Consumer: c.worker,
+		pending, err := r.w.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
+			Stream: r.w.mailbox, Group: wire.Group, Start: start, End: "+", Count: pendingPage, Consumer: r.w.id,
 		}).Result()
 		if err != nil {
 			return err
@@ -116,65 +119,51 @@ func (c *Consumer) recoverOwn(ctx, working context.Context, conns *resp.Pipeline
 		for _, p := range pending {
 			start = wire.NextEntryID(p.ID)
 			switch {
-			case c.isRunning(p.ID):
-			case c.isLeft(p.ID):
-				delete(before, p.ID) // still pending
+			case r.requests.isRunning(p.ID):
+			case r.requests.isAbandoned(p.ID): // reclaiming takes it when it is idle
+				delete(gone, p.ID)
 			case free == 0:
 				return errMoreOwn
 			default:
-				if err := c.fetchOwn(ctx, working, conns, p, asked.Add(-p.Idle)); err != nil {
+				if err := r.fetchOwn(ctx, working, p, asked.Add(-p.Idle)); err != nil {
 					return err
 				}
 				free--
 			}
 		}
-		if len(pending) < page {
-			c.forgetLeft(before)
+		if len(pending) < pendingPage {
+			r.requests.forget(gone)
 			return nil
 		}
 	}
 }
 
-// errMoreOwn: there are more own entries than slots were free.
+// errMoreOwn means that there are more entries to recover than free slots.
 var errMoreOwn = errors.New("more entries to recover")
 
-// fetchOwn starts an entry that was delivered then, and has not begun.
-func (c *Consumer) fetchOwn(ctx, working context.Context, conns *resp.Pipeline, p redis.XPendingExt, delivered time.Time) error {
-	batch, err := c.fetchEntries(ctx, conns, "xrange", c.mailbox, p.ID, p.ID)
+// fetchOwn starts an entry that was delivered at that time and has not begun.
+func (r *reclaimer) fetchOwn(ctx, working context.Context, p redis.XPendingExt, delivered time.Time) error {
+	batch, err := r.fetchEntries(ctx, "xrange", r.w.mailbox, p.ID, p.ID)
 	for _, d := range batch {
 		d.Attempt, d.fresh, d.owned = int(p.RetryCount), p.RetryCount <= 1, delivered
 	}
-	c.start(working, batch)
-	c.pool.add(batch)
+	r.requests.start(working, batch)
+	r.pool.add(batch)
 	return err
 }
 
-func (c *Consumer) isRunning(entry string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.running[entry]
-	return ok
-}
-
-// isLeft reports whether the entry has begun here and was left without an
-// outcome: reclaiming is the way for it, as for everybody's.
-func (c *Consumer) isLeft(entry string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.left[entry]
-}
-
-func (c *Consumer) leftNow() map[string]bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.left)
-}
-
-// forgetLeft forgets what was left and is not pending here any more.
-func (c *Consumer) forgetLeft(gone map[string]bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for entry := range gone {
-		delete(c.left, entry)
+// fetchEntries sends a command that answers with entries of the mailbox (XRANGE, XCLAIM).
+func (r *reclaimer) fetchEntries(ctx context.Context, command ...string) (batch []*Delivery, err error) {
+	opening, cancel := context.WithTimeout(ctx, r.w.conn.Timeout())
+	defer cancel()
+	conn, err := r.pipeline.Conn(opening, r.w.mailbox)
+	if err != nil {
+		return nil, err
 	}
+	answer, err := conn.Do(r.w.conn.Timeout(), func(out *resp.Commands) { out.Add(command...) })
+	if err != nil {
+		return nil, err
+	}
+	err = resp.Entries(answer, func(e resp.Entry) { batch = append(batch, newDelivery(e.ID, e.Fields)) })
+	return batch, r.w.explainRead(ctx, r.pipeline, err, answer, command[0], r.w.mailbox)
 }

@@ -15,56 +15,58 @@ import (
 	"github.com/oskadev/mailroom/internal/resp"
 )
 
-// settlePatience is how long outcomes are tried to be settled once the worker
-// has been told to stop and Redis does not take them.
+// settlePatience is for how long a worker that was told to stop tries to settle outcomes
+// that Redis does not take.
 const settlePatience = 5 * time.Second
 
-// maxBatch is the most requests that one pipeline settles. A script call holds Redis
+// maxBatch is how many requests one pipeline settles at most. A script call blocks Redis
 // for all of its requests; larger batches gain nothing measurable.
 const maxBatch = 256
 
-// settler ends requests in batches: the safe ones by PUBLISH, XACK and XDEL in
-// a pipeline, those that keep something by settle.lua in the same pipeline.
+// settlers is how many batches are settled at once.
+const settlers = 2
+
+// settler ends requests in batches: safe ones by PUBLISH, XACK and XDEL in a pipeline,
+// those that keep an outcome by settle.lua in the same pipeline.
 type settler struct {
-	c       *Consumer
-	batches *batch.Batcher[*completion]
-	stop    <-chan struct{}
+	w        *worker
+	requests *requests
+	batches  *batch.Batcher[*completion]
+	stop     <-chan struct{} // closed when the worker was told to stop and has drained
 }
 
-func newSettler(c *Consumer) *settler {
-	return &settler{c: c, batches: batch.New[*completion](maxBatch)}
+func newSettler(w *worker, r *requests, stop <-chan struct{}) *settler {
+	return &settler{w: w, requests: r, batches: batch.New[*completion](maxBatch), stop: stop}
 }
 
 func (s *settler) add(e *completion) { s.batches.Add(e) }
 
-// settlers is how many batches are under way at once.
-const settlers = 2
-
+// run settles batches until the context ends, and then what was added before.
 func (s *settler) run(ctx context.Context) {
-	s.stop = ctx.Done()
 	var running sync.WaitGroup
 	for range settlers {
 		running.Go(func() {
-			p := s.c.conn.NewPipeline()
+			p := s.w.conn.NewPipeline()
 			defer p.Close()
 			p.Prepare(ctx)
-			s.batches.Run(ctx, func(items []*completion) { s.flush(p, items) }) //nolint:contextcheck // settling outlives the end
+			s.batches.Run(ctx, func(items []*completion) { s.flush(p, items) }) //nolint:contextcheck // settling outlives the context
 		})
 	}
 	running.Wait()
 }
 
-// settlement is one batch on its way.
+// settlement is one batch that is being settled. Confirmed completions are removed from
+// safe and fenced.
 type settlement struct {
-	safe   []*completion // their replies may be lost: they can run again
-	fenced []*completion // settle.lua: only while this worker owns them
-	whole  bool          // send the script, not its digest
-	all    []*completion // of both kinds, where who settles them may not go on trying
+	all    []*completion // of an inline run
+	safe   []*completion // may run again: a reply may be lost
+	fenced []*completion // settled by settle.lua, only while the worker owns them
+	whole  bool          // send the script instead of its digest
 
-	stored, told int // of the commands that were written: for long envelopes, and PUBLISH
+	stored, published int // commands that were written for long envelopes, and PUBLISH
 }
 
-// sort tells what can run again from what is fenced.
+// sort adds completions to those that may run again or to the fenced ones.
 func (b *settlement) sort(items []*completion, hook bus.Hook) {
 	for _, e := range items {
 		hook.At(bus.StepSettle, e.delivery.Request.ID)
@@ -76,18 +78,18 @@ func (b *settlement) sort(items []*completion, hook bus.Hook) {
 	}
 }
 
-// flush settles a batch, and gives up what Redis will not have.
+// flush settles a batch. What Redis never takes is abandoned.
 func (s *settler) flush(p *resp.Pipeline, items []*completion) {
 	b := &settlement{}
-	b.sort(items, s.c.conn.Hook)
+	b.sort(items, s.w.conn.Hook)
 	s.settle(p, b)
-	s.c.ended(items)
+	s.requests.settled(items)
 }
 
-// settle tries until Redis has answered: repeating is harmless, since what has
-// ended is no longer owned. Neither a lost connection nor a Redis that is full,
-// loading or failing over costs an outcome; meanwhile its slot stays taken. Only
-// what Redis will never take is given up, each ending on its own.
+// settle tries until Redis has answered. Repeating is harmless: a settled request is not
+// owned any more. No outcome is lost to a broken connection, or while Redis is full,
+// loading or failing over; its slot stays taken until then. Outcomes that Redis never
+// takes are abandoned one by one.
 func (s *settler) settle(p *resp.Pipeline, b *settlement) {
 	waits := backoff.New(20*time.Millisecond, time.Second)
 	var patience <-chan time.Time
@@ -97,15 +99,15 @@ func (s *settler) settle(p *resp.Pipeline, b *settlement) {
 		switch {
 		case err == nil:
 			return
-		case s.c.dismissed(err): // others run these requests again
-			s.giveUp(b)
+		case s.w.isRefused(err): // other workers run these requests again
+			s.abandon(b)
 			return
 		case rediserr.IsNoScript(err) && !b.whole:
 			b.whole = true
 			continue
 		case rediserr.IsPermanent(err) && len(b.safe)+len(b.fenced) == 1:
-			s.c.conn.Log().Error("Redis refuses an outcome; its request will be delivered again", "service", s.c.service, "error", err)
-			s.giveUp(b)
+			s.w.log.Error("Redis refused an outcome, the request will be delivered again", "error", err)
+			s.abandon(b)
 			return
 		case rediserr.IsPermanent(err):
 			for _, one := range b.split() {
@@ -114,7 +116,7 @@ func (s *settler) settle(p *resp.Pipeline, b *settlement) {
 			return
 		}
 		wait := waits.Next()
-		s.c.conn.Log().Warn("settling outcomes failed, trying again", "service", s.c.service,
+		s.w.log.Warn("cannot settle outcomes, retrying",
 			"requests", len(b.safe)+len(b.fenced), "error", err, "retry_in", wait)
 		timer := time.NewTimer(wait)
 		select {
@@ -122,16 +124,16 @@ func (s *settler) settle(p *resp.Pipeline, b *settlement) {
 		case <-stop:
 			patience, stop = time.After(settlePatience), nil
 		case <-patience:
-			s.c.conn.Log().Error("stopping with outcomes that are not settled; their requests will be delivered again",
-				"service", s.c.service, "requests", len(b.safe)+len(b.fenced), "error", err)
-			s.giveUp(b)
+			s.w.log.Error("stopped with unsettled outcomes, their requests will be delivered again",
+				"requests", len(b.safe)+len(b.fenced), "error", err)
+			s.abandon(b)
 			return
 		}
 		timer.Stop()
 	}
 }
 
-// split makes a batch of each ending, so that one cannot spoil the others.
+// split makes a batch of each completion, so that one cannot fail the others.
 func (b *settlement) split() []*settlement {
 	parts := make([]*settlement, 0, len(b.safe)+len(b.fenced))
 	for _, e := range b.safe {
@@ -143,60 +145,51 @@ func (b *settlement) split() []*settlement {
 	return parts
 }
 
-// giveUp leaves requests to another delivery.
-func (s *settler) giveUp(b *settlement) {
+// abandon leaves requests to another delivery.
+func (s *settler) abandon(b *settlement) {
 	for _, e := range append(b.safe, b.fenced...) {
-		s.c.leaveUnsettled(e.delivery.Entry)
+		s.requests.abandon(e.delivery.Entry)
 	}
 }
 
-// send writes what is left of a batch, and takes out what Redis confirmed.
+// send sends the unconfirmed completions of a batch, and reads the answers.
 func (s *settler) send(p *resp.Pipeline, b *settlement) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.c.conn.Timeout())
+	ctx, cancel := context.WithTimeout(context.Background(), s.w.conn.Timeout())
 	defer cancel()
-	k, err := p.Conn(ctx, s.c.mailbox)
+	k, err := p.Conn(ctx, s.w.mailbox)
 	if err != nil {
 		return err
 	}
 	s.write(&k.Out, b)
-	p.Exchange(ctx, s.c.conn.Timeout())
+	p.Exchange(ctx, s.w.conn.Timeout())
 	answers, err := k.Answers()
 	if err != nil {
 		return err
 	}
-	return s.take(b, answers)
+	return s.confirm(b, answers)
 }
 
-// write adds the commands that settle a batch.
-func (s *settler) write(out *resp.Commands, b *settlement) {
-	b.stored, b.told = 0, 0
-	if len(b.safe) > 0 {
-		s.writeSafe(out, b)
-	}
-	if len(b.fenced) > 0 {
-		s.writeFenced(out, b)
-	}
-}
-
-// take reads the answers to what write wrote, and takes out of the batch what Redis
-// confirmed.
-func (s *settler) take(b *settlement, answers []string) error {
+// confirm reads the answers to the commands that write wrote, and removes from the batch
+// what Redis confirmed.
+func (s *settler) confirm(b *settlement, answers []string) error {
 	var failed error
 	if len(b.safe) > 0 {
-		tells, removed := answers[b.stored:b.stored+b.told], answers[b.stored+b.told:b.stored+b.told+2]
+		publishes, removed := answers[b.stored:b.stored+b.published], answers[b.stored+b.published:b.stored+b.published+2]
 		reply := b.safe[0].delivery.Request.Reply
-		failed = errors.Join(s.errorIn(answers[:b.stored], "hset", s.c.mailbox),
-			s.errorIn(removed[:1], "xack", s.c.mailbox), s.errorIn(removed[1:], "xdel", s.c.mailbox))
+		failed = errors.Join(s.errorIn(answers[:b.stored], "hset", s.w.mailbox),
+			s.errorIn(removed[:1], "xack", s.w.mailbox), s.errorIn(removed[1:], "xdel", s.w.mailbox))
 		if failed == nil {
-			s.settled(b.safe)
+			for _, e := range b.safe {
+				s.w.conn.Hook.At(bus.StepSettled, e.delivery.Request.ID)
+			}
 			b.safe = nil
 		}
-		s.c.dismissed(s.errorIn(tells, "publish", reply))
+		s.w.isRefused(s.errorIn(publishes, "publish", reply))
 	}
 	if len(b.fenced) > 0 {
 		owned, err := resp.Words(answers[len(answers)-1])
 		if err != nil {
-			return s.c.conn.Explain(err, "evalsha", "", "", s.c.mailbox)
+			return s.w.conn.Explain(err, "evalsha", "", "", s.w.mailbox)
 		}
 		s.report(b.fenced, owned)
 		b.fenced = nil
@@ -204,112 +197,48 @@ func (s *settler) take(b *settlement, answers []string) error {
 	return failed
 }
 
-// errorIn is the first error in answers to commands of a name, on a key or a channel.
+// errorIn returns the first error in the answers to commands of that name on a key or a
+// channel.
 func (s *settler) errorIn(answers []string, name, on string) error {
 	for _, answer := range answers {
 		if answer[0] == '-' {
 			_, err := resp.Word(answer)
-			return s.c.conn.Explain(err, name, on)
+			return s.w.conn.Explain(err, name, on)
 		}
 	}
 	return nil
 }
 
-// writeSafe publishes all replies for one channel at once and removes the entries.
-// A reply that Redis will not publish is lost; its asker asks again.
-func (s *settler) writeSafe(out *resp.Commands, b *settlement) {
-	var order []string
-	lines := make(map[string][]byte, 1)
-	for _, e := range b.safe {
-		r := &e.delivery.Request
-		if e.state == wire.StateExpired || !s.c.conn.Keys.MayReply(s.c.service, r.Reply) {
-			continue
-		}
-		line, known := lines[r.Reply]
-		if !known {
-			order = append(order, r.Reply)
-		}
-		lines[r.Reply] = s.line(out, b, line, e)
-	}
-	for _, channel := range order {
-		out.Begin(3)
-		out.Text("publish")
-		out.Text(channel)
-		out.Raw(lines[channel])
-		b.told++
-	}
-	out.Begin(3 + len(b.safe))
-	out.Text("xack")
-	out.Text(s.c.mailbox)
-	out.Text(wire.Group)
-	for _, e := range b.safe {
-		out.Text(e.delivery.Entry)
-	}
-	out.Begin(2 + len(b.safe))
-	out.Text("xdel")
-	out.Text(s.c.mailbox)
-	for _, e := range b.safe {
-		out.Text(e.delivery.Entry)
-	}
-}
-
-// line adds one reply line. A long envelope goes by a record of its own.
-func (s *settler) line(out *resp.Commands, b *settlement, dst []byte, e *completion) []byte {
-	r := &e.delivery.Request
-	dst = append(append(dst, r.ID...), ' ')
-	if len(e.envelope) <= wire.LargeReply {
-		dst = append(append(dst, e.meta...), ' ')
-		return append(append(dst, e.envelope...), '\n')
-	}
-	key := s.c.conn.Keys.Record(s.c.service, r.ID)
-	out.Begin(4)
-	out.Text("hset")
-	out.Text(key)
-	out.Text("outcome")
-	out.Raw(slices.Concat(e.meta, []byte{' '}, e.envelope))
-	out.Begin(3)
-	out.Text("pexpire")
-	out.Text(key)
-	out.Number(wire.LargeReplyTTL.Milliseconds())
-	b.stored += 2
-	return append(append(dst, e.meta...), ",stored=1 -\n"...)
-}
-
-func (s *settler) writeFenced(out *resp.Commands, b *settlement) {
-	out.Script(s.c.conn.Scripts.Settle, b.whole, 2+len(b.fenced), 1+8*len(b.fenced))
-	out.Text(s.c.mailbox)
-	out.Text(s.c.conn.Keys.Dead(s.c.service))
-	for _, e := range b.fenced {
-		out.Text(s.c.conn.Keys.Record(s.c.service, e.delivery.Request.ID))
-	}
-	out.Text(s.c.worker)
-	for _, e := range b.fenced {
-		out.Text(e.delivery.Entry)
-		out.Text(e.delivery.Request.ID)
-		out.Text(e.state)
-		out.Raw(e.meta)
-		out.Raw(e.envelope)
-		out.Millis(e.store())
-		out.Text(e.reason)
-		out.Number(int64(e.delivery.Attempt))
-	}
-}
-
-// report logs the outcomes that came too late: somebody else owns the request.
-func (s *settler) report(endings []*completion, owned []string) {
-	for i, e := range endings {
+// report logs the outcomes that came too late: the worker no longer owns their requests.
+func (s *settler) report(fenced []*completion, owned []string) {
+	for i, e := range fenced {
 		if i < len(owned) && owned[i] == "0" {
-			s.c.conn.Log().Warn("a late outcome was refused: the request is no longer this worker's",
-				"service", s.c.service, "worker", s.c.worker, "request", e.delivery.Request.ID)
+			s.w.log.Warn("a late outcome was refused, the worker no longer owns the request", "request", e.delivery.Request.ID)
 			continue
 		}
-		s.c.conn.Hook.At(bus.StepSettled, e.delivery.Request.ID)
+		s.w.conn.Hook.At(bus.StepSettled, e.delivery.Request.ID)
 	}
 }
 
-// settled calls the hook for safe requests, which nobody can refuse.
-func (s *settler) settled(endings []*completion) {
-	for _, e := range endings {
-		s.c.conn.Hook.At(bus.StepSettled, e.delivery.Request.ID)
+// receive reads the n answers to a batch of inline completions that was sent with other
+// commands. Completions that Redis did not take go back to the settler.
+func (s *settler) receive(k *resp.Conn, b *settlement, n int) error {
+	answers, err := k.Receive(n, s.w.conn.Timeout())
+	if err != nil {
+		return err
 	}
+	_ = s.confirm(b, answers) // the batch holds what Redis did not take
+	unconfirmed := slices.Concat(b.safe, b.fenced)
+	s.requests.settled(slices.DeleteFunc(b.all, func(e *completion) bool { return slices.Contains(unconfirmed, e) }))
+	s.requeue(b)
+	return nil
+}
+
+// requeue adds the unconfirmed completions of a batch. Settling one that was settled is
+// harmless.
+func (s *settler) requeue(b *settlement) {
+	for _, e := range slices.Concat(b.safe, b.fenced) {
+		s.add(e)
+	}
+	b.all, b.safe, b.fenced = nil, nil, nil
 }

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// slots are what a worker may have under way. One goroutine takes them, the
-// fetching one; any may give them back.
+// slots count how many more requests a worker may start. One goroutine, the reader,
+// takes them; any goroutine gives them back.
 type slots struct {
 	mu   sync.Mutex
 	free int
-	more chan struct{} // capacity 1: some became free
+	more chan struct{} // capacity 1: a slot became free
 }
 
 func newSlots(n int) *slots { return &slots{free: n, more: make(chan struct{}, 1)} }
 
-// await returns how many slots are free, at least one.
+// await waits until at least one slot is free, and returns how many are.
 func (s *slots) await(ctx context.Context) (int, error) {
 	for {
 		s.mu.Lock()
@@ -32,7 +32,7 @@ func (s *slots) await(ctx context.Context) (int, error) {
 	}
 }
 
-// none reports that there is no free slot.
+// none reports whether no slot is free.
 func (s *slots) none() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,6 +51,6 @@ func (s *slots) give(n int) {
 	s.mu.Unlock()
 	select {
 	case s.more <- struct{}{}:
-	default: // the taker knows already
+	default: // the reader has not looked yet
 	}
 }

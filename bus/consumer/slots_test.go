@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSlotsWaitForOne(t *testing.T) {
+func TestAwaitReturnsWhenASlotIsFree(t *testing.T) {
 	t.Parallel()
 	s := newSlots(2)
 	n, err := s.await(t.Context())

@@ -1,9 +1,9 @@
--- Keeps long work: resets the idle time of entries that the worker still owns,
+-- Keeps running requests: resets the idle time of the entries that the worker owns,
 -- without counting a delivery.
 --
 -- KEYS[1]   the mailbox
--- ARGV[1]   the worker       ARGV[2..]  the entries that it is running
--- Returns the entries that it no longer owns.
+-- ARGV[1]   the worker       ARGV[2..]  the entries of its running requests
+-- Returns the entries that the worker no longer owns.
 local mailbox, me = KEYS[1], ARGV[1]
 local lost = {}
 for i = 2, #ARGV do

@@ -1,10 +1,10 @@
--- Removes consumers that are gone. Never one that has something pending:
--- removing a consumer destroys its pending list.
+-- Removes idle consumers of the group that have no pending entries. Removing a consumer
+-- destroys its list of pending entries.
 --
 -- KEYS[1]   the mailbox
--- ARGV[1]   how long a consumer has to be idle, in ms
--- ARGV[2]   the one consumer to remove, however idle; "" looks at all
--- Returns how many it removed.
+-- ARGV[1]   the minimum idle time of a consumer, in ms
+-- ARGV[2]   the only consumer to remove, at any idle time; "" checks all
+-- Returns the number of removed consumers.
 local mailbox, idle, only = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 local removed = 0
 if redis.call('EXISTS', mailbox) == 0 then return 0 end

@@ -1,21 +1,21 @@
--- Ends requests: stores the outcome, removes the entry, lets the next in its lane
--- go, and tells who waits, in one step. Only for entries that the worker still owns; of any other nothing
--- is changed.
+-- Settles requests: stores the outcome, removes the entry, releases the next request of
+-- the lane, and publishes the reply, in one step. It changes nothing for entries that the
+-- worker does not own any more.
 --
 -- KEYS[1]   the mailbox      KEYS[2]  the dead letters
 -- KEYS[3..] the record of each request
 -- ARGV[1]   the worker
 -- ARGV[2..] eight for each request: entry id state meta envelope store error
---           attempts, where state is done, expired or dead, store is in ms
---           ("" keeps nothing), error and attempts are for dead letters
--- Returns 1 for each request that it ended, 0 for each that it did not own.
+--           attempts. State is done, expired or dead; store is in ms ("" stores
+--           nothing); error and attempts are those of a dead letter
+-- Returns 1 for each request that it settled, 0 for each that the worker does not own.
 local KEYS, ARGV = KEYS, ARGV
 local mailbox, dead, me = KEYS[1], KEYS[2], ARGV[1]
 local large, call = 65536, redis.call
 local prefix, suffix = ns .. ':replies:', ':' .. service
 
--- which of the entries are mine: other deliveries of mine may lie in between.
--- The range goes by the milliseconds of the entries.
+-- Finds the entries that the worker owns. Other entries of the worker may lie between
+-- them. The range covers the milliseconds of the entries.
 local first, last, wanted, missing = nil, nil, {}, 0
 for i = 3, #KEYS do
   local entry = ARGV[2 + (i - 3) * 8]
@@ -37,12 +37,12 @@ while missing > 0 do
     end
   end
   if #rows < page then break end
-  from = rows[#rows][1] -- and once more: not every server knows ranges without their ends
+  from = rows[#rows][1] -- again with this one: not every server knows exclusive ranges
 end
 
 local lines, order, ended, answer, known, turns = {}, {}, {}, {}, {}, {}
 
--- the replies of all those channels, as lists of lines
+-- returns the list of reply lines of each channel
 local function listeners(channels)
   local found = {}
   for channel in channels:gmatch('%S+') do
@@ -71,12 +71,12 @@ local function bury(fields, why, attempts)
   local now = call('TIME')
   local at = now[1] .. string.format('%03d', math.floor(tonumber(now[2]) / 1000))
   local letter = {}
-  for f = 1, math.min(#fields, 400) do letter[f] = fields[f] end -- more is no request, and unpack has a limit
+  for f = 1, math.min(#fields, 400) do letter[f] = fields[f] end -- a request has fewer fields, and unpack has a limit
   for _, f in ipairs({'error', why, 'attempts', attempts, 'dead_at', at}) do letter[#letter + 1] = f end
   call('XADD', dead, '*', unpack(letter))
 end
 
--- puts a request that expired back, for somebody who joined it and waits longer
+-- sends an expired request again when a caller has joined it with a later deadline
 local function again(record, entry)
   local deadline = call('HGET', record, 'until')
   if not deadline then return false end
@@ -85,7 +85,7 @@ local function again(record, entry)
   local found = call('XRANGE', mailbox, entry, entry)
   if not found[1] then return false end
   local fields = found[1][2]
-  if #fields > 400 then return false end -- no request of ours, and unpack has a limit
+  if #fields > 400 then return false end -- a request has fewer fields, and unpack has a limit
   for f = 1, #fields, 2 do
     if fields[f] == 'deadline' then fields[f + 1] = deadline end
   end
@@ -121,7 +121,7 @@ for i = 3, #KEYS do
         if #envelope > large then meta, body = meta == '-' and 'stored=1' or meta .. ',stored=1', '-' end
       elseif state == 'expired' then
         if again(record, entry) then
-          lane = false -- its turn goes on
+          lane = false -- it keeps its turn
         else
           call('HSET', record, 'state', 'expired')
           call('PEXPIRE', record, store)
@@ -131,9 +131,9 @@ for i = 3, #KEYS do
         call('PERSIST', record)
       end
     end
-    -- nobody is told of an expiry: who asked has given up, and who asks again
-    -- under this id has not been answered. The entry says which run a reply is
-    -- of: an id that never ran may be used anew.
+    -- An expiry has no reply: its caller has given up, and a caller that uses the id
+    -- again must not get it. The entry names the run that a reply belongs to: an id that
+    -- never ran may be used again.
     if id ~= '' and state ~= 'expired' then
       tell(channels, id, meta == '-' and '' or meta .. ',', run or entry, body)
     end

@@ -1,0 +1,43 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// Outcome is how a run ended: Done, Expired, Dead or Retry. The zero value is Retry.
+type Outcome struct {
+	kind     outcomeKind
+	meta     wire.ReplyMeta
+	envelope []byte
+	keep     time.Duration
+	reason   string
+}
+
+type outcomeKind uint8
+
+const (
+	kindRetry outcomeKind = iota
+	kindDone
+	kindExpired
+	kindDead
+)
+
+// Done is an outcome that answers the request with an envelope, of a success or of a
+// failure. Keep is how long the outcome of an unsafe request is stored; 0 stores it as
+// long as its request wants. An outcome that says that nothing has happened is stored
+// briefly, so that a later call with the same ID runs the request again.
+func Done(meta wire.ReplyMeta, envelope []byte, keep time.Duration) Outcome {
+	return Outcome{kind: kindDone, meta: meta, envelope: envelope, keep: keep}
+}
+
+// Expired is the outcome of a request whose time was up before its handler was called.
+func Expired() Outcome { return Outcome{kind: kindExpired} }
+
+// Dead is the outcome of a request that can never have another one: it becomes a dead
+// letter, with the reason.
+func Dead(reason string) Outcome { return Outcome{kind: kindDead, reason: reason} }
+
+// Retry is no outcome: the request is delivered again.
+func Retry() Outcome { return Outcome{} }

@@ -1,0 +1,176 @@
+package consumer
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/lazyctx"
+	"github.com/oskadev/mailroom/internal/rediserr"
+)
+
+// run is one delivery that is running, and the context of its handler.
+type run struct {
+	lazyctx.Context
+
+	until int64 // unix ms up to which the worker keeps it; guarded by requests.mu
+}
+
+// requests are the requests that a worker has been delivered, by stream entry.
+type requests struct {
+	w     *worker
+	slots *slots // one for each that is running
+
+	mu        sync.Mutex
+	running   map[string]*run
+	abandoned map[string]bool // pending entries that have begun here, without an outcome
+}
+
+func newRequests(w *worker) *requests {
+	return &requests{
+		w: w, slots: newSlots(w.cfg.Concurrency),
+		running: make(map[string]*run), abandoned: make(map[string]bool),
+	}
+}
+
+// start puts deliveries into slots. The caller runs them.
+func (r *requests) start(working context.Context, batch []*Delivery) {
+	now := r.w.conn.Clock.Millis()
+	r.slots.take(len(batch))
+	runs := make([]run, len(batch))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, d := range batch {
+		d.Queued = max(0, time.Duration(now-d.acceptedAt())*time.Millisecond)
+		d.owner, d.run = r, &runs[i]
+		d.run.Context = lazyctx.New(working)
+		d.run.until = r.keptUntil(&d.Request, now)
+		delete(r.abandoned, d.Entry)
+		r.running[d.Entry] = d.run
+	}
+}
+
+// keptUntil limits how long the worker keeps a request: one whose handler hangs past the
+// deadline goes to another worker, which makes a dead letter of it.
+func (r *requests) keptUntil(request *wire.Request, now int64) int64 {
+	end := request.Deadline
+	if end == 0 {
+		timeout := wire.DefaultTimeout
+		if a := r.w.cfg.Manifest.Action(request.Action); a != nil {
+			timeout = a.Timeout()
+		}
+		end = now + timeout.Milliseconds()
+	}
+	return end + r.grace()
+}
+
+// grace returns for how many ms past its deadline a request is kept.
+func (r *requests) grace() int64 {
+	return max(r.w.cfg.IdleLimit, r.w.cfg.DrainLimit).Milliseconds()
+}
+
+// extend keeps a running request for so long from now, where that is later than before.
+func (r *requests) extend(entry string, by time.Duration) {
+	end := r.w.conn.Clock.Now().Add(by).UnixMilli() + r.grace()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if run := r.running[entry]; run != nil {
+		run.until = max(run.until, end)
+	}
+}
+
+// keep resets the idle time of the running requests. A request that another worker has
+// taken ends the context of its handler.
+func (r *requests) keep(ctx context.Context) {
+	now := r.w.conn.Clock.Millis()
+	args := []any{r.w.id}
+	r.mu.Lock()
+	for entry, run := range r.running {
+		if now < run.until {
+			args = append(args, entry)
+		}
+	}
+	r.mu.Unlock()
+	if len(args) == 1 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.w.conn.Timeout())
+	defer cancel()
+	lost, err := r.w.conn.Scripts.Keep.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, args...)
+	if err != nil {
+		if !rediserr.IsNoGroup(err) && !r.w.isRefused(err) {
+			r.w.log.WarnContext(ctx, "cannot keep running requests", "error", err)
+		}
+		return
+	}
+	entries, _ := lost.([]any)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range entries {
+		entry, _ := e.(string)
+		// It may have been settled since the list was made.
+		if run := r.running[entry]; run != nil {
+			run.Cancel(ErrOwnershipLost)
+		}
+	}
+}
+
+// settled ends the runs of settled requests and frees their slots.
+func (r *requests) settled(completions []*completion) {
+	freed := 0
+	r.mu.Lock()
+	for _, e := range completions {
+		if run := r.running[e.delivery.Entry]; run != nil {
+			run.Cancel(nil)
+			delete(r.running, e.delivery.Entry)
+			freed++
+		}
+	}
+	r.mu.Unlock()
+	r.slots.give(freed)
+}
+
+// abandon ends the run of a request that has no settled outcome and frees its slot. A
+// worker takes the entry when it has been idle for the idle limit.
+func (r *requests) abandon(entry string) {
+	r.mu.Lock()
+	run := r.running[entry]
+	delete(r.running, entry)
+	r.abandoned[entry] = true
+	r.mu.Unlock()
+	if run != nil {
+		run.Cancel(nil)
+		r.slots.give(1)
+	}
+}
+
+func (r *requests) isRunning(entry string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.running[entry]
+	return ok
+}
+
+func (r *requests) isAbandoned(entry string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.abandoned[entry]
+}
+
+// allAbandoned returns a copy of the abandoned entries.
+func (r *requests) allAbandoned() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.abandoned)
+}
+
+// forget drops abandoned entries that are not pending here any more.
+func (r *requests) forget(gone map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for entry := range gone {
+		delete(r.abandoned, entry)
+	}
+}

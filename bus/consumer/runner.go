@@ -1,0 +1,186 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// completion is how a delivery ended, on its way to be settled.
+type completion struct {
+	delivery *Delivery
+	state    string
+	meta     []byte
+	envelope []byte
+	reason   string        // of a dead letter
+	took     time.Duration // by the run
+	keep     time.Duration
+}
+
+// store returns how long the outcome is stored, in ms.
+func (e *completion) store() int64 {
+	if wanted := e.delivery.Request.Store; e.keep == 0 || wanted == 0 {
+		return wanted
+	}
+	return e.keep.Milliseconds()
+}
+
+// runner decides whether a delivered request may run, and runs it.
+type runner struct {
+	w        *worker
+	requests *requests
+	settler  *settler
+	fast     fastActions
+}
+
+func newRunner(w *worker, r *requests, s *settler) *runner {
+	return &runner{w: w, requests: r, settler: s, fast: newFastActions(w.cfg.Manifest)}
+}
+
+// deliver completes a delivery and adds it to the settler.
+func (r *runner) deliver(d *Delivery) {
+	if e := r.complete(d); e != nil {
+		r.settler.add(e)
+	}
+}
+
+// complete runs a request, or ends it where it must not run. Its slot stays taken until
+// the completion is settled. Without an outcome it returns nil.
+func (r *runner) complete(d *Delivery) (e *completion) {
+	defer func() {
+		if e == nil { // also when the handler ended its goroutine
+			r.requests.abandon(d.Entry)
+		}
+	}()
+	step := bus.StepClaimed
+	if d.fresh {
+		step = bus.StepDelivered
+	}
+	r.w.conn.Hook.At(step, d.Request.ID)
+	if e = r.refuse(d); e == nil {
+		e = r.run(d.run, d)
+	}
+	return e
+}
+
+// refuse ends a delivery that must not run: an invalid entry, a request past its deadline
+// or delivered too often. It returns nil for every other one.
+func (r *runner) refuse(d *Delivery) *completion {
+	switch {
+	case d.invalid != nil:
+		return r.refuseInvalid(d)
+	case d.Request.Expired(r.w.conn.Clock.Millis()):
+		if d.fresh {
+			return r.expire(d)
+		}
+		return r.deadLetter(d, "the deadline passed; it may have begun before")
+	case d.Attempt > r.w.cfg.MaxAttempts:
+		d.Attempt-- // this delivery does not run it
+		return r.deadLetter(d, fmt.Sprintf("delivered %d times without an outcome", d.Attempt))
+	default:
+		return nil
+	}
+}
+
+// expire ends a request that never ran. It publishes no reply: see settle.lua.
+func (r *runner) expire(d *Delivery) *completion {
+	r.w.log.Info("a request expired before it ran", "action", d.Request.Action, "request", d.Request.ID)
+	return &completion{delivery: d, state: wire.StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
+}
+
+// refuseInvalid answers an invalid entry if it names its caller, and makes a dead letter
+// of it otherwise.
+func (r *runner) refuseInvalid(d *Delivery) *completion {
+	request := &d.Request
+	r.w.log.Warn("an entry of the mailbox is not a valid request", "entry", d.Entry, "error", d.invalid)
+	answerable := len(request.ID) == 36 && r.w.conn.Keys.MayReply(r.w.service, request.Reply)
+	switch {
+	case !answerable:
+		e := r.deadLetter(d, d.invalid.Error())
+		if len(request.ID) != 36 {
+			request.ID, request.Store = "", 0
+		}
+		return e
+	case errors.Is(d.invalid, wire.ErrVersion):
+		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeNotSupported, Status: 501, Message: d.invalid.Error()}, "")
+	default:
+		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeBadRequest, Status: 400, Message: d.invalid.Error()}, "")
+	}
+}
+
+// deadLetter makes a dead letter of a delivery.
+func (r *runner) deadLetter(d *Delivery, reason string) *completion {
+	request := &d.Request
+	r.w.log.Error("a request became a dead letter",
+		"action", request.Action, "request", request.ID, "attempts", d.Attempt, "reason", reason)
+	return r.fail(d, wire.StateDead, wire.Error{
+		Code: wire.CodeInternal, Status: 500, Message: "the request was given up",
+		Details: map[string]string{"state": wire.StateDead},
+	}, reason)
+}
+
+func (r *runner) fail(d *Delivery, state string, e wire.Error, reason string) *completion {
+	e.Service, e.Action = r.w.service, d.Request.Action
+	e.Stamp(&d.Request)
+	meta := wire.ReplyMeta{Worker: r.w.id, Attempt: d.Attempt, Status: e.Status}
+	if state == wire.StateDead && !d.Request.Safe() {
+		meta.Location = wire.Location(r.w.service, d.Request.ID)
+	}
+	return &completion{delivery: d, state: state, meta: meta.Append(nil), envelope: wire.Failure(&e), reason: reason}
+}
+
+// run runs a request.
+func (r *runner) run(ctx context.Context, d *Delivery) *completion {
+	if !r.stillOwned(ctx, d) {
+		return nil
+	}
+	r.w.conn.Hook.At(bus.StepBegin, d.Request.ID)
+	began := time.Now()
+	o := r.w.cfg.Run(ctx, d)
+	took := time.Since(began) // with what surrounds the handler, which may block too
+	r.fast.note(d.Request.Action, took)
+	r.w.conn.Hook.At(bus.StepRan, d.Request.ID)
+	switch {
+	case o.kind == kindDone:
+		return r.done(ctx, d, &o, took)
+	case o.kind == kindDead:
+		return r.deadLetter(d, o.reason)
+	case o.kind == kindExpired && d.fresh:
+		return r.expire(d)
+	default:
+		return nil
+	}
+}
+
+// done completes a delivery with the outcome of its handler.
+func (r *runner) done(ctx context.Context, d *Delivery, o *Outcome, took time.Duration) *completion {
+	if len(o.envelope) > wire.MaxReply {
+		r.w.log.ErrorContext(ctx, "a reply is too large", "action", d.Request.Action,
+			"request", d.Request.ID, "bytes", len(o.envelope), "limit", wire.MaxReply)
+		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, "")
+	}
+	o.meta.Worker, o.meta.Attempt, o.meta.Queue = r.w.id, d.Attempt, d.Queued
+	return &completion{delivery: d, state: wire.StateDone, meta: o.meta.Append(nil), envelope: o.envelope, keep: o.keep, took: took}
+}
+
+// stillOwned reports whether the worker owns a request that is about to run. It asks
+// Redis only for an unsafe one that was read longer ago than the idle limit: the process
+// or its machine was frozen, and another worker may have taken and ended the request.
+// Where Redis does not answer, the request is left to another delivery.
+func (r *runner) stillOwned(ctx context.Context, d *Delivery) bool {
+	if d.Request.Safe() || time.Since(d.owned) < r.w.cfg.IdleLimit {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.w.conn.Timeout())
+	defer cancel()
+	lost, err := r.w.conn.Scripts.Keep.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, d.Entry)
+	if entries, _ := lost.([]any); err == nil && len(entries) == 0 {
+		return true
+	}
+	r.w.log.WarnContext(ctx, "a request was not started, another worker may own it", "request", d.Request.ID, "error", err)
+	return false
+}
