@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/oskadev/mailroom/api/auth"
@@ -23,6 +21,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/busctx"
 )
 
 // Server is one gateway.

@@ -311,6 +311,9 @@ func ExampleService_Use() {
 // A test may call a handler alone: NewContext gives it what a request would.
 func ExampleNewContext() {
 	create := func(ctx context.Context, in UserPatch) (User, error) {
+		if in.Name == "" {
+			return User{}, workers.BadRequest(workers.FieldError{Field: "name", Problem: "is missing"})
+		}
 		workers.SetStatus(ctx, 201)
 		workers.SetLocation(ctx, "/users/3")
 		return User{ID: 3, Name: in.Name}, nil

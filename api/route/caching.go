@@ -5,10 +5,9 @@ import (
 	"strings"
 	"time"
 
-	calls "github.com/oskadev/mailroom/internal/call"
-
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // caching is how the answers of a route are shared.

@@ -7,13 +7,12 @@ import (
 	"net"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/busctx"
 )
 
 // gatewayFlags are the flags of commands that run a gateway.

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
-
-	"github.com/oskadev/mailroom/bus"
 )
 
 type callCommand struct {

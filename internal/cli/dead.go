@@ -10,10 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
-
-	"github.com/oskadev/mailroom/bus"
 )
 
 // deadCommand manages the dead letters of a service.

@@ -7,11 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/examples/echo"
 	"github.com/oskadev/mailroom/examples/shop"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -57,7 +56,8 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	if err := examples.seed(ctx, services); err != nil {
 		return err
 	}
-	return workers.Run(busctx.With(ctx, conn), workers.Config{Logger: log, Concurrency: c.Concurrency, IdleLimit: c.IdleLimit,
+	return workers.Run(busctx.With(ctx, conn), workers.Config{
+		Logger: log, Concurrency: c.Concurrency, IdleLimit: c.IdleLimit,
 		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain, CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	}, services...)
 }

@@ -5,13 +5,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/devredis"
 	"github.com/oskadev/mailroom/examples/shop"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/workers"
 )
 

@@ -12,11 +12,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
-
-	"github.com/oskadev/mailroom/bus"
 )
 
 type servicesCommand struct {

@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oskadev/mailroom/bus/caller"
-	"github.com/oskadev/mailroom/bus/wire"
-
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 type ticketCommand struct {

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/bus/wire"
-
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 func TestTicketsFromTheShell(t *testing.T) {

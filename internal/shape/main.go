@@ -170,28 +170,9 @@ func top(counts map[string]int) string {
 func unusedExports(files []*file) []string {
 	used := make(map[string]bool)
 	for _, f := range files {
-		if f.test {
-			continue
+		if !f.test {
+			f.uses(used)
 		}
-		imports := make(map[string]string)
-		for _, spec := range f.tree.Imports {
-			path := strings.Trim(spec.Path.Value, `"`)
-			name := path[strings.LastIndexByte(path, '/')+1:]
-			if spec.Name != nil {
-				name = spec.Name.Name
-			}
-			if dir, ours := strings.CutPrefix(path, module); ours {
-				imports[name] = dir
-			}
-		}
-		ast.Inspect(f.tree, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok {
-				if x, ok := s.X.(*ast.Ident); ok && imports[x.Name] != "" {
-					used[imports[x.Name]+"."+s.Sel.Name] = true
-				}
-			}
-			return true
-		})
 	}
 	var unused []string
 	for _, f := range files {
@@ -206,6 +187,29 @@ func unusedExports(files []*file) []string {
 	}
 	slices.Sort(unused)
 	return unused
+}
+
+// uses adds the names of our own packages that a file uses, as "dir.Name".
+func (f *file) uses(used map[string]bool) {
+	imports := make(map[string]string)
+	for _, spec := range f.tree.Imports {
+		path := strings.Trim(spec.Path.Value, `"`)
+		name := path[strings.LastIndexByte(path, '/')+1:]
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		if dir, ours := strings.CutPrefix(path, module); ours {
+			imports[name] = dir
+		}
+	}
+	ast.Inspect(f.tree, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := s.X.(*ast.Ident); ok && imports[x.Name] != "" {
+				used[imports[x.Name]+"."+s.Sel.Name] = true
+			}
+		}
+		return true
+	})
 }
 
 // declared are the package-level names of a file.
@@ -290,30 +294,11 @@ func backArrows(graph map[int]map[int]bool) (back int) {
 	for i := range graph {
 		left[i] = true
 	}
-	position, next := make(map[int]int), 0
-	degree := func(i int) (out, in int) {
-		for j := range left {
-			if graph[i][j] {
-				out++
-			}
-			if graph[j][i] {
-				in++
-			}
-		}
-		return out, in
-	}
+	position := make(map[int]int)
 	for len(left) > 0 {
-		best, score := -1, 0
-		for _, i := range slices.Sorted(maps.Keys(left)) {
-			out, in := degree(i)
-			if own := out - in; best < 0 || in == 0 || own > score {
-				if best, score = i, own; in == 0 {
-					break
-				}
-			}
-		}
-		position[best], next = next, next+1
-		delete(left, best)
+		first := firstOf(graph, left)
+		position[first] = len(position)
+		delete(left, first)
 	}
 	for i, to := range graph {
 		for j := range to {
@@ -323,4 +308,28 @@ func backArrows(graph map[int]map[int]bool) (back int) {
 		}
 	}
 	return back
+}
+
+// firstOf returns the file to stand before all others that are left: one without an
+// arrow to it, else the one with the most arrows from it.
+func firstOf(graph map[int]map[int]bool, left map[int]bool) int {
+	best, score := -1, 0
+	for _, i := range slices.Sorted(maps.Keys(left)) {
+		out, in := 0, 0
+		for j := range left {
+			if graph[i][j] {
+				out++
+			}
+			if graph[j][i] {
+				in++
+			}
+		}
+		if in == 0 {
+			return i
+		}
+		if best < 0 || out-in > score {
+			best, score = i, out-in
+		}
+	}
+	return best
 }
