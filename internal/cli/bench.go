@@ -82,16 +82,23 @@ func (c *benchCommand) onBus(ctx context.Context, p *program) error {
 		return undelivered(err)
 	}
 	call := callCommand{Timeout: c.Timeout, Service: c.Service, Action: c.Action, Arg: c.Arg}
-	request, err := call.request(ctx, conn)
+	_, request, err := call.request(ctx, conn)
 	if err != nil {
 		return undelivered(err)
+	}
+	direct := request.Call
+	if request.Declared != nil {
+		direct = caller.NewCall(request.Declared, c.Service, request.Args)
+	}
+	if c.Timeout != 0 {
+		direct.Timeout = c.Timeout
 	}
 	client := caller.New(conn, caller.Config{}) //nolint:contextcheck // lives until Close
 	defer client.Close()
 	if err := client.WaitReady(ctx); err != nil {
 		return undelivered(err)
 	}
-	return c.measure(ctx, p, bench.NewBus(client, *request))
+	return c.measure(ctx, p, bench.NewBus(client, direct))
 }
 
 func (c *benchCommand) measure(ctx context.Context, p *program, target bench.Target) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/call"
 )
 
 type callCommand struct {
@@ -37,72 +38,72 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 	if err := conn.Ping(ctx); err != nil {
 		return undelivered(err)
 	}
-	request, err := c.request(ctx, conn)
+	service, request, err := c.request(ctx, conn)
 	if err != nil {
 		return undelivered(err)
 	}
-	if c.Async && request.Safe {
+	if c.Async && request.Declared != nil && request.Declared.Safe {
 		return usage(fmt.Errorf("--async: %s is safe, so no ticket is kept: call it without --async", c.Action))
 	}
 	client := caller.New(conn, caller.Config{ReadyWait: 5 * time.Second}) //nolint:contextcheck // lives until Close
 	defer client.Close()
+	calls := call.New(call.Config{
+		Client: client, Logger: conn.Log(),
+		Find: func(context.Context, string) (*registry.Service, error) { return service, nil },
+	})
 	if c.Async {
-		id, err := client.Send(ctx, request)
+		id, err := calls.Send(ctx, request)
 		if err != nil {
-			return undelivered(fmt.Errorf("%s %s: %w", c.Service, c.Action, err))
+			return c.failed(p, err)
 		}
 		return p.printState(wire.RequestState{ID: id.String(), Service: c.Service, Action: c.Action, State: wire.StateQueued})
 	}
-	reply, err := client.Do(ctx, request)
+	answer, err := calls.Do(ctx, request)
 	if err != nil {
-		return undelivered(fmt.Errorf("%s %s: %w", c.Service, c.Action, err))
+		return c.failed(p, err)
 	}
-	p.printf("%s\n", reply.Envelope)
-	var answer struct {
-		OK    bool       `json:"ok"`
-		Error wire.Error `json:"error"`
-	}
-	switch err := json.Unmarshal([]byte(reply.Envelope), &answer); {
-	case err == nil && answer.OK:
+	p.printf("%s\n", answer.Envelope)
+	switch failure := wire.ErrorOf(answer.Envelope); {
+	case failure == nil:
 		return nil
-	case answer.Error.Code == wire.CodeTimeout:
+	case failure.Code == wire.CodeTimeout:
 		return &exitError{code: exitUndelivered}
 	default:
 		return &exitError{code: exitFailed}
 	}
 }
 
-// request builds the request from the manifest of the service.
-func (c *callCommand) request(ctx context.Context, conn *bus.Conn) (*caller.Call, error) {
-	registry := registry.New(conn, nil)
-	if err := registry.Look(ctx); err != nil {
-		return nil, err
+// failed ends a call without an answer. An unknown action is the service's refusal, and
+// is printed like one.
+func (c *callCommand) failed(p *program, err error) error {
+	if failure, ok := errors.AsType[*wire.Error](err); ok && failure.Code == wire.CodeNotSupported {
+		p.printf("%s\n", wire.Failure(failure))
+		return &exitError{code: exitFailed}
 	}
-	service := registry.Snapshot()[c.Service]
-	if c.Service == wire.ReservedService {
-		return nil, fmt.Errorf("%s are called by their routes at a gateway, such as POST /v3/payments", c.Service)
+	return undelivered(fmt.Errorf("%s %s: %w", c.Service, c.Action, err))
+}
+
+// request builds the call from the manifest of the service.
+func (c *callCommand) request(ctx context.Context, conn *bus.Conn) (*registry.Service, *call.Call, error) {
+	known := registry.New(conn, nil)
+	if err := known.Look(ctx); err != nil {
+		return nil, nil, err
 	}
-	if service == nil {
-		return nil, fmt.Errorf("unknown service %q; mailroom services lists the known ones", c.Service)
+	service := known.Snapshot()[c.Service]
+	switch {
+	case c.Service == wire.ReservedService:
+		return nil, nil, fmt.Errorf("%s are called by their routes at a gateway, such as POST /v3/payments", c.Service)
+	case service == nil:
+		return nil, nil, fmt.Errorf("unknown service %q; mailroom services lists the known ones", c.Service)
+	case !service.Live() && !c.Async:
+		return nil, nil, errors.New("no worker of " + c.Service + " is running: start one, or use --async")
+	case service.Manifest == nil:
+		return nil, nil, fmt.Errorf("the actions of %q are unknown, because no worker of it has run recently: start one", c.Service)
 	}
-	if !service.Live() && !c.Async {
-		return nil, errors.New("no worker of " + c.Service + " is running: start one, or use --async")
-	}
-	if service.Manifest == nil {
-		return nil, fmt.Errorf("the actions of %q are unknown, because no worker of it has run recently: start one", c.Service)
-	}
-	args := jsonArray(c.Arg)
-	request := caller.Call{Service: c.Service, Action: c.Action, Args: args} // the service rejects an unknown action
-	for i := range service.Manifest.Actions {
-		if a := &service.Manifest.Actions[i]; a.Name == c.Action {
-			request = caller.NewCall(a, c.Service, args)
-		}
-	}
-	if c.Timeout != 0 {
-		request.Timeout = c.Timeout
-	}
-	request.Endless = c.Async && c.Timeout == 0
-	return &request, nil
+	return service, &call.Call{
+		Call:     caller.Call{Service: c.Service, Action: c.Action, Args: jsonArray(c.Arg), Timeout: c.Timeout, Endless: c.Async && c.Timeout == 0},
+		Declared: service.Action(c.Action), Wait: c.Async,
+	}, nil
 }
 
 // jsonArray joins arguments to a JSON array. One that is not JSON becomes a
