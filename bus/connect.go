@@ -203,7 +203,7 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		if ctx.Err() != nil { // told to stop, which says nothing of Redis
 			return err
 		}
-		c.log.WarnContext(ctx, "Redis is away, trying again", "redis", c.Address(), "error", errors.Unwrap(err), "retry_in", wait)
+		c.log.WarnContext(ctx, "Redis is unreachable, retrying", "redis", c.Address(), "error", errors.Unwrap(err), "retry_in", wait)
 		if backoff.Pause(ctx, wait) != nil {
 			return err
 		}
