@@ -85,8 +85,9 @@ type Config struct {
 	// ReadyWait is how long a request waits for an unreachable Redis before it is
 	// refused with ErrUnavailable. Defaults to 500 ms.
 	ReadyWait time.Duration
-
-	ping time.Duration // interval of the pings; defaults to 1 s
+	// Ping is the interval at which the client checks that its replies arrive and that
+	// Redis answers; after three missed pings it subscribes again. Defaults to 1 s.
+	Ping time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -102,8 +103,8 @@ func (c *Config) setDefaults() {
 	if c.ReplicaWait == 0 {
 		c.ReplicaWait = time.Second
 	}
-	if c.ping == 0 {
-		c.ping = time.Second
+	if c.Ping == 0 {
+		c.Ping = time.Second
 	}
 	if c.ReadyWait == 0 {
 		c.ReadyWait = 500 * time.Millisecond
@@ -134,7 +135,7 @@ func New(conn *bus.Conn, cfg Config) *Client {
 		conn: conn, cfg: cfg, id: cfg.Role + "." + token.New(token.NameBytes), waiters: newWaiters(), stop: stop,
 		replication: newReplication(ctx, conn, cfg.MinReplicas, cfg.ReplicaWait),
 	}
-	c.health = newHealth(conn, c.id, cfg.ping)
+	c.health = newHealth(conn, c.id, cfg.Ping)
 	c.subscription = newSubscription(conn, c.id, c.health, c.waiters)
 	admits := newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate)
 	c.writer = newWriter(conn, c.waiters, c.health, admits, cfg.ReadyWait)
@@ -143,7 +144,7 @@ func New(conn *bus.Conn, cfg Config) *Client {
 	c.done.Go(func() { c.subscription.run(ctx) })
 	c.done.Go(func() { c.health.run(ctx) })
 	c.done.Go(func() { sweep.run(ctx) })
-	c.done.Go(func() { admits.watch(ctx, cfg.ping) })
+	c.done.Go(func() { admits.watch(ctx, cfg.Ping) })
 	for range writers {
 		c.done.Go(func() { c.writer.run(ctx) })
 	}
@@ -175,7 +176,7 @@ func (c *Client) Close() {
 // envelope holds it, and Do returns no error. Do's own errors are ErrUnavailable and
 // ErrOverloaded (not accepted), ErrTimeout and ErrNotReplicated (outcome unknown, call
 // again with the same ID), ErrExpired, ErrCancelled, ErrDead, ErrKeyReused,
-// ErrReplyGone, ErrClosed and the context's. Do retries a safe call that could not be
+// ErrClosed and the context's. Do retries a safe call that could not be
 // sent, for up to 400 ms and within its Timeout.
 func (c *Client) Do(ctx context.Context, call *Call) (wire.Reply, error) {
 	return retry(ctx, call, c.once)
@@ -309,7 +310,7 @@ func (c *Client) storedReply(ctx context.Context, service string, r *wire.Reques
 		return wire.Reply{}, fmt.Errorf("%w: read the stored reply: %w", ErrTimeout, err)
 	}
 	if state.outcome == "" {
-		return wire.Reply{}, ErrReplyGone
+		return wire.Reply{}, errReplyGone
 	}
 	reply, err := wire.ParseOutcome(state.outcome)
 	reply.Meta, reply.Replayed = hint.Meta, hint.Replayed

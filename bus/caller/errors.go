@@ -24,8 +24,8 @@ var (
 	ErrDead = errors.New("the request is a dead letter")
 	// ErrKeyReused: another request has the same ID.
 	ErrKeyReused = errors.New("another request has this ID")
-	// ErrReplyGone: the reply was too long to publish and is no longer stored.
-	ErrReplyGone = errors.New("the stored reply is gone")
+	// errReplyGone: the reply was too long to publish and is no longer stored.
+	errReplyGone = errors.New("the stored reply is gone")
 	// ErrClosed: the client is closed.
 	ErrClosed = errors.New("the bus client is closed")
 	// ErrNoRecord: the request has no record: it never existed, was safe, or its outcome is no longer kept.

@@ -19,7 +19,7 @@ func TestGatewaysShareASecret(t *testing.T) {
 		conn, err := bus.Connect(url, bus.Options{})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
-		c := New(conn, Config{ping: 50 * time.Millisecond})
+		c := New(conn, Config{Ping: 50 * time.Millisecond})
 		t.Cleanup(c.Close)
 		testsupport.Eventually(t, 10*time.Second, "it knows the secret", func() bool { return c.Secret() != nil })
 		return c
