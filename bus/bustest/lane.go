@@ -74,7 +74,7 @@ func (s *stage) parked() int64 {
 	s.t.Helper()
 	stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
-	return stats.Parked
+	return stats.Waiting
 }
 
 // idle makes sure that lanes have left nothing behind.
