@@ -22,10 +22,10 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// patience is how long a test waits for what has to come.
+// patience is the longest wait of a test.
 const patience = 20 * time.Second
 
-// idleLimit is short, so that what waits for it is quick.
+// idleLimit is short, so that tests that wait for it are quick.
 const idleLimit = 300 * time.Millisecond
 
 // stage is one test's own Redis and its connection.
@@ -38,7 +38,7 @@ type stage struct {
 	logs logged
 }
 
-// logged is what all connections of a stage have logged.
+// logged collects the log of all connections of a stage.
 type logged struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -78,7 +78,7 @@ func (s *stage) connect(hook bus.Hook) *bus.Conn {
 	return conn
 }
 
-// client starts an asker, as a gateway has one.
+// client starts a client, like that of a gateway.
 func (s *stage) client(cfg caller.Config) *caller.Client {
 	s.t.Helper()
 	c := caller.New(s.connect(nil), cfg)
@@ -93,7 +93,7 @@ type handler func(ctx context.Context, d *consumer.Delivery) (consumer.Outcome, 
 // worker is one running consumer.
 type worker struct {
 	*consumer.Consumer
-	stop func() error // drains it and gives what Run returned
+	stop func() error // drains it and returns the error of Run
 }
 
 // serve starts a worker of the service "things".
@@ -102,7 +102,7 @@ func (s *stage) serve(run handler, change ...func(*consumer.Config)) *worker {
 	return s.serveHooked(nil, run, change...)
 }
 
-// serveHooked starts a worker that stops where the hook says.
+// serveHooked starts a worker with a hook.
 func (s *stage) serveHooked(hook bus.Hook, run handler, change ...func(*consumer.Config)) *worker {
 	s.t.Helper()
 	cfg := consumer.Config{Manifest: manifest("things"), IdleLimit: idleLimit, Run: run}
@@ -137,16 +137,16 @@ func success(result string) consumer.Outcome {
 	return consumer.Outcome{Envelope: wire.Success([]byte(result))}
 }
 
-// eventually waits until something holds.
+// eventually waits until a condition holds.
 func (s *stage) eventually(what string, holds func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, holds, patience, 5*time.Millisecond, what)
 }
 
-// clockError is more than the clocks of an asker and a worker may differ by.
+// clockError is more than the clocks of a caller and a worker may differ.
 const clockError = 300 * time.Millisecond
 
-// pass lets a deadline pass for everybody, whatever their clocks say.
+// pass lets a deadline pass on all clocks.
 func (s *stage) pass() {
 	s.t.Helper()
 	select {
@@ -171,7 +171,7 @@ func (s *stage) record(id string) map[string]string {
 	return r
 }
 
-// channels are those on which a request's answer is awaited.
+// channels returns the channels of a request's callers.
 func (s *stage) channels(id uuid.UUID) []string {
 	s.t.Helper()
 	return strings.Fields(s.record(id.String())["channels"])
@@ -184,12 +184,12 @@ func (s *stage) deadLetters() []redis.XMessage {
 	return letters
 }
 
-// envelope is an answer read again.
+// envelope is a parsed reply.
 type envelope struct {
 	OK     bool            `json:"ok"`
 	Result json.RawMessage `json:"result"`
 	Error  struct {
-		Code    string          `json:"code"`
+		Code    wire.Code       `json:"code"`
 		Status  int             `json:"status"`
 		Details json.RawMessage `json:"details"`
 	} `json:"error"`
@@ -238,7 +238,7 @@ func (c *counter) total() int {
 
 func number(i int) string { return fmt.Sprintf("[%d]", i) }
 
-// argument reads what number wrote; -1: it did not.
+// argument reads the argument that number wrote; -1: there is none.
 func argument(d *consumer.Delivery) int {
 	i := -1
 	_, _ = fmt.Sscanf(d.Request.Args, "[%d]", &i)
