@@ -97,7 +97,7 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 			for until.Err() == nil {
 				id, safe := uuid.New(), i%2 == 0
 				call := &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 20 * time.Second}
-				reply, err := client.Do(t.Context(), call) //nolint:contextcheck // what is asked is answered, also at the end
+				reply, err := client.Do(t.Context(), call) //nolint:contextcheck // every call gets its reply, also at the end
 				if errors.Is(err, caller.ErrUnavailable) {
 					continue // it was not sent: a client would come again
 				}

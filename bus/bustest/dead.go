@@ -69,7 +69,7 @@ func replayed(s *stage) {
 	s.empty()
 }
 
-// givenUpAtOnce: who runs a request can say that there will be no outcome.
+// givenUpAtOnce: a handler can end a request without an outcome.
 func givenUpAtOnce(s *stage) {
 	c := s.client(caller.Config{})
 	s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) {

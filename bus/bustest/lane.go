@@ -90,7 +90,7 @@ func (s *stage) idle(lanes ...string) {
 	assert.Zero(s.t, found, "an idle lane has no key")
 }
 
-// oneAtATime: what is accepted in one lane runs one by one and in that order, on
+// oneAtATime: the requests of one lane run one at a time in the order accepted, on
 // any worker; every caller gets its own answer.
 func oneAtATime(s *stage) {
 	var seen turns
@@ -245,8 +245,8 @@ func deadEndsItsTurn(s *stage) {
 	assert.Equal(s.t, wire.StateDone, s.record(bad.ID.String())["state"])
 }
 
-// expiredInALane: who waits past its deadline never runs, and holds up nobody;
-// whom somebody joined who waits longer runs then.
+// expiredInALane: a request that waits past its deadline never runs and blocks no other,
+// unless a caller with a later deadline has joined it.
 func expiredInALane(s *stage) {
 	c := s.client(caller.Config{})
 	s.send(c, laned("item:1", `[0]`))
@@ -291,7 +291,7 @@ func manyExpiredInALane(s *stage) {
 	assert.Equal(s.t, []string{`[0]`, `[2]`}, seen.ran("item:1"))
 }
 
-// cancelledInALane: who waits for a turn, or has it and was not read yet, can be
+// cancelledInALane: a request that waits for its turn, or has it but was not read, can be
 // cancelled; the others go on.
 func cancelledInALane(s *stage) {
 	c := s.client(caller.Config{})

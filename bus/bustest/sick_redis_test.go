@@ -89,7 +89,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	<-running
 	full.redis.Do("CONFIG", "SET", "maxmemory", "1")
 	close(release)
-	// Far longer than the idle limit: nobody may take it over meanwhile.
+	// Far longer than the idle limit: no worker may take it over meanwhile.
 	for range 4 {
 		full.logs.Wait(t, "settling outcomes failed")
 	}
@@ -145,7 +145,7 @@ func TestFrozenRedisIsNoticedWithinSeconds(t *testing.T) {
 	require.NoError(t, err)
 	b.redis.Freeze()
 	unknown := make(chan error, 1)
-	go func() { // sent into the freeze: nobody can know
+	go func() { // sent while Redis is frozen: the result is unknown
 		_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", ID: uuid.New(), Timeout: 20 * time.Second})
 		unknown <- err
 	}()

@@ -15,8 +15,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// sharedIDRunsOnce has many ask under one ID at once, within and across
-// gateways, some of them something else: all who ask the same get the one
+// sharedIDRunsOnce sends one ID many times at once, within and across gateways, some
+// with another request: all callers with an equal request get the one
 // outcome, the others an error and never that outcome.
 func sharedIDRunsOnce(s *stage) {
 	var runs counter
@@ -81,7 +81,7 @@ func sentIsAccepted(s *stage) {
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 
-	// Anybody who knows it may wait for its end, also several at once.
+	// Several clients may watch one request at once.
 	watchers := []*caller.Client{c, s.client(caller.Config{})}
 	watchers = append(watchers, watchers...)
 	watchings := make([]*caller.Watching, len(watchers))
@@ -174,7 +174,7 @@ func cancelled(s *stage) {
 }
 
 // joinedOutlivesItsDeadline sends an ID again that has a deadline, without one:
-// what was accepted so runs, whenever a worker comes.
+// the request runs at any time.
 func joinedOutlivesItsDeadline(s *stage) {
 	c := s.client(caller.Config{})
 	call := unsafe(`[1]`)
@@ -201,8 +201,8 @@ func joinedOutlivesItsDeadline(s *stage) {
 	s.empty()
 }
 
-// sentAnewKeepsWatchers: who watched a request that never ran watches it on when
-// somebody sends it again.
+// sentAnewKeepsWatchers: the watchers of a request that never ran keep watching when it
+// is sent again.
 func sentAnewKeepsWatchers(s *stage) {
 	c := s.client(caller.Config{})
 	call := unsafe(`[1]`)
@@ -218,7 +218,7 @@ func sentAnewKeepsWatchers(s *stage) {
 }
 
 // replayedIsNotCancelled: a dead letter that is replayed may have had effects,
-// so that nobody may say that it never ran.
+// so that it cannot be cancelled.
 func replayedIsNotCancelled(s *stage) {
 	c := s.client(caller.Config{})
 	w := s.serve(func(context.Context, *consumer.Delivery) (consumer.Outcome, bool) { return consumer.Outcome{}, false },

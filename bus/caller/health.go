@@ -120,7 +120,7 @@ func (h *health) await(ctx context.Context, condition func() bool) error {
 	}
 }
 
-// run pings each interval, and when suspect asks for it, until the context ends.
+// run pings each interval, and after suspect, until the context ends.
 func (h *health) run(ctx context.Context) {
 	ticker := time.NewTicker(h.interval)
 	defer ticker.Stop()

@@ -94,7 +94,7 @@ func (s *subscription) subscribe(socket net.Conn, channel string) {
 	}
 }
 
-// announce publishes the confirmed channels and wakes those who wait for one.
+// announce publishes the confirmed channels and wakes the goroutines in await.
 func (s *subscription) announce(live bool, heard map[string]string) {
 	s.heard.Store(&heard)
 	s.live.Store(live)

@@ -30,7 +30,7 @@ type purpose struct {
 	shared   bool // other callers may send another request under its ID
 }
 
-// delivery is what is known of the request in Redis and of its reply.
+// delivery is the known state of the request in Redis and of its reply.
 type delivery struct {
 	entry   string     // the stream entry, once Redis has confirmed it
 	sent    bool       // its batch has been written, with or without an error
