@@ -10,6 +10,6 @@ import (
 func TestErrNotReplicatedIsATimeoutOnOneLine(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, ErrNotReplicated, ErrTimeout)
-	assert.NotErrorIs(t, ErrTimeout, ErrNotReplicated)
+	require.NotErrorIs(t, ErrTimeout, ErrNotReplicated)
 	assert.NotContains(t, ErrNotReplicated.Error(), "\n")
 }

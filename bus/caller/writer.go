@@ -125,7 +125,7 @@ func notSent(err error) error {
 	return err
 }
 
-var errSuspected = errors.New("Redis has not answered an earlier batch")
+var errSuspected = errors.New("an earlier batch has no answer from Redis")
 
 // sort groups the requests by service and refuses the safe requests for which their
 // mailbox has no room. The script decides about unsafe requests, since one with a known
