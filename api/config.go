@@ -42,7 +42,7 @@ type Config struct {
 	// told to stop. Defaults to 20 s.
 	DrainLimit time.Duration
 	// MailboxLimit is how many requests may wait for one service before more
-	// are refused. Defaults to bus.DefaultMailboxLimit.
+	// are refused. Defaults to 100,000.
 	MailboxLimit int64
 	// AdmitLate sends also requests whose deadline, by the measured rate, cannot
 	// be met. Defaults to false: they are refused.

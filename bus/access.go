@@ -11,58 +11,51 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// RefusedError says that Redis does not let a process in, or not do what it has
-// to. Trying again does not help until somebody has set the user's rights.
+// RefusedError tells that Redis refuses the login of a user or a command. A retry does
+// not help until an administrator changes the user or its rights.
 type RefusedError struct {
-	// User is whom Redis takes the process for, or should.
-	User string
-	// Address is where that is, without credentials.
-	Address string
-	// Tried is the command, with its first key or its channel; empty where the
-	// user was not let in at all.
-	Tried string
-	// Cause is what Redis said.
-	Cause error
-
-	role string
+	user    string // of Redis
+	address string // of Redis, without credentials
+	tried   string // the command with its first key or channel; empty: the login was refused
+	cause   error  // the error of Redis
+	role    string // of the process; empty: not known
 }
 
-// Error is one line that names the user, what it may not, and what to do.
+// Error returns one line with the user, the refused command and the remedy.
 func (e *RefusedError) Error() string {
 	switch {
-	case e.Tried != "":
-		return "Redis at " + e.Address + " refuses the user " + e.User + " the right to " + e.Tried + " (" + e.Cause.Error() +
+	case e.tried != "":
+		return "Redis at " + e.address + " refuses the user " + e.user + " the right to " + e.tried + " (" + e.cause.Error() +
 			"); " + e.remedy("gives it the rights it needs")
-	case redis.HasErrorPrefix(e.Cause, "NOAUTH"):
-		return "Redis at " + e.Address + " lets nobody in without a password (" + e.Cause.Error() +
-			"); name the user in the URL, as in redis://USER@HOST, and the password's file by --redis-password-file"
+	case redis.HasErrorPrefix(e.cause, "NOAUTH"):
+		return "Redis at " + e.address + " requires a password (" + e.cause.Error() +
+			"); name the user in the URL, as in redis://USER@HOST, and the password file with --redis-password-file"
 	default:
-		return "Redis at " + e.Address + " does not know the user " + e.User + ", or not by this password (" + e.Cause.Error() +
+		return "Redis at " + e.address + " does not accept the user " + e.user + " with this password (" + e.cause.Error() +
 			"); " + e.remedy("sets both")
 	}
 }
 
-// remedy is the command that mends it for a role; what no role may do, an administrator
-// does.
+// remedy returns the command that sets the rights of the role, with what it does.
 func (e *RefusedError) remedy(does string) string {
 	if e.role == "" {
-		return "this is for an administrator of Redis: connect as one"
+		return "connect as an administrator of Redis"
 	}
 	set := "`mailroom acl " + e.role
-	if usual := strings.TrimPrefix(e.role, "worker "); e.User != usual && e.User != defaultUser {
-		set += " --user " + e.User
+	if usual := strings.TrimPrefix(e.role, "worker "); e.user != usual && e.user != defaultUser {
+		set += " --user " + e.user
 	}
 	return set + " --password-file FILE --apply` " + does
 }
 
-// Unwrap returns what Redis said.
-func (e *RefusedError) Unwrap() error { return e.Cause }
+// Unwrap returns the error of Redis.
+func (e *RefusedError) Unwrap() error { return e.cause }
 
-// defaultUser is whom Redis takes those for who name nobody.
+// defaultUser is the user of connections that name none.
 const defaultUser = "default"
 
-// door is where a process stands before Redis. It makes a RefusedError of
-// whatever Redis refuses to one of the connection's clients.
+// access turns the refusals of Redis to the clients of a connection into
+// RefusedErrors.
 type access struct {
 	user    string
 	address string
@@ -78,38 +71,37 @@ func newAccess(t target, role string) *access {
 	return d
 }
 
-// explain makes a RefusedError of a refusal, and leaves other errors alone. The
+// explain returns a RefusedError for a refusal, and other errors as they are. The
 // command is its name and its arguments.
 func (d *access) explain(err error, command ...any) error {
 	if known := (*RefusedError)(nil); !rediserr.IsRefused(err) || errors.As(err, &known) {
 		return err
 	}
-	refused := &RefusedError{User: d.user, Address: d.address, Cause: err, role: d.role}
+	refused := &RefusedError{user: d.user, address: d.address, cause: err, role: d.role}
 	if said := redis.Error(nil); errors.As(err, &said) {
-		refused.Cause = said // without what the client library says before it
+		refused.cause = said // without the prefix of the client library
 	}
 	if !redis.HasErrorPrefix(err, "WRONGPASS") && !redis.HasErrorPrefix(err, "NOAUTH") {
-		refused.Tried = tried(command)
+		refused.tried = tried(command)
 	}
-	if strings.HasPrefix(refused.Tried, "INFO") {
-		return refused // nobody depends on it
+	if strings.HasPrefix(refused.tried, "INFO") {
+		return refused // INFO is optional
 	}
 	select {
 	case d.refused <- refused:
-	default: // nobody has taken the one before
+	default: // an earlier one was not taken yet
 	}
 	return refused
 }
 
-// tried is a command as it is told to people: its name, with its first key or
-// channel.
+// tried returns the name of a command with its first key or channel.
 func tried(command []any) string {
 	words := make([]string, len(command))
 	for i, word := range command {
 		words[i], _ = word.(string)
 	}
 	if len(words) == 0 {
-		return "do that"
+		return "run a command"
 	}
 	name, rest := strings.ToUpper(words[0]), words[1:]
 	switch name {
@@ -130,7 +122,7 @@ func tried(command []any) string {
 	return name + " on " + rest[0]
 }
 
-// DialHook leaves dialing as it is.
+// DialHook returns next.
 func (d *access) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook explains the error of one command.
@@ -141,7 +133,7 @@ func (d *access) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			return nil
 		}
 		explained := d.explain(err, cmd.Args()...)
-		if explained != err { //nolint:errorlint // the very same, or another one
+		if explained != err { //nolint:errorlint // identity matters, not the chain
 			cmd.SetErr(explained)
 		}
 		return explained

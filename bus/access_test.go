@@ -13,7 +13,7 @@ import (
 	"github.com/oskadev/mailroom/internal/resp"
 )
 
-func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
+func TestRefusedErrorNamesUserCommandAndRemedy(t *testing.T) {
 	t.Parallel()
 	const (
 		noKey  = "NOPERM this user has no permissions to access one of the keys used as arguments"
@@ -31,11 +31,11 @@ func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
 		{"worker users", "users", noKey, []any{"xgroup", "create", "m:{users}:requests", "workers", "0"}, "the right to XGROUP CREATE on m:{users}:requests ("},
 		{"worker users items", "items", within, []any{"evalsha", "1", 2, "m:{users}:requests", "k"}, "run a script on m:{users}:requests (" + within + "); `mailroom acl worker users items --user items --"},
 		{"worker users", "users", newer, []any{"eval", "return 1", 0}, "the right to run a script ("},
-		{"worker users", "", "NOAUTH Authentication required.", []any{"time"}, "lets nobody in without a password (NOAUTH Authentication required.); name the user in the URL"},
+		{"worker users", "", "NOAUTH Authentication required.", []any{"time"}, "requires a password (NOAUTH Authentication required.); name the user in the URL"},
 		{"worker users", "", noKey, []any{"ping"}, "refuses the user default the right to PING (" + noKey + "); `mailroom acl worker users --password-file"},
-		{"", "x", "WRONGPASS no", []any{"hello", "2", "auth", "x", "hidden"}, "does not know the user x, or not by this password (WRONGPASS no); this is for an administrator of Redis"},
+		{"", "x", "WRONGPASS no", []any{"hello", "2", "auth", "x", "hidden"}, "does not accept the user x with this password (WRONGPASS no); connect as an administrator of Redis"},
 		{"", "x", "NOPERM no", []any{"auth", "hidden"}, "the right to AUTH (NOPERM no)"},
-		{"", "x", "NOPERM no", nil, "the right to do that (NOPERM no)"},
+		{"", "x", "NOPERM no", nil, "the right to run a command (NOPERM no)"},
 	} {
 		d := newAccess(target{scheme: "redis", options: redis.UniversalOptions{Addrs: []string{"h:1"}, Username: c.user}}, c.role)
 		err := d.explain(fmt.Errorf("the library says: %w", resp.Error(c.said)), c.command...)
@@ -50,12 +50,12 @@ func TestRefusalsSayWhoWhatAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestOtherErrorsPassTheDoor(t *testing.T) {
+func TestOtherErrorsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	d := newAccess(target{}, "")
 	for _, err := range []error{nil, redis.Nil, context.Canceled, errors.New("NOPERM, says somebody else"), resp.Error("ERR no such key")} {
 		assert.Equal(t, err, d.explain(err, "get", "k"))
 	}
 	require.ErrorAs(t, d.explain(resp.Error("NOPERM no"), "info", "memory"), new(*RefusedError))
-	assert.Empty(t, d.refused, "nobody depends on INFO")
+	assert.Empty(t, d.refused, "INFO is optional")
 }

@@ -8,34 +8,34 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxClockTrip is how long a look at Redis' clock may take to correct an offset
-// that it does not contradict: half of it is the error of the offset.
+// maxClockTrip is the longest round trip of a reading that may correct a compatible
+// offset: half the trip is the error of the reading.
 const maxClockTrip = 100 * time.Millisecond
 
-// Clock tells the time of Redis: all deadlines on the wire are in it, so that
-// machines whose clocks differ agree.
+// Clock tells the time of Redis. All deadlines on the wire are in Redis time, so that
+// machines with different clocks agree.
 type Clock struct {
 	local  func() time.Time
-	offset atomic.Int64 // nanoseconds that Redis is ahead of us
+	offset atomic.Int64 // nanoseconds that Redis is ahead of this process
 	known  atomic.Bool
 }
 
-// Now is the time of Redis as far as this process knows it.
+// Now returns the time of Redis as this process knows it.
 func (c *Clock) Now() time.Time { return c.local().Add(time.Duration(c.offset.Load())) }
 
-// Local is the time of this process.
+// Local returns the time of this process.
 func (c *Clock) Local() time.Time { return c.local() }
 
-// Known reports whether Redis has told its time.
+// Known reports whether the clock of Redis has been read.
 func (c *Clock) Known() bool { return c.known.Load() }
 
-// Millis is Now in unix milliseconds.
+// Millis returns Now in unix milliseconds.
 func (c *Clock) Millis() int64 { return c.Now().UnixMilli() }
 
-// Offset is how far Redis' clock is ahead of this process's.
-func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
+// ahead returns how far the clock of Redis is ahead of this process's.
+func (c *Clock) ahead() time.Duration { return time.Duration(c.offset.Load()) }
 
-// measure asks Redis for its time (the command TIME) and corrects the offset.
+// measure reads the clock of Redis (TIME) and corrects the offset.
 func (c *Clock) measure(ctx context.Context, rdb redis.Cmdable) error {
 	sent := c.local()
 	redisTime, err := rdb.Time(ctx).Result()
@@ -46,13 +46,12 @@ func (c *Clock) measure(ctx context.Context, rdb redis.Cmdable) error {
 	return nil
 }
 
-// Adjust takes one reading: Redis showed its time somewhere between sent and
-// received.
+// Adjust applies one reading: Redis read its clock between sent and received.
 func (c *Clock) Adjust(sent, received, redisTime time.Time) {
 	trip := received.Sub(sent)
 	offset := redisTime.Sub(sent.Add(trip / 2))
-	if c.known.Load() && trip > maxClockTrip && (offset-c.Offset()).Abs() <= trip/2 {
-		return // it may be right as it is, and a slow look knows no better
+	if c.known.Load() && trip > maxClockTrip && (offset-c.ahead()).Abs() <= trip/2 {
+		return // a slow reading cannot improve a compatible offset
 	}
 	c.offset.Store(int64(offset))
 	c.known.Store(true)

@@ -22,13 +22,12 @@ type Options struct {
 	// Namespace is the prefix of all keys and channels.
 	// Defaults to DefaultNamespace.
 	Namespace string
-	// Credentials prove who the process is, beside the URL. Default to none.
+	// Credentials identify the process in addition to the URL. Defaults to none.
 	Credentials Credentials
-	// Role is what the process is, as `mailroom acl` calls it: "api", or
-	// "worker users". What says that a right is missing names it.
-	// Defaults to not known.
+	// Role is the role of the process for `mailroom acl`: "api" or "worker users".
+	// Errors about missing rights name it. Defaults to not known.
 	Role string
-	// Logger takes what operators need to know. Defaults to slog.Default().
+	// Logger receives the messages for operators. Defaults to slog.Default().
 	Logger *slog.Logger
 	// Timeout bounds dialing, writing to and reading from Redis.
 	// Defaults to 3 s.
@@ -39,8 +38,7 @@ type Options struct {
 	Hook Hook
 }
 
-// Conn is a connection to Redis, for asking and for answering. It is safe for
-// concurrent use.
+// Conn is the connection of a process to Redis. It is safe for concurrent use.
 type Conn struct {
 	Keys  wire.Keys
 	Clock *Clock
@@ -59,8 +57,8 @@ type Conn struct {
 
 // Connect prepares a connection by URL: redis://, rediss:// (a single server),
 // redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. It dials
-// nothing yet: see WaitReady. The error names what is wrong with the URL, and
-// never its password.
+// nothing yet: see WaitReady. The error names the fault of the URL, never its
+// password.
 func Connect(url string, opts Options) (*Conn, error) {
 	t, err := parseURL(url)
 	if err != nil {
@@ -95,15 +93,14 @@ func Connect(url string, opts Options) (*Conn, error) {
 	return c, nil
 }
 
-// newClient opens a client of its own: blocking reads and subscriptions must
-// not take the connections that writes need. A pool of 0 is the library's
-// default size.
+// newClient opens a separate client: blocking reads and subscriptions must not use the
+// connections that writes need. A pool of 0 has the library's default size.
 func (c *Conn) newClient(pool int) redis.UniversalClient {
 	o := c.target.options
 	o.PoolSize = pool
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.timeout, c.timeout, c.timeout
 	o.ContextTimeoutEnabled = true
-	// Every loop of the bus tries again by itself, and knows what may be repeated.
+	// Every loop of the bus retries itself and knows which commands may be repeated.
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.Protocol = 2
@@ -112,7 +109,7 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 	var rdb redis.UniversalClient
 	if o.IsClusterMode {
 		cluster := o.Cluster()
-		// Who listens to a node that has died is deaf until the library looks again.
+		// A subscription to a dead node receives nothing until the library reloads.
 		cluster.ClusterStateReloadInterval = 3 * time.Second
 		rdb = redis.NewClusterClient(cluster)
 	} else {
@@ -122,19 +119,18 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 	return rdb
 }
 
-// Redis is the client of this connection, for stores that live on the same
-// Redis.
+// Redis returns the client of this connection, for stores on the same Redis.
 func (c *Conn) Redis() redis.UniversalClient { return c.rdb }
 
-// NewClient opens another client to the same Redis, for what must not wait for
-// the bus' connections, nor the bus for its. Close it.
+// NewClient opens another client to the same Redis, with connections that the bus does
+// not use. Close it.
 func (c *Conn) NewClient() redis.UniversalClient { return c.newClient(0) }
 
-// Timeout bounds dialing, writing to and reading from Redis.
+// Timeout returns the limit of dialing, writing to and reading from Redis.
 func (c *Conn) Timeout() time.Duration { return c.timeout }
 
-// Explain makes a RefusedError of an error with which Redis refuses the user, and
-// returns other errors as they are. The command is its name and its arguments.
+// Explain returns a RefusedError for an error with which Redis refuses the user, and
+// other errors as they are. The command is its name and its arguments.
 func (c *Conn) Explain(err error, command ...any) error { return c.access.explain(err, command...) }
 
 // NewPipeline opens a pipeline to the same Redis, for one goroutine. Close it.
@@ -142,23 +138,23 @@ func (c *Conn) NewPipeline() *resp.Pipeline {
 	return resp.NewPipeline(resp.Options{
 		Client: c.rdb, Hook: c.access, Explain: c.Explain, Timeout: c.timeout,
 		Open: func() *redis.Client {
-			client, _ := c.newClient(1).(*redis.Client) // not asked for on a cluster
+			client, _ := c.newClient(1).(*redis.Client) // not called on a cluster
 			return client
 		},
 	})
 }
 
-// Log is the logger of this connection.
+// Log returns the logger of this connection.
 func (c *Conn) Log() *slog.Logger { return c.log }
 
-// Address says where the connection leads, without credentials.
+// Address returns the URL of the connection without credentials.
 func (c *Conn) Address() string { return c.target.String() }
 
-// Ping reaches Redis once and corrects the clock.
+// Ping sends one command to Redis and corrects the clock.
 func (c *Conn) Ping(ctx context.Context) error {
 	err := c.Clock.measure(ctx, c.rdb)
 	if rediserr.IsRefused(err) {
-		return err // it tells all by itself
+		return err // it names the address itself
 	}
 	if err != nil {
 		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
@@ -166,12 +162,11 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-// ErrEviction says that Redis may delete what the bus keeps.
-var ErrEviction = errors.New("Redis may evict requests: set maxmemory-policy to noeviction")
+// errEviction tells that Redis may delete keys of the bus.
+var errEviction = errors.New("Redis may evict requests: set maxmemory-policy to noeviction")
 
-// checkEviction refuses a Redis that deletes keys when its memory is full: a
-// mailbox or a stored outcome would vanish without a trace. Servers that do
-// not tell their policy pass.
+// checkEviction refuses a Redis that deletes keys when its memory is full: a mailbox or
+// a stored outcome would be lost unnoticed. A server without a policy passes.
 func (c *Conn) checkEviction(ctx context.Context) error {
 	info, err := c.rdb.Info(ctx, "memory").Result()
 	if rediserr.IsServer(err) {
@@ -181,14 +176,14 @@ func (c *Conn) checkEviction(ctx context.Context) error {
 		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
 	}
 	if policy := redismemory.Of(info).Policy; policy != "" && policy != "noeviction" {
-		return fmt.Errorf("%w; at %s it is %s", ErrEviction, c.Address(), policy)
+		return fmt.Errorf("%w; at %s it is %s", errEviction, c.Address(), policy)
 	}
 	return nil
 }
 
-// WaitReady tries until Redis answers, with a log line for each failure. It
-// returns an error when the context ends, or at once when trying again would
-// not help: Redis refuses the credentials, or may evict requests.
+// WaitReady retries until Redis answers and logs each failure. It returns an error when
+// the context ends, and at once if a retry does not help: Redis refuses the
+// credentials, or may evict keys.
 func (c *Conn) WaitReady(ctx context.Context) error {
 	waits := backoff.New(100*time.Millisecond, 2*time.Second)
 	for {
@@ -196,28 +191,28 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 		if err == nil {
 			err = c.checkEviction(ctx)
 		}
-		if err == nil || rediserr.IsRefused(err) || errors.Is(err, ErrEviction) {
+		if err == nil || rediserr.IsRefused(err) || errors.Is(err, errEviction) {
 			return err
 		}
 		wait := waits.Next()
-		if ctx.Err() != nil { // told to stop, which says nothing of Redis
+		if ctx.Err() != nil { // the process stops
 			return err
 		}
-		c.log.WarnContext(ctx, "Redis is away, trying again", "redis", c.Address(), "error", errors.Unwrap(err), "retry_in", wait)
+		c.log.WarnContext(ctx, "Redis is unreachable, retrying", "redis", c.Address(), "error", errors.Unwrap(err), "retry_in", wait)
 		if backoff.Pause(ctx, wait) != nil {
 			return err
 		}
 	}
 }
 
-// Refused delivers what Redis refuses this connection, once it has: errors that
-// are a RefusedError. What nobody takes is dropped.
+// Refused returns a channel of RefusedErrors: what Redis refuses this connection. It
+// holds one; more are dropped until it is received.
 func (c *Conn) Refused() <-chan error { return c.access.refused }
 
-// Close ends all connections. What is still under way fails.
+// Close closes all connections. Commands in flight fail.
 func (c *Conn) Close() error { return c.rdb.Close() }
 
-// Master returns a client of the server that holds a key.
+// Master returns a client of the master that holds a key.
 func (c *Conn) Master(ctx context.Context, key string) (*redis.Client, error) {
 	switch rdb := c.rdb.(type) {
 	case *redis.Client:
@@ -225,6 +220,6 @@ func (c *Conn) Master(ctx context.Context, key string) (*redis.Client, error) {
 	case *redis.ClusterClient:
 		return rdb.MasterForKey(ctx, key)
 	default:
-		return nil, errors.New("unknown kind of Redis client")
+		return nil, errors.New("find the master of a key: unknown kind of Redis client")
 	}
 }

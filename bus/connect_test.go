@@ -46,12 +46,12 @@ func TestClockFollowsRedis(t *testing.T) {
 	local := time.UnixMilli(1_000_000)
 	c := &Clock{local: func() time.Time { return local }}
 	c.Adjust(local, local.Add(20*time.Millisecond), local.Add(time.Hour))
-	assert.Equal(t, time.Hour-10*time.Millisecond, c.Offset())
+	assert.Equal(t, time.Hour-10*time.Millisecond, c.ahead())
 	assert.Equal(t, local.Add(time.Hour-10*time.Millisecond), c.Now())
 	c.Adjust(local, local.Add(time.Second), local.Add(time.Hour+100*time.Millisecond))
-	assert.Equal(t, time.Hour-10*time.Millisecond, c.Offset(), "a slow look says little")
+	assert.Equal(t, time.Hour-10*time.Millisecond, c.ahead(), "a slow reading changes nothing")
 	c.Adjust(local, local.Add(time.Second), local.Add(2*time.Hour))
-	assert.Equal(t, 2*time.Hour-500*time.Millisecond, c.Offset(), "unless it cannot be so")
+	assert.Equal(t, 2*time.Hour-500*time.Millisecond, c.ahead(), "unless it contradicts the offset")
 	c.Adjust(local, local, local.Add(-time.Minute))
-	assert.Equal(t, -time.Minute, c.Offset())
+	assert.Equal(t, -time.Minute, c.ahead())
 }

@@ -13,24 +13,22 @@ import (
 	"strings"
 )
 
-// Credentials prove who a process is, beside what the URL says. All empty: the
-// URL says everything. Errors about them name the file, and never show what is
-// in it.
+// Credentials identify a process to Redis in addition to the URL. The zero value adds
+// nothing. Errors name a file, never its content.
 type Credentials struct {
-	// PasswordFile holds the password of the user whom the URL names, or of the
-	// default user; a line break at its end is none of it. It is read at each new
-	// connection, so that a new password needs no new process.
+	// PasswordFile holds the password of the URL's user, or of the default user. A line
+	// break at its end is ignored. The file is read for each new connection, so that a
+	// new password needs no restart. Defaults to none.
 	PasswordFile string
-	// CertFile and KeyFile are the certificate that the process shows to Redis,
-	// and its private key, both PEM. For rediss:// only.
+	// CertFile and KeyFile hold the client certificate and its private key, PEM. Only
+	// for rediss://. Defaults to none.
 	CertFile, KeyFile string
-	// CAFile holds the certificates of those who may vouch for Redis, PEM. For
-	// rediss:// only. Defaults to the system's.
+	// CAFile holds the certificates of the authorities that may sign the certificate of
+	// Redis, PEM. Only for rediss://. Defaults to the authorities of the system.
 	CAFile string
 }
 
-// ReadPassword reads the password that is all of a file, but for a line break
-// at the end.
+// ReadPassword returns the content of a file of one line, without its line break.
 func ReadPassword(file string) (string, error) {
 	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -43,11 +41,11 @@ func ReadPassword(file string) (string, error) {
 	return password, nil
 }
 
-// passwordBytes is how much chance is in a password that is made here.
+// passwordBytes is the number of random bytes in a new password.
 const passwordBytes = 32
 
-// MakePassword makes a file with a password that nobody can guess, for its owner
-// alone to read. A file that is there already stays as it is.
+// MakePassword creates a file with a random password that only its owner can read. It
+// leaves an existing file as it is.
 func MakePassword(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return fmt.Errorf("make a password: %w", err)
@@ -59,20 +57,20 @@ func MakePassword(file string) error {
 	if err != nil {
 		return fmt.Errorf("make a password: %w", err)
 	}
-	chance := make([]byte, passwordBytes)
-	_, _ = rand.Read(chance) // it never fails: see its documentation
-	_, err = f.WriteString(base64.RawURLEncoding.EncodeToString(chance) + "\n")
+	random := make([]byte, passwordBytes)
+	_, _ = rand.Read(random) // it never returns an error
+	_, err = f.WriteString(base64.RawURLEncoding.EncodeToString(random) + "\n")
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("make a password: %w", err)
 	}
 	return nil
 }
 
-// prove adds credentials to what the URL says.
+// prove adds credentials to the options of the URL.
 func (t *target) prove(c Credentials) error {
 	if c.PasswordFile != "" {
 		if t.options.Password != "" {
-			return errors.New("Redis URL: it holds a password, and there is a password file too: leave one of them out")
+			return errors.New("Redis URL: it has a password, and a password file is set too: leave one of them out")
 		}
 		if _, err := ReadPassword(c.PasswordFile); err != nil {
 			return err
@@ -84,24 +82,24 @@ func (t *target) prove(c Credentials) error {
 		}
 	}
 	if user := t.options.Username; user != "" && t.options.Password == "" && c.PasswordFile == "" {
-		return fmt.Errorf("Redis URL: it names the user %q and no password: name a file that holds it, or write it behind the user", user)
+		return fmt.Errorf("Redis URL: it has the user %q and no password: set a password file or write user:password", user)
 	}
 	if c.CertFile == "" && c.KeyFile == "" && c.CAFile == "" {
 		return nil
 	}
 	if t.options.TLSConfig == nil {
-		return fmt.Errorf("Redis URL: certificates are for rediss://, not for %s://", t.scheme)
+		return fmt.Errorf("Redis URL: certificates are only for rediss://, not for %s://", t.scheme)
 	}
 	return errors.Join(t.certificate(c), t.authorities(c))
 }
 
-// certificate is what the process shows.
+// certificate loads the client certificate.
 func (t *target) certificate(c Credentials) error {
 	if c.CertFile == "" && c.KeyFile == "" {
 		return nil
 	}
 	if c.CertFile == "" || c.KeyFile == "" {
-		return errors.New("a certificate and its key belong together: one of the two files is not named")
+		return errors.New("a certificate and its key belong together: set both files")
 	}
 	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
@@ -111,7 +109,7 @@ func (t *target) certificate(c Credentials) error {
 	return nil
 }
 
-// authorities are those who may vouch for Redis.
+// authorities loads the authorities that may sign the certificate of Redis.
 func (t *target) authorities(c Credentials) error {
 	if c.CAFile == "" {
 		return nil

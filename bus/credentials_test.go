@@ -22,7 +22,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// authority vouches for others.
+// authority signs certificates.
 type authority struct {
 	dir  string
 	cert *x509.Certificate
@@ -85,13 +85,13 @@ func TestCertificates(t *testing.T) {
 	}
 	require.NoError(t, reach(bus.Credentials{CAFile: ours.file("ca.crt"), CertFile: ours.file("worker.crt"), KeyFile: ours.file("worker.key")}))
 	require.ErrorContains(t, reach(bus.Credentials{CAFile: others.file("ca.crt"), CertFile: ours.file("worker.crt"), KeyFile: ours.file("worker.key")}),
-		"certificate", "whoever is there is not Redis")
+		"certificate", "an unknown authority signed the certificate of Redis")
 	require.Error(t, reach(bus.Credentials{CAFile: ours.file("ca.crt"), CertFile: others.file("worker.crt"), KeyFile: others.file("worker.key")}),
-		"nobody of ours vouches for it")
-	require.Error(t, reach(bus.Credentials{CAFile: ours.file("ca.crt")}), "it shows none")
+		"an unknown authority signed the client certificate")
+	require.Error(t, reach(bus.Credentials{CAFile: ours.file("ca.crt")}), "no client certificate")
 }
 
-func TestCredentialsNameTheFileAndNotWhatIsInIt(t *testing.T) {
+func TestCredentialErrorsNameTheFileAndHideItsContent(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	hidden, none := a.file("hidden"), a.file("none")
@@ -106,7 +106,7 @@ func TestCredentialsNameTheFileAndNotWhatIsInIt(t *testing.T) {
 		{plain, "want one line", bus.Credentials{PasswordFile: hidden}},
 		{"redis://u:hidden@h", "leave one of them out", bus.Credentials{PasswordFile: key}},
 		{plain, `the user "u" and no password`, bus.Credentials{}},
-		{"redis://h", "for rediss://", bus.Credentials{CAFile: crt}},
+		{"redis://h", "only for rediss://", bus.Credentials{CAFile: crt}},
 		{tls, "belong together", bus.Credentials{CertFile: crt}},
 		{tls, "belong together", bus.Credentials{KeyFile: key}},
 		{tls, none, bus.Credentials{CertFile: crt, KeyFile: none}},
@@ -121,7 +121,7 @@ func TestCredentialsNameTheFileAndNotWhatIsInIt(t *testing.T) {
 	}
 }
 
-func TestPasswordFileIsReadAnew(t *testing.T) {
+func TestPasswordFileIsReadForEachConnection(t *testing.T) {
 	t.Parallel()
 	redis := testsupport.StartRedis(t)
 	redis.Do("ACL", "SETUSER", "users", "on", ">old", "+@all", "~*", "&*")
@@ -134,12 +134,12 @@ func TestPasswordFileIsReadAnew(t *testing.T) {
 	require.NoError(t, conn.Ping(t.Context()))
 	redis.Do("ACL", "SETUSER", "users", "resetpass", ">new")
 	require.NoError(t, os.WriteFile(file, []byte("new"), 0o600))
-	require.NoError(t, conn.Ping(t.Context()), "who is in stays in")
+	require.NoError(t, conn.Ping(t.Context()), "an open connection stays open")
 	redis.Do("CLIENT", "KILL", "USER", "users")
-	testsupport.Eventually(t, 5*time.Second, "it comes back by the new one", func() bool { return conn.Ping(t.Context()) == nil })
+	testsupport.Eventually(t, 5*time.Second, "it reconnects with the new password", func() bool { return conn.Ping(t.Context()) == nil })
 }
 
-func TestMakePasswordKeepsWhatThereIs(t *testing.T) {
+func TestMakePasswordKeepsAnExistingFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, bus.MakePassword(file))

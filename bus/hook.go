@@ -1,9 +1,9 @@
 package bus
 
-// Step names a place between two steps of a request's way.
+// Step names a place between two steps of the request path.
 type Step string
 
-// The steps at which a hook is called, in the order of a request's way.
+// The steps at which a hook is called, in the order of the request path.
 const (
 	// StepEnqueue is before the batch that holds the request is written.
 	StepEnqueue Step = "enqueue"
@@ -11,10 +11,9 @@ const (
 	StepEnqueued Step = "enqueued"
 	// StepDelivered is when a worker has read the request, before it runs.
 	StepDelivered Step = "delivered"
-	// StepClaimed is the same for a request that another worker left.
+	// StepClaimed is the same for a request of a dead worker.
 	StepClaimed Step = "claimed"
-	// StepBegin is when it is certain that the request may run, right before
-	// its handler is called.
+	// StepBegin is right before the handler of the request is called.
 	StepBegin Step = "begin"
 	// StepRan is when the handler has ended, before its outcome is settled.
 	StepRan Step = "ran"
@@ -26,11 +25,11 @@ const (
 	StepReply Step = "reply"
 )
 
-// Hook is called between the steps with the request's ID. It may block: the
-// request stops there. In production there is none.
+// Hook is called between the steps with the request's ID. It may block: the request
+// waits there. Only tests set one.
 type Hook func(step Step, id string)
 
-// At calls the hook, where there is one.
+// At calls the hook if it is set.
 func (h Hook) At(step Step, id string) {
 	if h != nil {
 		h(step, id)

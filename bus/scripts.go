@@ -5,7 +5,7 @@ import (
 	"github.com/oskadev/mailroom/internal/script"
 )
 
-// Scripts are those that run on a service's slot.
+// Scripts are the Lua scripts of the protocol. Each runs on the slot of one service.
 type Scripts struct{ Enqueue, Settle, Keep, Retire, Replay, Watch, Cancel script.Script }
 
 func loadScripts() Scripts {

@@ -12,13 +12,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// target is where a connection leads.
+// target is the destination of a connection.
 type target struct {
 	scheme  string
 	options redis.UniversalOptions
 }
 
-// String is the URL without credentials.
+// String returns the URL without credentials.
 func (t target) String() string {
 	s := t.scheme + "://" + strings.Join(t.options.Addrs, ",")
 	if t.options.MasterName != "" {
@@ -70,8 +70,8 @@ func (t *target) credentials(s string) error {
 	t.options.Username, err = url.PathUnescape(user)
 	t.options.Password, err2 = url.PathUnescape(password)
 	if err != nil || err2 != nil {
-		// The library's error would show a piece of the password.
-		return errors.New("Redis URL: user or password is not percent-encoded rightly")
+		// The library's error would show a part of the password.
+		return errors.New("Redis URL: the user or password is not percent-encoded correctly")
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (t *target) hosts(list string) error {
 	return nil
 }
 
-// role fills in what the scheme and the path say.
+// role applies the scheme and the path.
 func (t *target) role(path string) error {
 	switch t.scheme {
 	case "redis", "rediss":
@@ -107,7 +107,7 @@ func (t *target) role(path string) error {
 			return fmt.Errorf("Redis URL: %s:// takes one host; use redis+cluster:// or redis+sentinel:// for several", t.scheme)
 		}
 		if t.scheme == "rediss" {
-			host, _, _ := net.SplitHostPort(t.options.Addrs[0]) // written by hosts
+			host, _, _ := net.SplitHostPort(t.options.Addrs[0]) // hosts has added a port
 			t.options.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 		}
 		if path != "" {

@@ -161,7 +161,7 @@ func TestLanes(t *testing.T) {
 	}
 	s.eventually("nothing is left in the lanes", func() bool {
 		stats, err := admin.ReadStats(t.Context(), s.conn, "echo")
-		return err == nil && stats.Backlog+stats.Parked+stats.Pending+stats.Dead == 0
+		return err == nil && stats.Backlog+stats.Waiting+stats.Pending+stats.Dead == 0
 	})
 	for _, pattern := range []string{s.conn.Keys.Lane("echo", "*"), s.conn.Keys.Waiting("echo")} {
 		keys, err := s.conn.Redis().Keys(t.Context(), pattern).Result()

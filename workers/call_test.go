@@ -233,7 +233,7 @@ func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
 	waiting := func(parked int64) func() bool {
 		return func() bool {
 			stats, err := admin.ReadStats(t.Context(), w.conn, "front")
-			return err == nil && stats.Pending > 0 && stats.Parked == parked
+			return err == nil && stats.Pending > 0 && stats.Waiting == parked
 		}
 	}
 	testsupport.Eventually(t, 10*time.Second, "the lane is held", waiting(0))

@@ -14,46 +14,44 @@ import (
 // ACLUser is a user of Redis with the rights of one role and no others
 // (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/).
 type ACLUser struct {
-	// Name is what the user is called by. Required.
+	// Name is the name of the user. Required.
 	Name string
-	// Passwords are those that it may use, any of them. Without one nobody can
-	// be the user.
+	// Passwords are the passwords that the user may use. Without one it cannot log in.
 	Passwords []string
 
 	rights []string
 }
 
-// GatewayUser is a user for gateways.
+// GatewayUser returns the user of a gateway.
 func GatewayUser(name string, keys wire.Keys) (ACLUser, error) {
 	return newACLUser(name, gatewayRights(keys))
 }
 
-// WorkerAccess says what a worker does.
+// WorkerAccess tells which services a worker serves and calls.
 type WorkerAccess struct {
-	// Services are those that it serves.
+	// Services are the services that it serves. Required.
 	Services []string
-	// Asks are those whose actions its handlers may ask for. It is trusted with their
-	// mailboxes and records: whoever took it over could read and spoil what others ask
-	// of these services.
+	// Calls are the services that its handlers may call. The user may read and change
+	// their mailboxes and records, also the requests of other callers.
 	Calls []string
-	// Reads are those of which it may ask for safe actions alone. It can read an outcome
-	// only by its ID, which nobody guesses.
+	// Reads are the services whose safe actions its handlers may call. The user can read
+	// an outcome only by its ID, which cannot be guessed.
 	Reads []string
 }
 
-// WorkerUser is a user for a process that serves all these services.
+// WorkerUser returns the user of a process that serves all these services.
 func WorkerUser(name string, keys wire.Keys, access WorkerAccess) (ACLUser, error) {
 	var faults []error
 	for _, service := range slices.Concat(access.Services, access.Calls, access.Reads) {
 		faults = append(faults, wire.CheckServiceName(service))
 	}
 	if len(access.Services) == 0 {
-		faults = append(faults, errors.New("the rights of a worker: no service is named"))
+		faults = append(faults, errors.New("the rights of a worker: no service; name at least one"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return ACLUser{}, err
 	}
-	return newACLUser(name, slices.Concat(workerRights(keys, access.Services), askingRights(keys, access)))
+	return newACLUser(name, slices.Concat(workerRights(keys, access.Services), callerRights(keys, access)))
 }
 
 func newACLUser(name string, grants []grant) (ACLUser, error) {
@@ -63,7 +61,7 @@ func newACLUser(name string, grants []grant) (ACLUser, error) {
 	u := ACLUser{Name: name}
 	for i, g := range grants {
 		rules := g.rules()
-		if i > 0 { // a selector: a command passes by one of them, or by none
+		if i > 0 { // a selector: one of them must allow the whole command
 			rules = []string{"(" + strings.Join(rules, " ") + ")"}
 		}
 		u.rights = append(u.rights, rules...)
@@ -71,10 +69,9 @@ func newACLUser(name string, grants []grant) (ACLUser, error) {
 	return u, nil
 }
 
-// Rules are the arguments of ACL SETUSER behind the name. They begin with
-// reset: what the user was allowed before does not count. Of a password they
-// hold the SHA-256.
-func (u *ACLUser) Rules() []string {
+// rules returns the arguments of ACL SETUSER after the name. They begin with reset,
+// which removes earlier rights, and hold the SHA-256 of a password.
+func (u *ACLUser) rules() []string {
 	rules := []string{"reset", "on"}
 	for _, password := range u.Passwords {
 		sum := sha256.Sum256([]byte(password))
@@ -83,11 +80,11 @@ func (u *ACLUser) Rules() []string {
 	return append(rules, u.rights...)
 }
 
-// Line is the user as a line of an ACL file; without its first word it stands
-// behind ACL SETUSER.
-func (u *ACLUser) Line() string { return "user " + u.Name + " " + strings.Join(u.Rules(), " ") }
+// Line returns the user as a line of an ACL file. Without its first word it is the
+// arguments of ACL SETUSER.
+func (u *ACLUser) Line() string { return "user " + u.Name + " " + strings.Join(u.rules(), " ") }
 
-// grant lets commands be used on keys and channels, and on no others.
+// grant allows commands on some keys and channels.
 type grant struct {
 	keys     []string // patterns with their ~, %R~ or %W~
 	channels []string
@@ -95,7 +92,7 @@ type grant struct {
 }
 
 func (g grant) rules() []string {
-	rules := append([]string{"resetchannels"}, g.keys...) // a server may give all channels to whoever is new
+	rules := append([]string{"resetchannels"}, g.keys...) // a server may give new users all channels
 	for _, channel := range g.channels {
 		rules = append(rules, "&"+channel)
 	}

@@ -12,23 +12,23 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// ApplyACL makes a user what it should be, and nothing else (ACL SETUSER), on
-// every server of a cluster, since each has users of its own. It may be
-// repeated. Whoever is logged in as the user stays so, with the new rights. It
-// reports whether every server has written the user to its ACL file (ACL SAVE);
-// one that has none forgets it when it stops.
+// ApplyACL sets the passwords and the rights of a user and removes all others (ACL
+// SETUSER), on every server of a cluster, since each has its own users. It may be
+// repeated. Open connections of the user stay open, with the new rights. It reports
+// whether every server has written the user to its ACL file (ACL SAVE); a server without
+// such a file loses the user when it stops.
 func ApplyACL(ctx context.Context, c *bus.Conn, u ACLUser) (saved bool, err error) {
 	if len(u.Passwords) == 0 {
-		return false, fmt.Errorf("set the user %q: it has no password", u.Name)
+		return false, fmt.Errorf("set the user %q: it has no password; name one", u.Name)
 	}
-	var forgetful atomic.Bool
+	var unsaved atomic.Bool
 	apply := func(ctx context.Context, server *redis.Client) error {
-		if err := server.ACLSetUser(ctx, u.Name, u.Rules()...).Err(); err != nil {
+		if err := server.ACLSetUser(ctx, u.Name, u.rules()...).Err(); err != nil {
 			return err
 		}
 		err := server.Do(ctx, "acl", "save").Err()
 		if rediserr.IsServer(err) && !rediserr.IsRefused(err) {
-			forgetful.Store(true)
+			unsaved.Store(true)
 			return nil
 		}
 		return err
@@ -39,10 +39,10 @@ func ApplyACL(ctx context.Context, c *bus.Conn, u ACLUser) (saved bool, err erro
 	case *redis.ClusterClient:
 		err = rdb.ForEachShard(ctx, apply) // every server, replicas too
 	default:
-		err = errors.New("this kind of Redis client sets no users")
+		err = errors.New("unknown kind of Redis client")
 	}
 	if err != nil {
 		return false, fmt.Errorf("set the user %q at %s: %w", u.Name, c.Address(), err)
 	}
-	return !forgetful.Load(), nil
+	return !unsaved.Load(), nil
 }

@@ -6,39 +6,39 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// What each role may do is part of the protocol; docs/security.md tells it to
-// people. Every name in a pattern is made of letters, digits, dots, underscores
-// and hyphens: none of them means anything else in a pattern.
+// The rights of each role are part of the protocol; docs/security.md describes them.
+// Names in patterns consist of letters, digits, dots, underscores and hyphens, which have
+// no special meaning in a pattern.
 
-// gatewayRights: a gateway asks every service. Nothing here lets it read a
-// mailbox as a worker would, end a request, or change what workers say of
-// themselves, and no key has a command that is not used on it: whoever took a
-// gateway over could not empty a mailbox, nor read what services store.
+// gatewayRights returns the rights of a gateway, which calls every service. They do not
+// include reading a mailbox like a worker, ending a request or changing the data of
+// workers. Each key has only the commands that are used on it: an attacker in a gateway
+// cannot empty a mailbox or read the data of services.
 func gatewayRights(k wire.Keys) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", []string{"*"}, kinds...) }
 	return slices.Concat([]grant{
 		{commands: append(connectionCommands(), "wait")},
 	}, enqueueRights(k, []string{"*"}), lookupRights(k, []string{"*"}, wire.RoleAPI), []grant{
-		{keys: patterns(k, "~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // it cancels
+		{keys: patterns(k, "~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // to cancel requests
 		// Compositions: gateways are their workers.
 		{keys: patterns(k, "~", []string{wire.ReservedService}, "*"), commands: workerCommands()},
-		// Who is there. The length of the dead letters is for `mailroom services`.
+		// The known services. `mailroom services` reads the length of the dead letters.
 		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
 		{keys: read("dead"), commands: []string{"xlen"}},
 		{keys: read("parked"), commands: []string{"hgetall"}},
-		// What gateways alone know: their secret, their clients' keys and limits.
+		// Data of gateways: their secret, the keys and limits of their clients.
 		{keys: []string{"~" + k.Secret()}, commands: []string{"setnx", "get"}},
 		{keys: []string{"%R~" + k.Namespace() + ":keys"}, commands: []string{"hget"}},
 		{
 			keys:     []string{"~rate:" + k.Namespace() + ":*"},
 			commands: []string{"eval", "evalsha", "get", "set", "setex", "incr", "incrby", "expire", "pexpire", "ttl", "pttl", "del"},
 		},
-		// It publishes replies too, of requests that were cancelled.
+		// Replies to cancelled requests.
 		{channels: []string{k.Replies("*", "*")}, commands: []string{"publish"}},
 	})
 }
 
-// enqueueRights: asking these services for any action. It takes their mailboxes, the
+// enqueueRights returns the rights to call any action of these services: mailboxes,
 // records of unsafe requests, lanes, and scripts on them.
 func enqueueRights(k wire.Keys, services []string) []grant {
 	every := func(kinds ...string) []string { return patterns(k, "~", services, kinds...) }
@@ -51,17 +51,17 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 	}
 }
 
-// readRights: asking these services for safe actions alone. What others ask of them
-// it cannot see.
+// readRights returns the rights to call safe actions of these services. They do not
+// include reading the requests of other callers.
 func readRights(k wire.Keys, services []string) []grant {
 	return []grant{
 		{keys: patterns(k, "~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
-		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // a long answer
+		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // to read a long reply
 	}
 }
 
-// lookupRights: what anybody needs who asks these services, beside asking: who works
-// for them, what they declare, what of them is cached, and to hear itself.
+// lookupRights returns the rights that every caller of these services needs: their
+// workers, manifests and cache entries, and the caller's own channels.
 func lookupRights(k wire.Keys, services []string, role string) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", services, kinds...) }
 	return []grant{
@@ -71,22 +71,22 @@ func lookupRights(k wire.Keys, services []string, role string) []grant {
 			keys:     patterns(k, "~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
 			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
-		// One command may name several: they are in one grant.
+		// One command may name several channels: they need one grant.
 		{channels: []string{k.Replies(role+".*", "*"), k.Ping(role + ".*"), k.Registry(), k.Namespace() + ":flights:*"}, commands: []string{"subscribe"}},
 		{channels: []string{k.Namespace() + ":dropped:*"}, commands: []string{"psubscribe"}},
 		{channels: []string{k.Ping(role + ".*"), k.Namespace() + ":flights:*"}, commands: []string{"publish"}},
 	}
 }
 
-// askingRights: what a worker needs whose handlers ask.
-func askingRights(k wire.Keys, access WorkerAccess) []grant {
-	asked := slices.Concat(access.Calls, access.Reads)
-	if len(asked) == 0 {
+// callerRights returns the rights of a worker whose handlers call services.
+func callerRights(k wire.Keys, access WorkerAccess) []grant {
+	called := slices.Concat(access.Calls, access.Reads)
+	if len(called) == 0 {
 		return nil
 	}
 	var all []grant
 	for _, service := range access.Services {
-		all = append(all, lookupRights(k, asked, service)...)
+		all = append(all, lookupRights(k, called, service)...)
 	}
 	if len(access.Calls) > 0 {
 		all = append(all, enqueueRights(k, access.Calls)...)
@@ -97,9 +97,9 @@ func askingRights(k wire.Keys, access WorkerAccess) []grant {
 	return all
 }
 
-// workerRights: a service has all keys that carry its hash tag, and of the
-// others can only say that it is there. It answers on channels that end in its
-// own name, and hears those that begin with it.
+// workerRights returns the rights of a worker of these services: all keys with their
+// hash tags, and adding its name to the known services. It publishes on channels that end
+// in its service's name and subscribes to those that begin with it.
 func workerRights(k wire.Keys, services []string) []grant {
 	commands := slices.Concat(connectionCommands(), workerCommands(), storeCommands())
 	slices.Sort(commands)
@@ -116,7 +116,7 @@ func workerRights(k wire.Keys, services []string) []grant {
 	}
 }
 
-// patterns of kinds of keys, of all these services.
+// patterns returns the key patterns of all kinds of keys of the services.
 func patterns(k wire.Keys, rights string, services []string, kinds ...string) []string {
 	var all []string
 	for _, service := range services {
@@ -127,14 +127,13 @@ func patterns(k wire.Keys, rights string, services []string, kinds ...string) []
 	return all
 }
 
-// connectionCommands touch no key: they choose a database, tell the time, how
-// full the memory is, and where a cluster keeps what. AUTH, HELLO and QUIT are
-// everybody's.
+// connectionCommands returns the commands without keys: database, time, memory, cluster
+// slots. AUTH, HELLO and QUIT need no right.
 func connectionCommands() []string {
 	return []string{"ping", "select", "time", "info|memory", "cluster|slots", "command", "asking", "unsubscribe", "punsubscribe"}
 }
 
-// workerCommands are what a worker needs on the keys of its service.
+// workerCommands returns the commands of a worker on the keys of its service.
 func workerCommands() []string {
 	return []string{
 		"eval", "evalsha",
@@ -146,9 +145,8 @@ func workerCommands() []string {
 	}
 }
 
-// storeCommands are what the author of a service may use for a store of the
-// service's own, below its hash tag: strings, hashes, lists, sets, sorted sets,
-// and transactions.
+// storeCommands returns the commands for data of the service itself, under its hash
+// tag: strings, hashes, lists, sets, sorted sets and transactions.
 func storeCommands() []string {
 	return []string{
 		"get", "set", "setnx", "setex", "psetex", "getset", "getdel", "getex", "mget", "mset", "append", "strlen", "getrange", "setrange",

@@ -30,7 +30,7 @@ func password(user string) string { return user + "'s password" }
 
 func newGuard(t *testing.T) *guard {
 	t.Helper()
-	// Whoever is new may use all channels, unless told otherwise.
+	// New users may use all channels by default.
 	g := &guard{redis: testsupport.StartRedis(t, "--acl-pubsub-default", "allchannels")}
 	g.admin = g.connect(t, "", g.redis.URL())
 	g.keys = g.admin.Keys
@@ -90,7 +90,7 @@ func (g *guard) may(t *testing.T, user string, command ...any) bool {
 	return said == "OK"
 }
 
-// keyed are commands on one key, by what is done.
+// keyed returns commands on one key by purpose.
 func keyed(key string) map[string][]any {
 	return map[string][]any{
 		"get": {"GET", key}, "mget": {"MGET", key}, "set": {"SET", key, "x"}, "setnx": {"SETNX", key, "x"}, "append": {"APPEND", key, "x"},

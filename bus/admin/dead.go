@@ -10,34 +10,34 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// DeadLetter is a request that was given up.
+// DeadLetter is a request that is not delivered any more.
 type DeadLetter struct {
-	// Entry is its place among the dead letters: what it is called by.
+	// Entry is its stream entry among the dead letters.
 	Entry string `json:"entry"`
-	// Error says why it was given up.
+	// Error is the reason.
 	Error string `json:"error"`
-	// Attempts is how often it was delivered.
+	// Attempts is the number of its deliveries.
 	Attempts int `json:"attempts"`
-	// DeadAt is when it was given up, Redis time.
+	// DeadAt is when it outcome a dead letter, Redis time.
 	DeadAt time.Time `json:"dead_at"`
-	// Fields are those of its stream entry, as they were.
+	// Fields are the fields of the request.
 	Fields map[string]string `json:"fields"`
 }
 
-// RequestID is the ID of the request; empty when it had none.
+// RequestID returns the ID of the request; empty: it had none.
 func (l *DeadLetter) RequestID() string { return l.Fields["id"] }
 
-// ErrNoDeadLetter says that there is no such dead letter (any more).
+// ErrNoDeadLetter tells that a dead letter does not exist, or no longer.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
-// DeadLetters lists the dead letters of a service from the oldest, at most so
-// many, behind one of them; empty: from the beginning (XRANGE).
-func DeadLetters(ctx context.Context, c *bus.Conn, service, after string, most int64) ([]DeadLetter, error) {
+// DeadLetters lists at most limit dead letters of a service from the oldest, after an
+// entry; empty: from the first (XRANGE).
+func DeadLetters(ctx context.Context, c *bus.Conn, service, after string, limit int64) ([]DeadLetter, error) {
 	start := "-"
 	if after != "" {
 		start = "(" + after
 	}
-	found, err := c.Redis().XRangeN(ctx, c.Keys.Dead(service), start, "+", most).Result()
+	found, err := c.Redis().XRangeN(ctx, c.Keys.Dead(service), start, "+", limit).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list the dead letters of %s: %w", service, err)
 	}
@@ -56,9 +56,9 @@ func newDeadLetter(entry string, values map[string]any) DeadLetter {
 		case "error":
 			l.Error = text
 		case "attempts":
-			l.Attempts, _ = strconv.Atoi(text) // ours; 0 where somebody wrote it by hand
+			l.Attempts, _ = strconv.Atoi(text) // 0 for an entry that was written by hand
 		case "dead_at":
-			ms, _ := strconv.ParseInt(text, 10, 64) // likewise
+			ms, _ := strconv.ParseInt(text, 10, 64) // the same
 			l.DeadAt = time.UnixMilli(ms).UTC()
 		default:
 			l.Fields[name] = text
@@ -67,7 +67,8 @@ func newDeadLetter(entry string, values map[string]any) DeadLetter {
 	return l
 }
 
-// FindDeadLetter finds a dead letter by its entry or by its request's ID.
+// FindDeadLetter returns a dead letter by its entry or by its request's ID. Errors:
+// ErrNoDeadLetter.
 func FindDeadLetter(ctx context.Context, c *bus.Conn, service, name string) (DeadLetter, error) {
 	after := ""
 	for {
@@ -88,20 +89,20 @@ func FindDeadLetter(ctx context.Context, c *bus.Conn, service, name string) (Dea
 	}
 }
 
-// What became of a dead letter.
+// The results of ReplayDeadLetter and DropDeadLetter.
 const (
 	LetterReplayed = "replayed" // it is in the mailbox again, under its ID, without a deadline
-	LetterDone     = "done"     // there is an outcome: it was removed and does not run again
+	LetterDone     = "done"     // it has an outcome: it was removed and does not run again
 	LetterDropped  = "dropped"  // it was removed, and its ID is free
 )
 
-// ReplayDeadLetter sends a dead letter again under its ID, unless its request
-// has an outcome. One step: it is never in both places or in none.
+// ReplayDeadLetter puts a dead letter back into the mailbox under its ID, in one atomic
+// step, unless its request has an outcome. Errors: ErrNoDeadLetter.
 func ReplayDeadLetter(ctx context.Context, c *bus.Conn, service string, l DeadLetter) (string, error) {
 	return handleLetter(ctx, c, "replay", service, l)
 }
 
-// DropDeadLetter removes a dead letter for good, and frees its ID.
+// DropDeadLetter removes a dead letter and frees its ID. Errors: ErrNoDeadLetter.
 func DropDeadLetter(ctx context.Context, c *bus.Conn, service string, l DeadLetter) (string, error) {
 	return handleLetter(ctx, c, "drop", service, l)
 }
@@ -115,11 +116,11 @@ func handleLetter(ctx context.Context, c *bus.Conn, what, service string, l Dead
 	}
 	pair, _ := result.([]any)
 	if len(pair) != 2 {
-		return "", fmt.Errorf("replay.lua gave %v", result)
+		return "", fmt.Errorf("replay.lua returned %v", result)
 	}
-	became, _ := pair[0].(string)
-	if became == "gone" {
+	outcome, _ := pair[0].(string)
+	if outcome == "gone" {
 		return "", fmt.Errorf("%w: %s of %s", ErrNoDeadLetter, l.Entry, service)
 	}
-	return became, nil
+	return outcome, nil
 }

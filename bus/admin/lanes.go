@@ -15,12 +15,11 @@ import (
 
 // Lane is one lane of a service in which requests wait for their turn.
 type Lane struct {
-	// Key is what the lane is called by, such as item:7.
+	// Key is the name of the lane, such as item:7.
 	Key string `json:"key"`
-	// Turn is the ID of the request that is in the mailbox, waiting for a worker or
-	// running.
+	// Turn is the ID of the request that is in the mailbox or runs.
 	Turn string `json:"turn"`
-	// Waiting is how many are behind it.
+	// Waiting is the number of requests behind it.
 	Waiting int64 `json:"waiting"`
 }
 
@@ -49,7 +48,7 @@ func Lanes(ctx context.Context, c *bus.Conn, service string) ([]Lane, error) {
 		return nil, fmt.Errorf("list the lanes of %s: %w", service, err)
 	}
 	for i := range lanes {
-		lanes[i].Turn = turns[i].Val() // empty where it has just ended
+		lanes[i].Turn = turns[i].Val() // empty if the lane has just become idle
 	}
 	return lanes, nil
 }

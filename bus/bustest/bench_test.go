@@ -61,11 +61,11 @@ func BenchmarkClientDo(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					ask := &caller.Call{Service: "echo", Action: "GET_ECHO", Args: "[1]", Meta: benchMeta, Safe: kind.safe}
+					call := &caller.Call{Service: "echo", Action: "GET_ECHO", Args: "[1]", Meta: benchMeta, Safe: kind.safe}
 					if kind.lanes > 0 {
-						ask.Lane = "item:" + strconv.FormatInt(key.Add(1)%kind.lanes, 10)
+						call.Lane = "item:" + strconv.FormatInt(key.Add(1)%kind.lanes, 10)
 					}
-					reply, err := client.Do(b.Context(), ask)
+					reply, err := client.Do(b.Context(), call)
 					if err != nil || reply.Envelope != benchEnvelope {
 						b.Errorf("%q: %v", reply.Envelope, err)
 						return
@@ -118,8 +118,8 @@ func BenchmarkBesideHotLane(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					began := time.Now()
-					ask := &caller.Call{Service: "echo", Action: "GET_ECHO", Lane: "item:" + strconv.FormatInt(key.Add(1)%1000, 10)}
-					if _, err := client.Do(b.Context(), ask); err != nil {
+					call := &caller.Call{Service: "echo", Action: "GET_ECHO", Lane: "item:" + strconv.FormatInt(key.Add(1)%1000, 10)}
+					if _, err := client.Do(b.Context(), call); err != nil {
 						b.Error(err)
 						return
 					}

@@ -82,7 +82,7 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
-	var running, asking sync.WaitGroup
+	var running, calling sync.WaitGroup
 	running.Go(func() { assert.NoError(t, consumer.Run(ctx)) })
 	t.Cleanup(running.Wait)
 	t.Cleanup(stop)
@@ -93,11 +93,11 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 	var answered atomic.Int64
 	until, enough := context.WithCancel(t.Context())
 	for i := range 8 {
-		asking.Go(func() {
+		calling.Go(func() {
 			for until.Err() == nil {
 				id, safe := uuid.New(), i%2 == 0
-				ask := &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 20 * time.Second}
-				reply, err := client.Do(t.Context(), ask) //nolint:contextcheck // a call that has begun is answered, also at the end
+				call := &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 20 * time.Second}
+				reply, err := client.Do(t.Context(), call) //nolint:contextcheck // every call gets its reply, also at the end
 				if errors.Is(err, caller.ErrUnavailable) {
 					continue // it was not sent: a client would retry
 				}
@@ -124,7 +124,7 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 	move("mailroom:{things}:requests", second, first)
 	more()
 	enough()
-	asking.Wait()
+	calling.Wait()
 	testsupport.Eventually(t, 10*time.Second, "nothing is left", func() bool {
 		return first.Do("XLEN", "mailroom:{things}:requests") == int64(0)
 	})

@@ -15,8 +15,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// dies makes a dead letter of one unsafe request. It returns the call and a switch that
-// lets the handler succeed.
+// dies makes a dead letter of one unsafe request, and returns its call and a
+// switch that heals its handler.
 func (s *stage) dies(c *caller.Client) (*caller.Call, *atomic.Bool, *counter) {
 	s.t.Helper()
 	var healed atomic.Bool
@@ -28,19 +28,19 @@ func (s *stage) dies(c *caller.Client) (*caller.Call, *atomic.Bool, *counter) {
 		}
 		return echo(ctx, d)
 	}, func(c *consumer.Config) { c.MaxAttempts = 1 })
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
-	reply, err := c.Do(s.ctx, ask)
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	require.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	require.Len(s.t, s.deadLetters(), 1)
-	return ask, &healed, runs
+	return call, &healed, runs
 }
 
 func replayed(s *stage) {
 	c := s.client(caller.Config{})
-	ask, healed, runs := s.dies(c)
-	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	call, healed, runs := s.dies(c)
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, "DO", letter.Fields["action"])
 	assert.Equal(s.t, 1, letter.Attempts)
@@ -51,17 +51,17 @@ func replayed(s *stage) {
 	became, err := admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, admin.LetterReplayed, became)
-	s.eventually("it is dead again", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDead && runs.total() == 2 })
+	s.eventually("it is dead again", func() bool { return s.record(call.ID.String())["state"] == wire.StateDead && runs.total() == 2 })
 	_, err = admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.ErrorIs(s.t, err, admin.ErrNoDeadLetter, "that letter has gone")
 
 	healed.Store(true)
-	letter, err = admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err = admin.FindDeadLetter(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	_, err = admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	s.eventually("it has an outcome", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
-	reply, err := c.Do(s.ctx, ask)
+	s.eventually("it has an outcome", func() bool { return s.record(call.ID.String())["state"] == wire.StateDone })
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
 	assert.Equal(s.t, 3, runs.total())
@@ -69,18 +69,18 @@ func replayed(s *stage) {
 	s.empty()
 }
 
-// givenUpAtOnce: a run can end with Dead.
+// givenUpAtOnce: a handler can end a request without an outcome.
 func givenUpAtOnce(s *stage) {
 	c := s.client(caller.Config{})
 	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
 		return consumer.Dead("nobody knows any more")
 	})
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
-	reply, err := c.Do(s.ctx, ask)
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	require.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
-	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, "nobody knows any more", letter.Error)
 	assert.Equal(s.t, 1, letter.Attempts)
@@ -88,9 +88,9 @@ func givenUpAtOnce(s *stage) {
 
 func replayOfDone(s *stage) {
 	c := s.client(caller.Config{})
-	ask, _, runs := s.dies(c)
-	// Another process stores the outcome.
-	key := s.conn.Keys.Record("things", ask.ID.String())
+	call, _, runs := s.dies(c)
+	// Somebody else found the outcome out.
+	key := s.conn.Keys.Record("things", call.ID.String())
 	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
 	letters, err := admin.DeadLetters(s.ctx, s.conn, "things", "", 10)
 	require.NoError(s.t, err)
@@ -104,8 +104,8 @@ func replayOfDone(s *stage) {
 
 func dropped(s *stage) {
 	c := s.client(caller.Config{})
-	ask, healed, _ := s.dies(c)
-	_, err := c.Do(s.ctx, ask)
+	call, healed, _ := s.dies(c)
+	_, err := c.Do(s.ctx, call)
 	require.ErrorIs(s.t, err, caller.ErrDead)
 	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", s.deadLetters()[0].ID)
 	require.NoError(s.t, err)
@@ -113,9 +113,9 @@ func dropped(s *stage) {
 	require.NoError(s.t, err)
 	assert.Equal(s.t, admin.LetterDropped, became)
 	assert.Empty(s.t, s.deadLetters())
-	assert.Empty(s.t, s.record(ask.ID.String()))
+	assert.Empty(s.t, s.record(call.ID.String()))
 	healed.Store(true)
-	reply, err := c.Do(s.ctx, ask)
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err, "the ID is free")
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
 	_, err = admin.FindDeadLetter(s.ctx, s.conn, "things", letter.Entry)

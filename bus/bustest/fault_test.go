@@ -22,8 +22,8 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// broken is a bus whose connections can fail: client and worker reach Redis through a
-// proxy each, the test itself directly.
+// broken is a bus over a line that can fail: caller and worker reach Redis
+// through proxies of their own, the test itself directly.
 type broken struct {
 	redis  *testsupport.RedisServer
 	caller *testsupport.Proxy
@@ -74,7 +74,7 @@ func newBroken(t *testing.T, change func(*consumer.Config), args ...string) *bro
 	return b
 }
 
-func (b *broken) ask(t *testing.T, safe bool) (string, error) {
+func (b *broken) call(t *testing.T, safe bool) (string, error) {
 	t.Helper()
 	reply, err := b.client.Do(t.Context(), &caller.Call{
 		Service: "things", Action: "DO", Args: `[1]`, ID: uuid.New(), Safe: safe, Timeout: 10 * time.Second,
@@ -110,10 +110,10 @@ func TestLostAnswerToAnEnqueueSendsNothingTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBroken(t, nil)
-			_, err := b.ask(t, name == "safe") // loads scripts, subscribes to channels
+			_, err := b.call(t, name == "safe") // scripts are loaded, channels heard
 			require.NoError(t, err)
 			lost := b.caller.DropNextReply(match)
-			envelope, err := b.ask(t, name == "safe")
+			envelope, err := b.call(t, name == "safe")
 			require.NoError(t, err)
 			assert.Equal(t, ones, envelope)
 			<-lost
@@ -126,11 +126,11 @@ func TestLostAnswerToAnEnqueueSendsNothingTwice(t *testing.T) {
 func TestLostReadIsRecovered(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
-	_, err := b.ask(t, false)
+	_, err := b.call(t, false)
 	require.NoError(t, err)
 	lost := b.worker.DropNextReply("xreadgroup")
-	for range 2 { // a read may have begun before
-		envelope, err := b.ask(t, false)
+	for range 2 { // the read under way may have begun before
+		envelope, err := b.call(t, false)
 		require.NoError(t, err)
 		assert.Equal(t, ones, envelope)
 	}
@@ -142,10 +142,10 @@ func TestLostReadIsRecovered(t *testing.T) {
 func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, func(c *consumer.Config) { c.IdleLimit = time.Minute })
-	_, err := b.ask(t, false)
+	_, err := b.call(t, false)
 	require.NoError(t, err)
 	lost := b.worker.DropNextReply("evalsha")
-	envelope, err := b.ask(t, false)
+	envelope, err := b.call(t, false)
 	require.NoError(t, err)
 	assert.Equal(t, ones, envelope)
 	<-lost
@@ -154,7 +154,7 @@ func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	assert.EqualValues(t, 0, b.redis.Do("XLEN", "mailroom:{things}:dead"))
 }
 
-// A service may be called for the first time long after the subscription began.
+// The first call of a service may come long after the subscription began.
 func TestServiceAskedLateIsHeard(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
@@ -172,18 +172,18 @@ func TestServiceAskedLateIsHeard(t *testing.T) {
 func TestDeafSubscriptionIsNoticed(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
-	_, err := b.ask(t, true)
+	_, err := b.call(t, true)
 	require.NoError(t, err)
-	// Connections stay open, and no answer arrives.
+	// Connections stay open and nothing comes back: the worst way to fail.
 	b.caller.BlackholeReplies(true)
 	testsupport.Eventually(t, 5*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	began := time.Now()
-	_, err = b.ask(t, true)
+	_, err = b.call(t, true)
 	require.ErrorIs(t, err, caller.ErrUnavailable)
 	assert.Less(t, time.Since(began), 2*time.Second)
 	b.caller.BlackholeReplies(false)
 	testsupport.Eventually(t, 10*time.Second, "the client hears again", b.client.Ready)
-	envelope, err := b.ask(t, false)
+	envelope, err := b.call(t, false)
 	require.NoError(t, err)
 	assert.Equal(t, ones, envelope)
 }
@@ -216,7 +216,7 @@ func TestAnswersSurviveALostSubscription(t *testing.T) {
 	b.caller.Cut()
 	testsupport.Eventually(t, 10*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	close(release)
-	b.settled(t) // the replies were published, and not received
+	b.settled(t) // the replies were published, but not received
 	b.caller.Refuse(false)
 	assert.Equal(t, ones, <-answers)
 	assert.Equal(t, ones, <-answers)
@@ -235,10 +235,10 @@ func TestMailboxLimitHoldsUnderOverload(t *testing.T) {
 	require.NoError(t, client.WaitReady(t.Context()))
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
 	defer stop()
-	var asking sync.WaitGroup
+	var calling sync.WaitGroup
 	var refused atomic.Int64
 	for range 64 {
-		asking.Go(func() {
+		calling.Go(func() {
 			for ctx.Err() == nil {
 				_, err := client.Do(ctx, &caller.Call{Service: "things", Action: "DO", Safe: true, Timeout: 100 * time.Millisecond})
 				if errors.Is(err, caller.ErrOverloaded) {
@@ -247,7 +247,7 @@ func TestMailboxLimitHoldsUnderOverload(t *testing.T) {
 			}
 		})
 	}
-	asking.Wait()
+	calling.Wait()
 	assert.Positive(t, refused.Load())
 	length, _ := redis.Do("XLEN", "mailroom:{things}:requests").(int64)
 	// Batches that are sent at the same time are independent.
@@ -269,48 +269,48 @@ func TestWhatCannotBeAnsweredInTimeIsRefused(t *testing.T) {
 	conn := b.connect(t, b.redis.URL())
 	honest := caller.New(conn, caller.Config{Ping: 100 * time.Millisecond})
 	t.Cleanup(honest.Close)
-	ask := func(c *caller.Client, safe bool, timeout time.Duration) error {
+	call := func(c *caller.Client, safe bool, timeout time.Duration) error {
 		_, err := c.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Safe: safe, Timeout: timeout})
 		return err
 	}
 	const many = 300
-	var asking sync.WaitGroup
+	var calling sync.WaitGroup
 	for i := range many {
-		asking.Go(func() { assert.NoError(t, ask(honest, i%2 == 0, time.Minute)) })
+		calling.Go(func() { assert.NoError(t, call(honest, i%2 == 0, time.Minute)) })
 	}
 	for _, safe := range []bool{true, false} {
 		var refused *caller.OverloadedError
 		testsupport.Eventually(t, 3*time.Second, "it is refused", func() bool {
 			began := time.Now()
-			return errors.As(ask(honest, safe, time.Second/2), &refused) && time.Since(began) < time.Second/2
+			return errors.As(call(honest, safe, time.Second/2), &refused) && time.Since(began) < time.Second/2
 		})
 		assert.True(t, refused.Late)
 		assert.Greater(t, refused.RetryAfter, time.Second)
 	}
 	willing := caller.New(conn, caller.Config{Ping: 100 * time.Millisecond, AdmitLate: true})
 	t.Cleanup(willing.Close)
-	require.ErrorIs(t, ask(willing, true, time.Second/2), caller.ErrTimeout)
-	asking.Wait()
-	require.NoError(t, ask(honest, true, time.Second/2), "nobody waits any more")
+	require.ErrorIs(t, call(willing, true, time.Second/2), caller.ErrTimeout)
+	calling.Wait()
+	require.NoError(t, call(honest, true, time.Second/2), "no request waits any more")
 }
 
 func TestFinishedRequestsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
-	_, err := b.ask(t, true)
+	_, err := b.call(t, true)
 	require.NoError(t, err)
 	before := b.usedMemory()
 	const requests = 20_000
-	var asking sync.WaitGroup
+	var calling sync.WaitGroup
 	for range 64 {
-		asking.Go(func() {
+		calling.Go(func() {
 			for range requests / 64 {
 				_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 20 * time.Second})
 				assert.NoError(t, err)
 			}
 		})
 	}
-	asking.Wait()
+	calling.Wait()
 	b.settled(t)
 	assert.Less(t, b.usedMemory()-before, 2<<20, "bytes")
 }

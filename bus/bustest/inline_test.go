@@ -94,7 +94,7 @@ func TestActionThatWaitsDoesNotRunInline(t *testing.T) {
 		}
 	})
 	for range 100 {
-		_, err := b.ask(t, true)
+		_, err := b.call(t, true)
 		require.NoError(t, err)
 	}
 	assert.Zero(t, inline.Load())
@@ -124,8 +124,8 @@ func TestInlineRunThatBlocksDelaysNoOther(t *testing.T) {
 		for i, came := range others {
 			assert.Equal(t, answerTo("["+strconv.Itoa(i)+"]"), <-came)
 		}
-		for range 100 { // the action is fast again then
-			_, err := b.ask(t, true)
+		for range 100 { // it is known as quick again then
+			_, err := b.call(t, true)
 			require.NoError(t, err)
 		}
 		assert.Empty(t, blocked)
@@ -146,7 +146,7 @@ func TestInlineRunThatEndsItsGoroutineRunsAgain(t *testing.T) {
 	})
 	exits := b.with(t, `["exit"]`, false)
 	for range 40 {
-		_, err := b.ask(t, true)
+		_, err := b.call(t, true)
 		require.NoError(t, err)
 	}
 	assert.Equal(t, answerTo(`["exit"]`), <-exits)
@@ -181,7 +181,7 @@ func TestLostAnswerToInlineSettling(t *testing.T) {
 		<-dropped
 		assert.Equal(t, answerTo("[7]"), <-came)
 		assert.Equal(t, before+1, b.runs.Load())
-		_, err := b.ask(t, safe)
+		_, err := b.call(t, safe)
 		require.NoError(t, err)
 		b.settled(t)
 	}
@@ -195,7 +195,7 @@ func TestInlineRunsAfterRedisWasKilled(t *testing.T) {
 	b.redis.Restart()
 	testsupport.Eventually(t, 10*time.Second, "the client is ready again", b.client.Ready)
 	for i := range 80 {
-		_, err := b.ask(t, i%2 == 0)
+		_, err := b.call(t, i%2 == 0)
 		require.NoError(t, err)
 	}
 	b.settled(t)
@@ -227,15 +227,15 @@ func TestStuckInlineRunEndsWithItsWorker(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- one.Run(ctx) }()
-	asking, leave := context.WithCancel(t.Context())
+	calling, leave := context.WithCancel(t.Context())
 	defer leave()
-	var asked sync.WaitGroup
-	asked.Go(func() { // until the action is fast, and stuck
-		for asking.Err() == nil {
-			_, _ = client.Do(asking, &caller.Call{Service: "things", Action: "DO", Args: `["stuck"]`, Safe: true})
+	var replies sync.WaitGroup
+	replies.Go(func() { // until it is known to be quick, and stuck
+		for calling.Err() == nil {
+			_, _ = client.Do(calling, &caller.Call{Service: "things", Action: "DO", Args: `["stuck"]`, Safe: true})
 		}
 	})
-	defer asked.Wait()
+	defer replies.Wait()
 	defer leave()
 	<-begun
 	stop()

@@ -16,11 +16,11 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// laned is an unsafe call in a lane, with an ID of its own.
+// laned returns an unsafe call in a lane, with its own ID.
 func laned(lane, args string) *caller.Call {
-	ask := unsafe(args)
-	ask.Lane, ask.ID = lane, uuid.New()
-	return ask
+	call := unsafe(args)
+	call.Lane, call.ID = lane, uuid.New()
+	return call
 }
 
 // turns records which requests run at once, and in which order.
@@ -62,19 +62,19 @@ func (t *turns) ran(lane string) []string {
 	return append([]string(nil), t.order[lane]...)
 }
 
-// send sends a request and does not wait for its outcome.
-func (s *stage) send(c *caller.Client, ask *caller.Call) string {
+// send has a request accepted, and waits for no outcome.
+func (s *stage) send(c *caller.Client, call *caller.Call) string {
 	s.t.Helper()
-	id, err := c.Send(s.ctx, ask)
+	id, err := c.Send(s.ctx, call)
 	require.NoError(s.t, err)
 	return id.String()
 }
 
-func (s *stage) parked() int64 {
+func (s *stage) waiting() int64 {
 	s.t.Helper()
 	stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
-	return stats.Parked
+	return stats.Waiting
 }
 
 // idle checks that lanes have left no keys.
@@ -90,8 +90,8 @@ func (s *stage) idle(lanes ...string) {
 	assert.Zero(s.t, found, "an idle lane has no key")
 }
 
-// oneAtATime: the requests of one lane run one at a time, in the order in which they were
-// accepted, on any worker. Every caller gets its own answer.
+// oneAtATime: the requests of one lane run one at a time in the order accepted, on
+// any worker; every caller gets its own answer.
 func oneAtATime(s *stage) {
 	var seen turns
 	c := s.client(caller.Config{})
@@ -104,7 +104,7 @@ func oneAtATime(s *stage) {
 			ids = append(ids, s.send(c, laned(names[lane], number(i))))
 		}
 	}
-	assert.EqualValues(s.t, lanes*(each-1), s.parked())
+	assert.EqualValues(s.t, lanes*(each-1), s.waiting())
 	found, err := admin.Lanes(s.ctx, s.conn, "things")
 	require.NoError(s.t, err)
 	require.Len(s.t, found, lanes)
@@ -118,7 +118,7 @@ func oneAtATime(s *stage) {
 		s.serve(seen.run)
 	}
 	for i := range 30 {
-		answers = append(answers, s.ask(s.client(caller.Config{}), laned(names[i%lanes], number(each+i/lanes))))
+		answers = append(answers, s.call(s.client(caller.Config{}), laned(names[i%lanes], number(each+i/lanes))))
 	}
 	for i, answered := range answers {
 		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, each+i/lanes), <-answered)
@@ -149,11 +149,11 @@ func lanesPassEachOther(s *stage) {
 	c := s.client(caller.Config{})
 	var slow []<-chan string
 	for i := range 10 {
-		slow = append(slow, s.ask(c, laned("slow", number(i))))
+		slow = append(slow, s.call(c, laned("slow", number(i))))
 	}
-	s.eventually("one runs, the others wait", func() bool { return s.parked() == 9 })
-	for i, ask := range []*caller.Call{laned("fast", `[1]`), unsafe(`[2]`), safe(`[3]`)} {
-		reply, err := c.Do(s.ctx, ask)
+	s.eventually("one runs, the others wait", func() bool { return s.waiting() == 9 })
+	for i, call := range []*caller.Call{laned("fast", `[1]`), unsafe(`[2]`), safe(`[3]`)} {
+		reply, err := c.Do(s.ctx, call)
 		require.NoError(s.t, err)
 		assert.Equal(s.t, fmt.Sprintf(`{"ok":true,"result":[%d]}`, i+1), reply.Envelope)
 	}
@@ -169,12 +169,12 @@ func lanesPassEachOther(s *stage) {
 func safeInALane(s *stage) {
 	var seen turns
 	s.serve(seen.run)
-	ask := laned("item:1", `[1]`)
-	ask.Safe = true
-	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
+	call := laned("item:1", `[1]`)
+	call.Safe = true
+	reply, err := s.client(caller.Config{}).Do(s.ctx, call)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
-	assert.Equal(s.t, wire.StateDone, s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, wire.StateDone, s.record(call.ID.String())["state"])
 	assert.Equal(s.t, []string{`[1]`}, seen.ran("item:1"))
 	s.idle("item:1")
 }
@@ -194,7 +194,7 @@ func turnOfADeadWorker(s *stage) {
 	}
 	<-begun
 	require.NoError(s.t, gone.stop())
-	assert.EqualValues(s.t, 2, s.parked())
+	assert.EqualValues(s.t, 2, s.waiting())
 	var seen turns
 	s.serve(seen.run)
 	s.idle("item:1")
@@ -235,7 +235,7 @@ func deadEndsItsTurn(s *stage) {
 	became, err := admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, admin.LetterReplayed, became)
-	assert.EqualValues(s.t, 2, s.parked())
+	assert.EqualValues(s.t, 2, s.waiting())
 	record, err := caller.FindRecord(s.ctx, s.conn, "things", bad.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
@@ -245,8 +245,8 @@ func deadEndsItsTurn(s *stage) {
 	assert.Equal(s.t, wire.StateDone, s.record(bad.ID.String())["state"])
 }
 
-// expiredInALane: a request that waits past its deadline never runs and delays no other.
-// If a caller with a later deadline has joined it, it runs.
+// expiredInALane: a request that waits past its deadline never runs and blocks no other,
+// unless a caller with a later deadline has joined it.
 func expiredInALane(s *stage) {
 	c := s.client(caller.Config{})
 	s.send(c, laned("item:1", `[0]`))
@@ -260,7 +260,7 @@ func expiredInALane(s *stage) {
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	again := *joined
 	again.Timeout = patience
-	answered := s.ask(s.client(caller.Config{}), &again)
+	answered := s.call(s.client(caller.Config{}), &again)
 	s.eventually("it is joined", func() bool { return len(s.channels(joined.ID)) == 2 })
 	s.send(c, laned("item:1", `[3]`))
 	s.pass()
@@ -291,24 +291,24 @@ func manyExpiredInALane(s *stage) {
 	assert.Equal(s.t, []string{`[0]`, `[2]`}, seen.ran("item:1"))
 }
 
-// cancelledInALane: a request that waits for its turn, or has it and was not read yet, can
-// be cancelled; the others go on.
+// cancelledInALane: a request that waits for its turn, or has it but was not read, can be
+// cancelled; the others go on.
 func cancelledInALane(s *stage) {
 	c := s.client(caller.Config{})
 	first, second := laned("item:1", `[0]`), laned("item:1", `[1]`)
-	cancel := []<-chan string{s.ask(c, first)}
+	cancel := []<-chan string{s.call(c, first)}
 	s.eventually("it is accepted", func() bool { return s.record(first.ID.String())["state"] == wire.StateQueued })
-	cancel = append(cancel, s.ask(c, second))
-	s.eventually("it waits", func() bool { return s.parked() == 1 })
-	third := s.ask(c, laned("item:1", `[2]`))
-	s.eventually("it waits too", func() bool { return s.parked() == 2 })
-	for i, ask := range []*caller.Call{second, first} {
-		record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	cancel = append(cancel, s.call(c, second))
+	s.eventually("it waits", func() bool { return s.waiting() == 1 })
+	third := s.call(c, laned("item:1", `[2]`))
+	s.eventually("it waits too", func() bool { return s.waiting() == 2 })
+	for i, call := range []*caller.Call{second, first} {
+		record, err := caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 		require.NoError(s.t, err)
 		assert.Equal(s.t, wire.StateCancelled, record.State)
 		assert.Contains(s.t, <-cancel[1-i], wire.CodeConflict)
 	}
-	assert.Zero(s.t, s.parked())
+	assert.Zero(s.t, s.waiting())
 	var seen turns
 	s.serve(seen.run)
 	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-third)
@@ -316,8 +316,8 @@ func cancelledInALane(s *stage) {
 	assert.Equal(s.t, []string{`[2]`}, seen.ran("item:1"))
 }
 
-// sharedInALane: several callers call one ID while it waits. It runs once, and all of them
-// get its outcome by the reply, not by a later lookup.
+// sharedInALane: one ID that several callers send while it waits runs once, and all get its
+// outcome at once, not by a later look.
 func sharedInALane(s *stage) {
 	release := make(chan struct{})
 	var runs counter
@@ -330,14 +330,14 @@ func sharedInALane(s *stage) {
 	})
 	clients := []*caller.Client{s.client(caller.Config{}), s.client(caller.Config{})}
 	s.send(clients[0], laned("item:1", `[0]`))
-	ask := laned("item:1", `[1]`)
-	ask.Shared = true
+	call := laned("item:1", `[1]`)
+	call.Shared = true
 	var answers []<-chan string
 	for i := range 4 {
-		answers = append(answers, s.ask(clients[i%2], ask))
+		answers = append(answers, s.call(clients[i%2], call))
 	}
-	s.eventually("both gateways wait for it", func() bool { return len(s.channels(ask.ID)) == 2 })
-	other := *ask
+	s.eventually("both gateways wait for it", func() bool { return len(s.channels(call.ID)) == 2 })
+	other := *call
 	other.Args = `[2]`
 	_, err := clients[0].Do(s.ctx, &other)
 	require.ErrorIs(s.t, err, caller.ErrKeyReused)

@@ -35,8 +35,8 @@ func fullLaneRefuses(s *stage) {
 	assert.Len(s.t, seen.ran("item:3"), 2)
 }
 
-// removedByHand: an operator deletes entries of the mailbox, or a whole lane. The next
-// call succeeds.
+// removedByHand: an operator deletes the entry in the mailbox, or a whole lane. The next
+// request runs.
 func removedByHand(s *stage) {
 	c := s.client(caller.Config{})
 	mailbox := s.conn.Keys.Requests("things")

@@ -24,7 +24,7 @@ func drainFinishes(s *stage) {
 		return echo(ctx, d)
 	})
 	c := s.client(caller.Config{})
-	answered := s.ask(c, unsafe(`[1]`))
+	answered := s.call(c, unsafe(`[1]`))
 	<-running
 	stopped := make(chan error, 1)
 	go func() { stopped <- w.stop() }()
@@ -48,7 +48,7 @@ func drainLimit(s *stage) {
 		causes <- context.Cause(ctx)
 		return consumer.Retry()
 	}, func(c *consumer.Config) { c.DrainLimit = 10 * time.Millisecond })
-	answered := s.ask(s.client(caller.Config{}), unsafe(`[1]`))
+	answered := s.call(s.client(caller.Config{}), unsafe(`[1]`))
 	<-running
 	require.NoError(s.t, w.stop())
 	require.ErrorIs(s.t, <-causes, consumer.ErrDraining)
@@ -123,7 +123,7 @@ func retired(s *stage) {
 		return consumer.Retry()
 	}, func(c *consumer.Config) { c.IdleLimit = time.Minute })
 	c := s.client(caller.Config{})
-	s.ask(c, unsafe(`[]`))
+	s.call(c, unsafe(`[]`))
 	s.eventually("it is pending", func() bool {
 		stats, err := admin.ReadStats(s.ctx, s.conn, "things")
 		return err == nil && stats.Pending == 1

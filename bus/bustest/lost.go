@@ -83,26 +83,26 @@ func lostUnsafeReply(s *stage) {
 
 func forgedReply(s *stage) {
 	c := s.client(caller.Config{})
-	// It calls another service too, to subscribe to the reply channel of that one.
+	// It calls another service too, so that it listens to that one's channel.
 	other := safe(`[]`)
 	other.Service, other.Timeout = "others", time.Millisecond
 	_, err := c.Do(s.ctx, other)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
 
-	ask := safe(`[1]`)
-	ask.ID = uuid.New()
+	call := safe(`[1]`)
+	call.ID = uuid.New()
 	answered := make(chan string, 1)
 	go func() {
-		reply, err := c.Do(s.ctx, ask)
+		reply, err := c.Do(s.ctx, call)
 		if err != nil {
 			reply.Envelope = err.Error()
 		}
 		answered <- reply.Envelope
 	}()
 	entry := s.take()
-	forged := ask.ID.String() + ` - {"ok":true,"result":"forged"}` + "\n"
+	forged := call.ID.String() + ` - {"ok":true,"result":"forged"}` + "\n"
 	require.NoError(s.t, s.rdb.Publish(s.ctx, s.conn.Keys.Replies(c.ID(), "others"), forged).Err())
-	right := ask.ID.String() + ` - {"ok":true,"result":"right"}` + "\n"
+	right := call.ID.String() + ` - {"ok":true,"result":"right"}` + "\n"
 	require.NoError(s.t, s.rdb.Publish(s.ctx, entry.Values["reply"].(string), right).Err())
 	assert.Equal(s.t, `{"ok":true,"result":"right"}`, <-answered)
 }
@@ -168,8 +168,8 @@ func flushed(s *stage) {
 	_, err := c.Do(s.ctx, unsafe(`[1]`))
 	require.NoError(s.t, err)
 	require.NoError(s.t, s.rdb.FlushAll(s.ctx).Err())
-	for _, ask := range []*caller.Call{safe(`[2]`), unsafe(`[3]`)} {
-		_, err := c.Do(s.ctx, ask)
+	for _, call := range []*caller.Call{safe(`[2]`), unsafe(`[3]`)} {
+		_, err := c.Do(s.ctx, call)
 		require.NoError(s.t, err)
 	}
 	assert.Equal(s.t, 3, runs.total())

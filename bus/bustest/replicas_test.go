@@ -27,27 +27,27 @@ func TestUnsafeAnswersWaitForReplicas(t *testing.T) {
 	conn := b.connect(t, b.redis.URL())
 	careful := caller.New(conn, caller.Config{MinReplicas: 1, ReplicaWait: 2 * time.Second})
 	t.Cleanup(careful.Close)
-	ask := func(ctx context.Context, safe bool) (uuid.UUID, error) {
+	call := func(ctx context.Context, safe bool) (uuid.UUID, error) {
 		id := uuid.New()
 		_, err := careful.Do(ctx, &caller.Call{Service: "things", Action: "DO", ID: id, Safe: safe, Timeout: 10 * time.Second})
 		return id, err
 	}
-	_, err := ask(t.Context(), false)
+	_, err := call(t.Context(), false)
 	require.NoError(t, err)
 
 	replica.Freeze()
-	id, err := ask(t.Context(), false)
+	id, err := call(t.Context(), false)
 	require.ErrorIs(t, err, caller.ErrNotReplicated)
 	require.ErrorIs(t, err, caller.ErrTimeout, "it is not known what will become of it")
 	record, err := caller.FindRecord(t.Context(), conn, "things", id.String())
 	require.NoError(t, err)
 	assert.Equal(t, wire.StateDone, record.State)
 	require.ErrorIs(t, careful.Confirm(t.Context(), "things"), caller.ErrNotReplicated, "nor may anybody else be told")
-	_, err = ask(t.Context(), true)
+	_, err = call(t.Context(), true)
 	require.NoError(t, err, "a safe answer needs no replica")
 
 	replica.Thaw()
 	testsupport.Eventually(t, 20*time.Second, "the replica follows again", follows)
-	_, err = ask(t.Context(), false)
+	_, err = call(t.Context(), false)
 	require.NoError(t, err)
 }

@@ -24,18 +24,18 @@ import (
 func TestKilledRedisComesBack(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil, "--appendonly", "yes", "--appendfsync", "always")
-	_, err := b.ask(t, false)
+	_, err := b.call(t, false)
 	require.NoError(t, err)
 	b.redis.Kill()
 	testsupport.Eventually(t, 10*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	began := time.Now()
-	_, err = b.ask(t, false)
+	_, err = b.call(t, false)
 	require.ErrorIs(t, err, caller.ErrUnavailable)
 	assert.Less(t, time.Since(began), time.Second)
 	b.redis.Restart()
 	testsupport.Eventually(t, 10*time.Second, "the client is ready again", b.client.Ready)
 	for _, safe := range []bool{true, false} {
-		envelope, err := b.ask(t, safe)
+		envelope, err := b.call(t, safe)
 		require.NoError(t, err)
 		assert.Equal(t, ones, envelope)
 	}
@@ -82,7 +82,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	})
 	answered := make(chan string, 1)
 	go func() {
-		envelope, err := full.ask(t, false)
+		envelope, err := full.call(t, false)
 		if err != nil {
 			envelope = err.Error()
 		}
@@ -91,7 +91,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	<-running
 	full.redis.Do("CONFIG", "SET", "maxmemory", "1")
 	close(release)
-	// Much longer than the idle limit: no worker may take it over meanwhile.
+	// Far longer than the idle limit: no worker may take it over meanwhile.
 	for range 4 {
 		full.logs.Wait(t, "cannot settle outcomes")
 	}
@@ -122,11 +122,11 @@ func TestOneBadRecordSpoilsNoOther(t *testing.T) {
 	answers := make(chan string, 4)
 	for i := range 5 {
 		go func() {
-			ask := &caller.Call{Service: "things", Action: "DO", Args: `[1]`, ID: uuid.New(), Timeout: 10 * time.Second}
+			call := &caller.Call{Service: "things", Action: "DO", Args: `[1]`, ID: uuid.New(), Timeout: 10 * time.Second}
 			if i == 0 {
-				ask.ID, ask.Timeout = bad, time.Second
+				call.ID, call.Timeout = bad, time.Second
 			}
-			reply, err := b.client.Do(t.Context(), ask)
+			reply, err := b.client.Do(t.Context(), call)
 			if i > 0 {
 				answers <- fmt.Sprint(reply.Envelope, err)
 			}
@@ -143,25 +143,25 @@ func TestOneBadRecordSpoilsNoOther(t *testing.T) {
 func TestFrozenRedisIsNoticedWithinSeconds(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
-	_, err := b.ask(t, false)
+	_, err := b.call(t, false)
 	require.NoError(t, err)
 	b.redis.Freeze()
 	unknown := make(chan error, 1)
-	go func() { // sent while Redis is frozen: the outcome is unknown
+	go func() { // sent while Redis is frozen: the result is unknown
 		_, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", ID: uuid.New(), Timeout: 20 * time.Second})
 		unknown <- err
 	}()
 	testsupport.Eventually(t, 3*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	for range 5 {
 		began := time.Now()
-		_, err := b.ask(t, true)
+		_, err := b.call(t, true)
 		require.ErrorIs(t, err, caller.ErrUnavailable)
 		assert.Less(t, time.Since(began), time.Second)
 	}
 	b.redis.Thaw()
 	require.NoError(t, <-unknown, "it is answered after all")
 	testsupport.Eventually(t, 10*time.Second, "the client is ready again", b.client.Ready)
-	envelope, err := b.ask(t, true)
+	envelope, err := b.call(t, true)
 	require.NoError(t, err)
 	assert.Equal(t, ones, envelope)
 }
@@ -182,7 +182,7 @@ func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
 	})
 	answered := make(chan string, 1)
 	go func() {
-		envelope, err := b.ask(t, false)
+		envelope, err := b.call(t, false)
 		answered <- envelope + fmt.Sprint(err)
 	}()
 	<-running

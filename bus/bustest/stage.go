@@ -22,10 +22,10 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// patience is how long a test waits for an event.
+// patience is the longest wait of a test.
 const patience = 20 * time.Second
 
-// idleLimit is short, so that tests that wait for it are short.
+// idleLimit is short, so that tests that wait for it are quick.
 const idleLimit = 300 * time.Millisecond
 
 // stage is the Redis of one test, and a connection to it.
@@ -38,7 +38,7 @@ type stage struct {
 	logs logged
 }
 
-// logged holds the log of all connections of a stage.
+// logged collects the log of all connections of a stage.
 type logged struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -102,7 +102,7 @@ func (s *stage) serve(run handler, change ...func(*consumer.Config)) *worker {
 	return s.serveHooked(nil, run, change...)
 }
 
-// serveHooked starts a worker that calls the hook at each step.
+// serveHooked starts a worker with a hook.
 func (s *stage) serveHooked(hook bus.Hook, run handler, change ...func(*consumer.Config)) *worker {
 	s.t.Helper()
 	cfg := consumer.Config{Manifest: manifest("things"), IdleLimit: idleLimit, Run: run}
@@ -143,10 +143,10 @@ func (s *stage) eventually(what string, holds func() bool) {
 	require.Eventually(s.t, holds, patience, 5*time.Millisecond, what)
 }
 
-// clockError is more than the clocks of a caller and a worker may differ by.
+// clockError is more than the clocks of a caller and a worker may differ.
 const clockError = 300 * time.Millisecond
 
-// pass lets a deadline pass by the clocks of all processes.
+// pass lets a deadline pass on all clocks.
 func (s *stage) pass() {
 	s.t.Helper()
 	select {
@@ -171,7 +171,7 @@ func (s *stage) record(id string) map[string]string {
 	return r
 }
 
-// channels returns the reply channels of a request.
+// channels returns the channels of a request's callers.
 func (s *stage) channels(id uuid.UUID) []string {
 	s.t.Helper()
 	return strings.Fields(s.record(id.String())["channels"])
@@ -184,7 +184,7 @@ func (s *stage) deadLetters() []redis.XMessage {
 	return letters
 }
 
-// envelope is a decoded reply.
+// envelope is a parsed reply.
 type envelope struct {
 	OK     bool            `json:"ok"`
 	Result json.RawMessage `json:"result"`
@@ -238,7 +238,7 @@ func (c *counter) total() int {
 
 func number(i int) string { return fmt.Sprintf("[%d]", i) }
 
-// argument returns the number that a request was called with, or -1.
+// argument reads the argument that number wrote; -1: there is none.
 func argument(d *consumer.Delivery) int {
 	i := -1
 	_, _ = fmt.Sscanf(d.Request.Args, "[%d]", &i)

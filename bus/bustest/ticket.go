@@ -15,9 +15,9 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// sharedIDRunsOnce has many callers in several gateways use one ID at once, some of them
-// for another call. All callers of the same call get one outcome, the others get an error
-// and never that outcome.
+// sharedIDRunsOnce sends one ID many times at once, within and across gateways, some
+// with another request: all callers with an equal request get the one
+// outcome, the others an error and never that outcome.
 func sharedIDRunsOnce(s *stage) {
 	var runs counter
 	release := make(chan struct{})
@@ -28,18 +28,18 @@ func sharedIDRunsOnce(s *stage) {
 	})
 	id := uuid.New()
 	shared := func(args string) *caller.Call {
-		ask := unsafe(args)
-		ask.ID, ask.Shared = id, true
-		return ask
+		call := unsafe(args)
+		call.ID, call.Shared = id, true
+		return call
 	}
 	clients := []*caller.Client{s.client(caller.Config{}), s.client(caller.Config{})}
-	first := s.ask(clients[0], shared(`["pay"]`))
+	first := s.call(clients[0], shared(`["pay"]`))
 	s.eventually("it runs", func() bool { return runs.total() == 1 })
-	var asking sync.WaitGroup
+	var calling sync.WaitGroup
 	for i := range 40 {
 		c := clients[i%2]
 		if i%4 < 2 {
-			asking.Go(func() {
+			calling.Go(func() {
 				reply, err := c.Do(s.ctx, shared(`["pay"]`))
 				if assert.NoError(s.t, err) {
 					assert.Equal(s.t, `{"ok":true,"result":["pay"]}`, reply.Envelope)
@@ -47,14 +47,14 @@ func sharedIDRunsOnce(s *stage) {
 			})
 			continue
 		}
-		asking.Go(func() {
+		calling.Go(func() {
 			_, err := c.Do(s.ctx, shared(`["pay twice"]`))
 			assert.ErrorIs(s.t, err, caller.ErrKeyReused)
 		})
 	}
 	s.eventually("both gateways wait for it", func() bool { return len(s.channels(id)) == 2 })
 	close(release)
-	asking.Wait()
+	calling.Wait()
 	assert.Equal(s.t, `{"ok":true,"result":["pay"]}`, <-first)
 	reply, err := clients[1].Do(s.ctx, shared(`["pay"]`))
 	require.NoError(s.t, err)
@@ -68,9 +68,9 @@ func sentIsAccepted(s *stage) {
 	c := s.client(caller.Config{})
 	_, err := c.Send(s.ctx, safe(`[]`))
 	require.Error(s.t, err, "nothing would be kept of it")
-	ask := unsafe(`[1]`)
-	ask.Endless = true
-	id, err := c.Send(s.ctx, ask)
+	call := unsafe(`[1]`)
+	call.Endless = true
+	id, err := c.Send(s.ctx, call)
 	require.NoError(s.t, err)
 	entries, err := s.rdb.XRange(s.ctx, s.conn.Keys.Requests("things"), "-", "+").Result()
 	require.NoError(s.t, err)
@@ -81,7 +81,7 @@ func sentIsAccepted(s *stage) {
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 
-	// Several callers can wait for its end at once.
+	// Several clients may watch one request at once.
 	watchers := []*caller.Client{c, s.client(caller.Config{})}
 	watchers = append(watchers, watchers...)
 	watchings := make([]*caller.Watching, len(watchers))
@@ -130,14 +130,14 @@ func watcherFindsOut(s *stage) {
 
 func cancelled(s *stage) {
 	c := s.client(caller.Config{})
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
-	answered := s.ask(c, ask)
-	s.eventually("it is accepted", func() bool { return s.record(ask.ID.String())["state"] == wire.StateQueued })
-	watching, _, err := c.Watch(s.ctx, "things", ask.ID.String())
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
+	answered := s.call(c, call)
+	s.eventually("it is accepted", func() bool { return s.record(call.ID.String())["state"] == wire.StateQueued })
+	watching, _, err := c.Watch(s.ctx, "things", call.ID.String())
 	require.NoError(s.t, err)
 	for range 2 { // the second finds it done
-		record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+		record, err := caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 		require.NoError(s.t, err)
 		assert.Equal(s.t, wire.StateCancelled, record.State)
 	}
@@ -146,7 +146,7 @@ func cancelled(s *stage) {
 	require.NoError(s.t, err)
 	assert.True(s.t, ended)
 	watching.Close()
-	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
+	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", call.ID.String())).Result()
 	require.NoError(s.t, err)
 	assert.Positive(s.t, ttl)
 	_, err = caller.Cancel(s.ctx, s.conn, "things", uuid.NewString())
@@ -160,32 +160,32 @@ func cancelled(s *stage) {
 		<-release
 		return echo(ctx, d)
 	})
-	answered = s.ask(c, ask)
+	answered = s.call(c, call)
 	s.eventually("it runs", func() bool { return runs.total() == 1 })
-	record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	record, err := caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateRunning, record.State, "what runs goes on")
 	close(release)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
-	record, err = caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	record, err = caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateDone, record.State)
 	s.empty()
 }
 
-// joinedOutlivesItsDeadline sends a request with a deadline again, without one. It runs
-// whenever a worker starts.
+// joinedOutlivesItsDeadline sends an ID again that has a deadline, without one:
+// the request runs at any time.
 func joinedOutlivesItsDeadline(s *stage) {
 	c := s.client(caller.Config{})
-	ask := unsafe(`[1]`)
-	ask.ID, ask.Shared, ask.Timeout = uuid.New(), true, 200*time.Millisecond
-	_, err := c.Do(s.ctx, ask)
+	call := unsafe(`[1]`)
+	call.ID, call.Shared, call.Timeout = uuid.New(), true, 200*time.Millisecond
+	_, err := c.Do(s.ctx, call)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
-	endless := *ask
+	endless := *call
 	endless.Endless = true
 	id, err := c.Send(s.ctx, &endless)
 	require.NoError(s.t, err)
-	require.Equal(s.t, ask.ID, id)
+	require.Equal(s.t, call.ID, id)
 	watching, _, err := s.client(caller.Config{}).Watch(s.ctx, "things", id.String())
 	require.NoError(s.t, err)
 	defer watching.Close()
@@ -201,40 +201,40 @@ func joinedOutlivesItsDeadline(s *stage) {
 	s.empty()
 }
 
-// sentAnewKeepsWatchers: a caller that waits for a request that never ran goes on waiting
-// when the request is sent again.
+// sentAnewKeepsWatchers: the watchers of a request that never ran keep watching when it
+// is sent again.
 func sentAnewKeepsWatchers(s *stage) {
 	c := s.client(caller.Config{})
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
 	elsewhere := s.conn.Keys.Replies("api.elsewhere", "things")
-	key := s.conn.Keys.Record("things", ask.ID.String())
+	key := s.conn.Keys.Record("things", call.ID.String())
 	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateExpired, "channels", elsewhere).Err())
-	answered := s.ask(c, ask)
-	s.eventually("it is accepted anew", func() bool { return s.record(ask.ID.String())["state"] == wire.StateQueued })
-	assert.ElementsMatch(s.t, []string{s.conn.Keys.Replies(c.ID(), "things"), elsewhere}, s.channels(ask.ID))
+	answered := s.call(c, call)
+	s.eventually("it is accepted anew", func() bool { return s.record(call.ID.String())["state"] == wire.StateQueued })
+	assert.ElementsMatch(s.t, []string{s.conn.Keys.Replies(c.ID(), "things"), elsewhere}, s.channels(call.ID))
 	s.serve(echo)
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
 }
 
-// replayedIsNotCancelled: a replayed dead letter may have had effects. It must not be
-// reported as one that never ran.
+// replayedIsNotCancelled: a dead letter that is replayed may have had effects,
+// so that it cannot be cancelled.
 func replayedIsNotCancelled(s *stage) {
 	c := s.client(caller.Config{})
 	w := s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Retry() },
 		func(c *consumer.Config) { c.MaxAttempts = 1 })
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
-	_, err := c.Do(s.ctx, ask)
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
+	_, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	require.NoError(s.t, w.stop())
-	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", ask.ID.String())
+	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	_, err = admin.ReplayDeadLetter(s.ctx, s.conn, "things", letter)
 	require.NoError(s.t, err)
-	record, err := caller.Cancel(s.ctx, s.conn, "things", ask.ID.String())
+	record, err := caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateQueued, record.State)
 	s.serve(echo)
-	s.eventually("it runs", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
+	s.eventually("it runs", func() bool { return s.record(call.ID.String())["state"] == wire.StateDone })
 }

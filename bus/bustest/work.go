@@ -17,8 +17,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// ask calls in the background and sends the envelope, or the error, as text.
-func (s *stage) ask(c *caller.Client, a *caller.Call) <-chan string {
+// call calls in the background and delivers the envelope, or the error as text.
+func (s *stage) call(c *caller.Client, a *caller.Call) <-chan string {
 	answered := make(chan string, 1)
 	go func() {
 		reply, err := c.Do(s.ctx, a)
@@ -36,7 +36,7 @@ func notRequests(s *stage) {
 		require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: values}).Err())
 	}
 	id := func() string { return uuid.NewString() }
-	// These have no valid reply channel.
+	// These cannot be answered.
 	add("hello", "world")
 	add("v", "1", "id", "no-uuid", "action", "DO", "args", "[]")
 	add("v", "1", "id", id(), "action", "DO", "args", "[broken", "reply", "")
@@ -49,7 +49,7 @@ func notRequests(s *stage) {
 	}
 	add(wide...)
 	const unanswerable = 7
-	// These have one.
+	// These have a reply channel.
 	channel := s.conn.Keys.Replies("api.x", "things")
 	pubsub := s.rdb.Subscribe(s.ctx, channel)
 	defer func() { _ = pubsub.Close() }()
@@ -83,7 +83,7 @@ func notRequests(s *stage) {
 
 func deadWorkersRequests(s *stage) {
 	c := s.client(caller.Config{})
-	asked := []<-chan string{s.ask(c, safe(`[1]`)), s.ask(c, unsafe(`[2]`))}
+	replies := []<-chan string{s.call(c, safe(`[1]`)), s.call(c, unsafe(`[2]`))}
 	s.take()
 	s.take()
 	attempts := make(chan int, 2)
@@ -91,8 +91,8 @@ func deadWorkersRequests(s *stage) {
 		attempts <- d.Attempt
 		return echo(ctx, d)
 	})
-	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-asked[0])
-	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-asked[1])
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-replies[0])
+	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-replies[1])
 	assert.Equal(s.t, 2, <-attempts)
 	assert.Equal(s.t, 2, <-attempts)
 	s.empty()
@@ -101,16 +101,16 @@ func deadWorkersRequests(s *stage) {
 // manyOfADeadWorker has a dead worker leave more than one page of pending entries.
 func manyOfADeadWorker(s *stage) {
 	c := s.client(caller.Config{})
-	asked := make([]<-chan string, 250)
-	for i := range asked {
-		asked[i] = s.ask(c, unsafe(number(i)))
+	replies := make([]<-chan string, 250)
+	for i := range replies {
+		replies[i] = s.call(c, unsafe(number(i)))
 	}
-	for range asked {
+	for range replies {
 		s.take()
 	}
-	s.serve(echo, func(c *consumer.Config) { c.Concurrency = len(asked) })
-	for i := range asked {
-		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+	s.serve(echo, func(c *consumer.Config) { c.Concurrency = len(replies) })
+	for i := range replies {
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-replies[i])
 	}
 	s.empty()
 	assert.NotContains(s.t, s.logs.String(), "cannot read the mailbox")
@@ -140,9 +140,9 @@ func settledTogether(s *stage) {
 		return echo(ctx, d)
 	})
 	c := s.client(caller.Config{})
-	asked := make([]<-chan string, many)
-	for i := range asked { // one by one, so that their entries are in order
-		asked[i] = s.ask(c, unsafe(number(i)))
+	replies := make([]<-chan string, many)
+	for i := range replies { // one after the other, so that their entries are in order
+		replies[i] = s.call(c, unsafe(number(i)))
 		<-begun
 	}
 	close(ends[1]) // blocks the settler
@@ -155,11 +155,11 @@ func settledTogether(s *stage) {
 	}
 	close(settle)
 	for _, i := range []int{0, 1, many - 1} {
-		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-replies[i])
 	}
 	for i := 2; i < many-1; i++ {
 		close(ends[i])
-		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-replies[i])
 	}
 	s.empty()
 }
@@ -188,40 +188,40 @@ func tooOften(s *stage) {
 		return consumer.Retry()
 	}, func(c *consumer.Config) { c.MaxAttempts = 2 })
 	c := s.client(caller.Config{})
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
-	reply, err := c.Do(s.ctx, ask)
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	e := open(s.t, reply)
 	assert.Equal(s.t, wire.CodeInternal, e.Error.Code)
 	assert.JSONEq(s.t, `{"state":"dead"}`, string(e.Error.Details))
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	require.NoError(s.t, err)
-	assert.Equal(s.t, "/requests/things."+ask.ID.String(), meta.Location)
+	assert.Equal(s.t, "/requests/things."+call.ID.String(), meta.Location)
 	assert.Equal(s.t, 2, runs.total())
 	s.empty()
 	letters := s.deadLetters()
 	require.Len(s.t, letters, 1)
-	assert.Equal(s.t, ask.ID.String(), letters[0].Values["id"])
+	assert.Equal(s.t, call.ID.String(), letters[0].Values["id"])
 	assert.Equal(s.t, `[1]`, letters[0].Values["args"])
 	assert.Equal(s.t, "2", letters[0].Values["attempts"])
 	assert.Equal(s.t, "delivered 2 times without an outcome", letters[0].Values["error"])
-	assert.Equal(s.t, wire.StateDead, s.record(ask.ID.String())["state"])
-	_, err = c.Do(s.ctx, ask)
-	require.ErrorIs(s.t, err, caller.ErrDead, "a later call with the same ID gets its end")
+	assert.Equal(s.t, wire.StateDead, s.record(call.ID.String())["state"])
+	_, err = c.Do(s.ctx, call)
+	require.ErrorIs(s.t, err, caller.ErrDead, "a later call gets its state")
 }
 
 func safeTooOften(s *stage) {
 	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Retry() },
 		func(c *consumer.Config) { c.MaxAttempts = 1 })
-	ask := safe(`[1]`)
-	ask.ID = uuid.New()
-	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
+	call := safe(`[1]`)
+	call.ID = uuid.New()
+	reply, err := s.client(caller.Config{}).Do(s.ctx, call)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	s.empty()
 	assert.Len(s.t, s.deadLetters(), 1)
-	assert.Empty(s.t, s.record(ask.ID.String()))
+	assert.Empty(s.t, s.record(call.ID.String()))
 }
 
 func longWork(s *stage) {
@@ -237,7 +237,7 @@ func longWork(s *stage) {
 	s.serve(work)
 	s.serve(work)
 	c := s.client(caller.Config{})
-	safely, unsafely := s.ask(c, safe(`[1]`)), s.ask(c, unsafe(`[2]`))
+	safely, unsafely := s.call(c, safe(`[1]`)), s.call(c, unsafe(`[2]`))
 	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-safely)
 	assert.Equal(s.t, `{"ok":true,"result":[2]}`, <-unsafely)
 	assert.Equal(s.t, 2, runs.total())
@@ -258,13 +258,13 @@ func burst(s *stage) {
 	s.serve(work, oneSlot)
 	s.serve(work, oneSlot)
 	c := s.client(caller.Config{})
-	const requests = 30 // together they take much longer than the idle limit
-	asked := make([]<-chan string, requests)
-	for i := range asked {
-		asked[i] = s.ask(c, unsafe(number(i)))
+	const requests = 30 // together far longer than the idle limit
+	replies := make([]<-chan string, requests)
+	for i := range replies {
+		replies[i] = s.call(c, unsafe(number(i)))
 	}
-	for i := range asked {
-		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-asked[i])
+	for i := range replies {
+		assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, <-replies[i])
 	}
 	assert.Equal(s.t, requests, runs.total())
 }
@@ -278,9 +278,9 @@ func lostOwnership(s *stage) {
 		return success(`"too late"`)
 	})
 	c := s.client(caller.Config{})
-	ask := unsafe(`[1]`)
-	ask.ID = uuid.New()
-	answered := s.ask(c, ask)
+	call := unsafe(`[1]`)
+	call.ID = uuid.New()
+	answered := s.call(c, call)
 	entry := <-running
 	mailbox := s.conn.Keys.Requests("things")
 	// Another worker takes it, and keeps it.
@@ -290,7 +290,7 @@ func lostOwnership(s *stage) {
 	require.NoError(s.t, keep())
 	require.ErrorIs(s.t, <-causes, consumer.ErrOwnershipLost)
 	require.NoError(s.t, keep())
-	assert.Equal(s.t, "queued", s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, "queued", s.record(call.ID.String())["state"])
 	pending, err := s.rdb.XPendingExt(s.ctx, &redis.XPendingExtArgs{Stream: mailbox, Group: wire.Group, Start: entry, End: entry, Count: 1}).Result()
 	require.NoError(s.t, err)
 	require.Len(s.t, pending, 1)

@@ -11,24 +11,23 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// admission decides whether a mailbox takes one more request. It is honest: who
-// would wait longer than its deadline allows is refused at once, and told when
-// to come again, instead of filling the mailbox for nothing.
+// admission decides whether a mailbox takes one more request. It refuses a request that
+// would wait beyond its deadline at once, with a time after which to retry.
 type admission struct {
 	conn  *bus.Conn
 	limit int64 // of every mailbox, in requests
-	lane  int64 // of those that wait in one lane
-	late  bool  // take also what cannot be answered in time
+	lane  int64 // of the requests that wait in one lane
+	late  bool  // accept requests that cannot begin before their deadline
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox
 }
 
-// mailbox is what is known of one.
+// mailbox is the known state of one mailbox.
 type mailbox struct {
-	length int64 // as the last batch found it
+	length int64 // when it was last read
 	seen   time.Time
-	logged time.Time // when it was last logged that requests are refused
+	logged time.Time // of the last warning about refused requests
 	flow   flow
 }
 
@@ -36,7 +35,7 @@ func newAdmission(conn *bus.Conn, limit, lane int64, late bool) *admission {
 	return &admission{conn: conn, limit: limit, lane: lane, late: late, mailboxes: make(map[string]*mailbox)}
 }
 
-// of finds a mailbox. Its caller holds the lock.
+// of returns the mailbox of a service. Its caller holds the lock.
 func (a *admission) of(service string) *mailbox {
 	m := a.mailboxes[service]
 	if m == nil {
@@ -46,7 +45,7 @@ func (a *admission) of(service string) *mailbox {
 	return m
 }
 
-// length is how many requests lie in a mailbox, as the last batch found it.
+// length returns the length of a mailbox when it was last read.
 func (a *admission) length(service string) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,10 +59,11 @@ func (a *admission) setLength(service string, n int64) {
 	m.length, m.seen = n, time.Now()
 }
 
-// lengthAge is how long a mailbox that was full is believed to be.
+// lengthAge is how long the length of a full mailbox counts as current.
 const lengthAge = 100 * time.Millisecond
 
-// lengthNow looks at a mailbox again that was full: no batch does so meanwhile.
+// lengthNow reads the length of a full mailbox again, since no batch does that while
+// requests are refused.
 func (a *admission) lengthNow(ctx context.Context, service string) int64 {
 	a.mu.Lock()
 	m := *a.of(service)
@@ -79,8 +79,8 @@ func (a *admission) lengthNow(ctx context.Context, service string) int64 {
 	return n
 }
 
-// limitOf is how long the mailbox may be for a request to be added to it: no
-// longer than what workers do until its deadline, where that is known.
+// limitOf returns the length at which the mailbox takes the request no more: the limit
+// of mailboxes or, if the rate is known, what workers end before its deadline.
 func (a *admission) limitOf(service string, r *wire.Request) int64 {
 	if a.late || r.Deadline == 0 {
 		return a.limit
@@ -96,14 +96,14 @@ func (a *admission) limitOf(service string, r *wire.Request) int64 {
 	return max(1, min(a.limit, int64(rate*left)+f.pending()))
 }
 
-// Bounds of the time after which to come again.
+// Bounds of RetryAfter.
 const (
 	minRetryAfter = time.Second
 	maxRetryAfter = time.Minute
 )
 
-// overloaded is the error of a request that was not taken: its mailbox is longer
-// than that request's limit. The log tells once a second.
+// overloaded returns the error of a request whose mailbox is longer than the request's
+// limit. It logs a warning at most once a second.
 func (a *admission) overloaded(service string, waiting, limit int64) error {
 	now := time.Now()
 	late := waiting < a.limit
@@ -116,39 +116,39 @@ func (a *admission) overloaded(service string, waiting, limit int64) error {
 	}
 	a.mu.Unlock()
 	after := minRetryAfter
-	if rate > 0 { // until there is room for more than one
+	if rate > 0 { // until a tenth of the limit is free
 		after = time.Duration(float64(waiting-limit*9/10) / rate * float64(time.Second))
 	}
 	after = min(max(after, minRetryAfter), maxRetryAfter)
 	if !quiet {
-		a.conn.Log().Warn("more requests than are worked off, refusing some", "service", service, "waiting", waiting,
+		a.conn.Log().Warn("mailbox overloaded, refusing requests", "service", service, "waiting", waiting,
 			"limit", limit, "too_late", late, "per_second", int64(rate), "retry_after", after)
 	}
 	return &OverloadedError{Service: service, Waiting: waiting, Late: late, RetryAfter: after}
 }
 
-// busyMailbox is how long a mailbox is before its flow is watched: shorter
-// ones are worked off in no time, or their limit is far.
+// busyMailbox is the length from which the flow of a mailbox is measured. A shorter
+// one is emptied at once or far from its limit.
 const busyMailbox = 100
 
-// watch looks at the flow of long mailboxes until the context ends.
+// watch measures the flow of long mailboxes until the context ends.
 func (a *admission) watch(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			a.look(ctx, every)
+			a.measure(ctx, every)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// look asks for the numbers of long mailboxes (XINFO STREAM, XINFO GROUPS). Where a
-// server does not tell them, or forbids, no flow is known.
-func (a *admission) look(ctx context.Context, most time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, most)
+// measure samples all long mailboxes (XINFO STREAM, XINFO GROUPS). If the server does
+// not support or allow that, no flow is known.
+func (a *admission) measure(ctx context.Context, maxWait time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	var busy []string
 	a.mu.Lock()
@@ -190,36 +190,36 @@ func (a *admission) look(ctx context.Context, most time.Duration) {
 	}
 }
 
-// flow is how fast a mailbox is worked off while more waits than is worked on.
+// flow is the rate at which workers end the requests of a busy mailbox.
 type flow struct{ samples []sample }
 
-// glance is one look at a mailbox.
+// sample is one measurement of a mailbox.
 type sample struct {
 	at      time.Time
-	ended   int64 // requests, since the mailbox was made
+	ended   int64 // requests since the mailbox was created
 	unread  int64
 	pending int64
 }
 
-// flowAge is how far back a flow goes.
+// flowAge is the age from which samples are dropped.
 const flowAge = 10 * time.Second
 
-// add notes a look. Where nothing waits unread, workers would do more than they
-// are asked to: how much is not known then.
-func (f *flow) add(g sample) {
-	if g.unread <= 0 {
+// add adds a sample. If no request is unread, the workers are not at capacity, and the
+// rate says nothing about it: the flow starts anew.
+func (f *flow) add(s sample) {
+	if s.unread <= 0 {
 		f.forget()
 		return
 	}
-	f.samples = append(f.samples, g)
-	for g.at.Sub(f.samples[0].at) > flowAge {
+	f.samples = append(f.samples, s)
+	for s.at.Sub(f.samples[0].at) > flowAge {
 		f.samples = f.samples[1:]
 	}
 }
 
 func (f *flow) forget() { f.samples = nil }
 
-// pending is how many requests workers had at the last look.
+// pending returns how many requests workers had in the last sample.
 func (f *flow) pending() int64 {
 	if len(f.samples) == 0 {
 		return 0
@@ -227,11 +227,12 @@ func (f *flow) pending() int64 {
 	return f.samples[len(f.samples)-1].pending
 }
 
-// staleFlow is how old the last look may be for a flow to be believed.
+// staleFlow is the age of the last sample from which the flow is unknown.
 const staleFlow = 5 * time.Second
 
-// perSecond is how many requests are ended in a second: the better of all looks
-// and the last two, since refusing too much is worse than too little. 0: not known.
+// perSecond returns how many requests end in a second; 0: not known. It is the higher
+// rate of all samples and of the last two, since refusing too many requests is worse
+// than refusing too few.
 func (f *flow) perSecond(now time.Time) float64 {
 	last := len(f.samples) - 1
 	if last < 1 || now.Sub(f.samples[last].at) > staleFlow {

@@ -6,31 +6,33 @@ import (
 	"time"
 )
 
-// What can keep an asker from getting an answer. Test with errors.Is.
+// The reasons why a call has no reply. Test with errors.Is.
 var (
-	// ErrUnavailable: Redis is away, and the request was not sent.
+	// ErrUnavailable: Redis is unreachable or refuses the process; the request was not sent.
 	ErrUnavailable = errors.New("the bus is not available")
-	// ErrOverloaded: the mailbox or Redis' memory is full, or so many requests
-	// wait that this one could not be answered in time; it was not accepted.
+	// ErrOverloaded: the request was not accepted; OverloadedError has the reason.
 	ErrOverloaded = errors.New("the mailbox is full")
-	// ErrTimeout: no answer came before the deadline; what became of the
-	// request is not known.
+	// ErrTimeout: no reply arrived before the deadline; the outcome is not known.
 	ErrTimeout = errors.New("no answer in time")
-	// ErrExpired: the deadline passed before any worker began; it never ran.
+	// ErrNotReplicated: too few replicas hold the outcome, a failover could lose it; it is an ErrTimeout.
+	ErrNotReplicated = fmt.Errorf("%w: too few replicas have the outcome", ErrTimeout)
+	// ErrExpired: the deadline passed before a worker began the request; it never ran.
 	ErrExpired = errors.New("the request expired before it ran")
-	// ErrCancelled: somebody cancelled the request before it ran.
+	// ErrCancelled: the request was cancelled before it ran.
 	ErrCancelled = errors.New("the request was cancelled")
-	// ErrDead: the request was given up and lies among the dead letters.
+	// ErrDead: the request is a dead letter.
 	ErrDead = errors.New("the request is a dead letter")
-	// ErrKeyReused: another request was sent under the same ID.
+	// ErrKeyReused: another request has the same ID.
 	ErrKeyReused = errors.New("another request has this ID")
-	// ErrReplyGone: a reply that was too long to publish is not stored any more.
-	ErrReplyGone = errors.New("the stored reply is gone")
-	// ErrClosed: this process is stopping.
+	// errReplyGone: the reply was too long to publish and is no longer stored.
+	errReplyGone = errors.New("the stored reply is gone")
+	// ErrClosed: the client is closed.
 	ErrClosed = errors.New("the bus client is closed")
+	// ErrNoRecord: the request has no record: it never existed, was safe, or its outcome is no longer kept.
+	ErrNoRecord = errors.New("no such request")
 )
 
-// NotSentError says why a request was not sent; it is an ErrUnavailable.
+// NotSentError is an ErrUnavailable with its cause.
 type NotSentError struct{ Cause error }
 
 func (e *NotSentError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.Cause) }
@@ -41,24 +43,24 @@ func (e *NotSentError) Is(target error) bool { return target == ErrUnavailable }
 // Unwrap returns the cause.
 func (e *NotSentError) Unwrap() error { return e.Cause }
 
-// OverloadedError is an ErrOverloaded that says how long the mailbox is.
+// OverloadedError is an ErrOverloaded with its reason: full memory, a full lane, a
+// deadline that cannot be met, or a full mailbox.
 type OverloadedError struct {
 	Service string
-	// Waiting is how many requests wait; 0 where it is Redis' memory that is
-	// nearly full.
+	// Waiting is the number of waiting requests; 0: the memory of Redis is nearly full.
 	Waiting int64
-	// Lane is the lane that is full, where it is not the mailbox.
+	// Lane is the full lane; empty: no lane is full.
 	Lane string
-	// Late says that there is room, but the request's turn would come after its
-	// deadline.
+	// Late tells that the mailbox has room, but a worker would begin the request only
+	// after its deadline.
 	Late bool
-	// RetryAfter is when trying again may help.
+	// RetryAfter is the time after which a retry may succeed.
 	RetryAfter time.Duration
 }
 
 func (e *OverloadedError) Error() string {
 	if e.Waiting == 0 {
-		return ErrOverloaded.Error() + ": Redis has hardly any memory left"
+		return ErrOverloaded.Error() + ": the memory of Redis is nearly full"
 	}
 	if e.Lane != "" {
 		return fmt.Sprintf("the lane is full: %d requests wait in %s of %s", e.Waiting, e.Lane, e.Service)

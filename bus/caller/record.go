@@ -14,18 +14,18 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// Record is what is kept of an unsafe request until some time after its end.
+// Record is the state of an unsafe request. Redis keeps it for a time after its end.
 type Record struct {
 	State  string
 	Action string
-	// Principal is the key of who asked; empty: nobody had to say, and anybody may
-	// be told.
+	// Principal is the key of the caller's principal; empty: the caller was anonymous,
+	// and anyone may read the record.
 	Principal string
-	// Outcome is the envelope of the answer; empty unless the state is StateDone.
+	// Outcome is the envelope of the reply; empty unless State is wire.StateDone.
 	Outcome string
 }
 
-// Tell is the record of a request as its callers may see it.
+// Tell returns the record in the form that callers see.
 func (r Record) Tell(service, id string) wire.RequestState {
 	state := wire.RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
 	if json.Valid([]byte(r.Outcome)) {
@@ -34,14 +34,11 @@ func (r Record) Tell(service, id string) wire.RequestState {
 	return state
 }
 
-// Ended reports that nothing further will happen to the request by itself.
+// Ended reports whether the request has reached a final state.
 func (r Record) Ended() bool { return record{state: r.State}.ended() }
 
-// ErrNoRecord says that nothing is known of a request: it never was, was safe, or ended
-// longer ago than its outcome is kept.
-var ErrNoRecord = errors.New("no such request")
-
-// FindRecord tells what became of an unsafe request (HMGET, XPENDING).
+// FindRecord returns the record of an unsafe request (HMGET, XPENDING). Errors:
+// ErrNoRecord.
 func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
@@ -53,7 +50,7 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 		Stream: c.Keys.Requests(service), Group: wire.Group, Start: entry, End: entry, Count: 1,
 	}).Result()
 	switch {
-	case rediserr.IsNoGroup(err): // no worker has ever been there
+	case rediserr.IsNoGroup(err): // the service never had a worker
 		return r, nil
 	case err != nil:
 		return Record{}, fmt.Errorf("look up request %s of %s: %w", id, service, err)
@@ -61,7 +58,7 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 		r.State = wire.StateRunning
 		return r, nil
 	}
-	// Nobody has it: it waits, or has ended between the two looks.
+	// No worker has it: it waits, or ended between the two reads.
 	r, _, err = readRecord(ctx, c, service, id)
 	return r, err
 }
@@ -76,7 +73,7 @@ func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record,
 		return s
 	}
 	r = Record{State: text(0), Action: text(1), Principal: text(2)}
-	if r.State == "" { // as of a safe request whose long reply is stored
+	if r.State == "" { // the stored long reply of a safe request
 		return Record{}, "", ErrNoRecord
 	}
 	if r.State == wire.StateDone {
@@ -85,16 +82,16 @@ func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record,
 	return r, text(4), nil
 }
 
-// record is what a waiter needs of it; all empty when there is none.
+// record is the part of a record that a waiter needs; all empty if there is none.
 type record struct {
 	state, outcome string
-	other          bool // it is of another request under the same ID
+	other          bool // another request has the ID
 }
 
 // errUnfinished: the request has no outcome yet.
 var errUnfinished = errors.New("not finished")
 
-// recordFields are what newRecord reads.
+// recordFields are the fields that newRecord reads.
 func recordFields() []string { return []string{"state", "outcome", "fingerprint"} }
 
 // lookUp reads the record of a request (HMGET).
@@ -112,25 +109,24 @@ func newRecord(values []any, request *wire.Request) record {
 		r.state, _ = values[0].(string)
 		r.outcome, _ = values[1].(string)
 		fingerprint, _ := values[2].(string)
-		// The stored reply of a safe request has none; who only watches asks nothing.
+		// The stored reply of a safe request has no fingerprint; a watcher's request has no action.
 		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.Fingerprint()
 	}
 	return r
 }
 
-// ended reports that nothing further will happen to the request by itself.
+// ended reports whether the request has reached a final state.
 func (r record) ended() bool {
 	return r.state == wire.StateDone || r.state == wire.StateDead || r.neverRan()
 }
 
-// neverRan reports that the request ended without having begun: sent again, it
-// is accepted anew.
+// neverRan reports whether the request ended before it began. Redis accepts it again.
 func (r record) neverRan() bool {
 	return r.state == wire.StateExpired || r.state == wire.StateCancelled
 }
 
-// answer is what a waiter gets for a record: its outcome, the error that its
-// state means, or errUnfinished.
+// answer returns what a waiter gets for a record: its outcome, the error of its state,
+// or errUnfinished.
 func (r record) answer() (wire.Reply, error) {
 	switch {
 	case r.other && !r.neverRan():

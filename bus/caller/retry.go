@@ -10,36 +10,36 @@ import (
 	"github.com/oskadev/mailroom/internal/backoff"
 )
 
-// How often, and after how long, a safe request is tried again that could not be
-// sent: a connection was lost, or Redis is loading or failing over. One that has
-// waited for Redis to come back already, ClientConfig.ReadyWait, does not wait again.
+// Limits of the retries of a safe request that could not be sent, because a connection
+// was lost or Redis is loading or failing over. A request that has waited for
+// Config.ReadyWait is past retryWithin.
 const (
-	maxTries  = 3
-	tryWait   = 100 * time.Millisecond // at most, before the second; twice that before the third
-	tryWithin = 400 * time.Millisecond // since the first
+	maxTries     = 3
+	maxRetryWait = 100 * time.Millisecond // before the second try; twice that before the third
+	retryWithin  = 400 * time.Millisecond // since the first try
 )
 
-// tryAgain asks, and where nothing was sent asks again. The waits are random, so
-// that all who were refused at one moment do not come back at one moment. An
-// unsafe request is its caller's to repeat.
-func retry(ctx context.Context, ask *Call, once func(context.Context, *Call) (wire.Reply, error)) (wire.Reply, error) {
-	if !ask.Safe {
-		return once(ctx, ask)
+// retry repeats a safe call that could not be sent. The waits are random, so that
+// callers that failed together do not retry together. It does not repeat an unsafe
+// call: the caller decides.
+func retry(ctx context.Context, call *Call, once func(context.Context, *Call) (wire.Reply, error)) (wire.Reply, error) {
+	if !call.Safe {
+		return once(ctx, call)
 	}
 	began := time.Now()
-	reply, err := once(ctx, ask)
+	reply, err := once(ctx, call)
 	if err == nil {
 		return reply, nil
 	}
-	rest := *ask
-	timeout := ask.Timeout
+	rest := *call
+	timeout := call.Timeout
 	if timeout <= 0 {
 		timeout = wire.DefaultTimeout
 	}
 	for try := 1; try < maxTries && errors.Is(err, ErrUnavailable); try++ {
-		wait := rand.N(tryWait * time.Duration(try)) //nolint:gosec // nobody gains by guessing it
+		wait := rand.N(maxRetryWait * time.Duration(try)) //nolint:gosec // not a secret
 		begins := time.Since(began) + wait
-		if rest.Timeout = timeout - begins; rest.Timeout <= 0 || begins > tryWithin || backoff.Pause(ctx, wait) != nil {
+		if rest.Timeout = timeout - begins; rest.Timeout <= 0 || begins > retryWithin || backoff.Pause(ctx, wait) != nil {
 			break
 		}
 		reply, err = once(ctx, &rest)

@@ -13,17 +13,17 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-func TestWhatIsSafeAndWasNotSentIsTriedAgain(t *testing.T) {
+func TestRetryRepeatsASafeCallThatWasNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		away := &NotSentError{Cause: errors.New("away")}
 		tries := 0
 		answer := func(errs ...error) func(context.Context, *Call) (wire.Reply, error) {
 			tries = 0
-			return func(_ context.Context, ask *Call) (wire.Reply, error) {
+			return func(_ context.Context, call *Call) (wire.Reply, error) {
 				time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock goes on by itself
 				tries++
-				assert.Greater(t, ask.Timeout, time.Duration(0))
+				assert.Greater(t, call.Timeout, time.Duration(0))
 				if tries <= len(errs) {
 					return wire.Reply{}, errs[tries-1]
 				}
@@ -51,11 +51,11 @@ func TestWhatIsSafeAndWasNotSentIsTriedAgain(t *testing.T) {
 
 		_, err = retry(t.Context(), &Call{Timeout: time.Second}, answer(away))
 		require.ErrorIs(t, err, ErrUnavailable)
-		assert.Equal(t, 1, tries, "its caller decides")
+		assert.Equal(t, 1, tries, "the caller decides")
 
-		_, err = retry(t.Context(), safe, func(ctx context.Context, ask *Call) (wire.Reply, error) {
+		_, err = retry(t.Context(), safe, func(ctx context.Context, call *Call) (wire.Reply, error) {
 			time.Sleep(500 * time.Millisecond) //nolint:forbidigo // see above
-			return answer(away)(ctx, ask)
+			return answer(away)(ctx, call)
 		})
 		require.ErrorIs(t, err, ErrUnavailable)
 		assert.Equal(t, 1, tries, "it has waited for Redis already")
@@ -69,6 +69,6 @@ func TestWhatIsSafeAndWasNotSentIsTriedAgain(t *testing.T) {
 		cancel()
 		_, err = retry(ctx, safe, answer(away, away, away))
 		require.ErrorIs(t, err, ErrUnavailable)
-		assert.Equal(t, 1, tries, "nobody waits any more")
+		assert.Equal(t, 1, tries, "the caller has gone")
 	})
 }

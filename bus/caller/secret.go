@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// secret is what all gateways of a namespace share and nobody else can guess:
-// the first made it up. Each offers the one that it knows at every beat, so that
-// a Redis that lost it gets the same one back.
+// secret is a random value that all gateways of a namespace share. The first gateway
+// creates it. Each gateway offers the value that it knows with every ping, so that a
+// Redis that lost it gets the same value back.
 type secret struct {
 	offer []byte
 	known atomic.Pointer[[]byte]
@@ -20,35 +20,35 @@ const secretBytes = 32
 
 func newSecret() *secret {
 	s := &secret{offer: make([]byte, secretBytes)}
-	_, _ = rand.Read(s.offer) // it never fails: see its documentation
+	_, _ = rand.Read(s.offer) // it never returns an error
 	return s
 }
 
-// ask adds to a pipeline what settles the secret (SETNX, GET).
-func (s *secret) ask(ctx context.Context, pipe redis.Pipeliner, key string) *redis.StringCmd {
+// exchange adds the commands that offer and read the secret to a pipeline (SETNX, GET).
+func (s *secret) exchange(ctx context.Context, pipe redis.Pipeliner, key string) *redis.StringCmd {
 	mine := s.offer
 	if known := s.known.Load(); known != nil {
 		mine = *known
 	}
-	pipe.Do(ctx, "setnx", key, mine) // the library's own SetNX is a SET, which no gateway has the right to
+	pipe.Do(ctx, "setnx", key, mine) // the library's SetNX sends SET, to which gateways have no right
 	return pipe.Get(ctx, key)
 }
 
-// learn takes the answer.
+// learn stores the answer to exchange.
 func (s *secret) learn(answer *redis.StringCmd) {
 	if shared, err := answer.Bytes(); err == nil && len(shared) == secretBytes {
 		s.known.Store(&shared)
 	}
 }
 
-// Secret is shared by all gateways of the namespace, and known to nobody else;
-// nil until Redis has told it, and where the client is no
-// gateway's. It is for IDs that callers shall not guess.
+// Secret returns the secret that all gateways of the namespace share, for IDs that
+// clients must not guess. It is nil until Redis has returned it, and for a client that
+// is not a gateway.
 func (c *Client) Secret() []byte {
-	if c.replies.secret == nil {
+	if c.health.secret == nil {
 		return nil
 	}
-	if known := c.replies.secret.known.Load(); known != nil {
+	if known := c.health.secret.known.Load(); known != nil {
 		return *known
 	}
 	return nil

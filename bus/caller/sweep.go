@@ -7,37 +7,46 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// sweepEvery is how often the sweep looks whether somebody has waited long.
+// sweepEvery is the interval at which the sweep looks for overdue waiters.
 const sweepEvery = 250 * time.Millisecond
 
-// sweep finds the answers that pub/sub lost: of those who have waited long, and
-// of everybody once the subscription has been renewed.
-func (c *Client) sweep(ctx context.Context) {
+// sweeper finds the replies that pub/sub lost: of overdue waiters, and of all waiters
+// after the subscription was renewed.
+type sweeper struct {
+	conn    *bus.Conn
+	waiters *waiters
+	writer  *writer
+	lost    <-chan struct{} // replies may have been lost
+}
+
+// run sweeps until the context ends.
+func (s *sweeper) run(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for all := false; ; {
 		select {
 		case <-ticker.C:
-		case <-c.replies.sweep:
+		case <-s.lost:
 			all = true
 		case <-ctx.Done():
 			return
 		}
-		all = !c.sweepOnce(ctx, time.Now(), all)
+		all = !s.once(ctx, time.Now(), all)
 	}
 }
 
-// sweepOnce looks for the answers that are due, or for all. It reports false
-// where Redis did not tell: then everybody is to be looked at again, since their
-// own turns may come long after.
-func (c *Client) sweepOnce(ctx context.Context, now time.Time, all bool) bool {
-	for due := c.waiters.overdue(now, all); len(due) > 0; {
+// once looks for the overdue replies, or for all. It reports false if Redis did not
+// answer: all waiters must be checked again then, since their next checks may be far
+// away.
+func (s *sweeper) once(ctx context.Context, now time.Time, all bool) bool {
+	for due := s.waiters.overdue(now, all); len(due) > 0; {
 		n := min(len(due), writeBatch)
-		if c.lookFor(ctx, due[:n]) != nil {
+		if s.lookFor(ctx, due[:n]) != nil {
 			return false
 		}
 		due = due[n:]
@@ -45,18 +54,18 @@ func (c *Client) sweepOnce(ctx context.Context, now time.Time, all bool) bool {
 	return true
 }
 
-// lookFor asks Redis what became of requests, in one pipeline. An unsafe one
-// has its record; a safe one is asked again once its entry has left the
-// mailbox, and its answer has had until the next look to come.
-func (c *Client) lookFor(ctx context.Context, due []lookup) error {
-	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
+// lookFor reads the state of requests from Redis, in one pipeline. An unsafe request
+// has a record. A safe request is sent again if its entry has left the mailbox and its
+// reply has not arrived by the next check.
+func (s *sweeper) lookFor(ctx context.Context, due []lookup) error {
+	ctx, cancel := context.WithTimeout(ctx, s.conn.Timeout())
 	defer cancel()
-	pipe := c.conn.Redis().Pipeline()
+	pipe := s.conn.Redis().Pipeline()
 	looks := make([]redis.Cmder, len(due))
 	for i, d := range due {
-		switch mailbox := c.conn.Keys.Requests(d.service); {
+		switch mailbox := s.conn.Keys.Requests(d.service); {
 		case !d.request.Safe():
-			looks[i] = pipe.HMGet(ctx, c.conn.Keys.Record(d.service, d.request.ID), recordFields()...)
+			looks[i] = pipe.HMGet(ctx, s.conn.Keys.Record(d.service, d.request.ID), recordFields()...)
 		case d.entry != "":
 			looks[i] = pipe.XRange(ctx, mailbox, d.entry, d.entry)
 		}
@@ -65,53 +74,54 @@ func (c *Client) lookFor(ctx context.Context, due []lookup) error {
 	if rediserr.IsServer(err) {
 		err = nil
 	}
-	for i := range due { // each by its own answer: of a cluster one part may be away
+	for i := range due { // a part of a cluster may be unreachable
 		if looks[i] != nil || err == nil {
-			c.resolve(&due[i], looks[i])
+			s.resolve(&due[i], looks[i])
 		}
 	}
 	return err
 }
 
-func (c *Client) resolve(d *lookup, look redis.Cmder) {
+// resolve goes by the answer to one lookup.
+func (s *sweeper) resolve(d *lookup, look redis.Cmder) {
 	switch found := look.(type) {
 	case *redis.SliceCmd:
 		if found.Err() != nil {
 			return
 		}
-		c.resolveUnsafe(d, newRecord(found.Val(), d.request))
+		s.resolveUnsafe(d, newRecord(found.Val(), d.request))
 	case *redis.XMessageSliceCmd:
-		// Who may not look at a mailbox asks again in any case: it may run twice.
+		// A caller without the right to read the mailbox sends again in any case: the action may run twice.
 		gone := found.Err() == nil && len(found.Val()) == 0 || rediserr.IsRefused(found.Err())
-		if gone && c.waiters.goneBefore(d.id, d.request) {
-			c.resend(d)
+		if gone && s.waiters.goneBefore(d.id, d.request) {
+			s.resend(d)
 		}
-	default: // whether Redis has it was never known
-		if c.waiters.goneBefore(d.id, d.request) {
-			c.resend(d)
+	default: // it is not known whether Redis has the request
+		if s.waiters.goneBefore(d.id, d.request) {
+			s.resend(d)
 		}
 	}
 }
 
 // resolveUnsafe goes by the record of an unsafe request.
-func (c *Client) resolveUnsafe(d *lookup, found record) {
+func (s *sweeper) resolveUnsafe(d *lookup, found record) {
 	reply, err := found.answer()
 	switch {
 	case d.watching:
 		if found.state == "" || found.ended() {
-			c.waiters.end(d.id, d.request, result{})
+			s.waiters.end(d.id, d.request, result{})
 		}
-	case found.state == "", found.state == wire.StateExpired && !d.request.Expired(c.conn.Clock.Millis()):
-		c.resend(d)
+	case found.state == "", found.state == wire.StateExpired && !d.request.Expired(s.conn.Clock.Millis()):
+		s.resend(d)
 	case !errors.Is(err, errUnfinished):
-		c.waiters.end(d.id, d.request, result{reply: reply, err: err})
+		s.waiters.end(d.id, d.request, result{reply: reply, err: err})
 	case d.sending:
-		c.waiters.end(d.id, d.request, result{})
+		s.waiters.end(d.id, d.request, result{})
 	}
 }
 
 // resend sends a request again under its ID.
-func (c *Client) resend(d *lookup) {
-	c.conn.Log().Debug("asking again", "service", d.service, "request", d.request.ID)
-	c.writer.add(outgoing{service: d.service, id: d.id, request: d.request, again: true})
+func (s *sweeper) resend(d *lookup) {
+	s.conn.Log().Debug("sending a request again", "service", d.service, "request", d.request.ID)
+	s.writer.add(outgoing{service: d.service, id: d.id, request: d.request, again: true})
 }

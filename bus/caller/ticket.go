@@ -12,26 +12,25 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Send asks an unsafe action and returns once the request is accepted, with its
-// ID: what becomes of it, Record and Watch tell. Errors are those of Do; with
-// ErrTimeout it is not known whether it was accepted.
-func (c *Client) Send(ctx context.Context, ask *Call) (uuid.UUID, error) {
-	if ask.Safe {
-		return uuid.Nil, errors.New("a safe request keeps no outcome to be learned later")
+// Send calls an unsafe action and returns its request ID once the request is accepted.
+// Record and Watch tell its state later. Errors are those of Do; after ErrTimeout it is
+// not known whether the request was accepted.
+func (c *Client) Send(ctx context.Context, call *Call) (uuid.UUID, error) {
+	if call.Safe {
+		return uuid.Nil, errors.New("send without waiting: a safe action keeps no outcome; use Do")
 	}
-	if _, err := c.listen(ctx, ask.Service); err != nil {
+	if _, err := c.listen(ctx, call.Service); err != nil {
 		return uuid.Nil, err
 	}
-	id, timeout, err := c.admit(ask)
+	id, timeout, err := c.admit(call)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	request := c.request(id, "", ask, timeout)
-	w := c.waiter(ask.Service, request)
-	w.shared, w.sending = ask.Shared, true
+	request := c.request(id, "", call, timeout)
+	w := c.waiters.get(call.Service, request, purpose{shared: call.Shared, sending: true})
 	c.waiters.add(id, w)
-	c.writer.add(outgoing{service: ask.Service, id: id, request: request})
-	r, err := c.wait(ctx, id, w, wire.DefaultTimeout)
+	c.writer.add(outgoing{service: call.Service, id: id, request: request})
+	r, err := c.waiters.wait(ctx, id, w, wire.DefaultTimeout)
 	switch {
 	case err != nil:
 		return uuid.Nil, err
@@ -40,11 +39,10 @@ func (c *Client) Send(ctx context.Context, ask *Call) (uuid.UUID, error) {
 	case r.err != nil && !errors.Is(r.err, ErrDead): // a dead letter has its ticket too
 		return uuid.Nil, r.err
 	}
-	return id, c.copies.confirm(ctx, ask.Service)
+	return id, c.replication.confirm(ctx, call.Service)
 }
 
-// Watching is somebody's waiting for the end of a request that it need not have
-// sent itself, nor this process. Close it.
+// Watching waits for the end of a request of any process. Close it.
 type Watching struct {
 	client  *Client
 	service string
@@ -53,10 +51,8 @@ type Watching struct {
 	ended   bool
 }
 
-// Watch begins to wait for the end of a request, and tells its state by now.
-// Nothing is polled meanwhile but, ever more seldom, for a message that was lost.
-// Of a request that has ended already there is nothing to wait for: the Watching
-// is nil.
+// Watch subscribes to the end of a request and returns its present record. If the
+// request has ended already, the Watching is nil. Errors: ErrNoRecord, ErrUnavailable.
 func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Record, error) {
 	key, err := uuid.Parse(id)
 	if err != nil {
@@ -66,10 +62,10 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 	if err != nil {
 		return nil, Record{}, err
 	}
-	watching := &Watching{client: c, service: service, id: key, w: c.waiter(service, &wire.Request{ID: id, Store: 1})}
-	watching.w.watching, watching.w.sent = true, true
+	watching := &Watching{client: c, service: service, id: key, w: c.waiters.get(service, &wire.Request{ID: id, Store: 1}, purpose{watching: true})}
+	watching.w.sent = true
 	c.waiters.add(key, watching.w)
-	state, err := c.watched(ctx, service, id, channel)
+	state, err := c.addChannel(ctx, service, id, channel)
 	if err == nil && state == "" {
 		err = ErrNoRecord
 	}
@@ -84,10 +80,10 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 	return watching, record, err
 }
 
-// Wait waits for the end, for so long at most. It reports whether that has come,
-// which Record tells more of.
-func (t *Watching) Wait(ctx context.Context, most time.Duration) (bool, error) {
-	timer := time.NewTimer(most)
+// Wait waits for the end of the request, at most the given time, and reports whether
+// the request has ended. Record returns its outcome.
+func (t *Watching) Wait(ctx context.Context, maxWait time.Duration) (bool, error) {
+	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	select {
 	case r := <-t.w.wake:
@@ -100,19 +96,20 @@ func (t *Watching) Wait(ctx context.Context, most time.Duration) (bool, error) {
 	}
 }
 
-// Ended reports whether Wait has told of an end.
+// Ended reports whether Wait has reported the end.
 func (t *Watching) Ended() bool { return t.ended }
 
-// Close ends the waiting.
+// Close releases the Watching.
 func (t *Watching) Close() {
 	if !t.ended && !t.client.waiters.remove(t.id, t.w) {
-		<-t.w.wake // somebody took it to wake it
+		<-t.w.wake // another goroutine took it and sends a result
 	}
-	t.client.release(t.w)
+	t.client.waiters.put(t.w)
 }
 
-// watched has the replies to a request come here too (watch.lua).
-func (c *Client) watched(ctx context.Context, service, id, channel string) (string, error) {
+// addChannel adds a channel to those that get the replies to a request (watch.lua) and
+// returns the state of the request; empty: it has no record.
+func (c *Client) addChannel(ctx context.Context, service, id, channel string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
 	answer, err := c.conn.Scripts.Watch.Run(ctx, c.conn.Redis(), []string{c.conn.Keys.Record(service, id)}, channel)
@@ -123,14 +120,14 @@ func (c *Client) watched(ctx context.Context, service, id, channel string) (stri
 	return state, nil
 }
 
-// Record tells what became of an unsafe request; see FindRecord.
+// Record returns the record of an unsafe request; see FindRecord.
 func (c *Client) Record(ctx context.Context, service, id string) (Record, error) {
 	return FindRecord(ctx, c.conn, service, id)
 }
 
-// Cancel ends a request that no worker has read yet: it never runs. It returns
-// the state that the request has then: StateCancelled, or, of one that could not
-// be cancelled, any other.
+// Cancel cancels a request that no worker has read yet: it never runs. The record that
+// it returns has the state wire.StateCancelled, or another if the request could not be
+// cancelled. Errors: ErrNoRecord.
 func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error) {
 	before, err := FindRecord(ctx, c, service, id)
 	if err != nil || before.State != wire.StateQueued {
@@ -146,13 +143,13 @@ func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error
 	line = append(wire.ReplyMeta{Status: e.Status}.Append(line), ' ')
 	line = append(line, wire.Failure(&e)...)
 	keys := []string{c.Keys.Requests(service), c.Keys.Record(service, id)}
-	if _, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, DefaultStore.Milliseconds()); err != nil {
+	if _, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, defaultStore.Milliseconds()); err != nil {
 		return Record{}, fmt.Errorf("cancel request %s of %s: %w", id, service, err)
 	}
 	return FindRecord(ctx, c, service, id)
 }
 
-// Cancel ends a request that no worker has read yet; see Cancel.
+// Cancel cancels a request that no worker has read yet; see the function Cancel.
 func (c *Client) Cancel(ctx context.Context, service, id string) (Record, error) {
 	return Cancel(ctx, c.conn, service, id)
 }

@@ -1,6 +1,7 @@
 package caller
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -9,51 +10,14 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// waiter is one caller that waits for the reply to its request.
-type waiter struct {
-	service string
-	request *wire.Request
-	id      uuid.UUID   // once its alarm is set
-	wake    chan result // capacity 1: whoever wakes it has taken it from the table
-	alarm   *time.Timer // wakes it when its time is up; nil: it has never been set
-
-	sending  bool // it waits only for its request to be accepted
-	watching bool // it waits for a request that somebody else has sent
-	shared   bool // others may ask something else under its ID
-
-	// Guarded by the lock of the waiter's shard.
-	next     *waiter   // under the same ID
-	entry    string    // the stream entry, once Redis has confirmed it
-	sent     bool      // the batch that held it has been written, rightly or not
-	nextLook time.Time // when the sweep looks for a lost answer
-	looks    int
-	early    wire.Reply // to that ID, before it was known whether it is this request's
-	isEarly  bool
-	gone     bool // the last look found that its entry has left the mailbox
-}
-
-func newWaiter() *waiter { return &waiter{wake: make(chan result, 1)} }
-
-// begin prepares a waiter for one request; end forgets it. In between the
-// fields may only be touched through the table.
-func (w *waiter) begin(service string, request *wire.Request) {
-	w.service, w.request, w.nextLook = service, request, time.Now().Add(firstLook)
-}
-
-func (w *waiter) end() { *w = waiter{wake: w.wake, alarm: w.alarm} }
-
-// result is what wakes a waiter.
-type result struct {
-	reply   wire.Reply
-	err     error
-	timeout bool // nobody woke it: the time is up
-}
-
 const shardCount = 64
 
-// waiters finds the waiters of a reply. It is cut into shards, so that the one
-// goroutine that reads replies and the many that register rarely meet.
-type waiters struct{ shards [shardCount]shard }
+// waiters finds the waiters of a reply. Its shards keep the goroutine that reads
+// replies and those that register apart.
+type waiters struct {
+	shards [shardCount]shard
+	idle   sync.Pool // of *waiter
+}
 
 type shard struct {
 	mu   sync.Mutex
@@ -68,11 +32,64 @@ func newWaiters() *waiters {
 	return t
 }
 
-// shardOf spreads by the last byte, which is random in every UUID version used.
+// shardOf uses the last byte, which is random in every UUID version in use.
 func shardOf(id uuid.UUID) int { return int(id[15]) % shardCount }
 
-// add registers a waiter. Several may wait under one ID: callers with one
-// Idempotency-Key, or who watch one ticket.
+// get returns an unused waiter for one request; put returns it to the pool once it
+// is out of the table and no other goroutine uses it.
+func (t *waiters) get(service string, request *wire.Request, p purpose) *waiter {
+	w, _ := t.idle.Get().(*waiter)
+	if w == nil {
+		w = newWaiter()
+	}
+	w.begin(service, request, p)
+	return w
+}
+
+func (t *waiters) put(w *waiter) {
+	w.end()
+	t.idle.Put(w)
+}
+
+// wait returns the result of a registered waiter, at the latest when the timeout or
+// the context ends, and puts the waiter back.
+func (t *waiters) wait(ctx context.Context, id uuid.UUID, w *waiter, timeout time.Duration) (result, error) {
+	t.setAlarm(id, w, timeout)
+	defer func() {
+		if w.alarm.Stop() { // otherwise the alarm may still use the waiter
+			t.put(w)
+		}
+	}()
+	if ctx.Done() == nil { // a receive is cheaper than a select
+		return <-w.wake, nil
+	}
+	select {
+	case r := <-w.wake:
+		return r, nil
+	case <-ctx.Done():
+		if t.remove(id, w) {
+			return result{}, ctx.Err()
+		}
+		return <-w.wake, nil // another goroutine took it and sends a result
+	}
+}
+
+// setAlarm ends the wait of a waiter after the timeout.
+func (t *waiters) setAlarm(id uuid.UUID, w *waiter, timeout time.Duration) {
+	w.id = id
+	if w.alarm != nil {
+		w.alarm.Reset(timeout)
+		return
+	}
+	w.alarm = time.AfterFunc(timeout, func() {
+		if t.remove(w.id, w) {
+			w.wake <- result{timeout: true}
+		}
+	})
+}
+
+// add registers a waiter. Several waiters may share an ID: callers with one
+// Idempotency-Key, or that watch one ticket.
 func (t *waiters) add(id uuid.UUID, w *waiter) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
@@ -81,13 +98,13 @@ func (t *waiters) add(id uuid.UUID, w *waiter) {
 	s.mu.Unlock()
 }
 
-// take takes out of a shard those who wait under an ID and are meant, and gives
-// them as a list. Its caller holds the lock.
-func (s *shard) take(id uuid.UUID, meant func(*waiter) bool) *waiter {
+// take removes the matching waiters of an ID and returns them as a list. Its caller
+// holds the lock.
+func (s *shard) take(id uuid.UUID, matches func(*waiter) bool) *waiter {
 	var taken, kept *waiter
 	for w := s.byID[id]; w != nil; {
 		next := w.next
-		if meant(w) {
+		if matches(w) {
 			w.next, taken = taken, w
 		} else {
 			w.next, kept = kept, w
@@ -102,8 +119,8 @@ func (s *shard) take(id uuid.UUID, meant func(*waiter) bool) *waiter {
 	return taken
 }
 
-// remove takes a waiter out that waits no longer. It reports false when
-// somebody has taken it already, to wake it.
+// remove removes a waiter. It reports false if another goroutine has taken it to
+// wake it.
 func (t *waiters) remove(id uuid.UUID, w *waiter) bool {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
@@ -111,16 +128,16 @@ func (t *waiters) remove(id uuid.UUID, w *waiter) bool {
 	return s.take(id, func(other *waiter) bool { return other == w }) != nil
 }
 
-// wake ends the wait of all under an ID. Only a reply from the service that was
-// asked counts; a reply nobody waits for is dropped. Who shares its ID with
-// others, and has not been told yet that they ask the same, keeps it until then.
+// wake ends the wait of all waiters of an ID. It ignores a reply of another service
+// and a reply without waiters. A waiter with a shared ID keeps the reply until Redis
+// has confirmed that its request is the one that was answered.
 func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	w := s.byID[id]
 	switch {
 	case w == nil:
-	case w.next == nil && !w.shared && w.service == service: // nearly always
+	case w.next == nil && !w.shared && w.service == service: // the usual case
 		delete(s.byID, id)
 	default:
 		w = s.take(id, func(w *waiter) bool {
@@ -132,8 +149,8 @@ func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
 			case w.entry == "":
 				w.early, w.isEarly = reply, true
 				return false
-			case reply.Entry() != w.entry: // another run's: the record says what became of this one
-				w.nextLook = time.Time{}
+			case reply.Entry() != w.entry: // of another run: the record has the outcome of this one
+				w.nextCheck = time.Time{}
 				return false
 			}
 			return true
@@ -143,16 +160,7 @@ func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
 	wakeAll(w, result{reply: reply})
 }
 
-func wakeAll(w *waiter, r result) {
-	for w != nil {
-		next := w.next
-		w.next = nil
-		w.wake <- r
-		w = next
-	}
-}
-
-// end ends the wait for one request alone.
+// end ends the wait for one request only.
 func (t *waiters) end(id uuid.UUID, request *wire.Request, r result) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
@@ -161,7 +169,7 @@ func (t *waiters) end(id uuid.UUID, request *wire.Request, r result) {
 	wakeAll(w, r)
 }
 
-// find gives who waits for a request. Its caller holds the lock.
+// find returns the waiter of a request, or nil. Its caller holds the lock.
 func (s *shard) find(id uuid.UUID, request *wire.Request) *waiter {
 	for w := s.byID[id]; w != nil; w = w.next {
 		if w.request == request {
@@ -171,8 +179,8 @@ func (s *shard) find(id uuid.UUID, request *wire.Request) *waiter {
 	return nil
 }
 
-// written notes that the batch that held the request was written, and where
-// its entry is; empty: not known. Who only waits for that is woken.
+// written records that the batch of a request was written, and the request's entry;
+// empty: not known. It wakes a waiter that waits only for that.
 func (t *waiters) written(id uuid.UUID, request *wire.Request, entry string) {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
@@ -190,7 +198,7 @@ func (t *waiters) written(id uuid.UUID, request *wire.Request, entry string) {
 	case w.sending:
 		done = true
 	case w.isEarly: // of another run
-		w.early, w.isEarly, w.nextLook = wire.Reply{}, false, time.Time{}
+		w.early, w.isEarly, w.nextCheck = wire.Reply{}, false, time.Time{}
 	}
 	if done {
 		s.take(id, func(other *waiter) bool { return other == w })
@@ -201,29 +209,28 @@ func (t *waiters) written(id uuid.UUID, request *wire.Request, entry string) {
 	}
 }
 
-// lookup is a waiter as the sweep needs it.
+// lookup is the part of a waiter that the sweep needs.
 type lookup struct {
-	id       uuid.UUID
-	service  string
-	request  *wire.Request
-	entry    string
-	watching bool
-	sending  bool
+	id      uuid.UUID
+	service string
+	request *wire.Request
+	entry   string
+	purpose
 }
 
-// firstLook is how long a reply may take before the sweep looks for it.
-const firstLook = time.Second
+// firstCheck is how long a reply may take before the sweep looks for it.
+const firstCheck = time.Second
 
-// How often the time until the next look doubles: to 8 s for a request of one's
-// own, to about a minute for one that is only watched.
+// The number of times that the interval between checks doubles: up to 8 s for a
+// request of this process, up to about a minute for a watched one.
 const (
-	maxLooks      = 3
-	maxWatchLooks = 6
+	maxChecks      = 3
+	maxWatchChecks = 6
 )
 
-// overdue lists who has waited so long for a reply that it may be lost, and
-// sets when each is looked at next: after 1 s, 2 s, 4 s and so on. With all,
-// it lists everybody whose request was written.
+// overdue lists the waiters whose reply may be lost and sets when each is checked
+// next: after 1 s, 2 s, 4 s and so on. With all, it lists every waiter whose request
+// was written.
 func (t *waiters) overdue(now time.Time, all bool) []lookup {
 	var due []lookup
 	for i := range t.shards {
@@ -231,18 +238,16 @@ func (t *waiters) overdue(now time.Time, all bool) []lookup {
 		s.mu.Lock()
 		for id, w := range s.byID {
 			for ; w != nil; w = w.next {
-				if !w.sent || (!all && now.Before(w.nextLook)) {
+				if !w.sent || (!all && now.Before(w.nextCheck)) {
 					continue
 				}
-				most := maxLooks
+				maxCount := maxChecks
 				if w.watching {
-					most = maxWatchLooks
+					maxCount = maxWatchChecks
 				}
-				w.looks = min(w.looks+1, most)
-				w.nextLook = now.Add(firstLook << w.looks)
-				due = append(due, lookup{
-					id: id, service: w.service, request: w.request, entry: w.entry, watching: w.watching, sending: w.sending,
-				})
+				w.count = min(w.count+1, maxCount)
+				w.nextCheck = now.Add(firstCheck << w.count)
+				due = append(due, lookup{id: id, service: w.service, request: w.request, entry: w.entry, purpose: w.purpose})
 			}
 		}
 		s.mu.Unlock()
@@ -250,25 +255,25 @@ func (t *waiters) overdue(now time.Time, all bool) []lookup {
 	return due
 }
 
-// goneBefore notes that the entry of a request has left the mailbox, which is
-// looked at again soon. It reports whether a look has found so before.
+// goneBefore records that the entry of a request has left the mailbox, and has it
+// checked again soon. It reports whether the check before found the same.
 func (t *waiters) goneBefore(id uuid.UUID, request *wire.Request) bool {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.find(id, request)
 	if w == nil {
-		return false // it has been answered meanwhile
+		return false // it was answered meanwhile
 	}
 	before := w.gone
-	w.gone = !before // what is sent again has a new entry
+	w.gone = !before // a request that is sent again has a new entry
 	if !before {
-		w.nextLook = time.Time{}
+		w.nextCheck = time.Time{}
 	}
 	return before
 }
 
-// failAll wakes everybody with an error.
+// failAll ends every wait with an error.
 func (t *waiters) failAll(err error) {
 	for i := range t.shards {
 		s := &t.shards[i]

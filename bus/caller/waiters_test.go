@@ -16,7 +16,7 @@ func TestWaiterIsWokenOnceAndByItsServiceOnly(t *testing.T) {
 	table := newWaiters()
 	id := uuid.New()
 	w := newWaiter()
-	w.begin("users", &wire.Request{})
+	w.begin("users", &wire.Request{}, purpose{})
 	table.add(id, w)
 	table.wake(id, "items", wire.Reply{})
 	assert.Empty(t, w.wake)
@@ -25,21 +25,20 @@ func TestWaiterIsWokenOnceAndByItsServiceOnly(t *testing.T) {
 	assert.Len(t, w.wake, 1)
 	assert.False(t, table.remove(id, w), "it has been taken already")
 	next := newWaiter()
-	next.begin("users", &wire.Request{})
+	next.begin("users", &wire.Request{}, purpose{})
 	table.add(id, next)
-	assert.False(t, table.remove(id, w), "another waits under its ID")
+	assert.False(t, table.remove(id, w), "another waiter has its ID")
 	assert.True(t, table.remove(id, next))
 }
 
-// Of those who wait under one ID each gets what is for it: a reply only once it
-// is known that it answers the same request.
+// Waiters with one ID get a reply only once it is known that it answers their request.
 func TestWaitersShareAnID(t *testing.T) {
 	t.Parallel()
 	table := newWaiters()
 	id := uuid.New()
 	wait := func(change func(*waiter)) *waiter {
 		w := newWaiter()
-		w.begin("users", &wire.Request{})
+		w.begin("users", &wire.Request{}, purpose{})
 		change(w)
 		table.add(id, w)
 		return w
@@ -52,13 +51,13 @@ func TestWaitersShareAnID(t *testing.T) {
 	sending := wait(func(w *waiter) { w.shared, w.sending = true, true })
 	table.written(id, known.request, "1-1")
 	table.written(id, sending.request, "1-1")
-	assert.Len(t, sending.wake, 1, "it only wanted to be accepted")
+	assert.Len(t, sending.wake, 1, "it waited only for acceptance")
 	table.wake(id, "users", wire.Reply{Meta: "entry=0-9", Envelope: "{}"})
-	assert.Empty(t, known.wake, "it is of an earlier run")
+	assert.Empty(t, known.wake, "the reply is of an earlier run")
 	table.wake(id, "users", reply)
 	assert.Equal(t, reply, (<-known.wake).reply)
-	assert.NotEmpty(t, (<-watching.wake).reply, "who watches looks at the record")
-	assert.Empty(t, same.wake, "it may ask something else")
+	assert.NotEmpty(t, (<-watching.wake).reply, "a watcher reads the record")
+	assert.Empty(t, same.wake, "its request may be another")
 	table.written(id, same.request, "1-1")
 	assert.Equal(t, reply, (<-same.wake).reply)
 	table.end(id, other.request, result{err: ErrKeyReused})
@@ -68,25 +67,25 @@ func TestWaitersShareAnID(t *testing.T) {
 	assert.Empty(t, table.shards[shardOf(id)].byID)
 }
 
-func TestOverdueWaitersAreLookedAtLessAndLess(t *testing.T) {
+func TestOverdueWaitersAreCheckedLessAndLess(t *testing.T) {
 	t.Parallel()
 	table := newWaiters()
 	start := time.Now()
 	id := uuid.New()
 	w := newWaiter()
 	request := &wire.Request{}
-	w.begin("users", request)
-	w.nextLook = start.Add(firstLook)
+	w.begin("users", request, purpose{})
+	w.nextCheck = start.Add(firstCheck)
 	table.add(id, w)
 	at := func(d time.Duration) int { return len(table.overdue(start.Add(d), false)) }
-	assert.Zero(t, at(time.Hour), "not written yet: there is nothing to look for")
+	assert.Zero(t, at(time.Hour), "not written yet: nothing can be lost")
 	assert.Empty(t, table.overdue(start, true))
 	table.written(id, request, "1-1")
-	assert.Zero(t, at(firstLook-1))
-	assert.Equal(t, 1, at(firstLook))
-	assert.Zero(t, at(2*firstLook))
-	assert.Equal(t, 1, at(3*firstLook))
-	assert.Len(t, table.overdue(start.Add(3*firstLook), true), 1, "after a new subscription everybody is")
+	assert.Zero(t, at(firstCheck-1))
+	assert.Equal(t, 1, at(firstCheck))
+	assert.Zero(t, at(2*firstCheck))
+	assert.Equal(t, 1, at(3*firstCheck))
+	assert.Len(t, table.overdue(start.Add(3*firstCheck), true), 1, "after a new subscription all are due")
 }
 
 // BenchmarkWaiters registers a waiter and wakes it, on all processors at once.

@@ -16,36 +16,35 @@ import (
 	"github.com/oskadev/mailroom/internal/resp"
 )
 
-// writeBatch is how many requests one pipeline carries at most. A script call
-// holds Redis for all its requests; larger batches gain nothing measurable.
+// writeBatch is the most requests in one pipeline. A script call blocks Redis for all
+// its requests; larger batches gain nothing measurable.
 const writeBatch = 256
 
-// writers is how many batches are under way at once.
+// writers is the number of batches in flight at once.
 const writers = 2
 
-// outgoing is one request on its way out.
+// outgoing is one request that waits for its batch.
 type outgoing struct {
 	service string
 	id      uuid.UUID
 	request *wire.Request
-	again   bool // it was sent before, and what became of that is not known
+	again   bool // it was sent before, with an unknown result
 }
 
-// writer sends the requests of all callers of a process: few batches at a
-// time, which hold what came while the ones before were under way.
+// writer sends the requests of all callers of a process in a few batches at a time. A
+// batch holds the requests that arrived while the ones before were in flight.
 type writer struct {
-	conn    *bus.Conn
-	waiters *waiters
-	doubt   func()      // Redis did not answer a batch
-	certain func() bool // waits a moment for Redis to be out of doubt
-	admits  *admission
-	batches *batch.Batcher[outgoing]
+	conn      *bus.Conn
+	waiters   *waiters
+	health    *health
+	admits    *admission
+	readyWait time.Duration // how long a batch waits while Redis is suspected
+	batches   *batch.Batcher[outgoing]
 }
 
-func newWriter(conn *bus.Conn, w *waiters, r *replies, admits *admission, readyWait time.Duration) *writer {
+func newWriter(conn *bus.Conn, w *waiters, h *health, admits *admission, readyWait time.Duration) *writer {
 	return &writer{
-		conn: conn, waiters: w, doubt: r.doubt, certain: func() bool { return r.awaitCertain(readyWait) }, admits: admits,
-		batches: batch.New[outgoing](writeBatch),
+		conn: conn, waiters: w, health: h, admits: admits, readyWait: readyWait, batches: batch.New[outgoing](writeBatch),
 	}
 }
 
@@ -54,62 +53,61 @@ func (w *writer) run(ctx context.Context) {
 	p := w.conn.NewPipeline()
 	defer p.Close()
 	p.Prepare(ctx)
-	w.batches.Run(ctx, func(items []outgoing) { w.flush(p, items) }) //nolint:contextcheck // what was taken is sent
+	w.batches.Run(ctx, func(items []outgoing) { w.flush(p, items) }) //nolint:contextcheck // a batch outlives the context: its requests were taken
 }
 
 func (w *writer) add(o outgoing) { w.batches.Add(o) }
 
-// mail is what one batch brings to one service.
+// serviceBatch is the part of a batch for one service.
 type serviceBatch struct {
 	service string
-	waiting int64 // in the mailbox, before
+	waiting int64 // in the mailbox, before this batch
 	safe    []outgoing
 	unsafe  []outgoing
 	conn    *resp.Conn
-	err     error // no connection: nothing was sent
-	first   int   // of its commands on the connection
+	err     error // the error of the connection: nothing was sent
+	first   int   // index of its first command on the connection
 }
 
-// length is how long the mailbox will be with what the mail holds by now.
+// length returns the length of the mailbox with the safe requests of the batch.
 func (m *serviceBatch) length() int64 { return m.waiting + int64(len(m.safe)) }
 
-// flushTimeout is how long Redis may take to answer a batch. Beyond that what
-// became of the batch is not known, and nothing more is sent until Redis shows
-// a sign of life.
+// flushTimeout is how long Redis may take to answer a batch. After that the result of
+// the batch is unknown, and nothing is sent until Redis answers a ping.
 const flushTimeout = time.Second
 
-// flush writes a batch in one piece: an XADD for each safe request, a call of
-// enqueue.lua for the unsafe ones of a service, and the mailbox's length.
+// flush writes a batch in one pipeline: an XADD for each safe request, one call of
+// enqueue.lua for the unsafe requests of a service, and the length of the mailbox.
 func (w *writer) flush(p *resp.Pipeline, items []outgoing) {
-	if !w.certain() {
+	if !w.health.awaitTrust(w.readyWait) {
 		for _, o := range items {
-			w.refuse(o, &NotSentError{Cause: errDoubted})
+			w.refuse(o, &NotSentError{Cause: errSuspected})
 		}
 		return
 	}
 	patience := min(w.conn.Timeout(), flushTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	mails := w.sort(ctx, items)
-	for _, m := range mails {
+	batches := w.sort(ctx, items)
+	for _, m := range batches {
 		if m.conn, m.err = p.Conn(ctx, w.conn.Keys.Requests(m.service)); m.err == nil {
 			m.first = m.conn.Out.Len()
 			w.write(&m.conn.Out, m, false)
 		}
 	}
 	p.Exchange(ctx, patience)
-	for _, m := range mails {
+	for _, m := range batches {
 		if err := m.failed(); err != nil && !rediserr.IsServer(err) {
-			w.doubt()
+			w.health.suspect()
 			break
 		}
 	}
-	for _, m := range mails {
+	for _, m := range batches {
 		w.confirm(ctx, p, m)
 	}
 }
 
-// failed is why a mail has no answers.
+// failed returns why a batch has no answers, or nil.
 func (m *serviceBatch) failed() error {
 	if m.err != nil {
 		return &NotSentError{Cause: m.err}
@@ -118,8 +116,8 @@ func (m *serviceBatch) failed() error {
 	return notSent(err)
 }
 
-// notSent makes a NotSentError of a connection that was lost before anything was
-// sent on it.
+// notSent returns a NotSentError if the connection was lost before anything was sent
+// on it, and other errors as they are.
 func notSent(err error) error {
 	if errors.Is(err, resp.ErrNotConnected) {
 		return &NotSentError{Cause: err}
@@ -127,13 +125,13 @@ func notSent(err error) error {
 	return err
 }
 
-var errDoubted = errors.New("Redis has not answered what was sent before")
+var errSuspected = errors.New("an earlier batch has no answer from Redis")
 
-// sort puts the requests of each service together, and refuses the safe ones
-// that their mailbox does not take. Of the others the script decides: what is
-// known by its ID is not added.
+// sort groups the requests by service and refuses the safe requests for which their
+// mailbox has no room. The script decides about unsafe requests, since one with a known
+// ID adds nothing.
 func (w *writer) sort(ctx context.Context, items []outgoing) []*serviceBatch {
-	var mails []*serviceBatch
+	var batches []*serviceBatch
 	byService := make(map[string]*serviceBatch, 1)
 	for _, o := range items {
 		w.conn.Hook.At(bus.StepEnqueue, o.request.ID)
@@ -141,7 +139,7 @@ func (w *writer) sort(ctx context.Context, items []outgoing) []*serviceBatch {
 		if m == nil {
 			m = &serviceBatch{service: o.service, waiting: w.admits.length(o.service)}
 			byService[o.service] = m
-			mails = append(mails, m)
+			batches = append(batches, m)
 		}
 		if !o.request.Safe() {
 			m.unsafe = append(m.unsafe, o)
@@ -157,17 +155,17 @@ func (w *writer) sort(ctx context.Context, items []outgoing) []*serviceBatch {
 		}
 		m.safe = append(m.safe, o)
 	}
-	return mails
+	return batches
 }
 
-// write adds the commands of a mail.
+// write adds the commands of a batch.
 func (w *writer) write(out *resp.Commands, m *serviceBatch, whole bool) {
 	mailbox := w.conn.Keys.Requests(m.service)
 	for _, o := range m.safe {
 		xadd(out, mailbox, o.request)
 	}
 	switch {
-	case len(m.unsafe) > 0: // the script tells the length
+	case len(m.unsafe) > 0: // the script returns the length
 		w.enqueue(out, mailbox, m, whole)
 	case len(m.safe) > 0:
 		out.Add("xlen", mailbox)
@@ -219,7 +217,7 @@ func (w *writer) enqueue(out *resp.Commands, mailbox string, m *serviceBatch, wh
 	}
 }
 
-// confirm tells the waiters of a mail what became of their requests.
+// confirm gives the waiters of a batch the answers of Redis.
 func (w *writer) confirm(ctx context.Context, p *resp.Pipeline, m *serviceBatch) {
 	err := m.failed()
 	var answers []string
@@ -228,11 +226,11 @@ func (w *writer) confirm(ctx context.Context, p *resp.Pipeline, m *serviceBatch)
 		answers = answers[m.first:]
 	}
 	for i, o := range m.safe {
-		entry, said := "", err
-		if said == nil {
-			entry, said = resp.Word(answers[i])
+		entry, failure := "", err
+		if failure == nil {
+			entry, failure = resp.Word(answers[i])
 		}
-		w.confirmOne(o, entry, said)
+		w.confirmOne(o, entry, failure)
 	}
 	if err == nil && len(m.unsafe) == 0 && len(m.safe) > 0 {
 		if length, err := resp.Number(answers[len(m.safe)]); err == nil {
@@ -249,17 +247,17 @@ func (w *writer) confirm(ctx context.Context, p *resp.Pipeline, m *serviceBatch)
 	w.confirmCall(ctx, p, m, answer, err)
 }
 
-// confirmCall does so for what the script has said.
+// confirmCall does the same for the answer of the script.
 func (w *writer) confirmCall(ctx context.Context, p *resp.Pipeline, m *serviceBatch, answer string, err error) {
 	var words []string
 	if err == nil {
 		words, err = resp.Words(answer)
 	}
-	if rediserr.IsNoScript(err) { // it changed nothing then: to repeat it is safe
+	if rediserr.IsNoScript(err) { // nothing ran: repeating is safe
 		words, err = w.enqueueWhole(ctx, p, m)
 	}
 	if err == nil && len(words) != 2*len(m.unsafe)+1 {
-		err = fmt.Errorf("enqueue.lua gave %d values for %d requests", len(words), len(m.unsafe))
+		err = fmt.Errorf("enqueue.lua returned %d values for %d requests", len(words), len(m.unsafe))
 	}
 	if err != nil {
 		for _, o := range m.unsafe {
@@ -274,8 +272,8 @@ func (w *writer) confirmCall(ctx context.Context, p *resp.Pipeline, m *serviceBa
 	}
 }
 
-// enqueueWhole sends the script itself to a server that does not have it. The links'
-// answers are read by then but for other mails', which keep theirs.
+// enqueueWhole sends the source of the script to a server that does not have it. The
+// answers of the pipeline have been read by then; other batches keep theirs.
 func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *serviceBatch) ([]string, error) {
 	k, err := p.Conn(ctx, w.conn.Keys.Requests(m.service))
 	if err != nil {
@@ -294,9 +292,8 @@ func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *serviceB
 	return resp.Words(answer)
 }
 
-// confirmOne handles the answer to one request. Was it never sent, its caller
-// may know at once; is that in doubt, the caller keeps waiting, and the sweep
-// finds out.
+// confirmOne handles the answer to one request. A request that was not sent is refused
+// at once. If that is unknown, its caller keeps waiting and the sweep looks it up.
 func (w *writer) confirmOne(o outgoing, entry string, err error) {
 	switch {
 	case err == nil:
@@ -311,8 +308,8 @@ func (w *writer) confirmOne(o outgoing, entry string, err error) {
 	}
 }
 
-// refuse tells a caller that its request was not accepted. One that was sent
-// before may have been accepted then: its caller goes on waiting.
+// refuse ends the wait for a request that was not accepted. A request that was sent
+// before may have been accepted then: its caller keeps waiting.
 func (w *writer) refuse(o outgoing, err error) {
 	if o.again {
 		w.waiters.written(o.id, o.request, "")
@@ -321,6 +318,7 @@ func (w *writer) refuse(o outgoing, err error) {
 	w.waiters.end(o.id, o.request, result{err: err})
 }
 
+// confirmUnsafe handles the state that the script returned for one request.
 func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
 	var r result
 	switch state {
@@ -342,7 +340,7 @@ func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
 		w.refuse(o, w.admits.overloaded(o.service, length, w.admits.limitOf(o.service, o.request)))
 		return
 	default:
-		r.err = fmt.Errorf("enqueue.lua gave the unknown state %q", state)
+		r.err = fmt.Errorf("enqueue.lua returned the unknown state %q", state)
 	}
 	w.waiters.end(o.id, o.request, r)
 }

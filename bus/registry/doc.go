@@ -1,4 +1,4 @@
-// Package registry knows which services there are, who works for them and what
-// they declare. Open registry.go first; intersect.go says what counts while
-// workers of two builds run.
+// Package registry follows the services of a namespace: their live workers and their
+// manifests. It does not write to Redis. Open registry.go first; intersect.go merges the
+// manifests while workers of two builds run.
 package registry

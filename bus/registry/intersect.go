@@ -6,9 +6,9 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// intersect keeps the actions that all manifests declare, and of each the
-// routes that all declare: any worker may get the request. Where manifests
-// say different things about an action, the first by digest counts.
+// intersect keeps the actions that all manifests declare, and their common routes,
+// since any worker may get the request. If manifests differ in other fields of an
+// action, the first manifest by digest counts.
 func intersect(digests []string, manifests map[string]*wire.Manifest) *wire.Manifest {
 	first := manifests[digests[0]]
 	if len(digests) == 1 {
@@ -41,8 +41,8 @@ func intersect(digests []string, manifests map[string]*wire.Manifest) *wire.Mani
 	return &common
 }
 
-// commonCaching is how answers are shared while two builds of a service answer: only
-// if both say so, and then as carefully as both want.
+// commonCaching merges the caching of two builds: results are shared only if both share
+// them, for the shorter time.
 func commonCaching(c, other *wire.Caching) *wire.Caching {
 	if c == nil || other == nil {
 		return nil
@@ -56,8 +56,7 @@ func commonCaching(c, other *wire.Caching) *wire.Caching {
 	}
 }
 
-// bothScopes are those that a caller needs while two builds of a service answer:
-// what either wants.
+// bothScopes merges the scopes of two builds: a caller needs the scopes of both.
 func bothScopes(one, other []string) []string {
 	if len(one)+len(other) == 0 {
 		return nil

@@ -18,25 +18,25 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// lookEvery is how often the registry is read without a hint.
+// lookEvery is the interval at which the registry is read without a hint.
 const lookEvery = time.Second
 
 // Service is a service as its workers declare it.
 type Service struct {
 	Name string
-	// Manifest holds the actions that all live workers declare; of a service
-	// without live workers, what was known last; nil when nothing is known.
+	// Manifest holds the actions that all live workers declare. Without live workers it
+	// is the last known one; nil: not known.
 	Manifest *wire.Manifest
-	// Workers are those alive, by identifier.
+	// Workers are the live workers, sorted by ID.
 	Workers []Worker
 
-	digests string // of the manifests behind Manifest
+	digests string // of the manifests that Manifest merges
 }
 
-// Live reports whether a worker serves it.
+// Live reports whether the service has a live worker.
 func (s *Service) Live() bool { return s != nil && len(s.Workers) > 0 }
 
-// Action returns the action with a name; nil: there is none that is known.
+// Action returns the action with a name, or nil.
 func (s *Service) Action(name string) *wire.Action {
 	if s == nil {
 		return nil
@@ -44,47 +44,46 @@ func (s *Service) Action(name string) *wire.Action {
 	return s.Manifest.Action(name)
 }
 
-// WorkerInfo is one worker of a service.
+// Worker is one worker of a service.
 type Worker struct {
 	ID string
-	// Digest names its manifest, and Version is what that says.
+	// Digest is the digest of its manifest, Version the version in it.
 	Digest  string
 	Version string
-	// Expires is when it counts as dead unless it says otherwise, Redis time.
+	// Expires is when the worker counts as dead without another heartbeat, Redis time.
 	Expires time.Time
 }
 
-// Snapshot is the services known at one moment, by name. It does not change.
+// Snapshot holds the known services at one moment, by name. It is immutable.
 type Snapshot map[string]*Service
 
-// Registry follows who serves what.
+// Registry follows the services of a namespace. It is safe for concurrent use.
 type Registry struct {
 	conn     *bus.Conn
 	onChange func(Snapshot)
 	current  atomic.Pointer[Snapshot]
 	looked   atomic.Bool
-	looking  sync.Mutex                // one look at a time
-	follows  map[string]bool           // the services that count; nil: all
-	parsed   map[string]*wire.Manifest // by service and digest; those in use
+	looking  sync.Mutex                // one read at a time
+	follows  map[string]bool           // the services to read; nil: all
+	parsed   map[string]*wire.Manifest // by key; only those in use
 }
 
-// New prepares a registry. onChange, which may be nil, is called on
-// one goroutine whenever a service came, went or declares something else.
-func New(conn *bus.Conn, onChange func(Snapshot)) *Registry {
-	r := &Registry{conn: conn, onChange: onChange, parsed: make(map[string]*wire.Manifest)}
+// New returns a registry of all services. onChange, which may be nil, is called on one
+// goroutine when a service appears, loses its workers or changes its manifest.
+func New(conn *bus.Conn, onChange func(Snapshot)) *Registry { return newRegistry(conn, onChange, nil) }
+
+// NewFollower returns a registry of the services that are named to Follow. It needs no
+// rights on other services.
+func NewFollower(conn *bus.Conn) *Registry { return newRegistry(conn, nil, make(map[string]bool)) }
+
+func newRegistry(conn *bus.Conn, onChange func(Snapshot), follows map[string]bool) *Registry {
+	r := &Registry{conn: conn, onChange: onChange, follows: follows, parsed: make(map[string]*wire.Manifest)}
 	r.current.Store(&Snapshot{})
 	return r
 }
 
-// NewFollower prepares a registry of those services alone that somebody asks for by
-// Follow: it needs no rights on the others.
-func NewFollower(conn *bus.Conn) *Registry {
-	r := New(conn, nil)
-	r.follows = make(map[string]bool)
-	return r
-}
-
-// Follow gives a service, from now on kept up to date; nil: nothing is known of it.
+// Follow returns a service and keeps it up to date from now on; nil: it is not known.
+// Only for a registry of NewFollower.
 func (r *Registry) Follow(ctx context.Context, name string) (*Service, error) {
 	if s := r.Snapshot()[name]; s != nil {
 		return s, nil
@@ -96,7 +95,7 @@ func (r *Registry) Follow(ctx context.Context, name string) (*Service, error) {
 	r.follows[name] = true
 	r.looking.Unlock()
 	if err := r.Look(ctx); err != nil {
-		if rediserr.IsRefused(err) { // it would keep the others from being looked at
+		if rediserr.IsRefused(err) { // the refusal would stop reads of the others
 			r.looking.Lock()
 			delete(r.follows, name)
 			r.looking.Unlock()
@@ -106,14 +105,14 @@ func (r *Registry) Follow(ctx context.Context, name string) (*Service, error) {
 	return r.Snapshot()[name], nil
 }
 
-// Snapshot is what was found last.
+// Snapshot returns the result of the last read.
 func (r *Registry) Snapshot() Snapshot { return *r.current.Load() }
 
 // Looked reports whether the registry has been read at least once.
 func (r *Registry) Looked() bool { return r.looked.Load() }
 
-// Run looks each second, and at once when a worker hints at a change, until
-// the context ends. While Redis is away, what was found last stays.
+// Run reads the registry each second, and at once when a worker announces a change,
+// until the context ends. The last result stays while Redis is unreachable.
 func (r *Registry) Run(ctx context.Context) {
 	hints := make(chan struct{}, 1)
 	done := make(chan struct{})
@@ -126,7 +125,7 @@ func (r *Registry) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := r.Look(ctx); err != nil && ctx.Err() == nil {
-			r.conn.Log().DebugContext(ctx, "could not look at the registry", "error", err)
+			r.conn.Log().DebugContext(ctx, "reading the registry failed", "error", err)
 		}
 		select {
 		case <-hints:
@@ -137,8 +136,8 @@ func (r *Registry) Run(ctx context.Context) {
 	}
 }
 
-// listen passes hints on. They are only hints: what is missed is found by the
-// next look.
+// listen forwards announcements of changes. A lost one only delays the change until the
+// next read.
 func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 	rdb := r.conn.NewClient()
 	defer func() { _ = rdb.Close() }()
@@ -148,19 +147,19 @@ func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
 		for {
 			message, err := pubsub.Receive(ctx)
 			if err != nil {
-				_ = r.conn.Explain(err, "subscribe", r.conn.Keys.Registry()) // it tells of a refusal
+				_ = r.conn.Explain(err, "subscribe", r.conn.Keys.Registry()) // reports a refusal
 				break
 			}
 			if _, ok := message.(*redis.Message); ok {
 				select {
 				case hints <- struct{}{}:
-				default: // one is waiting already
+				default: // one is due already
 				}
 			}
 		}
 		unwatch()
 		_ = pubsub.Close()
-		_ = backoff.Pause(ctx, lookEvery) // the loop looks at the context
+		_ = backoff.Pause(ctx, lookEvery) // the loop checks the context
 	}
 }
 
@@ -174,8 +173,8 @@ func (r *Registry) Look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What was known stays known: a Redis that lost its data is told anew by the
-	// workers' next heartbeats, and until then has no workers, not no services.
+	// Known services stay: if Redis lost its data, they have no workers until the next
+	// heartbeats.
 	for name := range r.Snapshot() {
 		names = append(names, name)
 	}
@@ -200,10 +199,10 @@ func (r *Registry) Look(ctx context.Context) error {
 		}
 		s, err := r.service(ctx, name, members[i], now, used)
 		switch {
-		case rediserr.IsRefused(err): // of all services, then
+		case rediserr.IsRefused(err): // a refusal concerns all services
 			return err
-		case rediserr.IsServer(err): // somebody's keys are in the way of this one; the others go on
-			r.conn.Log().ErrorContext(ctx, "ignored a service", "service", name, "error", err)
+		case rediserr.IsServer(err): // keys of a wrong type affect this service only
+			r.conn.Log().ErrorContext(ctx, "service ignored", "service", name, "error", err)
 		case err != nil:
 			return err
 		default:
@@ -216,7 +215,7 @@ func (r *Registry) Look(ctx context.Context) error {
 	return nil
 }
 
-// names lists the services that there are, or those that are followed.
+// names lists all known services, or the followed ones.
 func (r *Registry) names(ctx context.Context) ([]string, error) {
 	if r.follows != nil {
 		return slices.Collect(maps.Keys(r.follows)), nil
@@ -228,7 +227,7 @@ func (r *Registry) names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// service builds the state of one service from its workers.
+// service returns one service from its workers.
 func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSliceCmd, now int64, used map[string]*wire.Manifest) (*Service, error) {
 	members, err := workers.Result()
 	if err != nil {
@@ -274,8 +273,8 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 	return s, nil
 }
 
-// manifest reads a manifest, or takes it from the last look: its digest says
-// that it is the same. One that cannot be read counts as not there.
+// manifest returns a manifest, from the last read if the digest is the same. An
+// unreadable one counts as missing.
 func (r *Registry) manifest(ctx context.Context, service, digest string, used map[string]*wire.Manifest) (*wire.Manifest, error) {
 	key := r.conn.Keys.Manifest(service, digest)
 	if m, ok := r.parsed[key]; ok {
@@ -291,17 +290,17 @@ func (r *Registry) manifest(ctx context.Context, service, digest string, used ma
 	}
 	m, err := wire.ParseManifest([]byte(text))
 	if err == nil && m.Service != service {
-		err = fmt.Errorf("it is of the service %q", m.Service)
+		err = fmt.Errorf("it names the service %q", m.Service)
 	}
 	if err != nil {
-		r.conn.Log().ErrorContext(ctx, "ignored a manifest", "service", service, "digest", digest, "error", err)
+		r.conn.Log().ErrorContext(ctx, "manifest ignored", "service", service, "digest", digest, "error", err)
 		m = nil
 	}
-	used[key] = m // also a bad one: it is the same at the next look
+	used[key] = m // a bad one too: the next read gets the same
 	return m, nil
 }
 
-// publish makes a snapshot the current one, and tells of a change.
+// publish sets the current snapshot and reports a change.
 func (r *Registry) publish(next Snapshot) {
 	before := r.Snapshot()
 	r.current.Store(&next)

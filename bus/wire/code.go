@@ -30,7 +30,7 @@ const (
 	CodeTooDeep          Code = "ASK_TOO_DEEP"
 )
 
-// Status is the HTTP status of one of Mailroom's own codes; 500 for any other.
+// Status returns the HTTP status of one of Mailroom's own codes; 500 for any other.
 func (c Code) Status() int {
 	switch c {
 	case CodeBadRequest:

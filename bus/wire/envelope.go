@@ -6,26 +6,27 @@ import (
 	"time"
 )
 
-// Error is why a request has no result: what a service answered, or why there is
-// no answer. It is the error of an envelope.
+// Error is the error of an envelope: the error of a service, or the reason why there is
+// no reply.
 type Error struct {
 	// Code names the failure for programs: upper case with underscores.
 	Code Code `json:"code"`
-	// Message tells people what happened.
+	// Message describes the failure for people.
 	Message string `json:"message"`
 	// Status is the HTTP status.
 	Status int `json:"status"`
-	// Details is anything that helps, as JSON.
+	// Details is any JSON value with more information.
 	Details any `json:"details,omitempty"`
-	// Service and Action say which action failed.
+	// Service and Action name the action that failed.
 	Service string `json:"service,omitempty"`
 	Action  string `json:"action,omitempty"`
 	// RequestID is the caller's X-Request-Id.
 	RequestID string `json:"request_id,omitempty"`
-	// CorrelationID is the request's own ID on the bus, where it differs.
+	// CorrelationID is the request's ID on the bus; empty if it equals RequestID.
 	CorrelationID string `json:"correlation_id,omitempty"`
 
-	// RetryAfter says when a retry may help; 0: unknown. It is not in the envelope.
+	// RetryAfter is the time after which a retry may succeed; 0: not known. The envelope
+	// does not hold it.
 	RetryAfter time.Duration `json:"-"`
 
 	cause error
@@ -36,19 +37,19 @@ func NewError(code Code, message string) *Error {
 	return &Error{Code: code, Status: code.Status(), Message: message}
 }
 
-// Error is the code and the message.
+// Error returns the code and the message.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// WithCause sets the error that led to this one. Callers never see it.
+// WithCause sets the cause and returns e. The envelope does not hold it.
 func (e *Error) WithCause(cause error) *Error {
 	e.cause = cause
 	return e
 }
 
-// Stamp sets which request failed.
+// Stamp sets the IDs of the request that failed.
 func (e *Error) Stamp(r *Request) {
 	e.RequestID = r.ID
 	if own := r.ParseMeta().RequestID; own != "" && own != r.ID {
@@ -65,27 +66,20 @@ func Success(result []byte) []byte {
 	return oneLine(append(e, tail...))
 }
 
-// Failure returns the envelope of an error. Details that are not JSON are left out.
+// Failure returns the envelope of an error. It omits details that cannot be encoded.
 func Failure(e *Error) []byte {
 	body, err := json.Marshal(e)
 	if err != nil {
 		plain := *e
 		plain.Details = nil
-		// Without details there are only strings and a number left.
+		// Strings and a number can always be encoded.
 		body, _ = json.Marshal(&plain)
 	}
 	return append(append([]byte(`{"ok":false,"error":`), body...), '}')
 }
 
-// ErrorOf returns the error in an envelope, its details as json.RawMessage; nil: the
-// envelope is a success. An envelope that cannot be read is INTERNAL.
-func ErrorOf(envelope string) *Error {
-	_, err := ParseEnvelope(envelope)
-	return err
-}
-
-// ParseEnvelope returns the result in an envelope, or the error, whose details are
-// json.RawMessage. An envelope that cannot be read is INTERNAL.
+// ParseEnvelope returns the result of an envelope, or its error with the details as
+// json.RawMessage. The error of an unreadable envelope is INTERNAL.
 func ParseEnvelope(envelope string) (json.RawMessage, *Error) {
 	var read struct {
 		OK     *bool           `json:"ok"`
@@ -108,8 +102,7 @@ func ParseEnvelope(envelope string) (json.RawMessage, *Error) {
 	return nil, e
 }
 
-// oneLine removes the line breaks that raw JSON may hold between its tokens;
-// within strings they are escaped already.
+// oneLine removes line breaks between the tokens of JSON. Strings hold none.
 func oneLine(envelope []byte) []byte {
 	if bytes.IndexByte(envelope, '\n') < 0 && bytes.IndexByte(envelope, '\r') < 0 {
 		return envelope

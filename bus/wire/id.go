@@ -12,13 +12,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// DerivedID is the one ID of all requests with the same parts: a UUIDv8
-// (https://www.rfc-editor.org/rfc/rfc9562#section-5.8) of the SHA-256 of them,
-// each behind its length. It is as hard to guess as they are.
+// DerivedID returns the ID of all requests with equal parts: a UUIDv8
+// (https://www.rfc-editor.org/rfc/rfc9562#section-5.8) of the SHA-256 of the parts, each
+// after its length. It is as hard to guess as the parts.
 func DerivedID(parts ...string) uuid.UUID { return hashedID(sha256.New(), parts...) }
 
-// KeyedID is DerivedID by the HMAC-SHA-256 under a secret: who knows the parts, or
-// guesses them, does not know the ID by that.
+// KeyedID is DerivedID with the HMAC-SHA-256 of a secret: the parts alone do not give
+// the ID.
 func KeyedID(secret []byte, parts ...string) uuid.UUID {
 	return hashedID(hmac.New(sha256.New, secret), parts...)
 }
@@ -70,5 +70,5 @@ func cutEntry(entry string) (ms, seq uint64, ok bool) {
 	return ms, seq, true
 }
 
-// LaneName is the name of a lane among those of all services.
+// LaneName returns the name of a lane among the lanes of all services.
 func LaneName(service, lane string) string { return service + "/" + lane }

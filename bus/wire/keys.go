@@ -13,13 +13,13 @@ const Group = "workers"
 // DefaultNamespace is the prefix of every key and channel unless configured.
 const DefaultNamespace = "mailroom"
 
-// ReservedService is the mailbox of compositions, which gateways consume; no
-// service may have this name.
+// ReservedService is the name of the mailbox of compositions, which gateways consume.
+// No service may have it.
 const ReservedService = "compositions"
 
-// RoleAPI is the role of gateways, and of whoever asks as they do: the first
-// part of their identifiers. No service may have this name: it could subscribe
-// to the gateways' replies.
+// RoleAPI is the role of gateways and of other clients that are no service: the first
+// part of their identifiers. No service may have this name, since it could subscribe to
+// the replies of gateways.
 const RoleAPI = "api"
 
 const maxNameLength = 64
@@ -45,10 +45,10 @@ func NewKeys(namespace string) (Keys, error) {
 	return Keys{namespace: namespace}, nil
 }
 
-// Namespace is the prefix of all of them.
+// Namespace returns the prefix of all keys and channels.
 func (k Keys) Namespace() string { return k.namespace }
 
-// CheckServiceName says what is wrong with the name of a service, or nil.
+// CheckServiceName returns an error if the name is not valid for a service.
 func CheckServiceName(name string) error {
 	switch {
 	case len(name) > maxNameLength || !regexp.MustCompile(`^[a-z][a-z0-9-]*$`).MatchString(name):
@@ -59,6 +59,7 @@ func CheckServiceName(name string) error {
 	return nil
 }
 
+// Tagged returns a key of a service: namespace, hash tag and the rest.
 func (k Keys) Tagged(service, rest string) string {
 	return k.namespace + ":{" + service + "}:" + rest
 }
@@ -75,11 +76,11 @@ func (k Keys) Workers(service string) string { return k.Tagged(service, "workers
 // Record is the hash that keeps the outcome of one request.
 func (k Keys) Record(service, id string) string { return k.Tagged(service, "req:"+id) }
 
-// Lane is the list of a lane's requests: first the one that is in the mailbox.
+// Lane is the list of a lane's requests. The first one is in the mailbox.
 func (k Keys) Lane(service, lane string) string { return k.Tagged(service, "lane:"+lane) }
 
-// Parked is the hash that counts the requests that wait in each lane of a service,
-// and below the empty name in all.
+// Waiting is the hash of the numbers of waiting requests by lane; the empty field is
+// the number in all lanes.
 func (k Keys) Waiting(service string) string { return k.Tagged(service, "parked") }
 
 // Manifest is the string that holds one build's manifest.
@@ -91,7 +92,7 @@ func (k Keys) Plan(hash string) string { return k.Tagged(ReservedService, "plan:
 // Services is the set of the known services' names.
 func (k Keys) Services() string { return k.namespace + ":services" }
 
-// Secret is the string that only gateways know.
+// Secret is the string with the secret that gateways share.
 func (k Keys) Secret() string { return k.namespace + ":secret" }
 
 // APIKeys is the hash of the clients' API keys, by their IDs.
@@ -100,16 +101,16 @@ func (k Keys) APIKeys() string { return k.namespace + ":keys" }
 // Registry is the channel that hints at a changed service.
 func (k Keys) Registry() string { return k.namespace + ":registry" }
 
-// Replies is the channel of one service's replies to one asker.
-func (k Keys) Replies(asker, service string) string {
-	return k.namespace + ":replies:" + asker + ":{" + service + "}"
+// Replies is the channel of one service's replies to one caller.
+func (k Keys) Replies(caller, service string) string {
+	return k.namespace + ":replies:" + caller + ":{" + service + "}"
 }
 
-// Beat is the channel on which an asker hears itself. No service may publish
-// on it: its name has no hash tag.
-func (k Keys) Ping(asker string) string { return k.namespace + ":replies:" + asker + ":beat" }
+// Ping is the channel on which a caller receives its own pings. No service may publish
+// on it, since its name has no hash tag.
+func (k Keys) Ping(caller string) string { return k.namespace + ":replies:" + caller + ":beat" }
 
-// mayReply reports whether a service may publish a reply on the channel.
+// MayReply reports whether a service may publish a reply on the channel.
 func (k Keys) MayReply(service, channel string) bool {
 	prefix, suffix := k.namespace+":replies:", ":{"+service+"}"
 	return len(channel) > len(prefix)+len(suffix) &&

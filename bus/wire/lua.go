@@ -5,8 +5,8 @@ import "embed"
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// LuaSource returns the source of a script: its files, one after the other. Of a file
-// that does not exist it returns a script that answers with an error.
+// LuaSource returns the source of a script: its files in order. If a file does not
+// exist, the script returns an error.
 func LuaSource(names ...string) string {
 	var source []byte
 	for _, name := range names {

@@ -10,7 +10,7 @@ import (
 	"github.com/oskadev/mailroom/internal/template"
 )
 
-// Manifest is what a service says about itself: one for each build.
+// Manifest is the declaration of a service: one for each build.
 type Manifest struct {
 	Service  string   `json:"service"`
 	Version  string   `json:"version"`
@@ -18,7 +18,7 @@ type Manifest struct {
 	Actions  []Action `json:"actions"`
 }
 
-// Action returns the action with a name; nil: there is none.
+// Action returns the action with a name, or nil.
 func (m *Manifest) Action(name string) *Action {
 	if m == nil {
 		return nil
@@ -31,50 +31,50 @@ func (m *Manifest) Action(name string) *Action {
 	return nil
 }
 
-// Action is one thing that a service does.
+// Action is one action of a service.
 type Action struct {
 	Name    string `json:"name"`
 	Summary string `json:"summary,omitempty"`
 	// Routes are "METHOD /path/:parameter".
 	Routes []string `json:"routes,omitempty"`
-	// Safe says that it may run twice.
+	// Safe tells that the action may run twice.
 	Safe bool `json:"safe"`
-	// TimeoutMillis is how long it may take.
+	// TimeoutMillis is how long the action may take. Defaults to DefaultTimeout.
 	TimeoutMillis int64      `json:"timeout_ms"`
 	Args          []Argument `json:"args"`
 	// Result is the JSON schema of the result.
 	Result json.RawMessage `json:"result,omitempty"`
-	// Cache says how answers are shared; nil: they are not.
+	// Cache tells how results are shared; nil: they are not.
 	Cache *Caching `json:"cache,omitempty"`
-	// Invalidates are the tags of what the action makes stale; {0} is its first
+	// Invalidates are the cache tags that the action invalidates; {0} is its first
 	// argument.
 	Invalidates []string `json:"invalidates,omitempty"`
 	// Lane is the key whose requests run one at a time; {0} is its first argument.
 	Lane string `json:"lane,omitempty"`
-	// Scopes are what a caller has to have, all of them.
+	// Scopes are the scopes that a caller needs, all of them.
 	Scopes     []string `json:"scopes,omitempty"`
 	Deprecated bool     `json:"deprecated,omitempty"`
 }
 
-// Caching says how the answers of a safe action are shared.
+// Caching tells how the results of a safe action are shared.
 type Caching struct {
-	// TTLMillis is how long an answer is fresh; 0: it is not stored, identical
+	// TTLMillis is how long a result is fresh; 0: results are not stored, identical
 	// requests only share a run.
 	TTLMillis int64 `json:"ttl_ms"`
-	// Tags name what an answer is made of; {0} is the first argument.
+	// Tags name the data in a result; {0} is the first argument.
 	Tags []string `json:"tags,omitempty"`
-	// Public says that everybody gets the same answer.
+	// Public tells that all principals get the same result.
 	Public bool `json:"public,omitempty"`
-	// StaleWhileRevalidateMillis is for how long a stale answer is given while a new
-	// one is made; StaleIfErrorMillis, for how long when none can be made.
+	// StaleWhileRevalidateMillis is how long a stale result is served while a new one is
+	// computed; StaleIfErrorMillis, how long it is served if that fails.
 	StaleWhileRevalidateMillis int64 `json:"stale_while_revalidate_ms,omitempty"`
 	StaleIfErrorMillis         int64 `json:"stale_if_error_ms,omitempty"`
 }
 
-// DefaultTimeout is how long an action may take unless its manifest says otherwise.
+// DefaultTimeout is how long an action may take if its manifest sets no timeout.
 const DefaultTimeout = 10 * time.Second
 
-// Timeout is how long the action may take; DefaultTimeout unless declared.
+// Timeout returns how long the action may take.
 func (a *Action) Timeout() time.Duration {
 	if a.TimeoutMillis <= 0 {
 		return DefaultTimeout
@@ -82,8 +82,8 @@ func (a *Action) Timeout() time.Duration {
 	return time.Duration(a.TimeoutMillis) * time.Millisecond
 }
 
-// LaneOf is the lane of a request with these arguments, a JSON array; empty: it has
-// none. An argument that was left out counts as empty.
+// LaneOf returns the lane of a request with these arguments, a JSON array; empty: none.
+// A missing argument counts as empty.
 func (a *Action) LaneOf(args string) string {
 	if a.Lane == "" {
 		return ""
@@ -92,19 +92,19 @@ func (a *Action) LaneOf(args string) string {
 	if err != nil {
 		return a.Lane
 	}
-	if len(lane) > longestLane {
+	if len(lane) > maxLaneLength {
 		sum := sha256.Sum256([]byte(lane))
-		return lane[:longestLane-2*len(sum)] + hex.EncodeToString(sum[:])
+		return lane[:maxLaneLength-2*len(sum)] + hex.EncodeToString(sum[:])
 	}
 	return lane
 }
 
-// longestLane is how many bytes the name of a lane has at most: a longer one ends in
+// maxLaneLength is the longest name of a lane, in bytes. A longer one is cut and ends in
 // its SHA-256.
-const longestLane = 256
+const maxLaneLength = 256
 
-// CheckLane says what is wrong with the lane of an action that has so many
-// arguments; nil: nothing.
+// CheckLane returns an error if the lane is not valid for an action with the number of
+// arguments.
 func CheckLane(lane string, arguments int) error {
 	if err := template.Check(lane, arguments); err != nil {
 		return fmt.Errorf("lane %w", err)
@@ -112,7 +112,7 @@ func CheckLane(lane string, arguments int) error {
 	return nil
 }
 
-// Where an argument comes from in a REST call.
+// The sources of an argument in a REST call.
 const (
 	InPath  = "path"
 	InQuery = "query"
@@ -129,8 +129,8 @@ type Argument struct {
 }
 
 // Encode returns the canonical JSON of the manifest and its digest, the
-// SHA-256 in hexadecimal. Canonical is: fields in the order of the protocol,
-// schemas with sorted keys, no spaces.
+// SHA-256 in hexadecimal. Canonical JSON has the fields in the order of the protocol,
+// schemas with sorted keys, and no spaces.
 func (m *Manifest) Encode() (canonical []byte, digest string, err error) {
 	c := *m
 	c.Actions = make([]Action, len(m.Actions))
@@ -163,7 +163,7 @@ func sortKeys(schema json.RawMessage) (json.RawMessage, error) {
 	if err := json.Unmarshal(schema, &v); err != nil {
 		return nil, err
 	}
-	return json.Marshal(v) // maps are written with sorted keys
+	return json.Marshal(v) // Marshal sorts the keys of maps
 }
 
 // ParseManifest reads and checks a manifest.

@@ -5,31 +5,31 @@ import (
 	"strconv"
 )
 
-// Meta is what travels with a request beside its arguments.
+// Meta is the metadata of a request.
 type Meta struct {
 	// RequestID is the caller's own X-Request-Id.
 	RequestID string `json:"request_id,omitempty"`
 	// TraceParent is the W3C trace context (https://www.w3.org/TR/trace-context/).
 	TraceParent string `json:"traceparent,omitempty"`
-	// Caller is the asker's identifier.
+	// Caller is the identifier of the caller.
 	Caller string `json:"caller,omitempty"`
-	// Version is the version of the API that was called, as in v2; empty: none.
+	// Version is the version of the API that was called, such as v2; empty: none.
 	Version string `json:"version,omitempty"`
-	// Plan is the hash of what a composition runs.
+	// Plan is the hash of the plan of a composition.
 	Plan string `json:"plan,omitempty"`
-	// Began is when a composition was first asked for, in unix milliseconds of Redis; 0:
-	// not known.
+	// Began is the time of the first call of a composition, in unix milliseconds of
+	// Redis; 0: not known.
 	Began int64 `json:"began,omitempty"`
-	// Depth is how many services have asked each other to get here.
+	// Depth is the number of services in the chain of calls.
 	Depth int `json:"depth,omitempty"`
-	// Lanes are those held by the requests that wait for this one. See LaneName.
+	// Lanes are the lanes that the requests waiting for this one hold. See LaneName.
 	Lanes []string `json:"lanes,omitempty"`
-	// Principal is who called the API; nil: nobody had to say.
+	// Principal is the principal of the API call; nil: anonymous.
 	Principal *Principal `json:"principal,omitempty"`
 }
 
-// ParseMeta reads the meta field; what it cannot read it leaves empty, since
-// meta never decides whether a request runs.
+// ParseMeta reads the meta field. An unreadable one gives an empty Meta, since metadata
+// never decides whether a request runs.
 func (r *Request) ParseMeta() Meta {
 	var m Meta
 	if r.Meta != "" {
@@ -40,8 +40,8 @@ func (r *Request) ParseMeta() Meta {
 	return m
 }
 
-// Encode is the meta as JSON, but for the principal, which an Ask names by itself; empty
-// where there is nothing to say.
+// Encode returns the metadata as JSON without the principal, which a call sets by
+// itself; empty if there is none.
 func (m *Meta) Encode() string {
 	dst := make([]byte, 1, 160)
 	dst[0] = '{'
@@ -86,11 +86,11 @@ func (m *Meta) Encode() string {
 	return string(append(dst, '}'))
 }
 
-// appendText writes a JSON string. Most need no escapes, and no detour.
+// appendText writes a JSON string. Most need no escapes and take the short path.
 func appendText(dst []byte, text string) []byte {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			escaped, _ := json.Marshal(text) // a string always can be
+			escaped, _ := json.Marshal(text) // a string can always be encoded
 			return append(dst, escaped...)
 		}
 	}

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Principal is who called the API, as the gateway made sure of it. It travels in
-// the meta of a request.
+// Principal is the caller of the API, as the gateway authenticated it. The metadata of a
+// request holds it.
 type Principal struct {
 	// Subject names the caller within its tenant: "key:" and the ID of an API key,
 	// or the claim sub of a token behind "jwt:".
 	Subject string `json:"subject"`
-	// Tenant names whom the caller belongs to; empty where there are no tenants.
+	// Tenant names the tenant of the caller; empty: none.
 	Tenant string `json:"tenant,omitempty"`
-	// Scopes are what the caller may do.
+	// Scopes are the scopes of the caller.
 	Scopes []string `json:"scopes,omitempty"`
 }
 
-// Key tells principals apart: the subject behind the length of the tenant, and
-// the tenant. That of nobody, nil, is empty, and nobody else's is.
+// Key returns a string that is different for each principal: the length of the tenant,
+// the tenant and the subject. Only the key of an anonymous caller, nil, is empty.
 func (p *Principal) Key() string {
 	if p == nil {
 		return ""
@@ -28,11 +28,10 @@ func (p *Principal) Key() string {
 	return strconv.Itoa(len(p.Tenant)) + ":" + p.Tenant + p.Subject
 }
 
-// Has reports whether the principal has a scope; nobody has any.
+// Has reports whether the principal has a scope. An anonymous caller has none.
 func (p *Principal) Has(scope string) bool { return p != nil && slices.Contains(p.Scopes, scope) }
 
-// Lacks gives the first of the scopes that the principal lacks; empty: it has
-// them all.
+// Lacks returns the first of the scopes that the principal lacks; empty: it has all.
 func (p *Principal) Lacks(scopes []string) string {
 	for _, scope := range scopes {
 		if !p.Has(scope) {
@@ -44,8 +43,8 @@ func (p *Principal) Lacks(scopes []string) string {
 
 const maxScope = 128
 
-// CheckScope says what is wrong with a scope, or nil: 1 to 128 visible ASCII
-// characters but for the quotation mark and the backslash
+// CheckScope returns an error if a scope is not 1 to 128 visible ASCII characters
+// without the quotation mark and the backslash
 // (https://www.rfc-editor.org/rfc/rfc6749#section-3.3).
 func CheckScope(scope string) error {
 	ok := scope != "" && len(scope) <= maxScope
@@ -59,7 +58,7 @@ func CheckScope(scope string) error {
 	return nil
 }
 
-// into adds the principal to a meta, which is a JSON object or empty.
+// AddTo adds the principal to metadata, a JSON object or empty.
 func (p *Principal) AddTo(meta string) string {
 	if p == nil {
 		return meta

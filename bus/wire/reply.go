@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// Sizes of an outcome's envelope, in bytes. What is larger than LargeReply is
-// not published: the reply line says that it is stored. What is larger than
-// MaxReply is no reply at all.
+// Limits of an outcome's envelope, in bytes. An envelope over LargeReply is stored and
+// not published: the reply line tells so. An envelope over MaxReply is an error.
 const (
 	LargeReply = 64 << 10
 	MaxReply   = 4 << 20
@@ -20,23 +19,23 @@ const (
 // LargeReplyTTL is how long the stored reply of a safe request is kept.
 const LargeReplyTTL = time.Minute
 
-// Reply is one answer: its metadata and the envelope, both as they came.
+// Reply is one reply: its metadata and its envelope, both as received.
 type Reply struct {
-	// Meta is the second word of the reply line, unread. See ParseReplyMeta.
+	// Meta is the second word of the reply line. See ParseReplyMeta.
 	Meta string
-	// Envelope is the JSON of the answer, {"ok":true,"result":…} or
-	// {"ok":false,"error":{…}}, passed on as it is.
+	// Envelope is the JSON of the reply, {"ok":true,"result":…} or
+	// {"ok":false,"error":{…}}.
 	Envelope string
-	// Replayed says that the outcome was stored before this was asked: another
-	// ask under the same ID got it first.
+	// Replayed tells that the outcome was stored before this call: an earlier call had
+	// the same ID.
 	Replayed bool
 }
 
-// ReplyMeta is what a worker says about a reply.
+// ReplyMeta is the metadata of a reply.
 type ReplyMeta struct {
 	// Worker is the identifier of the worker that answered.
 	Worker string
-	// Attempt counts the deliveries of the request, from 1; 0: not said.
+	// Attempt counts the deliveries of the request, from 1; 0: not known.
 	Attempt int
 	// Queue is the time between enqueueing and running.
 	Queue time.Duration
@@ -44,21 +43,21 @@ type ReplyMeta struct {
 	Run time.Duration
 	// Status is the HTTP status of the answer; 0: the gateway's default.
 	Status int
-	// Location is where a created resource, or a request's outcome, is found.
+	// Location is the path of a created resource or of a request's outcome.
 	Location string
-	// Tags are what the handler invalidated.
+	// Tags are the cache tags that the handler invalidated.
 	Tags []string
-	// Timing is more of where the time went, as entries of the header Server-Timing.
+	// Timing holds more entries of the header Server-Timing.
 	Timing string
-	// RetryAfter says when a retry may help, in whole seconds; 0: unknown. Only shared
-	// answers carry it.
+	// RetryAfter is the time after which a retry may succeed, in whole seconds; 0: not
+	// known. Only shared replies have it.
 	RetryAfter time.Duration
-	// Stored says that the envelope is too long to publish: read the record.
+	// Stored tells that the envelope is too long to publish: read the record.
 	Stored bool
 }
 
-// Append adds the metadata in wire form: "-" when there is none, else
-// name=value pairs with commas between them, values percent-encoded.
+// Append appends the metadata in wire format: "-" if there is none, otherwise
+// comma-separated name=value pairs with percent-encoded values.
 func (m ReplyMeta) Append(dst []byte) []byte {
 	start := len(dst)
 	pair := func(name string) {
@@ -114,12 +113,12 @@ func (m ReplyMeta) Append(dst []byte) []byte {
 	return dst
 }
 
-// escape percent-encodes everything but letters, digits and "-_.~", a space
-// as %20: one form, so that the bytes of a reply are predictable.
+// escape percent-encodes everything but letters, digits and "-_.~", a space as %20, so
+// that the bytes of a reply are predictable.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// AppendMillis writes a duration in milliseconds, with up to three decimals.
-// Negative ones count as none.
+// AppendMillis appends a duration in milliseconds with up to three decimals. A negative
+// one counts as 0.
 func AppendMillis(dst []byte, d time.Duration) []byte {
 	us := max(0, d.Microseconds())
 	dst = strconv.AppendInt(dst, us/1000, 10)
@@ -179,7 +178,7 @@ func (m *ReplyMeta) set(name, value string) (err error) {
 
 func parseDuration(ms string) (time.Duration, error) {
 	f, err := strconv.ParseFloat(ms, 64)
-	if err != nil || !(f >= 0 && f <= 1e12) { // NaN is neither
+	if err != nil || !(f >= 0 && f <= 1e12) { // false for NaN too
 		return 0, fmt.Errorf("%.20q is not a number of milliseconds", ms)
 	}
 	return time.Duration(f * float64(time.Millisecond)), nil
@@ -187,7 +186,7 @@ func parseDuration(ms string) (time.Duration, error) {
 
 var errReplyLine = errors.New("not a reply line: want <id> <meta> <envelope>")
 
-// parseReplyLine cuts a line (without its line break) into identifier and reply.
+// ParseReplyLine splits a line without its line break into the ID and the reply.
 func ParseReplyLine(line string) (id string, r Reply, err error) {
 	id, rest, ok := strings.Cut(line, " ")
 	if !ok {
@@ -197,8 +196,7 @@ func ParseReplyLine(line string) (id string, r Reply, err error) {
 	return id, r, err
 }
 
-// parseOutcome reads an outcome as a record keeps it: a reply line without
-// the identifier.
+// ParseOutcome reads the outcome in a record: a reply line without the ID.
 func ParseOutcome(s string) (Reply, error) {
 	meta, envelope, ok := strings.Cut(s, " ")
 	if !ok || meta == "" || envelope == "" {
@@ -207,7 +205,7 @@ func ParseOutcome(s string) (Reply, error) {
 	return Reply{Meta: meta, Envelope: envelope}, nil
 }
 
-// entry is which run of its ID a reply is of; empty: it does not say.
+// Entry returns the run of the ID that the reply belongs to; empty: not known.
 func (r Reply) Entry() string {
 	for pair := range strings.SplitSeq(r.Meta, ",") {
 		if entry, found := strings.CutPrefix(pair, "entry="); found {
@@ -217,5 +215,5 @@ func (r Reply) Entry() string {
 	return ""
 }
 
-// stored reports whether the envelope has to be read from the record.
+// Stored reports whether the envelope must be read from the record.
 func (r Reply) Stored() bool { return r.Envelope == "-" }

@@ -15,20 +15,19 @@ import (
 // ProtocolVersion is the value of the field v of every request.
 const ProtocolVersion = "1"
 
-// Request is one request as it lies in a mailbox: the flat fields of one
-// stream entry.
+// Request is one request in a mailbox: the flat fields of one stream entry.
 type Request struct {
 	// ID is a UUID, unique to the request: the correlation ID.
 	ID string
-	// Action is the name of what is asked for, such as UPDATE_USER.
+	// Action is the name of the called action, such as UPDATE_USER.
 	Action string
 	// Args is a JSON array of the positional arguments.
 	Args string
-	// Reply is the channel that waits for the answer; empty: nobody waits.
+	// Reply is the channel for the reply; empty: no caller waits.
 	Reply string
 	// Deadline is in unix milliseconds of Redis time; 0: none.
 	Deadline int64
-	// Meta is a JSON object of what travels along, or empty. See Meta.
+	// Meta is the JSON object of the metadata, or empty. See Meta.
 	Meta string
 	// Store is how long the outcome is kept, in milliseconds; 0: not kept, the
 	// request is safe to run twice.
@@ -36,9 +35,13 @@ type Request struct {
 	// Lane is the key whose requests run one at a time; empty: none.
 	Lane string
 
-	Accepted     int64  // when it was, if it waited in its lane
-	print        string // the fingerprint, once it is known
-	PrincipalKey string // the key of who asks, for the record
+	// Accepted is when the request was accepted, in unix milliseconds of Redis; 0: it
+	// did not wait in a lane.
+	Accepted int64
+	// PrincipalKey is the key of the caller's principal, for the record.
+	PrincipalKey string
+
+	fingerprint string // set by the first call of Fingerprint
 }
 
 // Safe reports whether the request may run twice: no outcome is kept.
@@ -51,9 +54,9 @@ func (r *Request) Expired(now int64) bool { return r.Deadline != 0 && now >= r.D
 // ErrVersion marks a request of another protocol version.
 var ErrVersion = errors.New("not protocol version " + ProtocolVersion)
 
-// ParseRequest reads the flat fields of a stream entry. Unknown fields are
-// ignored. With an error the request holds what could be read, so that it can
-// be answered where its ID and reply channel are known.
+// ParseRequest reads the flat fields of a stream entry. It ignores unknown fields. With
+// an error it also returns the readable fields, so that the request can be answered if
+// its ID and reply channel are known.
 func ParseRequest(fields []string) (Request, error) {
 	var r Request
 	var version, deadline, store, accepted string
@@ -83,12 +86,12 @@ func ParseRequest(fields []string) (Request, error) {
 		}
 	}
 	if accepted != "" {
-		r.Accepted, _ = strconv.ParseInt(accepted, 10, 64) // it is only told to people
+		r.Accepted, _ = strconv.ParseInt(accepted, 10, 64) // only for statistics
 	}
 	return r, r.check(version, deadline, store)
 }
 
-// check validates what was read, and fills in the numbers.
+// check validates the fields and parses the numbers.
 func (r *Request) check(version, deadline, store string) error {
 	var errs []error
 	if len(r.ID) != 36 || uuid.Validate(r.ID) != nil {
@@ -128,12 +131,11 @@ func parseMillis(name, value string) (int64, error) {
 	return n, nil
 }
 
-// Fingerprint tells whether two requests with the same ID ask the same: the
-// SHA-256 of action and arguments, each behind its length, so that no two
-// pairs run together.
+// Fingerprint returns the SHA-256 of action and arguments, each after its length. Two
+// requests with one ID are the same request if their fingerprints are equal.
 func (r *Request) Fingerprint() string {
-	if r.print != "" {
-		return r.print
+	if r.fingerprint != "" {
+		return r.fingerprint
 	}
 	h := sha256.New()
 	var size [8]byte
@@ -142,6 +144,6 @@ func (r *Request) Fingerprint() string {
 		_, _ = h.Write(size[:])
 		_, _ = h.Write([]byte(part))
 	}
-	r.print = hex.EncodeToString(h.Sum(nil))
-	return r.print
+	r.fingerprint = hex.EncodeToString(h.Sum(nil))
+	return r.fingerprint
 }

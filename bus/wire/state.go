@@ -16,20 +16,20 @@ const (
 	StateCancelled = "cancelled"
 )
 
-// Location is the path under which a gateway tells what became of a request.
+// Location returns the path at which a gateway serves the state of a request.
 func Location(service, id string) string { return "/requests/" + service + "." + id }
 
-// RequestState is what callers are told of a request: the result of
+// RequestState is the state of a request as callers see it: the result of
 // GET /requests/<service>.<id>.
 type RequestState struct {
 	ID      string `json:"id"`
 	Service string `json:"service"`
 	Action  string `json:"action"`
 	State   string `json:"state"`
-	// Outcome is the envelope of the answer; empty unless the state is StateDone.
+	// Outcome is the envelope of the reply; empty unless State is StateDone.
 	Outcome json.RawMessage `json:"outcome,omitempty"`
 }
 
-// StepStore is how long the outcome of a composition's step is kept. That long after
-// its first call a composition can be continued, and repeats nothing.
+// StepStore is how long the outcome of a composition's step is kept. Within this time
+// after its first call a composition can be continued without repeating a step.
 const StepStore = 7 * 24 * time.Hour

@@ -6,38 +6,38 @@ import (
 	"strings"
 )
 
-// StatusOf chooses the HTTP status of an envelope: what the service said,
-// within what fits. A service's mistake never makes an error look like a
-// success, nor the other way round. 0: this is no envelope.
-func StatusOf(envelope string, said int) int {
+// StatusOf returns the HTTP status of an envelope: the declared one if it fits the
+// envelope. An error never gets the status of a success, nor a success that of an error.
+// 0: the text is not an envelope.
+func StatusOf(envelope string, declared int) int {
 	var read struct {
 		OK    *bool `json:"ok"`
 		Error struct {
 			Status int `json:"status"`
 		} `json:"error"`
 	}
-	// What our own workers write need not be read to be known.
+	// The envelopes of Go workers begin like this and need no parsing.
 	ok := strings.HasPrefix(envelope, `{"ok":true,`)
-	if !ok && (said == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
+	if !ok && (declared == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
 		if json.Unmarshal([]byte(envelope), &read) != nil || read.OK == nil {
 			return 0
 		}
 		ok = *read.OK
 	}
 	if ok {
-		return statusWithin(said, http.StatusOK, http.StatusMultipleChoices-1, http.StatusOK)
+		return statusWithin(declared, http.StatusOK, http.StatusMultipleChoices-1, http.StatusOK)
 	}
-	if said == 0 {
-		said = read.Error.Status
+	if declared == 0 {
+		declared = read.Error.Status
 	}
-	return statusWithin(said, http.StatusBadRequest, 599, http.StatusInternalServerError)
+	return statusWithin(declared, http.StatusBadRequest, 599, http.StatusInternalServerError)
 }
 
-// statusWithin is a status, or another where it is out of range or allows no
+// statusWithin returns a status, or the fallback if it is out of range or allows no
 // body.
-func statusWithin(said, lowest, highest, otherwise int) int {
-	if said < lowest || said > highest || said == http.StatusNoContent || said == http.StatusResetContent {
-		return otherwise
+func statusWithin(declared, lowest, highest, fallback int) int {
+	if declared < lowest || declared > highest || declared == http.StatusNoContent || declared == http.StatusResetContent {
+		return fallback
 	}
-	return said
+	return declared
 }

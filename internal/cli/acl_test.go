@@ -310,7 +310,7 @@ func TestRevokedWorkerIsCutOffAndTakenOver(t *testing.T) {
 	g.redis.Do("ACL", "DELUSER", "echo")
 	code, printed := first.ends(time.Second)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, printed, "does not know the user echo")
+	assert.Contains(t, printed, "does not accept the user echo")
 	assert.Equal(t, 1, strings.Count(printed, "WRONGPASS"), printed)
 	assert.Equal(t, `OK 2 {"ok":true,"result":{"slept":3000}}`, <-answered)
 }

@@ -63,7 +63,7 @@ func (c *callCommand) Run(ctx context.Context, p *program) error {
 		return c.failed(p, err)
 	}
 	p.printf("%s\n", answer.Envelope)
-	switch failure := wire.ErrorOf(answer.Envelope); {
+	switch _, failure := wire.ParseEnvelope(answer.Envelope); {
 	case failure == nil:
 		return nil
 	case failure.Code == wire.CodeTimeout:

@@ -152,7 +152,7 @@ func printServices(w io.Writer, views []serviceView) {
 	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPARKED\tPENDING\tDEAD")
 	for _, v := range views {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
-			len(v.Workers), len(v.Actions), v.Backlog, v.Parked, v.Pending, v.Dead)
+			len(v.Workers), len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
 	}
 	_ = t.Flush()
 }

@@ -230,7 +230,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 		assert.Equal(t, "1", header.Get("Retry-After"))
 	}
 	testsupport.Eventually(t, 10*time.Second, "the log tells", func() bool {
-		return strings.Contains(p.printed.String(), "Redis is away")
+		return strings.Contains(p.printed.String(), "Redis is unreachable")
 	})
 	require.NoError(t, p.stop())
 }

@@ -1,11 +1,11 @@
--- Cancels a request that no worker has read: removes its entry, or takes it out of
--- its lane, so that it never runs, and tells who waits.
+-- Cancels a request that no worker has read: removes its entry, or removes it from its
+-- lane, so that it never runs, and publishes a reply to its callers.
 --
 -- KEYS[1]   the mailbox      KEYS[2]  the record
--- ARGV[1]   the reply line for those who wait, without the line break
--- ARGV[2]   how long the record is kept, in ms
--- Returns the state: cancelled; queued where a worker has it; or any other that
--- it had; "" when there is no record.
+-- ARGV[1]   the reply line for its callers, without the line break
+-- ARGV[2]   the time for which the record is kept, in ms
+-- Returns the state: cancelled; queued if a worker has read it; any other state that it
+-- had; "" if there is no record.
 local mailbox, record = KEYS[1], KEYS[2]
 local state, entry, channels, begun, lane, run = unpack(redis.call('HMGET', record, 'state', 'entry', 'channels', 'begun', 'lane', 'run'))
 local id = ARGV[1]:match('^%S+')
@@ -21,7 +21,7 @@ else
 end
 redis.call('HSET', record, 'state', 'cancelled')
 redis.call('PEXPIRE', record, ARGV[2])
-local line = ARGV[1]:gsub('^(%S+ %S+) ', '%1,entry=' .. (run or entry) .. ' ', 1) -- which run was cancelled
+local line = ARGV[1]:gsub('^(%S+ %S+) ', '%1,entry=' .. (run or entry) .. ' ', 1) -- the cancelled run
 local prefix, suffix = ns .. ':replies:', ':' .. service
 for channel in (channels or ''):gmatch('%S+') do
   if channel:sub(1, #prefix) == prefix and channel:sub(-#suffix) == suffix then

@@ -1,20 +1,18 @@
--- Puts requests that keep their outcome into a mailbox, each once.
--- Sending an id again is always safe: it joins what is under way, or gets the
--- outcome that there is.
+-- Adds requests that keep their outcome to a mailbox, each once. Sending an id again
+-- is always safe: it joins the request in progress or returns the stored outcome.
 --
 -- KEYS[1]   the mailbox      KEYS[2..]  the record of each request
--- ARGV[1]   how many requests may wait in one lane
--- ARGV[2]   how many may wait in all lanes of the service
--- ARGV[3..] eleven for each request: id action args reply deadline meta store
---           lane fingerprint principal limit, where limit is how many entries
---           the mailbox may hold for this one to be added
--- Returns two values for each request, and the mailbox's length at the end:
+-- ARGV[1]   the most requests that may wait in one lane
+-- ARGV[2]   the most requests that may wait in all lanes of the service
+-- ARGV[3..] eleven values for each request: id action args reply deadline meta store
+--           lane fingerprint principal limit; limit is the length of the
+--           mailbox from which the request is refused
+-- Returns two values for each request, and the length of the mailbox at the end:
 --   queued <run> | done <outcome> | dead "" | reused "" | full "" | lane <waiting>
--- where run is what replies name this run of the id by: its entry, or, where it
--- waits in a lane, what that gave it
+-- run names this run of the id in replies: its entry, or the value of wait_in_lane
 local KEYS, ARGV = KEYS, ARGV
 local mailbox, call = KEYS[1], redis.call
-local most_waiting, most_parked = tonumber(ARGV[1]), tonumber(ARGV[2])
+local max_in_lane, max_in_all_lanes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local length = call('XLEN', mailbox)
 local answer = {}
 
@@ -23,7 +21,7 @@ local function say(state, value)
   answer[#answer + 1] = value
 end
 
--- joins two lists of channels
+-- Returns the union of two lists of channels.
 local function both(channels, more)
   for channel in more:gmatch('%S+') do
     if not (' ' .. channels .. ' '):find(' ' .. channel .. ' ', 1, true) then
@@ -33,8 +31,8 @@ local function both(channels, more)
   return channels
 end
 
--- reports that the one whose turn it is has left the mailbox by somebody's hand:
--- nobody would end its turn
+-- Reports whether the request that has the turn was removed from the mailbox by hand,
+-- so that no worker would end the turn.
 local function lost(head)
   local entry = call('HGET', record_key(head), 'entry')
   local ms = entry and tonumber(entry:match('^%d+'))
@@ -42,8 +40,8 @@ local function lost(head)
   return #call('XRANGE', mailbox, entry, entry) == 0
 end
 
--- r is the record that there was: of a request that never ran, whose watchers
--- go on watching
+-- Writes the record. r is the record of an earlier request that never ran: its
+-- watchers keep watching.
 local function write(record, a, r, entry)
   if r then call('DEL', record) end
   call('HSET', record, 'state', 'queued', 'entry', entry, 'fingerprint', ARGV[a + 8],
@@ -56,7 +54,7 @@ local function send(a)
     'reply', ARGV[a + 3], 'deadline', ARGV[a + 4], 'meta', ARGV[a + 5], 'store', ARGV[a + 6])
 end
 
--- one that has to wait for its turn
+-- Adds a request with a lane.
 local function add_laned(record, a, r)
   local id, lane = ARGV[a], ARGV[a + 7]
   local fields = {'v', '1', 'id', id, 'action', ARGV[a + 1], 'args', ARGV[a + 2], 'reply', ARGV[a + 3],
@@ -69,15 +67,15 @@ local function add_laned(record, a, r)
     call('HSET', record, 'lane', lane)
     return say('queued', entry)
   end
-  if there - 2 >= most_waiting then
+  if there - 2 >= max_in_lane then
     withdraw(lane)
     return say('lane', there - 2)
   end
-  if tonumber(call('HGET', parked, '') or 0) >= most_parked then
+  if tonumber(call('HGET', waiting_counts, '') or 0) >= max_in_all_lanes then
     withdraw(lane)
     return say('full', '')
   end
-  local run = park(lane, fields)
+  local run = wait_in_lane(lane, fields)
   write(record, a, r, '')
   call('HSET', record, 'lane', lane, 'run', run, 'until', ARGV[a + 4])
   local head = call('LINDEX', lane_key(lane), 0)
@@ -93,8 +91,8 @@ local function add(record, a, r)
   say('queued', entry)
 end
 
--- adds a channel to those that get the outcome. Who joins may wait longer than
--- the entry says, or for ever: then that counts (see settle.lua).
+-- Adds a channel to those that get the outcome. If the joining caller waits longer
+-- than the entry allows, its deadline counts (see settle.lua).
 local function join(record, r, fields, a)
   local channels, more = r[4] or '', both(r[4] or '', ARGV[a + 3])
   if more ~= channels then call('HSET', record, 'channels', more) end
@@ -121,13 +119,13 @@ for i = 2, #KEYS do
     say('dead', '')
   elseif r[3] == '' then
     if call('EXISTS', lane_key(r[8] or '')) == 0 then
-      add(record, a, r) -- somebody removed the lane by hand: nothing would ever run
+      add(record, a, r) -- the lane was removed by hand: the request would never run
     else
       join(record, r, {}, a)
     end
   else
     local found = call('XRANGE', mailbox, r[3], r[3])
-    if #found == 0 then -- the same, of the entry
+    if #found == 0 then -- the entry was removed by hand
       if r[8] then release(r[8], ARGV[a]) end
       add(record, a, r)
     else

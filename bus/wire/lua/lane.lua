@@ -1,14 +1,14 @@
--- Lanes: the requests of one key run one at a time, in the order they were
--- accepted. This is not a script by itself; those that need it have it before
--- their own text.
+-- Functions for lanes: requests with one key run one at a time, in the order in which
+-- they were accepted. This file is not a script: scripts that use lanes begin with it.
 --
--- A lane is a list. Its head is the id of the one request that is in the mailbox;
--- behind it wait the others, each its flat fields as one JSON array. An idle lane
--- has no key. The hash "parked" counts those who wait, by lane, and below "" all.
+-- A lane is a list. Its head is the id of the request that is in the mailbox. The
+-- other elements are the waiting requests, each its flat fields as one JSON array. An
+-- idle lane has no key. The hash "parked" counts the waiting requests by lane, and in
+-- the field "" those of all lanes.
 --
--- KEYS[1]   the mailbox: all keys here carry its hash tag, and lie on its slot
+-- KEYS[1]   the mailbox: all keys have its hash tag and are on its slot
 local ns, service = KEYS[1]:match('^(.*):({[^}]*}):requests$')
-local parked = ns .. ':' .. service .. ':parked'
+local waiting_counts = ns .. ':' .. service .. ':parked'
 
 local function lane_key(lane) return ns .. ':' .. service .. ':lane:' .. lane end
 local function record_key(id) return ns .. ':' .. service .. ':req:' .. id end
@@ -23,20 +23,20 @@ local function now_us()
 end
 local function now_ms() return math.floor(now_us() / 1000) end
 
--- enters a lane at its end, and tells how many are in it then: the first may go
--- on to the mailbox, any other has to park or withdraw
+-- Adds a request at the end of a lane and returns the lane's length. The first request
+-- goes on to the mailbox, any other must be parked or withdrawn.
 local function enter(lane, id) return redis.call('RPUSH', lane_key(lane), id) end
 local function withdraw(lane) redis.call('RPOP', lane_key(lane)) end
 
 local function count(lane, by)
   for _, of in ipairs({lane, ''}) do
-    if redis.call('HINCRBY', parked, of, by) <= 0 then redis.call('HDEL', parked, of) end
+    if redis.call('HINCRBY', waiting_counts, of, by) <= 0 then redis.call('HDEL', waiting_counts, of) end
   end
 end
 
--- has the request that entered last wait with these fields. Its replies will name
--- this run of its id by what park returns, since it has no entry yet.
-local function park(lane, fields)
+-- Lets the request that entered last wait with these fields. Returns the name of this
+-- run of its id in replies, since it has no entry yet.
+local function wait_in_lane(lane, fields)
   fields[#fields + 1] = 'accepted'
   fields[#fields + 1] = string.format('%.0f', now_ms())
   redis.call('LSET', lane_key(lane), -1, cjson.encode(fields))
@@ -44,15 +44,15 @@ local function park(lane, fields)
   return string.format('p%.0f', now_us())
 end
 
--- Ends the turn of a request: the next in its lane goes to the mailbox. Those
--- whose time is up by then end here, so many at most: behind them a worker judges.
-local most_expired = 100
+-- Ends the turn of a request: the next request of its lane goes to the mailbox. Expired
+-- requests end here, up to a limit; a worker ends the others.
+local max_expired = 100
 
 local function release(lane, id)
   local list = lane_key(lane)
   local two = redis.call('LPOP', list, 2)
   if not two then return end
-  if two[1] ~= id then -- it is another's turn: this request has not come by the lane
+  if two[1] ~= id then -- another request has the turn: this one did not use the lane
     if two[2] then redis.call('LPUSH', list, two[2]) end
     redis.call('LPUSH', list, two[1])
     return
@@ -67,9 +67,9 @@ local function release(lane, id)
     end
     local record = record_key(own)
     local state, deadline = unpack(redis.call('HMGET', record, 'state', 'until'))
-    if deadline and at then fields[at] = deadline end -- who joined it may wait longer
+    if deadline and at then fields[at] = deadline end -- a caller that joined may wait longer
     deadline = at and fields[at] or ''
-    if state == 'queued' and deadline ~= '' and tonumber(deadline) <= now_ms() and expired < most_expired then
+    if state == 'queued' and deadline ~= '' and tonumber(deadline) <= now_ms() and expired < max_expired then
       redis.call('HSET', record, 'state', 'expired')
       redis.call('PEXPIRE', record, store)
       expired = expired + 1
@@ -86,13 +86,13 @@ local function release(lane, id)
   end
 end
 
--- takes a request that waits out of its lane; false: it waits there no longer
+-- Removes a waiting request from its lane. Returns false if it no longer waits.
 local function leave(lane, id)
   local list, from, page = lane_key(lane), 1, 500
   while true do
     local some = redis.call('LRANGE', list, from, from + page - 1)
     for _, waiting in ipairs(some) do
-      -- its id is among the first fields: most need no decoding
+      -- most elements without the id need no decoding
       if waiting:find(id, 1, true) then
         local fields = cjson.decode(waiting)
         for f = 1, #fields, 2 do

@@ -1,11 +1,11 @@
--- Puts a dead letter back into the mailbox, or to the end of its lane, or drops it.
+-- Puts a dead letter back into the mailbox or at the end of its lane, or drops it.
 --
 -- KEYS[1]  the mailbox   KEYS[2]  the dead letters   KEYS[3]  the record of its request
 -- ARGV[1]  replay or drop
--- ARGV[2]  the letter's entry among the dead
--- ARGV[3]  the request's id, as its asker read it; "" when it has none
--- Returns replayed <entry> | done "" (it has an outcome: not run again, and
--- the letter is removed) | dropped "" | gone "" (no such letter)
+-- ARGV[2]  the entry of the dead letter
+-- ARGV[3]  the request's id, as its caller read it; "" if it has none
+-- Returns replayed <entry> | done "" (it has an outcome: the letter is
+-- removed and not run again) | dropped "" | gone "" (no such letter)
 local mailbox, dead, record = KEYS[1], KEYS[2], KEYS[3]
 local what, letter, id = ARGV[1], ARGV[2], ARGV[3]
 
@@ -17,18 +17,18 @@ for f = 1, #found[1][2], 2 do
   if name == 'store' then stored = value end
   if name == 'id' then read = value end
   if name == 'lane' then lane = value end
-  if name == 'deadline' then value = '' end -- it has passed; whoever replays wants it run
+  if name == 'deadline' then value = '' end -- it has passed
   if name ~= 'error' and name ~= 'attempts' and name ~= 'dead_at' and name ~= 'accepted' then
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
 end
-if read ~= id then return {'gone', ''} end -- the record is another request's
+if read ~= id then return {'gone', ''} end -- the record is of another request
 
 local state = redis.call('HGET', record, 'state')
 if what == 'drop' then
   redis.call('XDEL', dead, letter)
-  -- the id is free again; an outcome that there is stays
+  -- the id is free again; a stored outcome stays
   if state == 'dead' then redis.call('DEL', record) end
   return {'dropped', ''}
 end
@@ -36,12 +36,12 @@ if state == 'done' then
   redis.call('XDEL', dead, letter)
   return {'done', ''}
 end
--- it takes its place at the end of its lane: others have gone on since
+-- it enters at the end of its lane: later requests have run since
 local entry, run = '', nil
 if lane == '' or stored == '' or enter(lane, id) == 1 then
   entry = redis.call('XADD', mailbox, '*', unpack(fields))
 else
-  run = park(lane, fields)
+  run = wait_in_lane(lane, fields)
 end
 if stored ~= '' and state then
   redis.call('HSET', record, 'state', 'queued', 'entry', entry, 'begun', '1') -- it may have had effects: see cancel.lua

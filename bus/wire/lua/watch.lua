@@ -1,9 +1,9 @@
--- Has the replies to a request go to one more channel, for somebody who did not
+-- Adds a channel to those that get the replies to a request, for a caller that did not
 -- send it.
 --
 -- KEYS[1]   the record
 -- ARGV[1]   the channel
--- Returns the state; "" when there is no record.
+-- Returns the state; "" if there is no record.
 local record, channel = KEYS[1], ARGV[1]
 local state, channels = unpack(redis.call('HMGET', record, 'state', 'channels'))
 if not state then return '' end

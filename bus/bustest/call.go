@@ -17,9 +17,9 @@ import (
 
 func safeLeavesNothing(s *stage) {
 	w := s.serve(echo)
-	ask := safe(`[1,"a"]`)
-	ask.ID = uuid.New()
-	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
+	call := safe(`[1,"a"]`)
+	call.ID = uuid.New()
+	reply, err := s.client(caller.Config{}).Do(s.ctx, call)
 	require.NoError(s.t, err)
 	require.Equal(s.t, `{"ok":true,"result":[1,"a"]}`, reply.Envelope)
 	meta, err := wire.ParseReplyMeta(reply.Meta)
@@ -27,22 +27,22 @@ func safeLeavesNothing(s *stage) {
 	assert.Equal(s.t, w.Worker(), meta.Worker)
 	assert.Equal(s.t, 1, meta.Attempt)
 	s.empty()
-	assert.Empty(s.t, s.record(ask.ID.String()))
+	assert.Empty(s.t, s.record(call.ID.String()))
 }
 
 func unsafeKeepsOutcome(s *stage) {
 	s.serve(echo)
-	ask := unsafe(`[2]`)
-	ask.ID, ask.Store = uuid.New(), time.Minute
-	reply, err := s.client(caller.Config{}).Do(s.ctx, ask)
+	call := unsafe(`[2]`)
+	call.ID, call.Store = uuid.New(), time.Minute
+	reply, err := s.client(caller.Config{}).Do(s.ctx, call)
 	require.NoError(s.t, err)
 	require.Equal(s.t, `{"ok":true,"result":[2]}`, reply.Envelope)
 	s.empty()
-	record := s.record(ask.ID.String())
+	record := s.record(call.ID.String())
 	assert.Equal(s.t, wire.StateDone, record["state"])
 	assert.Equal(s.t, "DO", record["action"])
 	assert.True(s.t, strings.HasSuffix(record["outcome"], ` {"ok":true,"result":[2]}`), record["outcome"])
-	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
+	ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", call.ID.String())).Result()
 	require.NoError(s.t, err)
 	assert.InDelta(s.t, time.Minute, ttl, float64(30*time.Second))
 }
@@ -54,11 +54,11 @@ func everyCallerItsOwn(s *stage) {
 	var callers sync.WaitGroup
 	for i := range 500 {
 		callers.Go(func() {
-			ask := safe(number(i))
+			call := safe(number(i))
 			if i%2 == 1 {
-				ask = unsafe(number(i))
+				call = unsafe(number(i))
 			}
-			reply, err := c.Do(s.ctx, ask)
+			reply, err := c.Do(s.ctx, call)
 			if assert.NoError(s.t, err) {
 				assert.Equal(s.t, `{"ok":true,"result":`+number(i)+`}`, reply.Envelope)
 			}
@@ -82,9 +82,9 @@ func errorIsAnswer(s *stage) {
 func waitsForWorker(s *stage) {
 	c := s.client(caller.Config{})
 	answers := make(chan string, 2)
-	for _, ask := range []*caller.Call{safe(`[1]`), unsafe(`[2]`)} {
+	for _, call := range []*caller.Call{safe(`[1]`), unsafe(`[2]`)} {
 		go func() {
-			reply, err := c.Do(s.ctx, ask)
+			reply, err := c.Do(s.ctx, call)
 			if err != nil {
 				reply.Envelope = err.Error()
 			}
@@ -105,10 +105,10 @@ func oneIDRunsOnce(s *stage) {
 		return success(number(runs.add(d.Request.ID)))
 	})
 	c := s.client(caller.Config{})
-	ask := unsafe(`["pay"]`)
-	ask.ID = uuid.New()
+	call := unsafe(`["pay"]`)
+	call.ID = uuid.New()
 	for range 3 {
-		reply, err := c.Do(s.ctx, ask)
+		reply, err := c.Do(s.ctx, call)
 		require.NoError(s.t, err)
 		require.Equal(s.t, `{"ok":true,"result":[1]}`, reply.Envelope)
 	}
@@ -123,14 +123,14 @@ func oneIDSeveralGateways(s *stage) {
 		<-release
 		return success(`"paid"`)
 	})
-	ask := unsafe(`["pay"]`)
-	ask.ID = uuid.New()
+	call := unsafe(`["pay"]`)
+	call.ID = uuid.New()
 	const gateways = 3
 	answers := make(chan string, gateways)
 	for range gateways {
 		c := s.client(caller.Config{})
 		go func() {
-			reply, err := c.Do(s.ctx, ask)
+			reply, err := c.Do(s.ctx, call)
 			if err != nil {
 				reply.Envelope = err.Error()
 			}
@@ -138,7 +138,7 @@ func oneIDSeveralGateways(s *stage) {
 		}()
 	}
 	s.eventually("all gateways wait for it", func() bool {
-		return len(strings.Fields(s.record(ask.ID.String())["channels"])) == gateways
+		return len(strings.Fields(s.record(call.ID.String())["channels"])) == gateways
 	})
 	close(release)
 	for range gateways {
@@ -166,25 +166,25 @@ func timeoutKeepsOutcome(s *stage) {
 		return success(`"late"`)
 	})
 	c := s.client(caller.Config{})
-	ask := unsafe(`[]`)
-	ask.ID, ask.Timeout = uuid.New(), 200*time.Millisecond
+	call := unsafe(`[]`)
+	call.ID, call.Timeout = uuid.New(), 200*time.Millisecond
 	began := time.Now()
-	_, err := c.Do(s.ctx, ask)
+	_, err := c.Do(s.ctx, call)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	assert.Less(s.t, time.Since(began), 5*time.Second)
 	close(release)
-	s.eventually("the late outcome is stored", func() bool { return s.record(ask.ID.String())["state"] == wire.StateDone })
-	reply, err := c.Do(s.ctx, ask)
+	s.eventually("the late outcome is stored", func() bool { return s.record(call.ID.String())["state"] == wire.StateDone })
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":"late"}`, reply.Envelope)
 }
 
 func expiredDoesNotRun(s *stage) {
 	c := s.client(caller.Config{})
-	ask, other := unsafe(`[]`), safe(`[]`)
-	ask.ID = uuid.New()
-	ask.Timeout, other.Timeout = time.Millisecond, time.Millisecond
-	_, err := c.Do(s.ctx, ask)
+	call, other := unsafe(`[]`), safe(`[]`)
+	call.ID = uuid.New()
+	call.Timeout, other.Timeout = time.Millisecond, time.Millisecond
+	_, err := c.Do(s.ctx, call)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	_, err = c.Do(s.ctx, other)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
@@ -198,22 +198,22 @@ func expiredDoesNotRun(s *stage) {
 		return echo(ctx, d)
 	})
 	s.empty()
-	assert.Equal(s.t, wire.StateExpired, s.record(ask.ID.String())["state"])
+	assert.Equal(s.t, wire.StateExpired, s.record(call.ID.String())["state"])
 	assert.Zero(s.t, runs.total())
 	assert.Empty(s.t, s.deadLetters(), "it never ran, so that it is no dead letter")
 }
 
 func expiredFreesID(s *stage) {
 	c := s.client(caller.Config{})
-	ask := unsafe(`[]`)
-	ask.ID, ask.Timeout = uuid.New(), time.Millisecond
-	_, err := c.Do(s.ctx, ask)
+	call := unsafe(`[]`)
+	call.ID, call.Timeout = uuid.New(), time.Millisecond
+	_, err := c.Do(s.ctx, call)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
 	s.pass()
 	s.serve(echo)
-	s.eventually("it has expired", func() bool { return s.record(ask.ID.String())["state"] == wire.StateExpired })
-	ask.Timeout = patience
-	reply, err := c.Do(s.ctx, ask)
+	s.eventually("it has expired", func() bool { return s.record(call.ID.String())["state"] == wire.StateExpired })
+	call.Timeout = patience
+	reply, err := c.Do(s.ctx, call)
 	require.NoError(s.t, err)
 	assert.Equal(s.t, `{"ok":true,"result":[]}`, reply.Envelope)
 }
@@ -224,7 +224,7 @@ func expiredSentAgain(s *stage) {
 	patient.ID = hasty.ID
 	_, err := s.client(caller.Config{}).Do(s.ctx, hasty)
 	require.ErrorIs(s.t, err, caller.ErrTimeout)
-	answered := s.ask(s.client(caller.Config{}), patient)
+	answered := s.call(s.client(caller.Config{}), patient)
 	s.eventually("both wait for one request", func() bool {
 		return len(strings.Fields(s.record(hasty.ID.String())["channels"])) == 2
 	})
@@ -253,13 +253,13 @@ func longReply(s *stage) {
 	long := `"` + strings.Repeat("x", wire.LargeReply) + `"`
 	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return success(long) })
 	c := s.client(caller.Config{})
-	for _, ask := range []*caller.Call{safe(`[]`), unsafe(`[]`)} {
-		ask.ID = uuid.New()
-		reply, err := c.Do(s.ctx, ask)
+	for _, call := range []*caller.Call{safe(`[]`), unsafe(`[]`)} {
+		call.ID = uuid.New()
+		reply, err := c.Do(s.ctx, call)
 		require.NoError(s.t, err)
 		require.Equal(s.t, `{"ok":true,"result":`+long+`}`, reply.Envelope)
 		assert.Contains(s.t, reply.Meta, "stored=1")
-		ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", ask.ID.String())).Result()
+		ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", call.ID.String())).Result()
 		require.NoError(s.t, err)
 		assert.Positive(s.t, ttl)
 	}

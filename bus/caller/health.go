@@ -1,0 +1,195 @@
+package caller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/redismemory"
+)
+
+// maxMemoryShare is the share of Redis' memory above which new requests are refused.
+// Ending the accepted requests needs the rest.
+const maxMemoryShare = 0.8
+
+// health tells whether Redis answers this process and allows what it does. Each
+// interval it publishes a ping that the subscription must receive, and reads the
+// clock and the memory of Redis; a gateway also reads the gateways' secret.
+type health struct {
+	conn     *bus.Conn
+	channel  string // of the pings
+	interval time.Duration
+	secret   *secret       // nil unless the caller is a gateway
+	pingNow  chan struct{} // capacity 1: ping before the interval ends
+	changes  *notice
+
+	suspectSince atomic.Int64          // unix ns since when Redis has not answered; 0: it answers
+	full         atomic.Bool           // the memory of Redis is nearly full
+	refusal      atomic.Pointer[error] // what Redis refuses this process; nil: nothing
+	pingRefused  atomic.Bool           // Redis refused a command of the last ping
+}
+
+func newHealth(conn *bus.Conn, caller string, interval time.Duration) *health {
+	h := &health{
+		conn: conn, channel: conn.Keys.Ping(caller), interval: interval,
+		pingNow: make(chan struct{}, 1), changes: newNotice(),
+	}
+	if strings.HasPrefix(caller, wire.RoleAPI+".") {
+		h.secret = newSecret()
+	}
+	return h
+}
+
+// ok reports whether Redis answers and refuses nothing.
+func (h *health) ok() bool { return !h.suspected() && h.refusal.Load() == nil }
+
+func (h *health) suspected() bool { return h.suspectSince.Load() != 0 }
+
+// refused returns what Redis refuses this process, or nil.
+func (h *health) refused() error {
+	if refusal := h.refusal.Load(); refusal != nil {
+		return *refusal
+	}
+	return nil
+}
+
+// refuse records a refusal and wakes the goroutines in await.
+func (h *health) refuse(err error) {
+	h.refusal.Store(&err)
+	h.changes.tell()
+}
+
+// suspect stops requests until the next ping is received: Redis did not answer
+// a batch.
+func (h *health) suspect() {
+	h.suspectSince.CompareAndSwap(0, time.Now().UnixNano())
+	select {
+	case h.pingNow <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// pong ends a suspicion or a refusal, since a ping was received. It reports whether
+// there was one: replies may have been lost meanwhile.
+func (h *health) pong() bool {
+	admitted := !h.pingRefused.Load() && h.refusal.Swap(nil) != nil
+	recovered := h.suspectSince.Swap(0) != 0 || admitted
+	if recovered {
+		h.changes.tell()
+	}
+	return recovered
+}
+
+// awaitTrust waits until Redis is not suspected, at most the given time since the
+// suspicion began, and reports whether that is so. The next ping ends it at once
+// if only one connection was lost.
+func (h *health) awaitTrust(maxWait time.Duration) bool {
+	since := h.suspectSince.Load()
+	if since == 0 {
+		return true
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), time.Unix(0, since).Add(maxWait))
+	defer cancel()
+	return h.await(ctx, func() bool { return !h.suspected() }) == nil
+}
+
+// await waits until the condition holds. It returns a refusal of Redis at once.
+func (h *health) await(ctx context.Context, condition func() bool) error {
+	for {
+		changed := h.changes.next()
+		if condition() {
+			return nil
+		}
+		if err := h.refused(); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("not subscribed to replies at %s: %w", h.conn.Address(), ctx.Err())
+		}
+	}
+}
+
+// run pings each interval, and after suspect, until the context ends.
+func (h *health) run(ctx context.Context) {
+	ticker := time.NewTicker(h.interval)
+	defer ticker.Stop()
+	for {
+		if err := h.ping(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) {
+			h.conn.Log().DebugContext(ctx, "ping failed", "channel", h.channel, "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-h.pingNow:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ping publishes one ping and reads the clock, the memory and the secret in the
+// same pipeline.
+func (h *health) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.interval)
+	defer cancel()
+	sent := h.conn.Clock.Local()
+	pipe := h.conn.Redis().Pipeline()
+	published := pipe.Publish(ctx, h.channel, "beat")
+	clock := pipe.Time(ctx)
+	info := pipe.Info(ctx, "memory") // some servers lack it, some users have no right to it
+	required := []redis.Cmder{published, clock}
+	var shared *redis.StringCmd
+	if h.secret != nil {
+		shared = h.secret.exchange(ctx, pipe, h.conn.Keys.Secret())
+		required = append(required, shared)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
+		return err
+	}
+	if shared != nil {
+		h.secret.learn(shared)
+	}
+	refusal := rediserr.FirstRefused(required...)
+	if h.pingRefused.Store(refusal != nil); refusal != nil {
+		h.refuse(refusal)
+	}
+	if clock.Err() == nil {
+		h.conn.Clock.Adjust(sent, h.conn.Clock.Local(), clock.Val())
+	}
+	if full := redismemory.Of(info.Val()).Over(maxMemoryShare); full != h.full.Swap(full) {
+		h.conn.Log().WarnContext(ctx, "Redis memory limit for new requests crossed", "refusing", full)
+	}
+	return nil
+}
+
+// notice wakes all goroutines that wait for a change.
+type notice struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced by tell
+}
+
+func newNotice() *notice { return &notice{changed: make(chan struct{})} }
+
+// next returns a channel that the next change closes.
+func (n *notice) next() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.changed
+}
+
+func (n *notice) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.changed)
+	n.changed = make(chan struct{})
+}

@@ -1,0 +1,252 @@
+package caller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/resp"
+)
+
+// maxMissedPings is the number of missed pings in a row after which the
+// subscription is renewed, even if its connection seems to be open.
+const maxMissedPings = 3
+
+// refusedWait is the least time between two sessions while Redis refuses this
+// process.
+const refusedWait = time.Second
+
+// subscription is the one reply subscription of a process. It receives the replies
+// of every service that the process has called, and the process's own pings.
+type subscription struct {
+	conn    *bus.Conn
+	caller  string
+	health  *health
+	waiters *waiters
+	sweep   chan struct{} // capacity 1: replies may have been lost
+
+	mu       sync.Mutex
+	services map[string]string                 // channel → service, of all wanted channels
+	socket   net.Conn                          // of the present session; nil between two
+	heard    atomic.Pointer[map[string]string] // service → channel, of the confirmed ones
+	live     atomic.Bool                       // the session has confirmed its first channels
+}
+
+func newSubscription(conn *bus.Conn, caller string, h *health, w *waiters) *subscription {
+	s := &subscription{
+		conn: conn, caller: caller, health: h, waiters: w,
+		sweep: make(chan struct{}, 1), services: make(map[string]string),
+	}
+	s.heard.Store(&map[string]string{})
+	return s
+}
+
+// ready reports whether replies arrive and Redis is healthy.
+func (s *subscription) ready() bool { return s.live.Load() && s.health.ok() }
+
+func (s *subscription) waitReady(ctx context.Context) error { return s.health.await(ctx, s.ready) }
+
+// channel returns the channel on which replies of the service arrive now; empty: none.
+func (s *subscription) channel(service string) string {
+	if !s.ready() {
+		return ""
+	}
+	return (*s.heard.Load())[service]
+}
+
+// listen subscribes to the replies of a service, waits for Redis to confirm it and
+// returns the channel.
+func (s *subscription) listen(ctx context.Context, service string) (string, error) {
+	channel := s.conn.Keys.Replies(s.caller, service)
+	s.mu.Lock()
+	_, known := s.services[channel]
+	s.services[channel] = service
+	socket := s.socket
+	s.mu.Unlock()
+	if !known && socket != nil {
+		// The write may block. Its error ends the session, which then starts anew.
+		go s.subscribe(socket, channel)
+	}
+	return channel, s.health.await(ctx, func() bool { return s.channel(service) != "" })
+}
+
+// subscribe adds a channel to the present session. A failed write ends the session.
+func (s *subscription) subscribe(socket net.Conn, channel string) {
+	var out resp.Commands
+	out.Add("subscribe", channel)
+	err := socket.SetWriteDeadline(time.Now().Add(s.conn.Timeout())) // the session's own has passed
+	if err == nil {
+		_, err = socket.Write(out.Bytes())
+	}
+	if err != nil {
+		_ = socket.Close()
+	}
+}
+
+// announce publishes the confirmed channels and wakes the goroutines in await.
+func (s *subscription) announce(live bool, heard map[string]string) {
+	s.heard.Store(&heard)
+	s.live.Store(live)
+	s.health.changes.tell()
+}
+
+// run keeps one session open until the context ends.
+func (s *subscription) run(ctx context.Context) {
+	waits := backoff.New(50*time.Millisecond, time.Second)
+	p := s.conn.NewPipeline()
+	defer p.Close()
+	for ctx.Err() == nil {
+		err := s.runSession(ctx, p, waits)
+		s.announce(false, map[string]string{})
+		if ctx.Err() != nil {
+			return
+		}
+		wait := waits.Next()
+		if rediserr.IsRefused(err) {
+			s.health.refuse(err)
+		}
+		if s.health.refused() != nil { // the process reports a refusal itself, once
+			wait = max(wait, refusedWait)
+		} else {
+			s.conn.Log().WarnContext(ctx, "reply subscription lost, resubscribing", "caller", s.caller, "error", err, "retry_in", wait)
+		}
+		_ = backoff.Pause(ctx, wait) // the loop checks the context
+	}
+}
+
+// runSession subscribes and dispatches messages until an error occurs.
+func (s *subscription) runSession(ctx context.Context, p *resp.Pipeline, waits *backoff.Backoff) error {
+	ping := s.health.channel
+	k, err := p.Conn(ctx, ping)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	channels := []string{"subscribe", ping}
+	for channel := range s.services {
+		channels = append(channels, channel)
+	}
+	socket := k.Net()
+	s.socket = socket
+	s.mu.Unlock()
+	// A blocked read ends when the connection is closed, not when the context ends.
+	unwatch := context.AfterFunc(ctx, func() { _ = socket.Close() })
+	defer func() {
+		unwatch()
+		s.mu.Lock()
+		s.socket = nil
+		s.mu.Unlock()
+		k.Drop()
+	}()
+
+	maxSilence := maxMissedPings * s.health.interval
+	k.Out.Add(channels...)
+	err = k.Send(maxSilence)
+	k.Out.Reset()
+	current := &session{awaited: len(channels) - 1, heard: make(map[string]string), waits: waits}
+	for err == nil {
+		var messages []string
+		if messages, err = k.Receive(1, maxSilence); err == nil {
+			err = s.receive(current, messages[0])
+		}
+	}
+	return s.conn.Explain(err, "subscribe", ping)
+}
+
+// session is the state of one connection.
+type session struct {
+	awaited int // confirmations of the first channels
+	heard   map[string]string
+	waits   *backoff.Backoff // reset once the session is live
+}
+
+// receive handles one message: its kind, its channel and its payload.
+func (s *subscription) receive(current *session, message string) error {
+	words, err := resp.Words(message)
+	if err != nil {
+		return err
+	}
+	if len(words) != 3 {
+		return resp.ErrProtocol
+	}
+	kind, channel, payload := words[0], words[1], words[2]
+	switch {
+	case kind == "message" && channel == s.health.channel:
+		if s.health.pong() {
+			s.wantSweep()
+		}
+	case kind == "message":
+		s.dispatch(channel, payload)
+	case kind != "subscribe":
+		return fmt.Errorf("unexpected message %s of channel %s", kind, channel)
+	default:
+		current.awaited--
+		current.heard = s.confirmed(channel, current.heard, current.awaited <= 0)
+		if current.awaited == 0 {
+			current.waits.Reset()
+			s.wantSweep()
+		}
+	}
+	return nil
+}
+
+// confirmed returns the confirmed channels with one more. It copies the map, since
+// other goroutines read the published one.
+func (s *subscription) confirmed(channel string, heard map[string]string, all bool) map[string]string {
+	next := make(map[string]string, len(heard)+1)
+	maps.Copy(next, heard)
+	s.mu.Lock()
+	if service, ok := s.services[channel]; ok {
+		next[service] = channel
+	}
+	s.mu.Unlock()
+	if all {
+		s.announce(true, next)
+	}
+	return next
+}
+
+func (s *subscription) wantSweep() {
+	select {
+	case s.sweep <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// dispatch wakes the waiters of all reply lines in one message. It never blocks:
+// each waiter has room for its one result.
+func (s *subscription) dispatch(channel, payload string) {
+	s.mu.Lock()
+	service, ok := s.services[channel]
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	for line := range strings.SplitSeq(payload, "\n") {
+		if line == "" {
+			continue
+		}
+		name, reply, err := wire.ParseReplyLine(line)
+		var id uuid.UUID
+		if err == nil {
+			id, err = uuid.Parse(name)
+		}
+		if err != nil {
+			s.conn.Log().Warn("dropped an unreadable reply", "service", service, "error", err)
+			continue
+		}
+		s.conn.Hook.At(bus.StepReply, name)
+		s.waiters.wake(id, service, reply)
+	}
+}
