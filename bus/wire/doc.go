@@ -1,5 +1,5 @@
 // Package wire is protocol version 1: the shapes of everything that Mailroom
-// writes to Redis, which docs/protocol.md describes for other languages. It knows
+// writes to Redis, which docs/reference/protocol.md describes for other languages. It knows
 // no Redis client and sends nothing.
 //
 // Open request.go first: a request as it lies in a mailbox. reply.go is a reply
