@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,8 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/oskadev/mailroom/api"
-	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/devredis"
 	"github.com/oskadev/mailroom/testsupport"
 )
@@ -39,17 +36,18 @@ func TestServicesOfTheDocsRunInModulesOfTheirOwn(t *testing.T) {
 			runGo(t, dir, "test", "./...")
 			runGo(t, dir, "build", "-o", "notes", ".")
 
-			address, redis := gatewayOnEmbeddedRedis(t)
-			startNotes(t, dir, redis)
-			client := newHTTPClient(t)
-			testsupport.Eventually(t, 20*time.Second, "the service is served", func() bool {
-				status, _, _ := request(t, client, http.MethodGet, address+"/notes/1", "")
-				return status == http.StatusOK
-			})
+			redis, err := devredis.Start()
+			require.NoError(t, err)
+			t.Cleanup(redis.Close)
+			address := testsupport.FreeAddr(t)
+			start(t, "api", "--auth", "none", "--redis", redis.URL(), "--listen", address)
+			startNotes(t, dir, redis.URL())
+			f := fleet{gateways: []string{"http://" + address}, client: newHTTPClient(t)}
+			f.serves(t, 20*time.Second, "/notes/1")
 			examples := curls(string(text))
 			assert.Len(t, examples, calls)
 			for _, e := range examples {
-				_, _, body := request(t, client, e.method, address+e.path, e.body)
+				_, _, body := request(t, f.client, e.method, f.gateways[0]+e.path, e.body)
 				assert.Regexp(t, e.want, body, e.path)
 			}
 		})
@@ -93,32 +91,6 @@ func runGo(t *testing.T, dir string, args ...string) {
 	cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod", "GOPROXY=off", "GOWORK=off", "GOTOOLCHAIN=local")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "go %s: %s", strings.Join(args, " "), out)
-}
-
-// gatewayOnEmbeddedRedis runs a gateway in this process and returns its URL and
-// that of its Redis.
-func gatewayOnEmbeddedRedis(t *testing.T) (address, redisURL string) {
-	t.Helper()
-	redis, err := devredis.Start()
-	require.NoError(t, err)
-	t.Cleanup(redis.Close)
-	log, _ := testsupport.Logger(t)
-	conn, err := bus.Connect(redis.URL(), bus.Options{Logger: log})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	server, err := api.New(conn, api.Config{Logger: log})
-	require.NoError(t, err)
-	t.Cleanup(server.Close)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		stop()
-		assert.NoError(t, <-ended)
-	})
-	return "http://" + listener.Addr().String(), redis.URL()
 }
 
 // startNotes runs the built service until the test ends.
