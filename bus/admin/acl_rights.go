@@ -6,7 +6,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// What each role may do is part of the protocol; docs/explanation/security.md tells it to
+// What each role may do is part of the protocol; docs/reference/rights.md tells it to
 // people. Every name in a pattern is made of letters, digits, dots, underscores
 // and hyphens: none of them means anything else in a pattern.
 
