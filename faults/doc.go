@@ -1,4 +1,4 @@
-// Package faults proves what docs/delivery.md promises, by breaking things: real redis-server processes, workers and
+// Package faults proves what docs/explanation/delivery.md promises, by breaking things: real redis-server processes, workers and
 // gateways as processes of their own that are killed, frozen and cut off, while callers go on asking over HTTP. After
 // each fault a ledger is checked: every accepted request ended in exactly one of outcome, dead letter and expiry; no
 // request ran again once its outcome was stored; nothing is left in the mailbox.

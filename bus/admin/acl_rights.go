@@ -6,7 +6,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// The rights of each role are part of the protocol; docs/security.md describes them.
+// The rights of each role are part of the protocol; docs/reference/rights.md describes them.
 // Names in patterns consist of letters, digits, dots, underscores and hyphens, which have
 // no special meaning in a pattern.
 

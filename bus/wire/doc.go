@@ -1,5 +1,5 @@
 // Package wire is protocol version 1: the format of everything that Mailroom writes to
-// Redis. docs/protocol.md describes it for other languages. The package has no Redis
+// Redis. docs/reference/protocol.md describes it for other languages. The package has no Redis
 // client and sends nothing.
 //
 // Open request.go first: a request in a mailbox. reply.go is a reply

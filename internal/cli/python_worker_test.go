@@ -22,7 +22,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// TestPythonWorker proves that docs/protocol.md is enough to write a worker.
+// TestPythonWorker proves that docs/reference/protocol.md is enough to write a worker.
 func TestPythonWorker(t *testing.T) {
 	t.Parallel()
 	python := requirePython(t)
