@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"testing"
@@ -82,7 +83,7 @@ func TestFailuresOnTheBus(t *testing.T) {
 	a = NewBus(s.client, sleep).Connect().Ask(t.Context())
 	assert.Contains(t, []string{"timeout", "code TIMEOUT", "expired"}, a.Failure, "whichever of client and worker is first")
 	for want, err := range map[string]error{
-		"unavailable": &caller.NotSentError{Cause: errors.New("x")}, "overloaded": &caller.OverloadedError{}, "timeout": caller.ErrTimeout,
+		"unavailable": fmt.Errorf("x: %w", caller.ErrUnavailable), "overloaded": &caller.OverloadedError{}, "timeout": caller.ErrTimeout,
 		"expired": caller.ErrExpired, "dead": caller.ErrDead, "key reused": caller.ErrKeyReused, "closed": caller.ErrClosed, "error": errors.New("x"),
 	} {
 		assert.Equal(t, want, failureOf(err))

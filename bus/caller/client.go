@@ -245,7 +245,7 @@ func (c *Client) listen(ctx context.Context, service string) (string, error) {
 	defer cancel()
 	channel, err := c.subscription.listen(ctx, service)
 	if err != nil {
-		return "", &NotSentError{Cause: err}
+		return "", &notSentError{Cause: err}
 	}
 	return channel, nil
 }

@@ -32,16 +32,16 @@ var (
 	ErrNoRecord = errors.New("no such request")
 )
 
-// NotSentError is an ErrUnavailable with its cause.
-type NotSentError struct{ Cause error }
+// notSentError is an ErrUnavailable with its cause.
+type notSentError struct{ Cause error }
 
-func (e *NotSentError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.Cause) }
+func (e *notSentError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.Cause) }
 
 // Is makes it an ErrUnavailable.
-func (e *NotSentError) Is(target error) bool { return target == ErrUnavailable }
+func (e *notSentError) Is(target error) bool { return target == ErrUnavailable }
 
 // Unwrap returns the cause.
-func (e *NotSentError) Unwrap() error { return e.Cause }
+func (e *notSentError) Unwrap() error { return e.Cause }
 
 // OverloadedError is an ErrOverloaded with its reason: full memory, a full lane, a
 // deadline that cannot be met, or a full mailbox.

@@ -16,7 +16,7 @@ import (
 func TestRetryRepeatsASafeCallThatWasNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		away := &NotSentError{Cause: errors.New("away")}
+		away := &notSentError{Cause: errors.New("away")}
 		tries := 0
 		answer := func(errs ...error) func(context.Context, *Call) (wire.Reply, error) {
 			tries = 0

@@ -81,7 +81,7 @@ const flushTimeout = time.Second
 func (w *writer) flush(p *resp.Pipeline, items []outgoing) {
 	if !w.health.awaitTrust(w.readyWait) {
 		for _, o := range items {
-			w.refuse(o, &NotSentError{Cause: errSuspected})
+			w.refuse(o, &notSentError{Cause: errSuspected})
 		}
 		return
 	}
@@ -110,17 +110,17 @@ func (w *writer) flush(p *resp.Pipeline, items []outgoing) {
 // failed returns why a batch has no answers, or nil.
 func (m *serviceBatch) failed() error {
 	if m.err != nil {
-		return &NotSentError{Cause: m.err}
+		return &notSentError{Cause: m.err}
 	}
 	_, err := m.conn.Answers()
 	return notSent(err)
 }
 
-// notSent returns a NotSentError if the connection was lost before anything was sent
+// notSent returns a notSentError if the connection was lost before anything was sent
 // on it, and other errors as they are.
 func notSent(err error) error {
 	if errors.Is(err, resp.ErrNotConnected) {
-		return &NotSentError{Cause: err}
+		return &notSentError{Cause: err}
 	}
 	return err
 }
@@ -277,7 +277,7 @@ func (w *writer) confirmCall(ctx context.Context, p *resp.Pipeline, m *serviceBa
 func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *serviceBatch) ([]string, error) {
 	k, err := p.Conn(ctx, w.conn.Keys.Requests(m.service))
 	if err != nil {
-		return nil, &NotSentError{Cause: err}
+		return nil, &notSentError{Cause: err}
 	}
 	var call resp.Commands
 	w.enqueue(&call, w.conn.Keys.Requests(m.service), m, true)
@@ -302,7 +302,7 @@ func (w *writer) confirmOne(o outgoing, entry string, err error) {
 	case errors.Is(err, ErrUnavailable):
 		w.refuse(o, err)
 	case rediserr.IsServer(err):
-		w.refuse(o, &NotSentError{Cause: err})
+		w.refuse(o, &notSentError{Cause: err})
 	default:
 		w.waiters.written(o.id, o.request, "")
 	}

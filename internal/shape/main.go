@@ -166,7 +166,7 @@ func top(counts map[string]int) string {
 }
 
 // unusedExports lists the package-level names that a package of the bus exports and
-// that no other package uses, tests aside.
+// that no other package uses, tests aside. The type of an exported field counts as used.
 func unusedExports(files []*file) []string {
 	used := make(map[string]bool)
 	for _, f := range files {
@@ -174,19 +174,41 @@ func unusedExports(files []*file) []string {
 			f.uses(used)
 		}
 	}
+	fieldTypes := fieldTypes(files)
 	var unused []string
 	for _, f := range files {
 		if !f.ships() || f.dir != "bus" && !strings.HasPrefix(f.dir, "bus/") {
 			continue
 		}
 		for name := range declared(f) {
-			if ast.IsExported(name) && !used[f.dir+"."+name] {
+			if ast.IsExported(name) && !used[f.dir+"."+name] && !fieldTypes[f.dir+"."+name] {
 				unused = append(unused, f.dir+"."+name)
 			}
 		}
 	}
 	slices.Sort(unused)
 	return unused
+}
+
+// fieldTypes are the types of exported fields, as "dir.Name".
+func fieldTypes(files []*file) map[string]bool {
+	types := make(map[string]bool)
+	for _, f := range files {
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			field, ok := n.(*ast.Field)
+			if !ok || len(field.Names) == 0 || !field.Names[0].IsExported() {
+				return true
+			}
+			ast.Inspect(field.Type, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					types[f.dir+"."+id.Name] = true
+				}
+				return true
+			})
+			return true
+		})
+	}
+	return types
 }
 
 // uses adds the names of our own packages that a file uses, as "dir.Name".
