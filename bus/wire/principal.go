@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -85,4 +86,15 @@ func (p *Principal) AddTo(meta string) string {
 		dst = append(dst, ']')
 	}
 	return string(append(dst, "}}"...))
+}
+
+// appendText writes a JSON string. Most need no escapes and take the short path.
+func appendText(dst []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			escaped, _ := json.Marshal(text) // a string can always be encoded
+			return append(dst, escaped...)
+		}
+	}
+	return append(append(append(dst, '"'), text...), '"')
 }

@@ -289,24 +289,34 @@ func arrowsOf(members []*file) map[int]map[int]bool {
 	graph := make(map[int]map[int]bool)
 	for i, f := range members {
 		graph[i] = make(map[int]bool)
-		ast.Inspect(f.tree, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok { // of a selector only what stands before the dot
-				ast.Inspect(s.X, func(n ast.Node) bool { return note(graph[i], home, i, n) })
-				return false
+		inspectUses(f.tree, func(name string) {
+			if at, known := home[name]; known && at != i {
+				graph[i][at] = true
 			}
-			return note(graph[i], home, i, n)
 		})
 	}
 	return graph
 }
 
-func note(to map[int]bool, home map[string]int, from int, n ast.Node) bool {
-	if id, ok := n.(*ast.Ident); ok {
-		if at, known := home[id.Name]; known && at != from {
-			to[at] = true
+// inspectUses calls f with the names that a node may use of its package: no fields,
+// no keys of literals, and of a selector only the part before the dot.
+func inspectUses(n ast.Node, f func(name string)) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			inspectUses(n.X, f)
+			return false
+		case *ast.Field:
+			inspectUses(n.Type, f)
+			return false
+		case *ast.KeyValueExpr:
+			inspectUses(n.Value, f)
+			return false
+		case *ast.Ident:
+			f(n.Name)
 		}
-	}
-	return true
+		return true
+	})
 }
 
 // backArrows orders the files greedily (Eades, Lin, Smyth 1993) and counts the arrows
