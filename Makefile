@@ -12,10 +12,10 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race faults faults-long bench bench-peers shape profile lint format ci smoke image up down clean
+.PHONY: help build run test race faults faults-long bench bench-peers bench-versus shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the binary into .tmp/bin/mailroom
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(TMP)/bin/mailroom .
@@ -41,6 +41,9 @@ bench: ## all benchmarks, ready for benchstat, into .tmp/bench.txt
 
 bench-peers: ## Mailroom beside what one would run instead, and the ratios (see bench/peers.sh)
 	bench/peers.sh
+
+bench-versus: ## another binary (OLD=path) against this checkout, in turn (see bench/versus.sh)
+	bench/versus.sh $(OLD)
 
 shape: ## figures of the code's structure, one row each
 	@go run ./internal/shape
