@@ -47,7 +47,7 @@ func FuzzParse(f *testing.F) {
 				again, err := ParsePlan(p.Source())
 				require.NoError(t, err, "%s", p.Source())
 				assert.Equal(t, p.Hash(), again.Hash())
-				_, err = again.Run(t.Context(), Input{Args: "[" + strings.Repeat("1,", len(p.Parameters)) + object + "]"}, answers)
+				_, err = again.Run(t.Context(), Input{Args: "[" + strings.Repeat("1,", len(p.Args.Parameters)) + object + "]"}, answers)
 				require.NoError(t, err)
 			}
 		}

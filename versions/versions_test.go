@@ -356,7 +356,7 @@ func TestTextsStayTexts(t *testing.T) {
 `), nil)
 	require.Empty(t, faults)
 	p := file.Versions[0].Plans[0]
-	assert.Contains(t, string(p.Object.Schema), `"1":{"enum":["2026-01-01"]}`)
+	assert.Contains(t, string(p.Args.Object.Schema), `"1":{"enum":["2026-01-01"]}`)
 	again, err := ParsePlan(p.Source())
 	require.NoError(t, err)
 	for _, p := range []*Plan{p, again} {

@@ -69,7 +69,7 @@ func TestSchemasOfAliases(t *testing.T) {
 `)
 	assert.Empty(t, faults)
 	assert.JSONEq(t, `{"type":"object","properties":{"a":{"type":"number","maximum":1e30,"minimum":-2.5},"b":{"type":"number","maximum":1e30,"minimum":1},
-		"c":{"type":"number","maximum":7,"minimum":16}},"title":"2"}`, string(file.Versions[0].Plans[0].Object.Schema))
+		"c":{"type":"number","maximum":7,"minimum":16}},"title":"2"}`, string(file.Versions[0].Plans[0].Args.Object.Schema))
 
 	_, faults = parse("          type: object\n          title: a\n          title: b\n")
 	assert.Equal(t, "9:11: title is given twice", faults.String())
