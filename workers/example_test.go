@@ -355,7 +355,7 @@ func ExampleService_Manifest() {
 	workers.Handle1(users, "GET_USER", getUser, workers.Route("GET /people/:id"))
 	_, err := users.Manifest()
 	fmt.Println(err)
-	// Output: service users: action GET_USER: route "GET /people/:id": want a path below /users of literal or :parameter segments
+	// Output: service users: action GET_USER: route "GET /people/:id": want a path below /users with literal and :parameter segments
 }
 
 // A handler that does not know whether its effect happened has no outcome. The
