@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Golden compares a text with a file. With MAILROOM_UPDATE_GOLDEN set it writes the
-// file instead.
+// Golden requires that a text equals a file. If MAILROOM_UPDATE_GOLDEN is set, it writes
+// the file first.
 func Golden(t testing.TB, file, got string) {
 	t.Helper()
 	if os.Getenv("MAILROOM_UPDATE_GOLDEN") != "" {
