@@ -35,8 +35,8 @@ func (t *busTarget) Connect() Connection { return busConnection{t} }
 
 type busConnection struct{ *busTarget }
 
-// Ask makes the call, and waits until its deadline.
-func (c busConnection) Ask(ctx context.Context) Answer {
+// Do makes the call, and waits until its deadline.
+func (c busConnection) Do(ctx context.Context) Answer {
 	call := c.call
 	reply, err := c.client.Do(ctx, &call)
 	if err != nil {

@@ -146,8 +146,8 @@ type httpConnection struct {
 	response fasthttp.Response
 }
 
-// Ask writes the request and reads its answer.
-func (c *httpConnection) Ask(ctx context.Context) Answer {
+// Do writes the request and reads its answer.
+func (c *httpConnection) Do(ctx context.Context) Answer {
 	if err := c.dial(ctx); err != nil {
 		return Answer{Failure: "not connected", Detail: err.Error(), Unreached: true}
 	}
@@ -208,7 +208,7 @@ func (c *httpConnection) dial(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the TCP connection; the next Ask dials again.
+// Close closes the TCP connection; the next Do dials again.
 func (c *httpConnection) Close() {
 	if c.conn == nil {
 		return

@@ -115,7 +115,7 @@ func converse(ctx context.Context, c Connection, due starts, r *recorder, closed
 			return
 		}
 		r.inFlight.Add(1)
-		answer := c.Ask(ctx)
+		answer := c.Do(ctx)
 		now := time.Now()
 		r.inFlight.Add(-1)
 		if answer.Failure != "" && ctx.Err() != nil {

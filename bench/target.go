@@ -12,9 +12,9 @@ type Target interface {
 
 // Connection sends one request after the other.
 type Connection interface {
-	// Ask sends a request and waits for its answer. When the context ends, it returns
+	// Do sends a request and waits for its answer. When the context ends, it returns
 	// early with any answer.
-	Ask(ctx context.Context) Answer
+	Do(ctx context.Context) Answer
 	// Close ends the connection.
 	Close()
 }
