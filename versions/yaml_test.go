@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A text that is not YAML is a fault at the place where it ceases to be.
+// A text that is not YAML has a fault at the position of the error.
 func TestMalformedTextsWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	const head = "versions:\n  v1:\n    routes:\n"
@@ -42,8 +42,7 @@ func TestMalformedTextsWithTheirPlace(t *testing.T) {
 	}
 }
 
-// A mark of the byte order is no part of the file; a document may have a beginning, an
-// end and a directive.
+// A byte order mark is ignored. A document may have start and end markers, and a directive.
 func TestTextsAroundTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"\ufeffversions: {v1: {}}\n", "%YAML 1.2\n---\nversions: {v1: {}}\n", "---\nversions: {v1: {}}\n...\n", "versions:\r\n  v1:\r\n", "versions: {v1: }"} {
@@ -53,8 +52,8 @@ func TestTextsAroundTheDocument(t *testing.T) {
 	}
 }
 
-// Schemas have the numbers that are written, take entries from others, and end where
-// aliases would make them too large.
+// Schemas keep their numbers and merge entries. The number of values that aliases produce is
+// limited.
 func TestSchemasOfAliases(t *testing.T) {
 	t.Parallel()
 	parse := func(body string) (*File, Faults) {
