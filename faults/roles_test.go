@@ -16,14 +16,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/examples/echo"
 	"github.com/oskadev/mailroom/examples/shop"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -167,7 +166,8 @@ func (p *player) work(ctx context.Context) error {
 		}
 		all = append(append(all, echo.Service(rdb, namespace)), example.Services()...)
 	}
-	return workers.Run(busctx.With(ctx, p.conn), workers.Config{Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
+	return workers.Run(busctx.With(ctx, p.conn), workers.Config{
+		Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
 		MaxAttempts: number(envAttempts), Concurrency: number(envConcurrency),
 	}, all...)
 }

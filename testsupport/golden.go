@@ -15,7 +15,7 @@ func Golden(t testing.TB, file, got string) {
 	if os.Getenv("MAILROOM_UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
 	}
-	want, err := os.ReadFile(file) //nolint:gosec // the test names the file
+	want, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Equal(t, string(want), got)
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oskadev/mailroom/bus/wire"
-
 	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // BenchmarkRun measures what the run of a plan adds to the calls of its steps.

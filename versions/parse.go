@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expr-lang/expr/types"
+
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
-
-	"github.com/expr-lang/expr/types"
 )
 
 // Parse reads a versions file (YAML) and checks it against the manifests of the services,

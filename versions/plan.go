@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expr-lang/expr/types"
+
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
-
-	"github.com/expr-lang/expr/types"
 )
 
 // MaxSegments bounds the segments in the path of a route.

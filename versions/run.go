@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oskadev/mailroom/bus/wire"
-
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Input is one call of the route of a plan.

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,6 +20,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )

@@ -8,14 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/call"
 )
 

@@ -7,10 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/oskadev/mailroom/bus/wire"
-
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )

@@ -4,13 +4,12 @@ import (
 	"context"
 	"testing"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )

@@ -3,10 +3,9 @@ package shop
 import (
 	"testing"
 
-	"github.com/oskadev/mailroom/bus/wire"
-
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
