@@ -12,9 +12,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result holds the measurements of a load. The latencies, in milliseconds, include those
-// of failed requests; an unanswered request counts with the time until the load ended.
-type Result struct {
+// Setup describes a load. A Result in JSON has its fields among its own.
+type Setup struct {
 	// Target is the name of the target.
 	Target string `json:"target"`
 	// Loop is "closed" or "open".
@@ -22,6 +21,12 @@ type Result struct {
 	Connections int    `json:"connections"`
 	// RateWanted is the rate of the open loop, in requests per second.
 	RateWanted float64 `json:"rate_wanted,omitempty"`
+}
+
+// Result holds the measurements of a load. The latencies, in milliseconds, include those
+// of failed requests; an unanswered request counts with the time until the load ended.
+type Result struct {
+	Setup
 	// Seconds is the time from the end of the warm-up to the last answer.
 	Seconds float64 `json:"seconds"`
 	// Interrupted reports that the load ended early.
