@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# bench/backlog.sh: does a long mailbox slow anything down, and what stays behind? Everything on loopback.
-#   1. Enqueueing (the XADD of safe requests, pipelined) on an empty mailbox and on ENTRIES waiting requests; draining
-#      by one worker of SMALL waiting requests and of ENTRIES.
-#   2. FINISHED safe requests through a gateway: what Redis keeps afterwards, the resident memory of gateway and worker
-#      on the way, and the bytes to and from Redis for each request.
-# By environment: ENTRIES (1000000), SMALL (100000), FINISHED (1000000), CONNECTIONS (256), ROUNDS (3), PORT, REDIS_PORT.
+# bench/backlog.sh: measures the effect of a long mailbox, and the memory that finished requests leave. All on loopback.
+#   1. The rate of enqueueing (pipelined XADD of safe requests) with an empty mailbox and with ENTRIES waiting requests;
+#      the rate at which one worker drains SMALL and ENTRIES waiting requests.
+#   2. FINISHED safe requests through a gateway: the memory of Redis afterwards, the resident memory of gateway and worker
+#      meanwhile, and the bytes to and from Redis per request.
+# Environment: ENTRIES (1000000), SMALL (100000), FINISHED (1000000), CONNECTIONS (256), ROUNDS (3), PORT, REDIS_PORT.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${ENTRIES:=1000000}" "${SMALL:=100000}" "${FINISHED:=1000000}" "${CONNECTIONS:=256}" "${ROUNDS:=3}"
 for name in ENTRIES SMALL FINISHED CONNECTIONS ROUNDS; do number "$name"; done
@@ -14,11 +14,11 @@ MAILBOX='mailroom:{echo}:requests'
 
 now() { date +%s%N; }
 
-# rate COUNT SINCE: a second, from a time of now to now.
+# rate COUNT SINCE: prints COUNT per second since the time SINCE of now.
 rate() { awk -v n="$1" -v a="$2" -v b="$(now)" 'BEGIN {printf "%.0f", n / (b - a) * 1e9}'; }
 
-# enqueue COUNT: as the gateway's writer does it, 64 to a pipeline; sets RATE. The replies go to a channel that nobody
-# hears, as when an asker has gone.
+# enqueue COUNT: adds requests as the gateway's writer does, 64 per pipeline; sets RATE. No process subscribes to the
+# channel of the replies.
 enqueue() {
   local began
   began=$(now)
@@ -30,7 +30,7 @@ enqueue() {
 
 empty() { [ "$(redis XLEN "$MAILBOX")" = 0 ]; }
 
-# drain COUNT: by one worker, timed from its first look at the mailbox; sets RATE.
+# drain COUNT: lets one worker drain the mailbox, timed from its first read; sets RATE.
 drain() {
   local began
   start_worker 0
@@ -45,7 +45,7 @@ drain() {
 
 joined() { [ "$(redis XLEN "$MAILBOX")" -lt "$COUNT" ]; }
 
-echo "# $ROUNDS rounds, $(nproc) CPUs; entries a second"
+echo "# $ROUNDS rounds, $(nproc) CPUs; entries per second"
 printf '%-6s %14s %14s %14s %14s\n' round 'enqueue empty' 'enqueue long' 'drain short' 'drain long'
 : >"$TMP/backlog"
 for ((round = 1; round <= ROUNDS; round++)); do
@@ -90,7 +90,7 @@ row -
 while [ "$done" -lt "$FINISHED" ]; do
   load "$CONNECTIONS" 5 1 "$PORT" >"$TMP/row"
   read -r rps n _ _ status sockets <"$TMP/row"
-  [ "$n" -gt 0 ] || die "nothing was answered"
+  [ "$n" -gt 0 ] || die "no request was answered"
   done=$((done + n)) bad=$((bad + status + sockets))
   row "$rps"
 done
@@ -99,6 +99,6 @@ after=$(info used_memory)
 awk -v a="$before" -v b="$after" -v n="$done" -v bad="$bad" -v i="$(($(info total_net_input_bytes) - in))" \
   -v o="$(($(info total_net_output_bytes) - out))" 'BEGIN {
   printf "Redis memory, after - before: %+.2f MB (reach: at most 5)\n", (b - a) / 1048576
-  printf "bytes to and from Redis for each request, heartbeats included: %.0f in, %.0f out\n", i / n, o / n
-  printf "answers that were no 2xx, and socket errors: %d\n", bad}'
+  printf "bytes to and from Redis per request, heartbeats included: %.0f in, %.0f out\n", i / n, o / n
+  printf "answers other than 2xx, and socket errors: %d\n", bad}'
 printf 'resident memory: gateway %s MB (reach: at most 80), worker %s MB (at most 60)\n' "$(rss "$GATEWAY")" "$(rss "$WORKER")"

@@ -10,35 +10,35 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// busTarget asks without a gateway.
+// busTarget calls an action on the bus, without a gateway.
 type busTarget struct {
 	client *caller.Client
-	ask    caller.Call
+	call   caller.Call
 }
 
-// NewBus prepares to ask through a client of the bus, which all connections
-// share, as the calls of a gateway do.
-func NewBus(client *caller.Client, ask caller.Call) Target {
-	return &busTarget{client: client, ask: ask}
+// NewBus returns a Target that makes the same call again and again through a client of
+// the bus. All connections share the client, as the requests of a gateway do.
+func NewBus(client *caller.Client, call caller.Call) Target {
+	return &busTarget{client: client, call: call}
 }
 
 func (t *busTarget) String() string {
 	kind := "unsafe"
-	if t.ask.Safe {
+	if t.call.Safe {
 		kind = "safe"
 	}
-	return t.ask.Service + " " + t.ask.Action + " on the bus, " + kind
+	return t.call.Service + " " + t.call.Action + " on the bus, " + kind
 }
 
-// Connect gives the client to one more asker.
+// Connect returns a connection that uses the shared client.
 func (t *busTarget) Connect() Connection { return busConnection{t} }
 
 type busConnection struct{ *busTarget }
 
-// Ask waits as long as the request has time.
-func (c busConnection) Ask(ctx context.Context) Answer {
-	ask := c.ask
-	reply, err := c.client.Do(ctx, &ask)
+// Do makes the call, and waits until its deadline.
+func (c busConnection) Do(ctx context.Context) Answer {
+	call := c.call
+	reply, err := c.client.Do(ctx, &call)
 	if err != nil {
 		kind := failureOf(err)
 		return Answer{Failure: kind, Detail: err.Error(), Unreached: kind == "unavailable"}
@@ -53,7 +53,7 @@ func (c busConnection) Ask(ctx context.Context) Answer {
 // Close does nothing: the client belongs to the caller of NewBus.
 func (busConnection) Close() {}
 
-// failureOf names the kind of an error of the bus.
+// failureOf returns the kind of an error of the bus.
 func failureOf(err error) string {
 	for _, known := range []struct {
 		err  error
@@ -74,8 +74,8 @@ func failureOf(err error) string {
 	return "error"
 }
 
-// failureIn reads an envelope that does not begin like a good one; other
-// languages may write a good one with spaces.
+// failureIn returns the failure in an envelope; empty for a success, which workers in
+// other languages may write with spaces.
 func failureIn(envelope string) (kind, detail string) {
 	var read struct {
 		OK    bool       `json:"ok"`

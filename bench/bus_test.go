@@ -42,7 +42,7 @@ func newStage(t *testing.T) *stage {
 	return &stage{conn: conn, client: client}
 }
 
-// during runs something until the test ends.
+// during runs a function until the test ends.
 func during(t *testing.T, run func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -57,13 +57,13 @@ func during(t *testing.T, run func(context.Context) error) {
 func TestOnTheBus(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	for name, ask := range map[string]caller.Call{
+	for name, call := range map[string]caller.Call{
 		"echo GET_ECHO on the bus, safe": {Service: "echo", Action: "GET_ECHO", Args: "[1]", Safe: true},
 		"echo ECHO on the bus, unsafe":   {Service: "echo", Action: "ECHO", Args: `[{"x":1}]`},
 	} {
-		t.Run(ask.Action, func(t *testing.T) {
+		t.Run(call.Action, func(t *testing.T) {
 			t.Parallel()
-			r := Load{Connections: 4, Duration: 100 * time.Millisecond}.Run(t.Context(), NewBus(s.client, ask))
+			r := Load{Connections: 4, Duration: 100 * time.Millisecond}.Run(t.Context(), NewBus(s.client, call))
 			assert.Positive(t, r.Answered())
 			assert.Empty(t, r.Failures)
 			assert.Zero(t, r.Bytes%r.Answered(), "each answer is as long")
@@ -76,11 +76,11 @@ func TestFailuresOnTheBus(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	fail := caller.Call{Service: "echo", Action: "FAIL", Args: `[{"code":"TEAPOT","status":418,"message":"short and stout"}]`}
-	a := NewBus(s.client, fail).Connect().Ask(t.Context())
+	a := NewBus(s.client, fail).Connect().Do(t.Context())
 	assert.Equal(t, "code TEAPOT", a.Failure)
 	assert.Equal(t, "short and stout", a.Detail)
 	sleep := caller.Call{Service: "echo", Action: "SLEEP", Args: `[{"ms":600000}]`, Timeout: 20 * time.Millisecond}
-	a = NewBus(s.client, sleep).Connect().Ask(t.Context())
+	a = NewBus(s.client, sleep).Connect().Do(t.Context())
 	assert.Contains(t, []string{"timeout", "code TIMEOUT", "expired"}, a.Failure, "whichever of client and worker is first")
 	for want, err := range map[string]error{
 		"unavailable": fmt.Errorf("x: %w", caller.ErrUnavailable), "overloaded": &caller.OverloadedError{}, "timeout": caller.ErrTimeout,
@@ -108,7 +108,7 @@ func TestThroughAGateway(t *testing.T) {
 	testsupport.Eventually(t, 15*time.Second, "/echo/1 is served", func() bool {
 		c := get.Connect()
 		defer c.Close()
-		return c.Ask(t.Context()).Failure == ""
+		return c.Do(t.Context()).Failure == ""
 	})
 	const body = `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@example.com"}}`
 	r := Load{Connections: 4, Duration: 100 * time.Millisecond}.Run(t.Context(), get)

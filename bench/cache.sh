@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# bench/cache.sh: measures the shared cache beside Fiber alone (the peer direct, which answers at once) and beside
-# Mailroom without a cache, in turn: requests/s of local entries and of shared entries, the median latency that a miss
-# adds, and the CPU time of gateway, worker and Redis per request. Everything on loopback. By environment: PEERS (../shared/peers), ROUNDS (3), SECS (4), CONNECTIONS (64),
+# bench/cache.sh: compares the shared cache with Fiber alone (the peer direct, which answers at once) and with uncached
+# requests of Mailroom, in turn: requests/s of local entries and of shared entries, the median latency that a miss adds,
+# and the CPU time of gateway, worker and Redis per request. All on loopback. Environment: PEERS (../shared/peers), ROUNDS (3), SECS (4), CONNECTIONS (64),
 # PORT, REDIS_PORT.
 export PORT=${PORT:-7620} REDIS_PORT=${REDIS_PORT:-7692}
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -14,7 +14,7 @@ copy_peers direct
 build
 rows=$TMP/cache
 : >"$rows"
-# Each request has a new path, so that each is a miss.
+# Each request has a new path, and is a miss.
 cat >"$TMP/miss.lua" <<'END'
 local threads = 0
 function setup(thread) thread:set("thread", threads); threads = threads + 1 end

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench/composition.sh: what a composition of one safe step adds to the step's own route: medians of the latency, in turn.
-# Everything on loopback. By environment: ROUNDS (5), SECS (3), CONNECTIONS (64), PORT, REDIS_PORT.
+# bench/composition.sh: compares the median latency of a composition of one safe step with that of the step's own route, in
+# turn. All on loopback. Environment: ROUNDS (5), SECS (3), CONNECTIONS (64), PORT, REDIS_PORT.
 export PORT=${PORT:-7650} REDIS_PORT=${REDIS_PORT:-7695}
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${ROUNDS:=5}" "${SECS:=3}" "${CONNECTIONS:=64}"

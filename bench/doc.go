@@ -1,11 +1,12 @@
-// Package bench puts load on a running gateway, or straight on the bus, and
-// measures it: how many answers a second, how long they took, what failed. It
-// is what `mailroom bench` runs. The scripts beside it start whole set-ups
-// and compare them: see docs/performance.md.
+// Package bench loads a running gateway, or the bus directly, and measures answers per
+// second, latencies and failures. `mailroom bench` runs it. The scripts in this folder
+// start complete set-ups and compare them; see docs/performance.md.
 //
-// In a closed loop ([Load] without a Rate) each connection asks again as soon
-// as it is answered: that finds the peak, and hides stalls, since nobody asks
-// while everybody waits. In an open loop requests begin on a fixed schedule,
-// and each latency counts from the intended start, so that a stall shows in
-// every request that should have begun meanwhile.
+// In a closed loop ([Load] without a Rate), each connection sends its next request when
+// the previous one is answered. That finds the peak rate, but hides stalls, because no
+// request begins while all connections wait. In an open loop, requests begin on a fixed
+// schedule, and each latency counts from the scheduled start. A stall then shows in every
+// request that was due meanwhile.
+//
+// The package does not start gateways or workers. Open load.go first.
 package bench

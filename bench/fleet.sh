@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench/fleet.sh: do more processes on the same cores lose anything? 3 gateways and 3 workers against 1 and 1, the same
-# load, in turn. Everything on loopback. By environment: CONNECTIONS (256), SECS (5), ROUNDS (3), PORT, REDIS_PORT.
+# bench/fleet.sh: compares 3 gateways and 3 workers with 1 and 1 on the same cores, under the same load, in turn. All on
+# loopback. Environment: CONNECTIONS (256), SECS (5), ROUNDS (3), PORT, REDIS_PORT.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${CONNECTIONS:=256}" "${SECS:=5}" "${ROUNDS:=3}"
 number CONNECTIONS
@@ -10,7 +10,7 @@ number ROUNDS
 need redis-server redis-cli wrk curl go
 build
 
-# measure PROCESSES: what wrk saw, with so many gateways and workers.
+# measure PROCESSES: runs wrk against that number of gateways and workers; the results are in $TMP/row.
 measure() {
   local i ports=()
   start_redis
@@ -20,7 +20,7 @@ measure() {
     ports+=($((PORT + i)))
   done
   for i in "${ports[@]}"; do within 15 "the gateway on port $i serves /echo/1" served "$i"; done
-  # three threads in both cases: the load itself shall cost the same
+  # three threads in both cases, so that the load costs the same
   load "$CONNECTIONS" 2 3 "${ports[@]}" >/dev/null
   load "$CONNECTIONS" "$SECS" 3 "${ports[@]}" >"$TMP/row"
   stop_all

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# bench/floor.sh: what Redis alone does with the commands of a safe request, by redis-benchmark: adding it, reading 32 of
-# them for a worker, publishing the replies of 32. What is left out, XACK and XDEL, wants IDs that redis-benchmark does not
-# know. Prints requests a second for each, and for all three one after the other: no gateway or worker can be faster on
-# the same core. On loopback. By environment: COUNT (320000 requests), REDIS_PORT.
+# bench/floor.sh: measures the commands of a safe request with redis-benchmark and Redis alone: XADD of one request,
+# XREADGROUP of 32, PUBLISH of 32 replies. It omits XACK and XDEL, which need IDs that redis-benchmark does not know. It
+# prints requests/s for each command, and for all three together: no gateway or worker can be faster on the same core. All
+# on loopback. Environment: COUNT (320000 requests), REDIS_PORT.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${COUNT:=320000}"
 number COUNT
@@ -12,7 +12,7 @@ start_redis
 mailbox='mailroom:{echo}:requests' id=01a20bcf-ce84-7e3d-84df-72a1b21dd09e
 redis XGROUP CREATE "$mailbox" workers 0 MKSTREAM >/dev/null
 
-# rate EACH COMMAND…: requests a second, where a command is for so many of them.
+# rate EACH COMMAND…: prints requests/s of a command that handles EACH requests.
 rate() {
   local each=$1
   shift

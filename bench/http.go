@@ -17,28 +17,28 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// DefaultTimeout is how long one answer is waited for.
+// DefaultTimeout is the default of HTTPRequest.Timeout.
 const DefaultTimeout = 10 * time.Second
 
-// largestBody is the most that is read of one answer.
-const largestBody = 64 << 20
+// maxBody limits the size of one answer, in bytes.
+const maxBody = 64 << 20
 
-// HTTPRequest is what a gateway is asked, again and again.
+// HTTPRequest is the request that is sent to a gateway again and again.
 type HTTPRequest struct {
-	// URL is http:// or https://, with host and path.
+	// URL is the URL, http:// or https://. Required.
 	URL string
-	// Method defaults to GET, or to POST when there is a Body.
+	// Method is the HTTP method. Defaults to GET, or to POST if there is a Body.
 	Method string
-	// Headers are "Name: value".
+	// Headers are the headers, each as "Name: value". Defaults to none.
 	Headers []string
-	// Body goes as application/json unless a header says otherwise.
+	// Body is sent as application/json, unless Headers has another Content-Type.
+	// Defaults to none.
 	Body string
-	// Timeout is how long an answer may take. Defaults to DefaultTimeout.
+	// Timeout limits the time to an answer. Defaults to 10 s.
 	Timeout time.Duration
 }
 
-// httpTarget has the request's bytes ready: they are the same each time, and
-// the load shall cost as little as it can.
+// httpTarget sends the same bytes each time, so that the load takes little CPU time.
 type httpTarget struct {
 	name    string
 	address string
@@ -48,13 +48,13 @@ type httpTarget struct {
 	timeout time.Duration
 }
 
-// NewHTTP prepares to ask over HTTP, each connection on a TCP connection of
-// its own. The error says which part of the request is wrong.
+// NewHTTP returns a Target that sends the request over HTTP. Each Connection has its own
+// TCP connection. The error names the faulty part of the request.
 func NewHTTP(r HTTPRequest) (Target, error) {
 	u, err := url.Parse(r.URL)
 	switch {
 	case err == nil && u.User != nil:
-		return nil, errors.New("URL: credentials belong into --header")
+		return nil, errors.New("URL: put credentials into --header")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, fmt.Errorf("URL %q: want http://HOST:PORT/PATH", r.URL)
 	}
@@ -77,7 +77,7 @@ func NewHTTP(r HTTPRequest) (Target, error) {
 		}
 	}
 	if !isToken(r.Method) {
-		return nil, fmt.Errorf("--method %q is not a method", r.Method)
+		return nil, fmt.Errorf("--method %q is not an HTTP method", r.Method)
 	}
 	t.head = r.Method == http.MethodHead
 	t.name = r.Method + " " + u.Redacted()
@@ -85,7 +85,7 @@ func NewHTTP(r HTTPRequest) (Target, error) {
 	return t, err
 }
 
-// render writes the request once and for all.
+// render returns the bytes of the request.
 func render(r HTTPRequest) ([]byte, error) {
 	request := fasthttp.AcquireRequest()
 	defer fasthttp.ReleaseRequest(request)
@@ -115,7 +115,7 @@ func render(r HTTPRequest) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// isToken reports whether a text can be a method or a header's name
+// isToken reports whether a text can be a method or the name of a header
 // (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
@@ -129,14 +129,14 @@ func isToken(s string) bool {
 
 func (t *httpTarget) String() string { return t.name }
 
-// Connect dials when the first request is asked.
+// Connect returns a connection that dials at its first request.
 func (t *httpTarget) Connect() Connection {
 	c := &httpConnection{target: t}
 	c.response.SkipBody = t.head
 	return c
 }
 
-// httpConnection is one TCP connection, made when it is first needed and anew
+// httpConnection is one TCP connection. It is opened at the first request, and again
 // after an error.
 type httpConnection struct {
 	target   *httpTarget
@@ -146,8 +146,8 @@ type httpConnection struct {
 	response fasthttp.Response
 }
 
-// Ask writes the request and reads its answer.
-func (c *httpConnection) Ask(ctx context.Context) Answer {
+// Do writes the request and reads its answer.
+func (c *httpConnection) Do(ctx context.Context) Answer {
 	if err := c.dial(ctx); err != nil {
 		return Answer{Failure: "not connected", Detail: err.Error(), Unreached: true}
 	}
@@ -156,7 +156,7 @@ func (c *httpConnection) Ask(ctx context.Context) Answer {
 		_, err = c.conn.Write(c.target.request)
 	}
 	if err == nil {
-		err = c.response.ReadLimitBody(c.reader, largestBody)
+		err = c.response.ReadLimitBody(c.reader, maxBody)
 	}
 	if err != nil {
 		c.Close()
@@ -197,7 +197,8 @@ func (c *httpConnection) dial(ctx context.Context) error {
 		conn = secured
 	}
 	c.conn = conn
-	// A blocked read does not see the context end; a closed connection it does.
+	// A blocked read does not notice that the context ended, but that the connection was
+	// closed.
 	c.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	if c.reader == nil {
 		c.reader = bufio.NewReader(conn)
@@ -207,7 +208,7 @@ func (c *httpConnection) dial(ctx context.Context) error {
 	return nil
 }
 
-// Close hangs up; the next Ask dials anew.
+// Close closes the TCP connection; the next Do dials again.
 func (c *httpConnection) Close() {
 	if c.conn == nil {
 		return
@@ -217,9 +218,9 @@ func (c *httpConnection) Close() {
 	c.conn = nil
 }
 
-// shorten is the beginning of an answer, in one line.
+// shorten returns the beginning of an answer, in one line.
 func shorten(body []byte) string {
-	const most = 200
-	text := strings.ToValidUTF8(string(body[:min(len(body), most)]), "?")
+	const maxBytes = 200
+	text := strings.ToValidUTF8(string(body[:min(len(body), maxBytes)]), "?")
 	return strings.Join(strings.Fields(text), " ")
 }

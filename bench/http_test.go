@@ -30,9 +30,9 @@ func overHTTP(t *testing.T, r HTTPRequest) Target {
 
 func TestHTTP(t *testing.T) {
 	t.Parallel()
-	var asked, connections atomic.Int64
+	var requests, connections atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+		requests.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		assert.Equal(t, `{"x":1}`, string(body))
 		assert.Equal(t, http.MethodPost, r.Method)
@@ -51,7 +51,7 @@ func TestHTTP(t *testing.T) {
 	t.Cleanup(server.Close)
 	target := overHTTP(t, HTTPRequest{URL: server.URL + "/echo?q=1", Body: `{"x":1}`, Headers: []string{"X-Test: a: b"}})
 	r := Load{Connections: 3, Duration: 100 * time.Millisecond}.Run(t.Context(), target)
-	assert.Equal(t, asked.Load(), r.Answered())
+	assert.Equal(t, requests.Load(), r.Answered())
 	assert.Positive(t, r.Rate)
 	assert.Positive(t, r.Latency.P50)
 	assert.Equal(t, 5*r.Answered(), r.Bytes)
@@ -75,7 +75,7 @@ func TestHTTPFailures(t *testing.T) {
 		case 2:
 			w.Header().Set("Connection", "close")
 		case 3:
-			<-r.Context().Done() // until the asker has had enough
+			<-r.Context().Done() // until the client gives up
 		}
 	})
 	target := overHTTP(t, HTTPRequest{URL: server.URL, Timeout: 500 * time.Millisecond})
@@ -83,7 +83,7 @@ func TestHTTPFailures(t *testing.T) {
 	defer c.Close()
 	kinds := make(map[string]string)
 	for range 4 {
-		a := c.Ask(t.Context())
+		a := c.Do(t.Context())
 		kinds[a.Failure] = a.Detail
 	}
 	assert.Contains(t, kinds, "connection lost")
@@ -99,7 +99,7 @@ func TestHead(t *testing.T) {
 	c := overHTTP(t, HTTPRequest{URL: server.URL, Method: http.MethodHead}).Connect()
 	defer c.Close()
 	for range 2 {
-		assert.Equal(t, Answer{}, c.Ask(t.Context()))
+		assert.Equal(t, Answer{}, c.Do(t.Context()))
 	}
 }
 
@@ -110,7 +110,7 @@ func TestNotConnected(t *testing.T) {
 	require.NoError(t, ln.Close())
 	c := overHTTP(t, HTTPRequest{URL: "http://" + ln.Addr().String()}).Connect()
 	defer c.Close()
-	a := c.Ask(t.Context())
+	a := c.Do(t.Context())
 	assert.Equal(t, "not connected", a.Failure)
 	assert.True(t, a.Unreached)
 	assert.Contains(t, a.Detail, "refused")
@@ -163,7 +163,7 @@ func TestBadHTTPRequests(t *testing.T) {
 	for want, r := range map[string]HTTPRequest{
 		`URL "127.0.0.1:8080/x": want`:  {URL: "127.0.0.1:8080/x"},
 		`URL "ftp://h/": want`:          {URL: "ftp://h/"},
-		"URL: credentials":              {URL: "http://me:secret@h/"},
+		"URL: put credentials":          {URL: "http://me:secret@h/"},
 		`--method "GE T"`:               {URL: "http://h/", Method: "GE T"},
 		`--header "no colon"`:           {URL: "http://h/", Headers: []string{"no colon"}},
 		`--header "X"`:                  {URL: "http://h/", Headers: []string{"X: secret\r\nY: 1"}},

@@ -1,5 +1,5 @@
-# Shared by the scripts beside it: builds the binary, starts processes on loopback and ends them by pid, and reads what
-# the kernel and Redis count. Source it; it leaves the caller in the top directory of the checkout.
+# Functions of all scripts in this folder: they build the binary, start processes on loopback, end them by pid, and read
+# counters of the kernel and of Redis. Source it. It changes to the top directory of the checkout.
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,10 +21,10 @@ need() {
   done
 }
 
-# number NAME: the variable has to hold a whole number above 0.
+# number NAME: ends the script unless the variable is a whole number above 0.
 number() { [[ ${!1} =~ ^[1-9][0-9]*$ ]] || die "$1=${!1}: want a whole number above 0"; }
 
-# start NAME COMMAND…: runs it in the background; its pid is in $STARTED.
+# start NAME COMMAND…: runs a command in the background; its pid is in $STARTED.
 start() {
   local name=$1
   shift
@@ -33,7 +33,7 @@ start() {
   PIDS+=("$STARTED")
 }
 
-# stop PID…: ends what start began, and waits for it.
+# stop PID…: ends processes of start, and waits for them.
 stop() {
   local pid kept=() other
   for pid in "$@"; do kill "$pid" 2>/dev/null || true; done
@@ -59,7 +59,7 @@ trap 'exit 130' INT TERM
 
 port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# within SECONDS WHAT COMMAND…: tries it until it succeeds.
+# within SECONDS WHAT COMMAND…: repeats a command until it succeeds; after SECONDS it ends the script.
 within() {
   local end=$((SECONDS + $1)) what=$2
   shift 2
@@ -86,7 +86,7 @@ start_redis() {
   within 10 "redis-server answers" redis_answers
 }
 
-# start_gateway N: the nth, from 0.
+# start_gateway N: starts gateway N, counted from 0.
 start_gateway() {
   local port=$((PORT + $1))
   shift
@@ -100,31 +100,31 @@ start_worker() {
 
 served() { [ "$(curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:$1/echo/1")" = 200 ]; }
 
-# info FIELD: one value of INFO.
+# info FIELD: prints one value of INFO.
 info() { redis INFO | tr -d '\r' | awk -F: -v name="$1" '$1 == name {print $2}'; }
 
-# rss PID: resident memory in MB.
+# rss PID: prints the resident memory in MB.
 rss() { awk '/^VmRSS/ {printf "%.1f", $2 / 1024}' "/proc/$1/status"; }
 
-# load CONNECTIONS SECONDS THREADS PORT…: wrk; each thread asks one port. Prints: requests a second, requests,
-# microseconds p50 and p99, answers that were no 2xx or 3xx, socket errors.
+# load CONNECTIONS SECONDS THREADS PORT…: runs wrk; each thread loads one port. Prints requests/s, requests, p50 and p99
+# in microseconds, answers other than 2xx and 3xx, socket errors.
 load() {
   local connections=$1 seconds=$2 threads=$3
   shift 3
   PORTS="$*" wrk "-t$threads" "-c$connections" "-d${seconds}s" --timeout 10s -s bench/wrk.lua \
     "http://127.0.0.1:$1${ROUTE:-/echo/1}" | awk '/^RESULT/ {print $2, $3, $4, $5, $6, $7; found = 1} END {exit !found}' ||
-    die "wrk gave no result"
+    die "wrk printed no result"
 }
 
-# median: of the numbers on the standard input; of an even count, the upper of the two in the middle.
+# median: prints the median of the numbers on standard input; of an even count, the upper of the two in the middle.
 median() { sort -g | awk '{v[NR] = $1} END {if (NR) print v[int(NR / 2) + 1]}'; }
 
-# copy_peers NAME…: the peers' directory, where things may be built, into $copy. Their script wants npm packages at
-# once; a folder that is there, even empty, says that they are not needed.
+# copy_peers NAME…: copies the directory of the peers to $copy, and builds them there. Their script installs npm packages
+# unless their folder exists; an empty folder prevents that.
 copy_peers() {
   local name with_node=
   [ -f "$PEERS/run" ] && [ -f "$PEERS/lib.sh" ] ||
-    die "no peers in $PEERS: set PEERS to the directory with their script run. Without peers, \`mailroom bench\`, bench/fleet.sh and bench/backlog.sh still measure Mailroom alone"
+    die "no peers in $PEERS: set PEERS to the directory with the script run of the peers. Without peers, \`mailroom bench\`, bench/fleet.sh and bench/backlog.sh still measure Mailroom alone"
   copy=$PWD/.tmp/peers
   mkdir -p "$copy"
   chmod -R u+w "$copy"

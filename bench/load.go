@@ -13,29 +13,28 @@ const (
 	DefaultDrain       = 10 * time.Second
 )
 
-// Load says how a target is asked, and for how long. The zero value is ready
-// to use.
+// Load describes the load on a target. The zero value is ready to use.
 type Load struct {
-	// Connections is how many requests are under way at most. Defaults to
-	// DefaultConnections.
+	// Connections is the number of connections, each with one request at a time.
+	// Defaults to 64.
 	Connections int
-	// Rate is how many requests begin each second, evenly spread: the open
-	// loop. Defaults to 0, the closed loop.
+	// Rate is the number of requests that begin per second, evenly spread (open loop).
+	// Defaults to 0, the closed loop.
 	Rate float64
-	// Duration is how long requests begin that count. Defaults to
-	// DefaultDuration.
+	// Duration is the time in which measured requests begin. Defaults to 10 s.
 	Duration time.Duration
-	// Warmup is how long requests begin before that which do not count.
+	// Warmup is the time before Duration, in which requests begin that are not measured.
 	// Defaults to 0.
 	Warmup time.Duration
-	// Drain is how long, after the last request should have begun, answers are
-	// awaited. Defaults to DefaultDrain.
+	// Drain is the time to wait for answers after the last request was due. Defaults to
+	// 10 s.
 	Drain time.Duration
-	// Progress is called each second while the load runs, by a goroutine of
-	// its own. Defaults to nobody.
+	// Progress is called each second while the load runs, on its own goroutine.
+	// Defaults to nil: no call.
 	Progress func(Progress)
 
-	// sleep is how the schedule waits; tests have a clock of their own.
+	// sleep waits for the schedule, in tests by a fake clock. Defaults to the function
+	// sleep.
 	sleep func(context.Context, time.Duration)
 }
 
@@ -54,44 +53,44 @@ func (l *Load) setDefaults() {
 	}
 }
 
-// pauseUnreached is how long a connection of a closed loop waits when nobody
-// was there to answer.
+// pauseUnreached is the time that a connection of a closed loop waits after its target
+// was unreachable.
 const pauseUnreached = 50 * time.Millisecond
 
-// starts hands out when requests begin.
+// starts determines when requests begin.
 type starts interface {
-	// next waits until a request is to begin, and gives the moment that its
-	// latency counts from; false: there are no more.
+	// next waits until a request is due, and returns the time from which its latency
+	// counts. It returns false after the last request.
 	next(ctx context.Context) (time.Time, bool)
 }
 
-// Run asks until the duration has passed or the context ends, and gives what
-// there is.
+// Run loads the target until the duration has passed or the context ends, and returns
+// the measurements so far.
 func (l Load) Run(ctx context.Context, target Target) *Result {
 	l.setDefaults()
 	begin := time.Now()
 	measured := begin.Add(l.Warmup)
 	end := measured.Add(l.Duration)
-	asking, stop := context.WithDeadline(ctx, end.Add(l.Drain))
+	running, stop := context.WithDeadline(ctx, end.Add(l.Drain))
 	defer stop()
 
 	r := newRecorder(measured)
-	var asks starts = closedLoop{end: end}
+	var due starts = closedLoop{end: end}
 	var schedule *schedule
 	var background sync.WaitGroup
 	if l.Rate > 0 {
 		schedule = newSchedule(begin, end, l.Rate, l.sleep)
-		asks = schedule
-		background.Go(func() { schedule.run(asking, measured) })
+		due = schedule
+		background.Go(func() { schedule.run(running, measured) })
 	}
 	if l.Progress != nil {
-		background.Go(func() { r.report(asking, begin, schedule, l.Progress) })
+		background.Go(func() { r.report(running, begin, schedule, l.Progress) })
 	}
-	var running sync.WaitGroup
+	var connections sync.WaitGroup
 	for range l.Connections {
-		running.Go(func() { converse(asking, target.Connect(), asks, r, l.Rate == 0) })
+		connections.Go(func() { converse(running, target.Connect(), due, r, l.Rate == 0) })
 	}
-	running.Wait()
+	connections.Wait()
 	stop()
 	background.Wait()
 	ended := time.Now()
@@ -107,20 +106,20 @@ func (l Load) Run(ctx context.Context, target Target) *Result {
 	return result
 }
 
-// converse is the life of one connection.
-func converse(ctx context.Context, c Connection, asks starts, r *recorder, closed bool) {
+// converse sends the requests of one connection until there are no more.
+func converse(ctx context.Context, c Connection, due starts, r *recorder, closed bool) {
 	defer c.Close()
 	for {
-		start, ok := asks.next(ctx)
+		start, ok := due.next(ctx)
 		if !ok {
 			return
 		}
 		r.inFlight.Add(1)
-		answer := c.Ask(ctx)
+		answer := c.Do(ctx)
 		now := time.Now()
 		r.inFlight.Add(-1)
 		if answer.Failure != "" && ctx.Err() != nil {
-			// It did not fail: it was not waited for any longer.
+			// The request did not fail: the load ended first.
 			r.cutOff(start, now)
 			return
 		}
@@ -131,7 +130,7 @@ func converse(ctx context.Context, c Connection, asks starts, r *recorder, close
 	}
 }
 
-// closedLoop lets a request begin whenever somebody asks for one.
+// closedLoop lets a request begin whenever a connection is free.
 type closedLoop struct{ end time.Time }
 
 func (l closedLoop) next(ctx context.Context) (time.Time, bool) {

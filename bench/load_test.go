@@ -11,11 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// target answers as a function says, without a network, so that a test's clock
-// can be a fake one.
+// target answers by a function, without a network, so that tests can use a fake clock.
 type target struct {
-	ask    func(ctx context.Context) Answer
-	asked  atomic.Int64
+	answer func(ctx context.Context) Answer
+	calls  atomic.Int64
 	open   atomic.Int64
 	opened atomic.Int64
 }
@@ -30,12 +29,12 @@ func (t *target) Connect() Connection {
 
 func (t *target) Close() { t.open.Add(-1) }
 
-func (t *target) Ask(ctx context.Context) Answer {
-	t.asked.Add(1)
-	return t.ask(ctx)
+func (t *target) Do(ctx context.Context) Answer {
+	t.calls.Add(1)
+	return t.answer(ctx)
 }
 
-// takes answers well after a while.
+// takes succeeds after a time.
 func takes(d time.Duration) func(context.Context) Answer {
 	return func(ctx context.Context) Answer {
 		pause(ctx, d)
@@ -49,10 +48,10 @@ func takes(d time.Duration) func(context.Context) Answer {
 func TestClosedLoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		to := &target{ask: takes(2 * time.Millisecond)}
+		to := &target{answer: takes(2 * time.Millisecond)}
 		r := Load{Connections: 5, Warmup: time.Second, Duration: 4 * time.Second}.Run(t.Context(), to)
-		assert.Equal(t, int64(5*2000), r.Requests, "each connection asks again when it is answered")
-		assert.Equal(t, int64(5*2500), to.asked.Load(), "the warm-up asks too")
+		assert.Equal(t, int64(5*2000), r.Requests, "each connection sends its next request after an answer")
+		assert.Equal(t, int64(5*2500), to.calls.Load(), "the warm-up sends requests, too")
 		assert.InDelta(t, 2500, r.Rate, 1)
 		assert.InDelta(t, 2, r.Latency.P50, 0.01)
 		assert.InDelta(t, 2, r.Latency.Max, 0.01)
@@ -71,10 +70,10 @@ func TestClosedLoop(t *testing.T) {
 func TestOpenLoopKeepsItsRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		to := &target{ask: takes(20 * time.Millisecond)}
+		to := &target{answer: takes(20 * time.Millisecond)}
 		r := Load{Rate: 250, Warmup: 2 * time.Second, Duration: 4 * time.Second, sleep: pause}.Run(t.Context(), to)
 		assert.Equal(t, int64(1000), r.Requests)
-		assert.Equal(t, int64(1500), to.asked.Load())
+		assert.Equal(t, int64(1500), to.calls.Load())
 		assert.InDelta(t, 250, r.Rate, 2)
 		assert.InDelta(t, 20, r.Latency.P50, 0.1)
 		assert.InDelta(t, 20, r.Latency.Max, 0.1)
@@ -84,13 +83,13 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 	})
 }
 
-// A target that stalls once for 300 ms: in the open loop that shows in every
-// request that should have begun meanwhile.
+// A target stalls once for 300 ms. In the open loop, the stall shows in every request that was
+// due meanwhile.
 func stalling() *target {
-	// A channel, not a mutex: the fake clock stands still while one is waited for.
+	// A channel and not a mutex, because the fake clock stops while a goroutine waits for a mutex.
 	turn := make(chan int, 1)
 	turn <- 0
-	return &target{ask: func(ctx context.Context) Answer {
+	return &target{answer: func(ctx context.Context) Answer {
 		n := 1 + <-turn
 		if n == 500 {
 			pause(ctx, 300*time.Millisecond)
@@ -122,8 +121,8 @@ func TestClosedLoopHidesAStall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		to := stalling()
-		answer := to.ask
-		to.ask = func(ctx context.Context) Answer {
+		answer := to.answer
+		to.answer = func(ctx context.Context) Answer {
 			pause(ctx, time.Millisecond)
 			return answer(ctx)
 		}
@@ -137,7 +136,7 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		to := &target{ask: func(ctx context.Context) Answer {
+		to := &target{answer: func(ctx context.Context) Answer {
 			pause(ctx, time.Millisecond)
 			switch n++; {
 			case n%10 == 0:
@@ -157,10 +156,10 @@ func TestFailuresAreCountedByKind(t *testing.T) {
 	})
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestTargetUnreachable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		to := &target{ask: func(context.Context) Answer { return Answer{Failure: "not connected", Unreached: true} }}
+		to := &target{answer: func(context.Context) Answer { return Answer{Failure: "not connected", Unreached: true} }}
 		r := Load{Connections: 1, Duration: time.Second}.Run(t.Context(), to)
 		assert.Equal(t, int64(20), r.Failed, "it pauses, and does not burn a core")
 		assert.Zero(t, r.Answered())
@@ -175,7 +174,7 @@ func TestInterrupt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second+5*time.Millisecond)
 				defer cancel()
-				to := &target{ask: takes(100 * time.Millisecond)}
+				to := &target{answer: takes(100 * time.Millisecond)}
 				r := Load{Connections: 4, Rate: rate, Duration: time.Hour, sleep: pause}.Run(ctx, to)
 				assert.True(t, r.Interrupted)
 				assert.InDelta(t, 3, r.Seconds, 0.01)
@@ -200,7 +199,7 @@ func TestWarmupInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		r := Load{Connections: 4, Warmup: time.Minute}.Run(ctx, &target{ask: takes(time.Millisecond)})
+		r := Load{Connections: 4, Warmup: time.Minute}.Run(ctx, &target{answer: takes(time.Millisecond)})
 		assert.True(t, r.Interrupted)
 		assert.Zero(t, r.Requests)
 		assert.Zero(t, r.Seconds)
@@ -211,12 +210,12 @@ func TestWarmupInterrupted(t *testing.T) {
 func TestAnswersAreAwaitedForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		slow := &target{ask: takes(1500 * time.Millisecond)}
+		slow := &target{answer: takes(1500 * time.Millisecond)}
 		r := Load{Connections: 1, Duration: time.Second, Drain: time.Second}.Run(t.Context(), slow)
 		assert.Equal(t, int64(1), r.Answered())
 		assert.InDelta(t, 1.5, r.Seconds, 0.01, "up to the last answer")
 
-		never := &target{ask: takes(time.Hour)}
+		never := &target{answer: takes(time.Hour)}
 		r = Load{Connections: 1, Duration: time.Second, Drain: 2 * time.Second}.Run(t.Context(), never)
 		assert.Equal(t, int64(1), r.Unanswered)
 		assert.InDelta(t, 3000, r.Latency.Max, 10, "it took at least so long")
@@ -230,7 +229,7 @@ func TestProgress(t *testing.T) {
 		var all []Progress
 		n := 0
 		answer := takes(10 * time.Millisecond)
-		to := &target{ask: func(ctx context.Context) Answer {
+		to := &target{answer: func(ctx context.Context) Answer {
 			a := answer(ctx)
 			if n++; n == 250 {
 				a.Failure = "status 503"

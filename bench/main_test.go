@@ -10,9 +10,9 @@ import (
 
 func TestMain(m *testing.M) {
 	testsupport.Main(m,
-		// fasthttp starts one for the Date header of all servers, and never ends it.
+		// fasthttp starts one per process for the header Date, and never ends it.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		// fasthttp's pool of connection workers looks every 10 s whether it has been stopped.
+		// fasthttp's worker pool checks only every 10 s whether it was stopped.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 	)
 }

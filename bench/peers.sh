@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# bench/peers.sh (make bench-peers): Mailroom beside what a team would run instead, in one run, and the ratios between
-# them. The peers are a directory with a script `run` (their README says what they are); they are copied, built and
-# started from .tmp/peers.
+# bench/peers.sh (make bench-peers): compares Mailroom with alternatives, the peers, in one run, and prints the ratios. The
+# peers are a directory with a script `run`, described in their README. The script copies them to .tmp/peers, and builds
+# and starts them there.
 #
-# By environment:
+# Environment:
 #   PEERS   the peers' directory (../shared/peers)
-#   NAMES   which to run: mailroom and others ("mailroom nats http"; also bullmq, watermill, asynq, grpc …)
-#   CONNS   connections, with commas (1,64,256)      ROUNDS  how often (5)      SECS  seconds for each measure (3)
+#   NAMES   the peers to run: mailroom and others ("mailroom nats http"; also bullmq, watermill, asynq, grpc …)
+#   CONNS   connections, with commas (1,64,256)      ROUNDS  rounds (5)      SECS  seconds per measurement (3)
 #   POST    connections at which POST /echo of Mailroom is measured against the GET of the peer nats (64,256; "" = not)
 #   PORT, WORKER_PORT, REDIS_PORT, NATS_PORT  as the peers' README says
 export PORT=${PORT:-7600} REDIS_PORT=${REDIS_PORT:-7690}
@@ -17,7 +17,7 @@ number SECS
 [[ $CONNS =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || die "CONNS=$CONNS: want numbers with commas between them"
 [[ $POST =~ ^([1-9][0-9]*(,[1-9][0-9]*)*)?$ ]] || die "POST=$POST: want numbers with commas between them, or nothing"
 read -ra names <<<"$NAMES"
-[[ " $NAMES " == *" mailroom "* ]] || die "NAMES=$NAMES: mailroom has to be among them"
+[[ " $NAMES " == *" mailroom "* ]] || die "NAMES=$NAMES: mailroom must be among them"
 need go wrk curl redis-server
 [[ " $NAMES ${POST:+nats} " != *" nats"* ]] || need nats-server
 
@@ -29,12 +29,12 @@ rows=$TMP/peers.tsv posts=$TMP/post.tsv
 
 child=
 finish() {
-  # They end what they started, by pid, when they are told to.
+  # On SIGTERM, the peers end the processes that they started, by pid.
   if [ -n "$child" ] && kill -TERM "$child" 2>/dev/null; then wait "$child" 2>/dev/null || true; fi
 }
 trap finish EXIT
 
-# attend COMMAND…: in the background, so that Ctrl-C reaches it by way of finish.
+# attend COMMAND…: runs a command in the background, so that finish can end it after Ctrl-C.
 attend() {
   "$@" &
   child=$!
@@ -46,9 +46,8 @@ attend() {
 
 attend bash "$copy/run" "${names[@]}" -c "$CONNS" -n "$ROUNDS" -d "$SECS" -o "$rows" || die "the peers' run failed"
 
-# post_rounds: POST /echo of Mailroom (unsafe: record, fenced settling) and GET of the peer nats, in turn, each from
-# fresh processes. Adds to the rows: name, connections, requests a second, µs p50, p99, CPU µs a request of all
-# processes, failures.
+# post_rounds: measures POST /echo of Mailroom (unsafe) and GET of the peer nats, in turn, each with new processes. Adds
+# rows of: name, connections, requests/s, p50 and p99 in µs, CPU time of all processes in µs per request, failures.
 post_rounds() (
   ours=$PWD
   # shellcheck source=/dev/null
@@ -77,7 +76,7 @@ post_rounds() (
 )
 [ -z "$POST" ] || attend post_rounds || die "the run of POST failed"
 
-# The ratio of each round, since machines drift between rounds; of those the median, and the range.
+# Ratios are computed per round, because the speed of a machine changes between rounds. Prints their median and range.
 ratios() {
   awk -F'\t' -v posts="$posts" '
     function sorted(list, v,   n, i, j, t) {
@@ -86,7 +85,7 @@ ratios() {
       return n
     }
     function middle(list,   v, n) { n = sorted(list, v); return v[int((n + 1) / 2)] }
-    # line WHAT OURS THEIRS REACH STRETCH: of two lists in the order of the rounds; reach is "> 1" or "< 1"
+    # line WHAT OURS THEIRS REACH STRETCH: prints the ratio of two lists in the order of the rounds; reach is "> 1" or "< 1"
     function line(what, ours, theirs, reach, stretch,   a, b, v, n, m, i, list, mid, verdict, want) {
       n = split(ours, a, " "); m = split(theirs, b, " ")
       if (!n || n != m) return

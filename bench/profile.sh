@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# bench/profile.sh (make profile): where gateway and worker spend their time, as default.pgo, by which the Go compiler
-# decides what of the binary to inline (https://go.dev/doc/pgo). Run it after a change of the hot path; the profile need
-# not be exact. By environment: SECS for each load (10), PORT, REDIS_PORT.
+# bench/profile.sh (make profile): records CPU profiles of gateway and worker as default.pgo, which the Go compiler uses to
+# optimize the binary (https://go.dev/doc/pgo). Run it after a change of the hot path; the profile need not be exact.
+# Environment: SECS per load (10), PORT, REDIS_PORT.
 export PORT=${PORT:-7640} REDIS_PORT=${REDIS_PORT:-7694}
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${SECS:=10}"
 number SECS
 need redis-server redis-cli wrk curl go
 GATEWAY_PROFILE=127.0.0.1:$((PORT + 1)) WORKER_PROFILE=127.0.0.1:$((PORT + 2))
-# Profiles name the binary and its sources: neither says where this checkout lies.
+# Profiles contain the paths of the binary and its sources; neither contains the path of this checkout.
 BIN=/tmp/mailroom-profile/mailroom
 mkdir -p "$TMP" "${BIN%/*}"
 trap 'stop_all; rm -rf "${BIN%/*}"' EXIT
@@ -31,7 +31,7 @@ PROFILE=$GATEWAY_PROFILE start_gateway 0 --versions "$TMP/versions.yaml"
 PROFILE=$WORKER_PROFILE start_worker 0
 within 15 "the gateway serves /echo/1" served "$PORT"
 
-# profiled NAME WRK-ARGUMENT…: both processes while wrk runs.
+# profiled NAME WRK-ARGUMENT…: profiles both processes while wrk runs.
 profiled() {
   local name=$1
   shift

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# bench/rates.sh: latency below the peak, where services live: GET of one record at a fixed rate, in an open loop, of
-# Mailroom and of the peer nats, in turn. The rates are shares of the peak of the slower one. By environment:
+# bench/rates.sh: compares the latency of Mailroom and of the peer nats below their peak: GET of one record at a fixed rate
+# (open loop), in turn. The rates are shares of the peak of the slower one. Environment:
 #   PEERS   the peers' directory (../shared/peers)      SHARES  percent of the peak (30 60 90)
-#   ROUNDS  how often (3)     SECS  seconds for each measure (5)      CONNECTIONS  that requests are spread over (64)
+#   ROUNDS  rounds (3)        SECS  seconds per measurement (5)       CONNECTIONS  connections (64)
 export PORT=${PORT:-7600} REDIS_PORT=${REDIS_PORT:-7690}
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${PEERS:=../shared/peers}" "${SHARES:=30 60 90}" "${ROUNDS:=3}" "${SECS:=5}" "${CONNECTIONS:=64}"
@@ -23,7 +23,7 @@ finish() {
 }
 trap finish EXIT
 
-# field NAME…: of the JSON that mailroom bench prints, each number behind a tab.
+# field NAME…: prints numbers of the JSON of mailroom bench, each after a tab.
 field() { python3 -c '
 import json, sys
 found = json.load(sys.stdin)
@@ -34,11 +34,11 @@ measure() (
   # shellcheck source=/dev/null
   . "$copy/lib.sh" # it goes to its own directory, and ends what it starts
   set +e +u
-  ask() { "$BIN" bench "$URL/$ROUTE/1" --json --connections "$CONNECTIONS" --duration "${SECS}s" "$@" 2>/dev/null; }
+  bench() { "$BIN" bench "$URL/$ROUTE/1" --json --connections "$CONNECTIONS" --duration "${SECS}s" "$@" 2>/dev/null; }
   peak=
   for name in mailroom nats; do
     start_peer "$name"
-    this=$(ask --warmup 3s | field rate) || die "$name: no peak"
+    this=$(bench --warmup 3s | field rate) || die "$name: measured no peak"
     stop_all
     peak=$(awk -v a="${peak:-1e9}" -v b="$this" 'BEGIN {print (a < b ? a : b)}')
   done
@@ -47,7 +47,7 @@ measure() (
       rate=$(awk -v p="$peak" -v s="$share" 'BEGIN {printf "%d", p * s / 100}')
       for name in mailroom nats; do
         start_peer "$name"
-        row=$(ask --rate "$rate" | field rate p50 p99 p99_9 failed) || die "$name: no result at $rate a second"
+        row=$(bench --rate "$rate" | field rate p50 p99 p99_9 failed) || die "$name: no result at $rate requests/s"
         stop_all
         printf '%s\t%s\t%s\t%s\n' "$name" "$share" "$rate" "$row" >>"$rows"
       done

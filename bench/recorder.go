@@ -12,37 +12,37 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// longestLatency is the most that a histogram tells apart.
-const longestLatency = 10 * time.Minute
+// maxLatency is the largest value of a histogram.
+const maxLatency = 10 * time.Minute
 
-// newHistogram counts microseconds with three significant digits.
+// newHistogram returns a histogram of microseconds with three significant digits.
 func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, longestLatency.Microseconds(), 3)
+	return hdrhistogram.New(1, maxLatency.Microseconds(), 3)
 }
 
 func recordMicros(h *hdrhistogram.Histogram, d time.Duration) {
-	// Within these bounds the histogram refuses nothing.
-	_ = h.RecordValue(min(max(d, 0), longestLatency).Microseconds())
+	// The histogram accepts every value within these limits.
+	_ = h.RecordValue(min(max(d, 0), maxLatency).Microseconds())
 }
 
-// recorder counts what all connections are answered.
+// recorder counts the answers of all connections.
 type recorder struct {
-	measured time.Time // when it begins to count
+	measured time.Time // when the warm-up ends
 
 	inFlight atomic.Int64
 
 	mu       sync.Mutex
-	warm     int64                   // answers before it counted
+	warm     int64                   // answers during the warm-up
 	interval *hdrhistogram.Histogram // since the last report
-	total    *hdrhistogram.Histogram // up to then
+	total    *hdrhistogram.Histogram // before that
 	counts   counts
 	failures map[string]*Failure
-	last     time.Time // when the last answer came
+	last     time.Time // when the last answer arrived
 }
 
-// counts are those of a recorder, since it began to count.
+// counts are the counts of a recorder since the end of the warm-up.
 type counts struct {
-	answered   int64 // well
+	answered   int64 // without failure
 	failed     int64
 	unanswered int64
 	bytes      int64
@@ -54,7 +54,7 @@ func newRecorder(measured time.Time) *recorder {
 	}
 }
 
-// record counts one answer, good or bad: a request that failed took its time too.
+// record counts one answer. The latency of a failure counts, too.
 func (r *recorder) record(start, now time.Time, a Answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,8 +80,8 @@ func (r *recorder) record(start, now time.Time, a Answer) {
 	f.Count++
 }
 
-// cutOff counts a request whose answer was not waited for any longer. It took
-// at least so long.
+// cutOff counts a request that was not answered before the load ended. Its latency is at
+// least the time until then.
 func (r *recorder) cutOff(start, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,13 +92,13 @@ func (r *recorder) cutOff(start, now time.Time) {
 	r.counts.unanswered++
 }
 
-// result is everything that was counted until it ended.
+// result returns the measurements.
 func (r *recorder) result(ended, planned time.Time, interrupted bool) *Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.total.Merge(r.interval)
 	r.interval.Reset()
-	// What was answered late belongs to the time that it took.
+	// Answers after the planned end extend the measured time.
 	until := planned
 	if r.counts.unanswered > 0 || interrupted {
 		until = ended
@@ -125,7 +125,7 @@ func (r *recorder) result(ended, planned time.Time, interrupted bool) *Result {
 	return result
 }
 
-// report tells each second what has happened in it.
+// report reports the progress of each second.
 func (r *recorder) report(ctx context.Context, begin time.Time, s *schedule, tell func(Progress)) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

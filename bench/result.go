@@ -12,49 +12,53 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is what a load measured. Latencies are in milliseconds and count all
-// requests, also those that failed; one that was not answered counts with the
-// time that it had waited.
-type Result struct {
-	// Target names what was asked.
+// Setup describes a load. A Result in JSON has its fields among its own.
+type Setup struct {
+	// Target is the name of the target.
 	Target string `json:"target"`
 	// Loop is "closed" or "open".
 	Loop        string `json:"loop"`
 	Connections int    `json:"connections"`
-	// RateWanted is that of the open loop, requests a second.
+	// RateWanted is the rate of the open loop, in requests per second.
 	RateWanted float64 `json:"rate_wanted,omitempty"`
-	// Seconds is from the end of the warm-up to the last answer.
+}
+
+// Result holds the measurements of a load. The latencies, in milliseconds, include those
+// of failed requests; an unanswered request counts with the time until the load ended.
+type Result struct {
+	Setup
+	// Seconds is the time from the end of the warm-up to the last answer.
 	Seconds float64 `json:"seconds"`
-	// Interrupted says that it ended before its time.
+	// Interrupted reports that the load ended early.
 	Interrupted bool `json:"interrupted"`
-	// Requests are all that should have begun after the warm-up.
+	// Requests counts the requests that were due after the warm-up.
 	Requests int64 `json:"requests"`
-	// Rate is how many were answered well, a second.
+	// Rate is the number of answers without failure per second.
 	Rate float64 `json:"rate"`
-	// Failed were answered badly, or not at all within their timeout.
+	// Failed counts the requests with a failure or a timeout.
 	Failed int64 `json:"failed"`
-	// Unanswered were under way or still due when the load ended.
+	// Unanswered counts the requests in flight or due when the load ended.
 	Unanswered int64 `json:"unanswered"`
 	// Bytes is the size of all answers: bodies over HTTP, envelopes on the bus.
 	Bytes   int64   `json:"bytes"`
 	Latency Latency `json:"latency_ms"`
-	// Late is how late the load's own schedule was, in the open loop. It is
-	// part of the latencies: where it is not small beside them, the machine
-	// had no time for the load.
+	// Late is the delay of the load's own schedule, in the open loop. It is a part of
+	// the latencies: if it is not small compared with them, the machine was too busy to
+	// run the load.
 	Late *Latency `json:"late_ms,omitempty"`
-	// Failures are by kind, the most frequent first.
+	// Failures lists the failures by kind, the most frequent first.
 	Failures []Failure `json:"failures"`
 }
 
-// Failure is one kind of failures.
+// Failure counts one kind of failure.
 type Failure struct {
 	Kind  string `json:"kind"`
 	Count int64  `json:"count"`
-	// First says more about the first of them.
+	// First describes the first failure of this kind.
 	First string `json:"first,omitempty"`
 }
 
-// Latency is a distribution, in milliseconds.
+// Latency is a distribution of latencies, in milliseconds.
 type Latency struct {
 	Mean float64 `json:"mean"`
 	P50  float64 `json:"p50"`
@@ -71,7 +75,7 @@ func newLatency(h *hdrhistogram.Histogram) *Latency {
 	}
 }
 
-// Answered is how many requests were answered well.
+// Answered returns the number of answers without failure.
 func (r *Result) Answered() int64 { return r.Requests - r.Failed - r.Unanswered }
 
 // Write prints the result as a table.
@@ -135,25 +139,27 @@ func share(n, of int64) string {
 	return fmt.Sprintf("%.3g %%", 100*float64(n)/float64(of))
 }
 
-// Progress is what happened in the last second.
+// Progress describes the last second of a load.
 type Progress struct {
-	// Elapsed is since the load began, its warm-up included.
+	// Elapsed is the time since the load began, including its warm-up.
 	Elapsed time.Duration
-	// Warmup says that nothing is counted yet; then there are no latencies.
+	// Warmup reports that the warm-up is not over: there are no latencies yet.
 	Warmup bool
-	// Rate is good answers a second; during the warm-up, all answers.
+	// Rate is the number of answers without failure per second; during the warm-up, of
+	// all answers.
 	Rate    float64
 	Latency Latency
 	Failed  int64
 	// Failure is a kind of failure that occurred; empty: none.
 	Failure string
-	// InFlight requests are under way, and Behind ones wait for a connection,
-	// though the open loop's schedule says that they should have begun.
+	// InFlight is the number of requests that wait for their answer.
 	InFlight int64
-	Behind   int64
+	// Behind is the number of requests that are due in the open loop, but wait for a
+	// free connection.
+	Behind int64
 }
 
-// String is one line.
+// String returns the progress in one line.
 func (p Progress) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%3.0f s  %9s/s", p.Elapsed.Seconds(), count(int64(p.Rate)))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exampleResult is a result as a load makes it.
+// exampleResult returns a typical result.
 func exampleResult() *Result {
 	begin := time.Unix(1000, 0)
 	r := newRecorder(begin)

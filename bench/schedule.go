@@ -9,9 +9,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// schedule is the open loop: request i begins i/rate after the first one,
-// whatever became of those before it. Connections take the requests in order.
-// When all are busy, requests stay due, and their time runs.
+// schedule is the open loop: request i is due i/rate seconds after the first one, even if
+// earlier requests have no answer. Connections take the requests in order. While all
+// connections are busy, requests stay due, and their latency grows.
 type schedule struct {
 	begin time.Time
 	every float64 // ns between two starts
@@ -21,8 +21,8 @@ type schedule struct {
 
 	mu    sync.Mutex
 	ready sync.Cond
-	due   int64 // how many should have begun
-	taken int64 // how many have
+	due   int64 // number of requests that should have begun
+	taken int64 // number of requests that have begun
 	ended bool
 }
 
@@ -33,19 +33,19 @@ func newSchedule(begin, end time.Time, rate float64, sleep func(context.Context,
 	return s
 }
 
-// start is when a request is intended to begin.
+// start returns the time at which a request is due.
 func (s *schedule) start(i int64) time.Time {
 	return s.begin.Add(time.Duration(float64(i) * s.every))
 }
 
-// run makes requests due in time.
+// run makes requests due at their time.
 func (s *schedule) run(ctx context.Context, measured time.Time) {
 	defer s.end()
 	for due := int64(0); due < s.total && ctx.Err() == nil; {
 		now := time.Now()
 		next := s.start(due)
 		if wait := next.Sub(now); wait > 0 {
-			// Who has just been woken goes first, on this very thread.
+			// Let the connections that were just woken run first, on this thread.
 			runtime.Gosched()
 			s.sleep(ctx, wait)
 			continue
@@ -64,7 +64,7 @@ func (s *schedule) run(ctx context.Context, measured time.Time) {
 	}
 }
 
-// end says that nothing more becomes due; what is, still begins.
+// end marks the schedule as complete; requests that are due still begin.
 func (s *schedule) end() {
 	s.mu.Lock()
 	s.ended = true
@@ -85,14 +85,14 @@ func (s *schedule) next(ctx context.Context) (time.Time, bool) {
 	return s.start(s.taken - 1), true
 }
 
-// behind is how many requests should have begun and wait for a connection.
+// behind returns the number of requests that are due and wait for a connection.
 func (s *schedule) behind() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.due - s.taken
 }
 
-// leftOver names the intended starts of what was due and never began.
+// leftOver calls each with the start of every request that was due and never began.
 func (s *schedule) leftOver(each func(time.Time)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,5 +101,6 @@ func (s *schedule) leftOver(each func(time.Time)) {
 	}
 }
 
-// lateness says how late this process was when a request became due.
+// lateness returns the delays between the time of a request and the moment that this
+// process made it due.
 func (s *schedule) lateness() *Latency { return newLatency(s.late) }

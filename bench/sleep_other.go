@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// sleep waits by a timer of Go, which may be late by up to a millisecond.
+// sleep waits by a timer of Go, which may be up to 1 ms late.
 func sleep(ctx context.Context, d time.Duration) { pause(ctx, d) }

@@ -2,8 +2,18 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrNotStored reports that a query with OnlyStored found no entry.
+var ErrNotStored = errors.New("no entry is stored")
+
+// ErrCrowded reports that too many callers wait for the same answer.
+var ErrCrowded = errors.New("too many callers wait for this answer")
+
+// ErrClosed reports that the cache was closed before the answer arrived.
+var ErrClosed = errors.New("the cache is closed")
 
 // Run computes the answer to a query. Its context ends with the cache and is
 // independent of the callers that wait.

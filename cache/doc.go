@@ -20,7 +20,7 @@
 //     likely, claim.go if not, and lua/lookup.lua in all other cases. The result is an
 //     entry, the lease to run the query, or the lease of another leader.
 //  3. flight.go runs the query, or waits for the leader in another process, which
-//     announces its outcome by a message (subscription.go, message.go).
+//     announces its outcome by a message (subscription.go).
 //  4. fill.go stores the outcome and hands it to the processes that wait.
 //
 // A query never gets an answer that was computed before an invalidation that ended

@@ -2,10 +2,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 )
+
+var errPanicked = errors.New("the run panicked")
 
 // flight is a run in progress, here or in another process, and the callers of this
 // process that wait for it. Its key holds the nonces: these callers looked up before

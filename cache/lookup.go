@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"time"
 
 	"github.com/oskadev/mailroom/internal/token"
@@ -12,6 +13,8 @@ const (
 	modeFresh = "fresh"
 	modePeek  = "peek"
 )
+
+var errAnswer = errors.New("lookup: Redis answered in an unknown form")
 
 // lookup is one lookup in Redis. Callers whose identical queries arrive before it
 // is sent share it.

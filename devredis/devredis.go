@@ -1,6 +1,6 @@
-// Package devredis is the Redis of dev mode: miniredis, within this process, on
-// a loopback port. It keeps everything in memory and ends with the process;
-// anything that has to last wants a real Redis.
+// Package devredis runs the embedded Redis of dev mode: miniredis, in this process, on a
+// loopback port. It holds all data in memory and loses it when the process ends. It is not
+// for production, which needs a real Redis.
 package devredis
 
 import (
@@ -18,12 +18,12 @@ func Start() (*Server, error) {
 	if err := mini.Start(); err != nil {
 		return nil, fmt.Errorf("start the embedded Redis: %w", err)
 	}
-	mini.ClockTTL(true) // or keys would never expire
+	mini.ClockTTL(true) // expire keys as time passes; by default they never expire
 	return &Server{mini: mini}, nil
 }
 
-// URL is where it listens.
+// URL returns the address of the server, redis://127.0.0.1:PORT.
 func (s *Server) URL() string { return "redis://" + s.mini.Addr() }
 
-// Close stops it; what it held is gone.
+// Close stops the server. Its data is lost.
 func (s *Server) Close() { s.mini.Close() }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shared is one of many identical reads.
+// shared is the answer to one of many identical reads.
 type shared struct {
 	gateway int
 	status  int
@@ -22,8 +22,8 @@ type shared struct {
 	err     error
 }
 
-// share asks all gateways the same at once; more than begins it, when given, is
-// done while they wait.
+// share sends identical reads to all gateways at once. meanwhile, if not nil, runs while
+// they wait.
 func (s *stage) share(n, callers int, query string, meanwhile func()) []shared {
 	s.t.Helper()
 	answers := make([]shared, callers)
@@ -55,7 +55,7 @@ func (s *stage) share(n, callers int, query string, meanwhile func()) []shared {
 	return answers
 }
 
-// shares counts the runs of a read, and tells when the last one ended.
+// shares counts the runs of a read, and returns when the last one ended.
 func (s *stage) shares(n int) (runs int, ended time.Time) {
 	for _, e := range s.ledger.read(s.t) {
 		if e.n != strconv.Itoa(n) {
@@ -71,7 +71,7 @@ func (s *stage) shares(n int) (runs int, ended time.Time) {
 	return runs, ended
 }
 
-// Identical reads at the same time, over all gateways, run once.
+// Identical reads at the same time run once, over all gateways.
 func TestStampede(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 3})
@@ -92,7 +92,7 @@ func TestStampede(t *testing.T) {
 		callers, runs, last.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 }
 
-// A failure is told to all who wait for it, and not tried by each of them.
+// All callers that wait get the same failure; none of them tries again.
 func TestStampedeThatFails(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 3})
@@ -108,7 +108,7 @@ func TestStampedeThatFails(t *testing.T) {
 	}
 }
 
-// A gateway that leads and is killed is replaced by one of those who wait.
+// A leading gateway is killed, and one of the waiting gateways takes its place.
 func TestStampedeWhoseLeaderDies(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 3})

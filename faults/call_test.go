@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// How a call ended, for its caller.
+// The results of a call for its caller.
 const (
-	answered = "answered" // with the outcome of a run
-	dead     = "dead"     // told that it was given up
-	refused  = "refused"  // told that it was not accepted
-	unknown  = "unknown"  // 504, or the gateway went away
-	wrong    = "wrong"    // anything else: nothing may end so
+	answered = "answered" // the outcome of a run
+	dead     = "dead"     // the request became a dead letter
+	refused  = "refused"  // the request was not accepted
+	unknown  = "unknown"  // 504, or the connection was lost
+	wrong    = "wrong"    // anything else, which is an error
 )
 
-// call is one call of a service, as its caller saw it.
+// call is one call of a service, from the view of its caller.
 type call struct {
 	n        int
 	safe     bool
@@ -32,13 +32,13 @@ type call struct {
 	ended    time.Time
 	fate     string
 	status   int
-	id       string // what the gateway called it
+	id       string // the request id of the gateway
 	location string
-	run      string // which run's result it got
+	run      string // the run whose result it got
 	said     string
 }
 
-// number reserves the number of a call.
+// number returns the number of the next call.
 func (s *stage) number() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,8 +46,8 @@ func (s *stage) number() int {
 	return s.next
 }
 
-// call asks once. A gateway that takes no connection is passed over, as a load
-// balancer would.
+// call makes one call. Like a load balancer, it skips a gateway that accepts no
+// connection.
 func (s *stage) call(gateway int, safe bool, w work) *call {
 	return s.callAs(s.number(), gateway, safe, w)
 }
@@ -81,22 +81,22 @@ func (s *stage) request(c *call, gateway int, w work) *http.Request {
 	if c.safe {
 		method, url = http.MethodGet, fmt.Sprintf("%sread/%d?ms=%d&pad=%d&do=%s", base, c.n, w.MS, w.Pad, w.Do)
 	} else {
-		body, _ = json.Marshal(w) // a struct of numbers and a string
+		body, _ = json.Marshal(w) // cannot fail: numbers and strings
 	}
-	req, _ := http.NewRequestWithContext(s.t.Context(), method, url, bytes.NewReader(body)) // its parts are constant
-	// A body that cannot be had again keeps the HTTP client from asking twice by itself.
+	req, _ := http.NewRequestWithContext(s.t.Context(), method, url, bytes.NewReader(body)) // cannot fail
+	// Without GetBody, the HTTP client does not repeat the request.
 	req.Body, req.GetBody = io.NopCloser(bytes.NewReader(body)), nil
 	req.Header.Set("Content-Type", "application/json")
 	return req
 }
 
-// isDial reports that there was no connection, so that nothing was sent.
+// isDial reports that no connection was opened: nothing was sent.
 func isDial(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// read tells what the answer means.
+// read evaluates the answer.
 func (c *call) read(res *http.Response, err error) {
 	var body []byte
 	if err == nil {
@@ -138,13 +138,13 @@ func (c *call) read(res *http.Response, err error) {
 	}
 }
 
-// load keeps callers asking, half of them for something unsafe, until the
-// function that it returns is called, which waits for their last answers.
+// load starts callers, half of them with unsafe calls. The returned function stops them
+// and waits for their last answers.
 func (s *stage) load(callers int, what func(*rand.Rand) work) (stop func()) {
 	return s.loadBy(callers, what, nil)
 }
 
-// loadBy is load; safe says what is asked for, nil: both.
+// loadBy is like load, with safe or unsafe calls only; nil: both.
 func (s *stage) loadBy(callers int, what func(*rand.Rand) work, safe func() bool) (stop func()) {
 	stopped := make(chan struct{})
 	var asking sync.WaitGroup
@@ -177,10 +177,10 @@ func (s *stage) loadBy(callers int, what func(*rand.Rand) work, safe func() bool
 	return end
 }
 
-// usual is work that is mostly short.
+// usual returns work that is mostly short.
 func usual(rng *rand.Rand) work { return work{MS: 5 + rng.IntN(30)} }
 
-// succeeded counts the calls answered so far.
+// succeeded returns the number of calls answered so far.
 func (s *stage) succeeded() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +193,7 @@ func (s *stage) succeeded() int {
 	return n
 }
 
-// works waits until so many more calls have been answered.
+// works waits until n more calls have been answered.
 func (s *stage) works(more int) {
 	s.t.Helper()
 	before := s.succeeded()

@@ -13,22 +13,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// totals are what a case did.
+// totals are the counts of one case.
 type totals struct {
-	accepted   int // or perhaps accepted, where nobody can know
+	accepted   int // or possibly accepted
 	run        int
 	answered   int
 	duplicates int // runs beyond the first of a call
-	unsafe     int // of them, those of unsafe calls
-	unknown    int // calls whose callers were not told
+	unsafe     int // duplicates of unsafe calls
+	unknown    int // calls without an answer
 	refused    int
 	dead       int
 	expired    int
-	lost       int // accepted, and neither ended nor waiting
-	late       int // began in time, in a process that was frozen before the handler's first line
+	lost       int // accepted, but neither ended nor waiting
+	late       int // frozen between the start of the run and the first line of the handler
 	recovered  time.Duration
 	slowest    time.Duration
-	reasons    []string // of those refused and not told
+	reasons    []string // of refused and unknown calls
 }
 
 func (n *totals) String() string {
@@ -38,24 +38,24 @@ func (n *totals) String() string {
 		n.recovered.Seconds(), n.slowest.Seconds())
 }
 
-// history is what became of one request.
+// history holds the events of one request.
 type history struct {
 	runs []event
-	ends map[string]bool // runs that came to their end
+	ends map[string]bool // runs that ended
 }
 
-// outcomes are when each request was allowed to run, and settled.
+// outcomes holds the times at which requests began and were settled.
 type outcomes struct {
 	begun   map[string]int64 // by request, process and attempt
 	settled map[string]int64 // by request, the first time
 }
 
-// kept is what Redis still knows of one unsafe request.
+// kept is the record of one unsafe request in Redis.
 type kept struct{ state, run string }
 
-// check waits until all is quiet, holds the ledger against what callers were
-// told and what Redis keeps, prints the totals and begins a new ledger. Only
-// where Redis itself lost data something may be lost, and run again.
+// check waits until the mailbox is empty, compares the ledger with the answers of the
+// callers and with Redis, prints the totals, and starts a new ledger. A request may be lost
+// or run again only if Redis itself lost data.
 func (s *stage) check(name string, lossy bool) *totals {
 	s.t.Helper()
 	s.quiet()
@@ -130,7 +130,7 @@ func (s *stage) judge(n *totals, c *call, h *history, o outcomes, records map[st
 	s.t.Helper()
 	id := c.id
 	for _, r := range h.runs {
-		// A safe call the HTTP client makes again by itself when its connection is lost.
+		// The HTTP client repeats a safe call after its connection was lost.
 		assert.True(s.t, c.safe || id == "" || id == r.id, "call %d is request %s and %s", c.n, id, r.id)
 		id = r.id
 	}
@@ -169,8 +169,8 @@ func (s *stage) judge(n *totals, c *call, h *history, o outcomes, records map[st
 		return
 	}
 	for _, r := range h.runs {
-		// When the worker made sure that the request was still its own: from there to the handler's first line
-		// is a moment in which a process can be frozen too, and nothing could keep it from going on.
+		// The worker checked that it still had the request. A process can also be frozen between that check and
+		// the first line of the handler, and then runs the handler when it is thawed.
 		began := o.begun[begunKey(r)]
 		assert.False(s.t, began == 0 || o.settled[id] != 0 && began > o.settled[id],
 			"call %d, request %s: attempt %d began %v after the outcome was stored", c.n, id, r.attempt, time.Duration(began-o.settled[id]))
@@ -181,7 +181,7 @@ func (s *stage) judge(n *totals, c *call, h *history, o outcomes, records map[st
 	}
 }
 
-// judgeUnknown checks a call whose caller was not told: what it can learn.
+// judgeUnknown checks a call without an answer: its caller can still read the outcome.
 func (s *stage) judgeUnknown(n *totals, c *call, h *history, k kept, id string, lossy bool) {
 	s.t.Helper()
 	if c.safe {
@@ -197,16 +197,16 @@ func (s *stage) judgeUnknown(n *totals, c *call, h *history, k kept, id string, 
 		n.expired++
 		assert.Empty(s.t, h.runs, "call %d expired and ran", c.n)
 	case k.state != "":
-		n.accepted++ // every record's state is looked at in check
+		n.accepted++ // check looks at the state of every record
 	case len(h.runs) > 0:
 		n.accepted++
 		n.lost++
 		assert.True(s.t, lossy, "call %d ran and nothing is known of it", c.n)
-	default: // it never arrived
+	default: // the request never arrived
 	}
 }
 
-// records reads the records of all unsafe requests.
+// records returns the records of all unsafe requests.
 func (s *stage) records() map[string]kept {
 	s.t.Helper()
 	ctx, rdb := s.t.Context(), s.conn.Redis()
@@ -225,12 +225,12 @@ func (s *stage) records() map[string]kept {
 		for i, key := range batch {
 			values := answers[i].Val()
 			if values[0] == nil && values[1] == nil {
-				continue // it has expired meanwhile
+				continue // it has expired
 			}
 			state, _ := values[0].(string)
 			outcome, _ := values[1].(string)
 			if state == "" {
-				continue // the long reply of a safe request
+				continue // a long reply to a safe request
 			}
 			found[strings.TrimPrefix(key, prefix)] = kept{state: state, run: runOf(outcome)}
 		}
@@ -248,7 +248,7 @@ func (s *stage) records() map[string]kept {
 	return found
 }
 
-// runOf is which run made a stored outcome.
+// runOf returns the run that made a stored outcome.
 func runOf(outcome string) string {
 	_, envelope, _ := strings.Cut(outcome, " ")
 	var read struct {
@@ -260,7 +260,7 @@ func runOf(outcome string) string {
 	return read.Result.Run
 }
 
-// letters counts the dead letters of each request.
+// letters returns the number of dead letters of each request.
 func (s *stage) letters() map[string]int {
 	s.t.Helper()
 	found, err := s.conn.Redis().XRange(s.t.Context(), s.conn.Keys.Dead(service), "-", "+").Result()
@@ -273,8 +273,8 @@ func (s *stage) letters() map[string]int {
 	return count
 }
 
-// recovered is how long it took after a fault until a call that was made after
-// it was answered; of several faults the longest.
+// recovered returns the time from a fault to the first answer to a call that was made after
+// the fault; of several faults the longest.
 func recovered(calls []*call, faults []time.Time) time.Duration {
 	longest := time.Duration(0)
 	for _, fault := range faults {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What a gateway had sent ends exactly once, although nobody waits any more.
+// Requests of a killed gateway end exactly once, although no caller waits.
 func TestGatewayKilledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 2})
@@ -38,7 +38,7 @@ func TestGatewayKilledWhileWaiting(t *testing.T) {
 	assert.GreaterOrEqual(t, n.unknown, times(3, 50)*10)
 }
 
-// Workers and gateways are replaced under load, and nobody notices.
+// Workers and gateways are replaced under load, and no request fails.
 func TestDrainFailsNoRequest(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 2, idle: calmIdleLimit})
@@ -52,7 +52,7 @@ func TestDrainFailsNoRequest(t *testing.T) {
 		s.workers[i%2] = next
 		s.works(20)
 		s.gateways[i%2].terminate()
-		s.out[i%2].Store(true) // until /readyz says 200
+		s.out[i%2].Store(true) // until /readyz answers 200
 		s.gateways[i%2] = s.gateway(i % 2)
 		s.serves(i % 2)
 		s.out[i%2].Store(false)

@@ -11,8 +11,8 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// TestStruckBetweenSteps kills, and freezes, a process between each step of a
-// request's way and the next, while callers ask for what is safe and unsafe.
+// TestStruckBetweenSteps kills or freezes a process between two steps of a request path,
+// for each pair of steps, under safe and unsafe load.
 func TestStruckBetweenSteps(t *testing.T) {
 	t.Parallel()
 	gateways := []bus.Step{bus.StepEnqueue, bus.StepEnqueued, bus.StepReply}
@@ -35,10 +35,10 @@ func TestStruckBetweenSteps(t *testing.T) {
 	}
 }
 
-// strikes is how often each is struck: once, at another moment of the load each time.
+// strikes is the number of faults per step, each at another moment of the load.
 func strikes() int { return times(1, 5) }
 
-// struck waits until the process has come to its step, and is dead or frozen.
+// struck waits until the process has reached its step and is dead or frozen.
 func (s *stage) struck(p *process, what string, before int) {
 	s.t.Helper()
 	s.eventually("the step is reached", func() bool {
@@ -69,7 +69,7 @@ func strikeWorker(t *testing.T, step bus.Step, what string, safe bool) {
 		stop := s.loadOf(4, safe)
 		if step == bus.StepClaimed {
 			s.works(5)
-			s.killBusy(s.workers[0]) // whose requests the other one claims
+			s.killBusy(s.workers[0]) // the other worker claims its requests
 		}
 		s.struck(hooked, what, i)
 		if step == bus.StepClaimed {
@@ -77,7 +77,7 @@ func strikeWorker(t *testing.T, step bus.Step, what string, safe bool) {
 		}
 		s.works(10)
 		if what == "freeze" {
-			// Longer than it takes the others to take its requests, and to end them.
+			// Long enough for the other processes to claim its requests and end them.
 			s.pass(2 * s.set.idle)
 			hooked.thaw()
 		}
@@ -102,7 +102,7 @@ func strikeGateway(t *testing.T, step bus.Step, what string, safe bool) {
 		s.serves(0)
 		stop := s.loadOf(6, safe)
 		s.struck(s.gateways[0], what, i)
-		for range 10 { // the other one serves on
+		for range 10 { // the other process still serves
 			c := s.call(1, safe, work{})
 			assert.Equal(t, answered, c.fate, c.said)
 		}
@@ -124,12 +124,12 @@ func strikeGateway(t *testing.T, step bus.Step, what string, safe bool) {
 	assert.LessOrEqual(t, n.unknown, 6*strikes(), "only those who waited there")
 }
 
-// loadOf is load of one kind.
+// loadOf is like load, for one kind of step.
 func (s *stage) loadOf(callers int, safe bool) (stop func()) {
 	return s.loadBy(callers, usual, func() bool { return safe })
 }
 
-// killBusy kills a worker in the middle of a handler.
+// killBusy kills a worker that runs a handler.
 func (s *stage) killBusy(w *process) {
 	s.t.Helper()
 	s.eventually("a worker is caught in a handler", func() bool {

@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// post makes one call under a key, and gives its status and which run answered;
-// 0: the gateway went away.
+// post makes one call with a key, and returns its status and the run that answered.
+// Status 0: the connection was lost.
 func (s *stage) post(gateway, n int, w work, headers ...string) (status int, run, location string) {
-	body, _ := json.Marshal(w) // a struct of numbers and a string
+	body, _ := json.Marshal(w) // cannot fail: numbers and strings
 	url := fmt.Sprintf("http://%s/things/run/%d", s.listen[gateway%len(s.listen)], n)
 	req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, io.NopCloser(strings.NewReader(string(body))))
 	req.Header.Set("Content-Type", "application/json")
@@ -47,7 +47,7 @@ func (s *stage) post(gateway, n int, w work, headers ...string) (status int, run
 	return res.StatusCode, envelope.Result.Run, res.Header.Get("Location")
 }
 
-// ends counts the runs of each call that came to their end.
+// ends returns the number of runs of each call that ended.
 func (s *stage) ends() map[string]int {
 	s.t.Helper()
 	count := make(map[string]int)
@@ -59,8 +59,8 @@ func (s *stage) ends() map[string]int {
 	return count
 }
 
-// A thousand callers with one key, at three gateways, while the workers that run
-// it are killed: one outcome, which all get.
+// A thousand callers use one key at three gateways while the workers that run the request
+// are killed. All callers get the same outcome.
 func TestOneKeyManyCallers(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 3, workers: 3})
@@ -78,7 +78,7 @@ func TestOneKeyManyCallers(t *testing.T) {
 	}
 	const kills = 2
 	for range kills {
-		p := s.running(1) // on a worker that lives
+		p := s.running(1) // on a running worker
 		p.kill()
 		for i, w := range s.workers {
 			if w == p {
@@ -107,8 +107,8 @@ func TestOneKeyManyCallers(t *testing.T) {
 	t.Logf("key-storm: %d callers, %d kills, 1 outcome, %d runs", callers, kills, runs)
 }
 
-// Many keys, each sent three times in random order to random gateways, which are
-// killed one after the other: each runs once, and answers only its own.
+// Many keys are sent three times each, in random order, to random gateways, which are killed
+// one after the other. Each key runs once, and gets its own outcome.
 func TestKeysOutliveGateways(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 3, workers: 2, idle: calmIdleLimit})
@@ -125,7 +125,7 @@ func TestKeysOutliveGateways(t *testing.T) {
 	}
 	var next, kills, lost atomic.Int64
 	var mu sync.Mutex
-	runs := make(map[int]string) // which run's outcome a key was answered with
+	runs := make(map[int]string) // the run that answered each key
 	check := func(n, status int, run string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -149,7 +149,7 @@ func TestKeysOutliveGateways(t *testing.T) {
 		})
 	}
 	killing := make(chan struct{})
-	go func() { // one each second, as long as there is somebody to be cut off
+	go func() { // one per second while there are callers
 		defer close(killing)
 		for i := 0; int(next.Load()) < len(order); i++ {
 			s.pass(time.Duration(times(200, 1000)) * time.Millisecond)
@@ -164,7 +164,7 @@ func TestKeysOutliveGateways(t *testing.T) {
 		s.serves(i)
 	}
 	s.quiet()
-	for n := 1; n <= keys; n++ { // who was cut off asks again, and everybody else too
+	for n := 1; n <= keys; n++ { // all callers repeat their call
 		status, run, _ := s.post(n, n, work{MS: 5}, "Idempotency-Key: key-"+strconv.Itoa(n))
 		require.Equal(t, http.StatusOK, status, "key %d", n)
 		check(n, status, run)
@@ -177,8 +177,8 @@ func TestKeysOutliveGateways(t *testing.T) {
 	t.Logf("keys: %d keys, %d sends, %d gateways killed, %d sends without an answer, each ran once", keys, len(order), kills.Load(), lost.Load())
 }
 
-// Many wait for tickets by long polling and by events: what that costs is bounded,
-// and each is told of its end.
+// Many callers wait for tickets by long polling and by events. The cost is bounded, and each
+// caller gets the outcome.
 func TestManyWaitForTickets(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 1, workers: 1, idle: calmIdleLimit, concurrency: 1})
@@ -188,7 +188,7 @@ func TestManyWaitForTickets(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, status)
 	s.quiet()
 	before := s.resident(s.gateways[0])
-	s.workers[0].freeze() // nothing ends while the costs are measured
+	s.workers[0].freeze() // no request ends during the measurement
 	locations := make([]string, tickets)
 	for i := range locations {
 		status, _, locations[i] = s.post(0, s.number(), work{}, "Prefer: respond-async")
@@ -208,7 +208,7 @@ func TestManyWaitForTickets(t *testing.T) {
 	for end := time.Now().Add(4 * patience); s.watched() < tickets; s.pass(250 * time.Millisecond) {
 		require.True(t, time.Now().Before(end), "all wait")
 	}
-	s.pass(5 * time.Second) // in which the looks of the beginning become seldom
+	s.pass(5 * time.Second) // the first, frequent polls become rare
 	commands := s.commands()
 	const window = 5 * time.Second
 	s.pass(window)
@@ -221,7 +221,7 @@ func TestManyWaitForTickets(t *testing.T) {
 	t.Logf("tickets: %d wait, half by events: %d KB of the gateway, %.0f Redis commands a second, all told", tickets, memory, rate)
 }
 
-// awaits waits for the end of a request, and reports whether it was told.
+// awaits waits for the end of a request, and reports whether it got the outcome.
 func (s *stage) awaits(location string, events bool) bool {
 	for range 100 {
 		path := location + "?wait=60"
@@ -249,7 +249,7 @@ func (s *stage) awaits(location string, events bool) bool {
 	return false
 }
 
-// watched counts the records whose ends somebody awaits.
+// watched returns the number of records with waiting callers.
 func (s *stage) watched() int {
 	ctx, rdb := s.t.Context(), s.conn.Redis()
 	keys := rdb.Scan(ctx, 0, s.conn.Keys.Record(service, "*"), 1000).Iterator()
@@ -257,7 +257,7 @@ func (s *stage) watched() int {
 	for keys.Next(ctx) {
 		pipe.HGet(ctx, keys.Val(), "channels")
 	}
-	found, _ := pipe.Exec(ctx) // those without are an error each
+	found, _ := pipe.Exec(ctx) // a record without waiting callers is an error
 	for _, cmd := range found {
 		if text, ok := cmd.(interface{ Val() string }); ok && text.Val() != "" {
 			count++
@@ -266,7 +266,7 @@ func (s *stage) watched() int {
 	return count
 }
 
-// commands is how many Redis has run.
+// commands returns the number of commands that Redis has executed.
 func (s *stage) commands() int {
 	s.t.Helper()
 	info, err := s.conn.Redis().Info(context.WithoutCancel(s.t.Context()), "stats").Result()
@@ -282,7 +282,7 @@ func (s *stage) commands() int {
 	return 0
 }
 
-// resident waits for what a process says next of its memory, in KB.
+// resident waits for the next report of the memory of a process, in KB.
 func (s *stage) resident(p *process) int {
 	s.t.Helper()
 	seen := len(s.ledger.read(s.t))

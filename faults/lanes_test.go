@@ -19,7 +19,7 @@ import (
 	"github.com/oskadev/mailroom/bus/admin"
 )
 
-// insist asks a gateway under an Idempotency-Key until there is an outcome.
+// insist repeats a call with an Idempotency-Key until it gets the outcome.
 func (s *stage) insist(gateway int, path, key string, body any, headers ...string) (status int, said []byte) {
 	for range 20 {
 		if status, said = s.once(gateway, path, key, body, headers...); status != 0 && status < http.StatusInternalServerError {
@@ -30,7 +30,7 @@ func (s *stage) insist(gateway int, path, key string, body any, headers ...strin
 	return status, said
 }
 
-// once asks once; status 0: there is no answer.
+// once makes one call; status 0: no answer.
 func (s *stage) once(gateway int, path, key string, body any, headers ...string) (status int, said []byte) {
 	text, _ := json.Marshal(body)                                                                                                 // maps of strings and numbers
 	req, _ := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.listen[gateway]+path, bytes.NewReader(text)) // its parts are constant
@@ -52,7 +52,7 @@ func (s *stage) once(gateway int, path, key string, body any, headers ...string)
 	return res.StatusCode, said
 }
 
-// appended is one APPEND as its caller saw it.
+// appended is one call of APPEND, from the view of its caller.
 type appended struct {
 	id            int
 	value         string
@@ -60,8 +60,7 @@ type appended struct {
 	called, ended int64
 }
 
-// appendModel: a list only grows by its end, and each append tells how long it
-// made the list.
+// appendModel is the model of a list: an append adds to its end and returns the new length.
 func appendModel() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return 0 },
@@ -72,12 +71,12 @@ func appendModel() porcupine.Model {
 	}
 }
 
-// Values are added by reading a list and writing it back. With a worker killed
-// over and over none is lost or doubled, since those of one list run one at a time.
+// APPEND reads a list and writes it back. Workers are killed again and again; no value is
+// lost or added twice, because the requests for one list run one at a time.
 func TestLanes(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 2, workers: 4, idle: calmIdleLimit, examples: true})
-	ids, callers := times(10, 50), 4 // of each list, half of them at each gateway
+	ids, callers := times(10, 50), 4 // per list, half of them at each gateway
 	each := times(100, 400) / callers
 	s.eventually("the gateways know the routes", func() bool {
 		return s.status(http.MethodOptions, 0, "/echo/1/append") == http.StatusNoContent &&
@@ -180,8 +179,8 @@ func TestLanes(t *testing.T) {
 	t.Logf("lanes: %d appends to %d lists, %d workers killed, none lost or doubled, in %v", len(all), ids, kills, took.Round(time.Millisecond))
 }
 
-// appendInOrder appends to one list without waiting for what comes of it: each as soon
-// as the one before was accepted, by the other gateway.
+// appendInOrder appends to one list without waiting for outcomes: each call begins when the
+// other gateway has accepted the previous one.
 func (s *stage) appendInOrder(id, most int) {
 	for i := range most {
 		status, said := s.insist(i%2, fmt.Sprintf("/echo/%d/append", id), fmt.Sprintf("order.%d", i), map[string]any{"value": strconv.Itoa(i), "ms": 1}, "Prefer: respond-async")
@@ -202,7 +201,7 @@ func (s *stage) get(gateway int, path string) []byte {
 	return text
 }
 
-// More want an item than there are: so many get one as there were.
+// More callers want an item than the stock allows: exactly the stock is reserved.
 func TestStock(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 2, workers: 2, idle: calmIdleLimit, examples: true})

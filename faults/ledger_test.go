@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ledger is the file to which all processes append what they do.
+// ledger is the file to which all processes append their events.
 type ledger struct {
 	path string
 
@@ -22,17 +22,17 @@ type ledger struct {
 	events []event
 }
 
-// event is one line of it.
+// event is one line of the ledger.
 type event struct {
 	at      int64  // unix nanoseconds
 	what    string // run, end, settled, hook, stat
-	n       string // the call's number; of a stat: the role
-	id      string // the request's; of a stat: resident memory in KB
+	n       string // the number of the call; of a stat: the role
+	id      string // of the request; of a stat: resident memory in KB
 	attempt int    // of a stat: goroutines
 	pid     int
 }
 
-// read gives all events so far, in the order in which they were written.
+// read returns all events so far, in the order in which they were written.
 func (l *ledger) read(t *testing.T) []event {
 	t.Helper()
 	l.mu.Lock()
@@ -61,7 +61,7 @@ func (l *ledger) read(t *testing.T) []event {
 	return l.events
 }
 
-// take gives all events so far and forgets them.
+// take returns all events so far, and empties the ledger.
 func (l *ledger) take(t *testing.T) []event {
 	t.Helper()
 	l.read(t)

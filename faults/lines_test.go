@@ -9,7 +9,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// cutReplies loses replies of Redis to what matches, again and again under load.
+// cutReplies loses the replies to matching commands, again and again under load.
 func cutReplies(t *testing.T, name string, set setting, line **testsupport.Proxy, matches ...string) {
 	t.Helper()
 	s := newStage(t, set)

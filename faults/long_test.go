@@ -13,7 +13,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// fault is something that goes wrong, and is over when the function returns.
+// fault causes one fault, which is over when the function returns.
 type fault struct {
 	name string
 	do   func(s *stage, lines *lines)
@@ -22,8 +22,8 @@ type fault struct {
 // lines are the proxies before Redis.
 type lines struct{ gateway, worker *testsupport.Proxy }
 
-// faults are all that lose nothing. The first worker and the first gateway are
-// spared by those that end processes: they show whether anything grows.
+// faults returns all faults that lose no data. They never end the first worker and the first
+// gateway, whose memory and goroutines show leaks.
 func faults() []fault {
 	frozen := func(p *process, d time.Duration, s *stage) {
 		p.freeze()
@@ -33,7 +33,7 @@ func faults() []fault {
 	dropped := func(line *testsupport.Proxy, match string) {
 		select {
 		case <-line.DropNextReply(match):
-		case <-time.After(2 * time.Second): // perhaps nobody sends that now; then a later one is lost
+		case <-time.After(2 * time.Second): // no such command was sent; a later one is lost
 		}
 	}
 	return []fault{
@@ -75,7 +75,7 @@ func faults() []fault {
 	}
 }
 
-// replace ends one of the workers from this one on, and starts another.
+// replace ends one of the workers from this index on, and starts another.
 func (s *stage) replace(from int, end func(*process)) {
 	s.t.Helper()
 	i := from + s.rng.IntN(len(s.workers)-from)
@@ -92,8 +92,8 @@ func (s *stage) replaceGateway(i int, end func(*process)) {
 	s.out[i].Store(false)
 }
 
-// TestAtRandom is the long form: faults at random, the ledger checked and the
-// totals printed each minute.
+// TestAtRandom is the long form: random faults. Each minute it checks the ledger and prints
+// the totals.
 func TestAtRandom(t *testing.T) {
 	t.Parallel()
 	if form() != long {
@@ -117,22 +117,22 @@ func TestAtRandom(t *testing.T) {
 		}
 		stop()
 		s.quiet()
-		s.pass(2 * time.Second) // in which both say what they hold
+		s.pass(2 * time.Second) // both processes report their memory
 		for i, p := range []*process{s.workers[0], s.gateways[0]} {
 			held[i].add(t, p, s.ledger.read(t))
 		}
 		s.check("minute "+strconv.Itoa(minute+1), false)
 		if t.Failed() {
-			return // the faults before the first failure are what matters
+			return // later faults tell nothing more
 		}
 	}
 }
 
-// growth follows what a process holds, minute by minute.
+// growth records the memory and the goroutines of a process, minute by minute.
 type growth struct{ goroutines, kilobytes []int }
 
-// add notes what the process holds now, and compares it with its second minute:
-// by then all that is made once has been made.
+// add records the present state, and compares it with the second minute, when all
+// initialization is complete.
 func (g *growth) add(t *testing.T, p *process, events []event) {
 	t.Helper()
 	for _, e := range slices.Backward(events) {

@@ -13,7 +13,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// seed is of the whole run's schedule.
+// seed is the seed of the schedule of the whole run.
 var seed = chooseSeed()
 
 func chooseSeed() uint64 {
@@ -35,19 +35,19 @@ func TestMain(m *testing.M) {
 	explicit := false
 	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
 	if !explicit {
-		// The tests mostly wait: for idle limits, restarts, timeouts.
+		// Most of the time, the tests wait for idle limits, restarts and timeouts.
 		if err := flag.Set("test.parallel", "6"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
 	fmt.Fprintf(os.Stdout, "MAILROOM_FAULTS_SEED=%d\n", seed)
 	testsupport.Main(m,
-		// It writes the header Date for the whole process, and is started once.
+		// It updates the header Date, and is started once per process.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 	)
 }
 
-// forms are how much the suite does.
+// forms are the amounts of work of the suite.
 const (
 	short = "short"
 	full  = "full"
@@ -61,7 +61,7 @@ func form() string {
 	return short
 }
 
-// times is how often a fault is repeated: in the short form, or in full.
+// times returns the number of repetitions of a fault, for the present form.
 func times(inShort, inFull int) int {
 	if form() == short {
 		return inShort
@@ -69,7 +69,7 @@ func times(inShort, inFull int) int {
 	return inFull
 }
 
-// random is a test's own part of the schedule.
+// random returns the part of the schedule for one test.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	var h uint64

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// diesWithParent makes the kernel end a process when the test binary dies without its cleanups, even a frozen one.
+// diesWithParent makes the kernel end a process, even a frozen one, if the test binary ends without its cleanups.
 func diesWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // standsStill reports whether every thread of a process is stopped (proc(5)).

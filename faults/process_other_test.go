@@ -6,5 +6,5 @@ import "syscall"
 
 func diesWithParent() *syscall.SysProcAttr { return nil }
 
-// standsStill cannot be told here.
+// standsStill cannot read the state of a process on this system.
 func standsStill(int) bool { return true }

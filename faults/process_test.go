@@ -16,7 +16,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// patience is how long a test waits for what has to come.
+// patience is the time limit of a test that waits.
 const patience = 30 * time.Second
 
 // process is a worker or a gateway.
@@ -26,10 +26,10 @@ type process struct {
 	cmd     *exec.Cmd
 	printed output
 	gone    chan struct{}
-	err     error // how it ended, once it is gone
+	err     error // valid once gone is closed
 }
 
-// output is written by the process and read by the test.
+// output holds the output of a process.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -53,7 +53,7 @@ func (o *output) has(text string) bool {
 	return bytes.Contains(o.b.Bytes(), []byte(text))
 }
 
-// start runs this test binary as something else until the test ends.
+// start runs this test binary in a role until the test ends.
 func start(t *testing.T, role string, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
@@ -90,16 +90,16 @@ func tail(text string) string {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// kill ends the process as a crash would.
+// kill sends SIGKILL, like a crash.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may be gone already
+	_ = p.cmd.Process.Kill() // it may have ended already
 	<-p.gone
 }
 
 func (p *process) freeze() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
-	// On a busy machine a thread may take a while to hear of it.
+	// On a busy machine it takes a while until all threads stop.
 	testsupport.Eventually(p.t, patience, "it stands still", func() bool { return standsStill(p.cmd.Process.Pid) })
 }
 
@@ -108,7 +108,7 @@ func (p *process) thaw() {
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGCONT))
 }
 
-// terminate tells the process to end, and waits until it has, as it should.
+// terminate sends SIGTERM, waits until the process has ended, and requires success.
 func (p *process) terminate() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
@@ -116,7 +116,7 @@ func (p *process) terminate() {
 	require.NoError(p.t, p.err, tail(p.printed.String()))
 }
 
-// ended waits until the process is gone.
+// ended waits until the process has ended.
 func (p *process) ended() {
 	p.t.Helper()
 	end := time.NewTimer(patience)
@@ -128,7 +128,7 @@ func (p *process) ended() {
 	}
 }
 
-// works waits until a worker has begun.
+// works waits until a worker has started.
 func (p *process) works() {
 	p.t.Helper()
 	const text = "worker started"
@@ -145,5 +145,5 @@ func (p *process) works() {
 	}
 }
 
-// countOf is how often the process has printed something.
+// countOf returns the number of occurrences of a text in the output.
 func countOf(p *process, text string) int { return strings.Count(p.printed.String(), text) }

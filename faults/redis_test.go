@@ -68,8 +68,8 @@ func TestScriptsFlushed(t *testing.T) {
 	assert.Zero(t, n.unknown+n.refused+n.dead+n.duplicates)
 }
 
-// Redis loses everything. What callers wait for is asked again; what nobody
-// waits for is gone, which is the one case in which an accepted request is lost.
+// Redis loses all data. Gateways send the requests of waiting callers again; other requests
+// are lost. This is the only case in which an accepted request is lost.
 func TestEverythingFlushed(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{})
@@ -106,7 +106,7 @@ func TestMemoryFull(t *testing.T) {
 		assert.Equal(t, refused, c.fate, c.said)
 		assert.Less(t, c.ended.Sub(c.began), time.Second)
 	}
-	s.pass(2 * s.set.idle) // nobody may take over what cannot be settled
+	s.pass(2 * s.set.idle) // no worker may take over a request that cannot be settled
 	s.redis.Do("CONFIG", "SET", "maxmemory", "0")
 	s.fault()
 	s.eventually("there is room again", func() bool { return s.call(0, true, work{}).fate == answered })
@@ -119,7 +119,7 @@ func TestMemoryFull(t *testing.T) {
 	assert.Zero(t, n.duplicates)
 }
 
-// works0 asks so often and expects answers.
+// works0 makes n calls and requires answers.
 func (s *stage) works0(times int) {
 	s.t.Helper()
 	for i := range times {

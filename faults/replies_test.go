@@ -13,7 +13,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// proxied is a setting whose gateways, or workers, reach Redis through a proxy.
+// proxied returns a setting in which gateways or workers connect to Redis through a proxy.
 func proxied(t *testing.T, proxy **testsupport.Proxy) func(*testsupport.RedisServer) string {
 	t.Helper()
 	return func(r *testsupport.RedisServer) string {
@@ -24,7 +24,7 @@ func proxied(t *testing.T, proxy **testsupport.Proxy) func(*testsupport.RedisSer
 	}
 }
 
-// The gateway's connections stay open, and nothing comes back on them.
+// The connections of the gateway stay open, but it receives nothing.
 func TestDeafGateway(t *testing.T) {
 	t.Parallel()
 	var line *testsupport.Proxy
@@ -62,17 +62,17 @@ func TestSubscribersKilled(t *testing.T) {
 	assert.Less(t, n.slowest, 5*time.Second)
 }
 
-// Redis cuts off a gateway that does not read its replies. They are found when
-// it reads again.
+// Redis disconnects a gateway that does not read its replies. The gateway finds them when it
+// reads again.
 func TestSlowSubscriber(t *testing.T) {
 	t.Parallel()
-	// What a frozen process leaves unread would fill the kernel's buffers first, which can be as large as all of this.
+	// A frozen process would not do: the kernel's buffers may hold all of these replies.
 	var line *testsupport.Proxy
 	first := proxied(t, &line)
 	s := newStage(t, setting{
 		gateways: 2, workers: 2, concurrency: 300,
-		// 280 large answers are made at once, half of them twice. Beside other tests, with the race detector, that
-		// takes a while, and can hold up a worker's sign of life.
+		// The workers make 280 large answers at once, half of them twice. With the race detector and other tests, that
+		// takes long, and can delay a sign of life.
 		idle: 8 * time.Second, timeout: 25 * time.Second,
 		gatewayURL: func(r *testsupport.RedisServer) string {
 			if line == nil {

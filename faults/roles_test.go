@@ -26,7 +26,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// What a process is told by its environment.
+// The environment variables that configure a process.
 const (
 	envRole        = "MAILROOM_FAULTS_ROLE" // worker or gateway
 	envRedis       = "MAILROOM_FAULTS_REDIS"
@@ -42,21 +42,21 @@ const (
 
 const service = "things"
 
-// work says what a run does, by query or body.
+// work describes a run, as query or body.
 type work struct {
-	MS  int    `json:"ms,omitempty"`  // how long it takes
-	Pad int    `json:"pad,omitempty"` // how long its result is
-	Do  string `json:"do,omitempty"`  // die: kill the process; stubborn: do not look at the context; fail: an error
+	MS  int    `json:"ms,omitempty"`  // milliseconds
+	Pad int    `json:"pad,omitempty"` // length of the result
+	Do  string `json:"do,omitempty"`  // die: kill the process; stubborn: ignore the context; fail: return an error
 }
 
-// done is the result of a run: which call, and which run of it.
+// done is the result of a run: the call and the run.
 type done struct {
 	N   string `json:"n"`
 	Run string `json:"run"`
 	Pad string `json:"pad,omitempty"`
 }
 
-// player is what a process of the suite does.
+// player is a process of the suite.
 type player struct {
 	ledger *os.File
 	log    *slog.Logger
@@ -94,12 +94,12 @@ func play(role string) error {
 	return p.serve(ctx)
 }
 
-// note writes one line with one write, which no other process can cut in two.
+// note writes one line by one write, so that lines of other processes do not mix with it.
 func (p *player) note(what, n, id string, attempt int) {
 	_, _ = fmt.Fprintf(p.ledger, "%d %s %s %s %d %d\n", time.Now().UnixNano(), what, n, id, attempt, os.Getpid())
 }
 
-// stats tells once a second what the process holds.
+// stats records memory and goroutines once per second.
 func (p *player) stats(ctx context.Context, role string) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -113,7 +113,7 @@ func (p *player) stats(ctx context.Context, role string) {
 	}
 }
 
-// residentKB is the resident memory of this process; 0 where /proc does not tell.
+// residentKB returns the resident memory of this process; 0 without /proc.
 func residentKB() int {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -124,7 +124,7 @@ func residentKB() int {
 	return resident * os.Getpagesize() / 1024
 }
 
-// hook notes what has been settled, and strikes where it was told to.
+// hook records settled requests, and kills or freezes the process at the configured step.
 func (p *player) hook(step bus.Step, id string) {
 	switch step {
 	case bus.StepBegin:
@@ -141,7 +141,7 @@ func (p *player) hook(step bus.Step, id string) {
 		die()
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-	// The signal may take a moment, and the process must not go on meanwhile.
+	// Wait for the signal: the process must not go on.
 	<-time.After(50 * time.Millisecond)
 }
 
@@ -173,7 +173,7 @@ func (p *player) work(ctx context.Context) error {
 }
 
 func number(env string) int {
-	n, _ := strconv.Atoi(os.Getenv(env)) // 0 is everybody's default
+	n, _ := strconv.Atoi(os.Getenv(env)) // 0 means the default
 	return n
 }
 

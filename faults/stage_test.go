@@ -20,26 +20,26 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// idleLimit is that of the workers, short so that what waits for it is quick.
+// idleLimit is the idle limit of the workers, short for fast tests.
 const idleLimit = 500 * time.Millisecond
 
-// calmIdleLimit is for tests in which nothing may be taken over: on a busy
-// machine a disk alone can hold up a sign of life for half a second.
+// calmIdleLimit is for tests in which no request may be taken over. On a busy machine, a
+// slow disk can delay a sign of life for half a second.
 const calmIdleLimit = 2 * time.Second
 
-// stage is one test's own Redis with workers and gateways before it.
+// stage is the Redis of one test, with workers and gateways.
 type stage struct {
 	t      *testing.T
 	redis  *testsupport.RedisServer
-	conn   *bus.Conn // the test's own look at Redis
+	conn   *bus.Conn // of the test
 	rng    *rand.Rand
 	client *http.Client
 	set    setting
 
 	workers  []*process
 	gateways []*process
-	listen   []string       // the gateways' addresses, which stay
-	out      []*atomic.Bool // which of them a load balancer would not ask
+	listen   []string       // the addresses of the gateways; a restart keeps them
+	out      []*atomic.Bool // the gateways that a load balancer would skip
 
 	ledger ledger
 	mu     sync.Mutex
@@ -48,10 +48,10 @@ type stage struct {
 	faults []time.Time
 }
 
-// setting is what a stage has. The zero value: one gateway, two workers, a
-// Redis that loses nothing.
+// setting configures a stage. The zero value means one gateway, two workers, and a Redis that
+// loses no data.
 type setting struct {
-	redis       []string // further arguments of the server
+	redis       []string // further arguments of redis-server
 	gateways    int
 	workers     int
 	attempts    int
@@ -103,7 +103,7 @@ func orDefault(n, otherwise int) int {
 	return max(n, 0)
 }
 
-// worker starts one more, which the caller keeps.
+// worker starts another worker, and returns it.
 func (s *stage) worker(env ...string) *process {
 	s.t.Helper()
 	url := s.redis.URL()
@@ -121,7 +121,7 @@ func (s *stage) worker(env ...string) *process {
 	}, env...)...)
 }
 
-// gateway starts the one with this number, at its address.
+// gateway starts the gateway with this number, at its address.
 func (s *stage) gateway(i int, env ...string) *process {
 	s.t.Helper()
 	url := s.redis.URL()
@@ -134,8 +134,8 @@ func (s *stage) gateway(i int, env ...string) *process {
 	}, env...)...)
 }
 
-// ready waits until every gateway knows the routes. It sends no request to a
-// service: a hook may wait for the first one.
+// ready waits until every gateway knows the routes. It calls no service, because a hook may
+// wait for the first call.
 func (s *stage) ready() {
 	s.t.Helper()
 	for i := range s.listen {
@@ -154,7 +154,7 @@ func (s *stage) serves(gateway int) {
 	})
 }
 
-// status asks a gateway for something that is no call of a service; 0: no answer.
+// status requests a path of the gateway itself, and returns the status; 0: no answer.
 func (s *stage) status(method string, gateway int, path string) int {
 	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.listen[gateway]+path, http.NoBody)
 	if err != nil {
@@ -168,14 +168,14 @@ func (s *stage) status(method string, gateway int, path string) int {
 	return res.StatusCode
 }
 
-// fault marks the moment from which the time to recover counts.
+// fault records the moment of a fault; see recovered.
 func (s *stage) fault() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, time.Now())
 }
 
-// pass lets time pass, for what only time can show.
+// pass waits for a time, where no signal exists.
 func (s *stage) pass(d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -183,18 +183,18 @@ func (s *stage) pass(d time.Duration) {
 	}
 }
 
-// between is a random duration.
+// between returns a random duration.
 func (s *stage) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(s.rng.Int64N(int64(most-least)+1))
 }
 
-// eventually waits until something holds.
+// eventually waits until a condition holds.
 func (s *stage) eventually(what string, holds func() bool) {
 	s.t.Helper()
 	testsupport.Eventually(s.t, patience, what, holds)
 }
 
-// running waits until a run of that call has begun, and gives its process.
+// running waits until a run of a call has begun, and returns its process.
 func (s *stage) running(n int) *process {
 	s.t.Helper()
 	var found *process

@@ -13,9 +13,9 @@ import (
 	"github.com/oskadev/mailroom/bus/admin"
 )
 
-// A gateway is killed after a payment was made, and before its voucher is redeemed.
-// Another one goes on: every payment has one record, its voucher is redeemed, and the
-// caller's retry under its key gets the one outcome.
+// A gateway is killed after a payment and before its voucher is redeemed. Another gateway
+// continues: every payment has one record, its voucher is redeemed, and a retry with the same
+// key gets the same outcome.
 func TestGatewayKilledBetweenSteps(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{gateways: 1, workers: 2, idle: calmIdleLimit, examples: true})
@@ -23,7 +23,7 @@ func TestGatewayKilledBetweenSteps(t *testing.T) {
 	n := times(3, 50)
 	for i := range n {
 		s.gateways[0].kill()
-		// It sends the composition itself, three checks, the payment, and sixth the redemption.
+		// The gateway sends the composition, three checks, the payment and the redemption, in this order.
 		s.gateways[0] = s.gateway(0, envHook+"=enqueue:kill:6")
 		s.serves(0)
 		s.eventually("it knows the shop", func() bool {
@@ -71,7 +71,7 @@ func TestGatewayKilledBetweenSteps(t *testing.T) {
 	t.Logf("composition: %d gateways killed between payment and redemption, each payment made once and its voucher redeemed", n)
 }
 
-// payments counts the records of payments.
+// payments returns the number of payment records.
 func (s *stage) payments() int {
 	s.t.Helper()
 	count := 0

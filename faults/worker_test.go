@@ -11,7 +11,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// replaceWorker kills one of the workers, in whatever it does, and starts another.
+// replaceWorker kills one of the workers at any moment, and starts another.
 func (s *stage) replaceWorker() {
 	s.t.Helper()
 	i := s.rng.IntN(len(s.workers))
@@ -60,7 +60,7 @@ func TestWorkerFrozen(t *testing.T) {
 	s.check("worker-freeze", false)
 }
 
-// A handler that takes long is not taken from its worker.
+// A request with a slow handler stays with its worker.
 func TestLongWorkRunsOnce(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{workers: 3, idle: calmIdleLimit})
@@ -76,7 +76,7 @@ func TestLongWorkRunsOnce(t *testing.T) {
 	assert.Equal(t, 2, n.run)
 }
 
-// What waits for a free slot is not read yet, so that nobody takes it over.
+// Workers do not read requests without a free slot, so that no other worker takes them over.
 func TestBurstIsNotStolen(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{workers: 2, concurrency: 1, idle: calmIdleLimit})
@@ -91,7 +91,7 @@ func TestBurstIsNotStolen(t *testing.T) {
 	assert.Equal(t, calls, n.run)
 }
 
-// A request that kills whoever runs it is given up.
+// A request that kills its workers becomes a dead letter.
 func TestPoisonBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	const attempts = 3
@@ -115,7 +115,7 @@ func TestPoisonBecomesADeadLetter(t *testing.T) {
 	assert.Len(t, s.letters(), 2)
 }
 
-// Workers that come and go leave no consumers behind.
+// The consumers of dead workers are removed from Redis.
 func TestDeadConsumersAreRemoved(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{})

@@ -1,16 +1,16 @@
-// Package testsupport holds what the tests of all packages share: a Redis to talk to, a network that can be broken on
-// purpose, captured logs, bounded waiting and the check that nothing was leaked. It imports none of the other packages,
-// so any of them may use it from its tests; code that ships never does.
+// Package testsupport provides Redis servers, a proxy that breaks connections, captured logs, waiting with a limit, and a
+// check for leaked goroutines to the tests of all packages. It imports no other package of the module, and only tests
+// import it.
 //
-// Two kinds of Redis, and when to take which:
+// There are two kinds of Redis:
 //
-//   - [Miniredis] runs inside the test binary and needs nothing installed. Take it for logic.
-//   - [StartRedis] runs a real redis-server process of the test's own. Take it for everything miniredis does
-//     differently or lacks: faults, ACLs, delivery counts, deleted entries, memory, restarts. Where redis-server is not
-//     installed such a test is skipped, unless MAILROOM_TEST_REDIS=required makes that a failure.
+//   - [Miniredis] runs in the test binary and needs no installation. Use it for logic.
+//   - [StartRedis] starts a redis-server process for one test. Use it for everything that miniredis lacks or does in
+//     another way: faults, ACLs, delivery counts, deleted entries, memory, restarts. Without redis-server in PATH the test
+//     is skipped; with MAILROOM_TEST_REDIS=required it fails.
 //
-// [StartProxy] stands between a client and either of them and breaks the connection in chosen ways.
+// [StartProxy] starts a proxy before either of them. Open server.go and proxy.go first.
 //
-// Every function that takes a [testing.TB] cleans up after itself and must be called from the test's own goroutine,
-// because it may end the test.
+// Every function that takes a [testing.TB] cleans up when the test ends. Call it from the goroutine of the test, because it
+// may end the test.
 package testsupport

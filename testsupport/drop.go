@@ -5,25 +5,25 @@ import (
 	"net"
 )
 
-// drop is an order to lose one reply.
+// drop requests the loss of one reply.
 type drop struct {
 	match    []byte
 	happened chan struct{} // closed when the reply was lost
 }
 
-// lostReply is a drop that has found its request.
+// lostReply is a drop whose request was found.
 type lostReply struct {
 	drop   *drop
 	passed chan struct{} // closed when the whole chunk with the request has been written to the server
 }
 
-// DropNextReply loses the reply of the next request that contains match, on whichever connection it comes: the request
-// reaches the server, the first bytes that the server sends afterwards are dropped, and the connection is closed. So
-// the client cannot know whether its command was carried out, though it was. The returned channel is closed when that
-// has happened. One call loses one reply; several calls wait side by side.
+// DropNextReply loses the reply to the next request that contains match, on any connection: the request reaches the
+// server, the proxy drops the first bytes that the server sends afterwards, and closes the connection. The client does not
+// know whether its command was executed. The returned channel is closed after the loss. Each call loses one reply; several
+// calls may wait at the same time.
 //
-// Commands pass as the client wrote them, so "XADD" matches where the command's name is sent in capitals. On a
-// connection that pipelines, answers to earlier commands may be lost along with it.
+// match is compared with the bytes of the client, so "XADD" matches only a command in upper case. On a pipelined
+// connection, replies to earlier commands may be lost, too.
 func (p *Proxy) DropNextReply(match string) <-chan struct{} {
 	d := &drop{match: []byte(match), happened: make(chan struct{})}
 	p.mu.Lock()
@@ -32,7 +32,7 @@ func (p *Proxy) DropNextReply(match string) <-chan struct{} {
 	return d.happened
 }
 
-// takeDrop returns and removes the first order that text fulfils.
+// takeDrop returns and removes the first drop that text matches; nil if there is none.
 func (p *Proxy) takeDrop(text []byte) *drop {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,7 +45,7 @@ func (p *Proxy) takeDrop(text []byte) *drop {
 	return nil
 }
 
-// longestMatch returns the length of the longest text that is waited for.
+// longestMatch returns the length of the longest match of all drops.
 func (p *Proxy) longestMatch() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,10 +56,10 @@ func (p *Proxy) longestMatch() int {
 	return longest
 }
 
-// watcher forwards one link's requests and looks for the one whose reply is to be lost.
+// watcher forwards the requests of one link, and searches them for the match of a drop.
 type watcher struct {
 	link *link
-	tail []byte // end of what has passed: a match may lie across two reads
+	tail []byte // the end of the bytes so far: a match may span two reads
 }
 
 func (w *watcher) forward(b []byte, server net.Conn) bool {
@@ -73,7 +73,7 @@ func (w *watcher) forward(b []byte, server net.Conn) bool {
 	if d == nil {
 		return write(server, b)
 	}
-	// Marked before the write, since the server may answer before Write returns here.
+	// Set before the write, because the server may answer before Write returns.
 	lost := &lostReply{drop: d, passed: make(chan struct{})}
 	w.link.mu.Lock()
 	w.link.lost = lost
@@ -83,7 +83,7 @@ func (w *watcher) forward(b []byte, server net.Conn) bool {
 	return ok
 }
 
-// take looks for one order at most: the link ends with the first reply that it loses.
+// take returns one drop at most, because the link ends with its first lost reply.
 func (w *watcher) take(text []byte) *drop {
 	w.link.mu.Lock()
 	taken := w.link.lost != nil

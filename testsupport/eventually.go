@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// pollEvery is short enough not to slow a test down and long enough not to starve what it waits for on a small machine.
+// pollEvery is short enough for fast tests, and long enough to leave CPU time to the code under test.
 const pollEvery = 5 * time.Millisecond
 
-// Eventually asks cond at once and then every 5 ms, and returns as soon as it is true. It fails the test when that has
-// not happened within the given time; what completes the sentence "did not happen within 2s: ". Prefer a signal from
-// the code under test where there is one; this is for state that can only be looked at.
+// Eventually calls cond at once and then every 5 ms, and returns when it is true. If it is still false after the time
+// within, the test fails with "did not happen within 2s: " and what. Use it only for state that has to be polled; prefer a
+// signal from the code under test.
 func Eventually(t testing.TB, within time.Duration, what string, cond func() bool) {
 	t.Helper()
 	if !poll(within, cond) {
@@ -18,8 +18,8 @@ func Eventually(t testing.TB, within time.Duration, what string, cond func() boo
 	}
 }
 
-// poll reports whether cond became true in time. It asks once more when the time is up, since on a busy machine the
-// two timers may fire together.
+// poll reports whether cond became true in time. It calls cond once more at the end, because on a busy machine both timers
+// may fire together.
 func poll(within time.Duration, cond func() bool) bool {
 	if cond() {
 		return true

@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Golden compares a text with a file. With MAILROOM_UPDATE_GOLDEN set it writes the
-// file instead.
+// Golden requires that a text equals a file. If MAILROOM_UPDATE_GOLDEN is set, it writes
+// the file first.
 func Golden(t testing.TB, file, got string) {
 	t.Helper()
 	if os.Getenv("MAILROOM_UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
 	}
-	want, err := os.ReadFile(file) //nolint:gosec // the test names the file
+	want, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Equal(t, string(want), got)
 }

@@ -6,12 +6,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs a package's tests and fails them when goroutines outlive them. A package calls it from its TestMain:
+// Main runs the tests of a package, and fails them if goroutines remain afterwards. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { testsupport.Main(m) }
 //
-// Pass ignore only for goroutines that a dependency starts once for the whole process and cannot stop, each with a
-// comment that says so. Main does not return: it exits the process with the tests' status.
+// Pass ignore only for goroutines that a dependency starts once per process and cannot stop, each with a comment that says
+// so. Main does not return: it exits with the status of the tests.
 func Main(m *testing.M, ignore ...goleak.Option) {
 	goleak.VerifyTestMain(m, ignore...)
 }

@@ -9,10 +9,10 @@ import (
 
 const (
 	chunkSize  = 32 << 10
-	chunksHeld = 256 // in a delayed direction; behind that the sender is slowed down, as by a full socket
+	chunksHeld = 256 // per delayed direction; more block the sender, like a full socket
 )
 
-// link is one proxied connection: a pump for each direction, which end together.
+// link is one proxied connection. It has a pump for each direction; they end together.
 type link struct {
 	proxy          *Proxy
 	client, server net.Conn
@@ -20,10 +20,10 @@ type link struct {
 	closing        sync.Once
 
 	mu   sync.Mutex
-	lost *lostReply // set once this link's next reply is to be lost
+	lost *lostReply // not nil: the next reply is lost
 }
 
-// chunk is what one read returned, and when it may go on.
+// chunk holds the bytes of one read, and the time at which they are forwarded.
 type chunk struct {
 	bytes []byte
 	due   time.Time
@@ -36,12 +36,12 @@ func newLink(p *Proxy, client, server net.Conn) *link {
 func (l *link) close() {
 	l.closing.Do(func() {
 		close(l.done)
-		_ = l.client.Close() // both ends are given up; how they went does not matter
+		_ = l.client.Close() // an error changes nothing: both ends are given up
 		_ = l.server.Close()
 	})
 }
 
-// run returns when both directions have ended and everything is closed.
+// run forwards bytes until both directions have ended and both connections are closed.
 func (l *link) run() {
 	watch := &watcher{link: l}
 	var pumps sync.WaitGroup
@@ -55,8 +55,8 @@ func (l *link) run() {
 	pumps.Wait()
 }
 
-// pump reads from one side until it ends and hands each chunk to forward when it is due. The reader does not wait for
-// the delay of the chunk before, so that a delay costs latency and no throughput.
+// pump reads from one side until it ends, and passes each chunk to forward when it is due. It reads the next chunk during
+// the delay, so that a delay adds latency but does not reduce throughput.
 func (l *link) pump(from net.Conn, forward func([]byte) bool, broken func(faults) (swallows bool, held <-chan struct{})) {
 	defer l.close()
 	held := make(chan chunk, chunksHeld)
@@ -105,7 +105,7 @@ func (l *link) forwardReply(b []byte) bool {
 	if lost == nil {
 		return write(l.client, b)
 	}
-	// The reply may be to an earlier request; the one that matched must have reached the server before the end.
+	// The reply may belong to an earlier request: wait until the matching one has reached the server.
 	select {
 	case <-lost.passed:
 		l.close()
@@ -115,7 +115,7 @@ func (l *link) forwardReply(b []byte) bool {
 	return false
 }
 
-// sleepUntil reports false when the link ended first.
+// sleepUntil waits until due; it returns false if the link ends first.
 func (l *link) sleepUntil(due time.Time) bool {
 	wait := time.Until(due)
 	if wait <= 0 {

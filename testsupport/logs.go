@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// logWait bounds Logs.Wait; what takes longer has not been logged at all.
+// logWait is the time limit of Logs.Wait.
 const logWait = 10 * time.Second
 
-// Logs holds what a logger from [Logger] has written, one line a record in slog's text format. Its methods may be used
-// from any goroutine, except Wait.
+// Logs holds the records of a logger from [Logger], each as one line in slog's text format. Its methods are safe for
+// concurrent use, except Wait.
 type Logs struct {
 	mu      sync.Mutex
 	lines   []string
-	changed chan struct{} // closed, and replaced, whenever a line is added
+	changed chan struct{} // closed and replaced when a line is added
 }
 
-// Logger returns a logger that keeps every record, debug ones too, and the place to look them up. They are printed when
-// the test fails.
+// Logger returns a logger, and the Logs that hold its records of all levels. If the test fails, they are printed.
 func Logger(t testing.TB) (*slog.Logger, *Logs) {
 	t.Helper()
 	logs := &Logs{changed: make(chan struct{})}
@@ -32,7 +31,7 @@ func Logger(t testing.TB) (*slog.Logger, *Logs) {
 	return slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})), logs
 }
 
-// Write adds one line. It makes Logs the output of a slog handler, which calls it once a record; it never fails.
+// Write adds one line and never fails. A slog handler calls it once per record.
 func (l *Logs) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,7 +41,7 @@ func (l *Logs) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Contains reports whether a line so far contains substr.
+// Contains reports whether one of the lines so far contains substr.
 func (l *Logs) Contains(substr string) bool {
 	_, found, _ := l.find(substr, 0)
 	return found
@@ -55,7 +54,7 @@ func (l *Logs) String() string {
 	return strings.Join(l.lines, "")
 }
 
-// Wait returns the first line that contains substr, as soon as there is one. It fails the test after 10 seconds.
+// Wait waits for a line that contains substr, and returns the first one. After 10 s it fails the test.
 func (l *Logs) Wait(t testing.TB, substr string) string {
 	t.Helper()
 	line, found := l.wait(substr, logWait)
@@ -82,7 +81,7 @@ func (l *Logs) wait(substr string, within time.Duration) (string, bool) {
 	}
 }
 
-// progress says how many lines have been looked at and which signal announces more.
+// progress holds the number of lines that were compared, and the channel that is closed when there are more.
 type progress struct {
 	lines  int
 	signal <-chan struct{}

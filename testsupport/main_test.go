@@ -9,14 +9,14 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-// outcome is how a function ended the test that called it.
+// outcome describes how a function ended the test that called it.
 type outcome struct {
 	failed  bool
 	skipped bool
 	message string
 }
 
-// recorder stands in for the test that a function is to fail or skip.
+// recorder replaces the test that a function fails or skips.
 type recorder struct {
 	testing.TB
 
@@ -41,7 +41,7 @@ func (r *recorder) end(o outcome) {
 	runtime.Goexit()
 }
 
-// record runs call with a test of its own and returns how that ended.
+// record runs call with a recorder, and returns the outcome.
 func record(t *testing.T, call func(testing.TB)) outcome {
 	t.Helper()
 	r := &recorder{TB: t}

@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// highestPort leaves room for the port that a cluster node opens besides, 10,000 above its own.
+// highestPort leaves room for the second port of a cluster node, which is 10,000 higher.
 const highestPort = 55535
 
-// FreePort returns a free loopback port that stays the test's own until it ends: a server of the test may listen there,
-// end and begin again, and nobody else is given the port in between, whose clients it would then have.
+// FreePort returns a free loopback port, and reserves it until the test ends. A server of the test may listen there, end,
+// and listen again; no other process gets the port in between.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for {
@@ -24,7 +24,7 @@ func FreePort(t testing.TB) int {
 	}
 }
 
-// FreeAddr is FreePort as 127.0.0.1:port.
+// FreeAddr returns the port of FreePort as 127.0.0.1:port.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	return "127.0.0.1:" + strconv.Itoa(FreePort(t))

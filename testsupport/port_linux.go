@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// holdPort takes a free loopback port and holds it: a socket that is bound and does not listen keeps the kernel from
-// giving the port to anybody who asks for any, while a server that names it, with SO_REUSEADDR as all do, may have it.
+// holdPort reserves a free loopback port by a socket that is bound but does not listen. The kernel gives such a port to no
+// process that binds to any free port. A server that binds to this port with SO_REUSEADDR, as servers do, succeeds.
 func holdPort() (port int, release func(), err error) {
-	// Forking has to wait, or a child would inherit the socket and hold it too.
+	// Prevent forks meanwhile: a child process would inherit the socket and keep the port.
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	syscall.ForkLock.RUnlock()
@@ -33,5 +33,5 @@ func holdPort() (port int, release func(), err error) {
 		err = errors.New("not an IPv4 socket")
 	}
 	release()
-	return 0, nil, fmt.Errorf("ask for the port of a socket: %w", err)
+	return 0, nil, fmt.Errorf("read the port of a socket: %w", err)
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server of the test may come and go on its port, and nobody else gets it: who does not name it on purpose binds as
-// here, or is given another.
+// A server of the test can listen on its port again and again. Other processes that bind to any free port do not get it.
 func TestFreePortIsHeld(t *testing.T) {
 	t.Parallel()
 	port := FreePort(t)

@@ -11,33 +11,34 @@ import (
 	"time"
 )
 
-// stopWait is how long a process may take to end after SIGTERM before it gets SIGKILL.
+// stopWait is the time from SIGTERM to SIGKILL.
 const stopWait = 5 * time.Second
 
-// process is a child whose end is always observed: nothing is left as a zombie, and nobody signals a reused pid.
+// process is a child process. It is always waited for, so that no zombie remains and no reused pid is signalled.
 type process struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	gone   chan struct{} // closed once the process has ended and been waited for
-	log    string        // file with what it printed
+	log    string        // file with its output
 }
 
-// startProcess runs binary in dir and collects its output there. The process ends with ctx, by stop or by kill.
+// startProcess starts binary in dir, and writes its output to a file there. The process ends when ctx ends, by stop, or by
+// kill.
 func startProcess(ctx context.Context, dir, binary string, args []string) (*process, error) {
 	log := filepath.Join(dir, "output.log")
-	// A file and not a writer, so that no goroutine has to copy the output.
+	// A file needs no goroutine that copies the output.
 	output, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("create the log of %s: %w", binary, err)
 	}
-	defer func() { _ = output.Close() }() // the child has its own descriptor by then
+	defer func() { _ = output.Close() }() // the child has its own descriptor
 
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
 	cmd.SysProcAttr = diesWithParent()
 	cmd.Cancel = func() error {
-		// A stopped process would keep SIGTERM until it is continued.
+		// A frozen process handles SIGTERM only after SIGCONT.
 		return errors.Join(cmd.Process.Signal(syscall.SIGCONT), cmd.Process.Signal(syscall.SIGTERM))
 	}
 	cmd.WaitDelay = stopWait
@@ -48,22 +49,22 @@ func startProcess(ctx context.Context, dir, binary string, args []string) (*proc
 	p := &process{cmd: cmd, cancel: cancel, gone: make(chan struct{}), log: log}
 	go func() {
 		defer close(p.gone)
-		_ = cmd.Wait() // how it ended matters to nobody; that it ended does
+		_ = cmd.Wait() // the exit status does not matter
 	}()
 	return p, nil
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop asks the process to end, forces it after stopWait, and returns when it is gone.
+// stop sends SIGTERM, after stopWait SIGKILL, and returns when the process has ended.
 func (p *process) stop() {
 	p.cancel()
 	<-p.gone
 }
 
-// kill ends the process at once and returns when it is gone.
+// kill sends SIGKILL, and returns when the process has ended.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only when it has ended already, which is what is wanted
+	_ = p.cmd.Process.Kill() // fails only if the process has ended already
 	<-p.gone
 	p.cancel() // releases the context
 }
@@ -72,7 +73,7 @@ func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) 
 
 func (p *process) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// output returns the end of what the process printed, for error messages.
+// output returns the end of the output, for error messages.
 func (p *process) output() string {
 	const most = 2000
 	text, err := os.ReadFile(p.log)

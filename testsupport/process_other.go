@@ -4,5 +4,5 @@ package testsupport
 
 import "syscall"
 
-// diesWithParent has no counterpart here: a test binary that is killed leaves its child running.
+// diesWithParent does nothing on this system: the child survives a test binary that is killed.
 func diesWithParent() *syscall.SysProcAttr { return nil }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy inside the test binary that breaks connections in chosen ways. Its methods may be used from any
-// goroutine and at any time; each setting holds for present and later connections until it is changed.
+// Proxy is a TCP proxy in the test binary that breaks connections. Its methods are safe for concurrent use. Each setting
+// applies to present and later connections until it is changed.
 type Proxy struct {
 	target   string
 	listener net.Listener
@@ -23,17 +23,17 @@ type Proxy struct {
 	finished bool
 }
 
-// faults are what a proxy does to the bytes that pass now.
+// faults are the present settings of a proxy.
 type faults struct {
 	refuse          bool
 	swallowRequests bool
 	swallowReplies  bool
 	delay           time.Duration
-	held            chan struct{} // closed when replies are no longer held; nil: they are not
+	held            chan struct{} // not nil: replies are held until it is closed
 }
 
-// StartProxy starts a proxy on a free loopback port that passes connections on to target, a host and port. It closes
-// everything when the test ends.
+// StartProxy starts a proxy to target, a host and port, on a free loopback port. The proxy and its connections are closed
+// when the test ends.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -41,7 +41,7 @@ func StartProxy(t testing.TB, target string) *Proxy {
 		t.Fatalf("listen for a proxy to %s: %v", target, err)
 	}
 	p := &Proxy{target: target, listener: listener, open: map[*link]struct{}{}}
-	// Dialling ends with ctx; the test's own context would end before the cleanups that may still use the proxy.
+	// The context of the test would end before its cleanups, which may still use the proxy.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	accepting := make(chan struct{})
 	go func() {
@@ -50,7 +50,7 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		_ = listener.Close() // it was open, and nothing is left to do if it is not
+		_ = listener.Close() // an error changes nothing
 		<-accepting
 		p.finish()
 		p.links.Wait()
@@ -58,13 +58,13 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr returns the proxy's host and port.
+// Addr returns the host and port of the proxy.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// URL returns redis://host:port of the proxy.
+// URL returns the address of the proxy, redis://host:port.
 func (p *Proxy) URL() string { return "redis://" + p.Addr() }
 
-// Cut closes all present connections on both sides. New ones are accepted.
+// Cut closes all present connections on both sides, and accepts new ones.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,28 +73,28 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Refuse makes the proxy close each new connection at once. Present ones go on.
+// Refuse makes the proxy close each new connection at once. Present ones stay open.
 func (p *Proxy) Refuse(on bool) { p.set(func(f *faults) { f.refuse = on }) }
 
-// Delay holds back all bytes by d in each direction, so that a round trip takes 2d longer. Order and throughput stay.
+// Delay delays all bytes by d in each direction; a round trip takes 2d longer. Order and throughput stay the same.
 func (p *Proxy) Delay(d time.Duration) { p.set(func(f *faults) { f.delay = d }) }
 
-// Blackhole swallows the bytes of both directions while connections stay open, as a network does that drops packets.
-// See [Proxy.BlackholeReplies] for what happens to a connection that lost bytes.
+// Blackhole drops the bytes of both directions, and keeps connections open, like a network that drops packets. See
+// [Proxy.BlackholeReplies] for connections that lost bytes.
 func (p *Proxy) Blackhole(on bool) {
 	p.set(func(f *faults) { f.swallowRequests, f.swallowReplies = on, on })
 }
 
-// BlackholeRequests swallows what clients send. See [Proxy.BlackholeReplies].
+// BlackholeRequests drops the bytes of clients. See [Proxy.BlackholeReplies] for connections that lost bytes.
 func (p *Proxy) BlackholeRequests(on bool) { p.set(func(f *faults) { f.swallowRequests = on }) }
 
-// BlackholeReplies swallows what the server sends. A connection that lost bytes stays silent in that direction also
-// after the setting is taken back, until one side closes it: passing on later bytes would show the client a stream with
-// a hole in it, which TCP never does. Connections that lost nothing, and new ones, work again at once.
+// BlackholeReplies drops the bytes of the server. A connection that lost bytes stays silent in that direction until one side
+// closes it, even if the setting is reset: later bytes would form a stream with a gap, which TCP never delivers. Other
+// connections work again at once.
 func (p *Proxy) BlackholeReplies(on bool) { p.set(func(f *faults) { f.swallowReplies = on }) }
 
-// HoldReplies stops reading what the server sends, which waits in the server and is passed on once the setting is taken
-// back: a client that is too slow, as the server sees it. What has been read already is still passed on.
+// HoldReplies stops reading from the server, like a client that is too slow. The replies wait in the server until the
+// setting is reset. Bytes that were read before are still forwarded.
 func (p *Proxy) HoldReplies(on bool) {
 	p.set(func(f *faults) {
 		switch {
@@ -126,7 +126,7 @@ func (p *Proxy) accept(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			continue // one connection that failed before it was accepted does not end the proxy
+			continue // the connection failed before it was accepted
 		}
 		if p.now().refuse {
 			_ = client.Close() // nothing was read or written
@@ -134,17 +134,17 @@ func (p *Proxy) accept(ctx context.Context) {
 		}
 		server, err := new(net.Dialer).DialContext(ctx, "tcp", p.target)
 		if err != nil {
-			_ = client.Close() // the client sees a server that is away
+			_ = client.Close() // like a server that is unreachable
 			continue
 		}
 		if tcp, ok := server.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(heldBytes) // what is held shall wait in the server, not in the kernel
+			_ = tcp.SetReadBuffer(heldBytes) // a small buffer, so that held replies wait in the server and not in the kernel
 		}
 		p.connect(client, server)
 	}
 }
 
-// heldBytes is about how much of what the server sends the kernel keeps while replies are held.
+// heldBytes is the approximate size of the kernel's buffer for replies, in bytes.
 const heldBytes = 256 << 10
 
 func (p *Proxy) connect(client, server net.Conn) {

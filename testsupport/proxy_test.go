@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// through starts an embedded Redis and a proxy before it, and connects to both.
+// through starts an embedded Redis and a proxy to it, and connects to both.
 func through(t *testing.T) (proxy *Proxy, proxied, direct *redis.Client) {
 	t.Helper()
 	options, err := redis.ParseURL(Miniredis(t))
@@ -21,7 +21,7 @@ func through(t *testing.T) (proxy *Proxy, proxied, direct *redis.Client) {
 	return proxy, dial(t, proxy.Addr()), dial(t, options.Addr)
 }
 
-// ping asks with little patience, for where no answer is expected.
+// ping sends PING with a short timeout, for tests that expect no answer.
 func ping(t *testing.T, client *redis.Client) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -42,7 +42,7 @@ func TestProxyCutClosesPresentConnections(t *testing.T) {
 	t.Parallel()
 	proxy, proxied, _ := through(t)
 	subscription := proxied.Subscribe(t.Context(), "channel")
-	defer func() { _ = subscription.Close() }() // cut off by then
+	defer func() { _ = subscription.Close() }() // the proxy has cut it
 	_, err := subscription.Receive(t.Context())
 	require.NoError(t, err)
 
@@ -73,7 +73,7 @@ func TestProxyHoldsRepliesBack(t *testing.T) {
 	proxy, proxied, _ := through(t)
 	require.NoError(t, proxied.Ping(t.Context()).Err())
 	proxy.HoldReplies(true)
-	// The read under way may still pass on one answer.
+	// The present read may still forward one reply.
 	_ = proxied.Ping(t.Context()).Err()
 	answered := make(chan error, 1)
 	go func() { answered <- proxied.Ping(t.Context()).Err() }()
@@ -179,7 +179,7 @@ func TestProxyCanBeChangedWhileItIsBusy(t *testing.T) {
 		client := dial(t, proxy.Addr())
 		callers.Go(func() {
 			for range 50 {
-				_ = client.Ping(t.Context()).Err() // whatever happens, it must end
+				_ = client.Ping(t.Context()).Err() // the error does not matter, but it must return
 			}
 		})
 	}

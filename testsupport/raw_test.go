@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rawPing is PING as a client writes it.
+// rawPing is the command PING in bytes.
 const rawPing = "*1\r\n$4\r\nPING\r\n"
 
-// dialRaw opens a bare connection for the length of the test; reads and writes on it are bounded.
+// dialRaw opens a connection until the test ends; its reads and writes have a time limit.
 func dialRaw(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
@@ -21,7 +21,7 @@ func dialRaw(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// pingRaw sends a PING and waits that long for any answer.
+// pingRaw sends PING, and waits for an answer until the time limit.
 func pingRaw(conn net.Conn, within time.Duration) error {
 	if err := conn.SetDeadline(time.Now().Add(within)); err != nil {
 		return err

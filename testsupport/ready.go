@@ -12,11 +12,10 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// awaitRedis returns when the server at addr answers and is the process p, since on a port that was taken in between
-// somebody else's server would answer as readily.
+// awaitRedis waits until the server at addr answers. The server must be the process p: another one may have taken the port.
 func awaitRedis(p *process, addr string) error {
 	client := newProbe(addr, time.Second)
-	defer func() { _ = client.Close() }() // nothing depends on it any more
+	defer func() { _ = client.Close() }() // an error changes nothing
 	ctx, cancel := context.WithTimeout(context.Background(), startWait)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
@@ -37,15 +36,15 @@ func awaitRedis(p *process, addr string) error {
 }
 
 func isReady(ctx context.Context, client *redis.Client, addr string, pid int) error {
-	// A bare connection first: until there is a listener, the client would print each failure to standard error.
+	// Connect without the client first, which prints each failed connection to standard error.
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
-	_ = conn.Close() // it carried nothing
+	_ = conn.Close() // nothing was sent
 	info, err := client.Info(ctx, "server").Result()
 	if refused(err) {
-		return nil // it runs and guards itself with a password or an ACL file that the test chose
+		return nil // it runs, with a password or an ACL file of the test
 	}
 	if err != nil {
 		return err
@@ -53,7 +52,7 @@ func isReady(ctx context.Context, client *redis.Client, addr string, pid int) er
 	if !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", pid)) {
 		return errors.New("another server answers there")
 	}
-	// INFO is answered while the data is still being loaded, PING only afterwards.
+	// Redis answers INFO while it loads its data, and PING only afterwards.
 	return client.Ping(ctx).Err()
 }
 
@@ -61,7 +60,7 @@ func refused(err error) bool {
 	return err != nil && (strings.HasPrefix(err.Error(), "NOAUTH") || strings.HasPrefix(err.Error(), "NOPERM"))
 }
 
-// newProbe returns a client that reports a failure as it is instead of trying again.
+// newProbe returns a client that does not retry.
 func newProbe(addr string, timeout time.Duration) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:                     addr,

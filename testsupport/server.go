@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// RequireRedisEnv is the environment variable that, set to "required", turns the skip of a test for want of a
-	// redis-server into a failure. CI sets it, so that no fault test is passed over unseen.
+	// RequireRedisEnv is an environment variable. If it is "required", a test that needs redis-server fails without one
+	// instead of being skipped. CI sets it.
 	RequireRedisEnv = "MAILROOM_TEST_REDIS"
 
-	startAttempts = 5                // where ports cannot be held, another process may take it before its use
-	startWait     = 10 * time.Second // for one attempt, on a machine that runs many tests at once
+	startAttempts = 5                // another process may take a port that cannot be reserved
+	startWait     = 10 * time.Second // for one attempt
 )
 
-// RedisServer is a redis-server process that belongs to one test. Its methods are for the test's goroutine: they fail
-// the test when the server does not do as told.
+// RedisServer is a redis-server process of one test. Call its methods from the goroutine of the test: an error fails the
+// test.
 type RedisServer struct {
 	t       testing.TB
 	binary  string
@@ -30,12 +30,12 @@ type RedisServer struct {
 	process *process
 }
 
-// StartRedis starts a redis-server for one test and returns once it answers. It listens on a free loopback port, works
-// in a temporary directory of its own, persists nothing and refuses writes when its memory is full
-// (--save "" --appendonly no --maxmemory-policy noeviction); args are further command line options and win over these,
-// for example "--appendonly", "yes", "--appendfsync", "always". It is stopped when the test ends.
+// StartRedis starts a redis-server for one test, and returns when it answers. The server listens on a free loopback port,
+// uses a temporary directory, persists nothing, and refuses writes if its memory is full (--save "" --appendonly no
+// --maxmemory-policy noeviction). args are further command-line options, which override these, for example "--appendonly",
+// "yes", "--appendfsync", "always". The server is stopped when the test ends.
 //
-// Where redis-server is not in PATH the test is skipped, or failed when MAILROOM_TEST_REDIS is "required".
+// If redis-server is not in PATH, the test is skipped; with MAILROOM_TEST_REDIS=required it fails.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
@@ -46,7 +46,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	s := &RedisServer{t: t, binary: binary, dir: t.TempDir(), args: args}
 	for range startAttempts {
 		s.port = FreePort(t)
-		t.Cleanup(s.stop) // before the port is given back
+		t.Cleanup(s.stop) // before the port is released
 		if err = s.start(); err == nil {
 			return s
 		}
@@ -70,20 +70,20 @@ func withoutRedis(t testing.TB, mode string) {
 	t.Skip(missing)
 }
 
-// Addr returns the server's host and port, the same across restarts.
+// Addr returns the host and port of the server. A restart keeps them.
 func (s *RedisServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// URL returns redis://127.0.0.1:port, the same across restarts.
+// URL returns the address of the server, redis://127.0.0.1:port. A restart keeps it.
 func (s *RedisServer) URL() string { return "redis://" + s.Addr() }
 
-// Pid returns the process id of the server that was started last.
+// Pid returns the process id of the present server, or of the last one.
 func (s *RedisServer) Pid() int { return s.process.pid() }
 
-// Kill ends the server as a crash would, with SIGKILL, and returns when it is gone. Killing a dead server does nothing.
+// Kill sends SIGKILL, like a crash, and returns when the server has ended. It does nothing if the server has ended already.
 func (s *RedisServer) Kill() { s.process.kill() }
 
-// Restart starts the server again on the same port, in the same directory and with the same arguments, so that it
-// finds what it persisted, and returns once it answers. A server that still runs is killed first.
+// Restart starts the server again, with the same port, directory and arguments, and returns when it answers. The server
+// loads the data that it persisted. A server that still runs is killed first.
 func (s *RedisServer) Restart() {
 	s.t.Helper()
 	s.Kill()
@@ -96,7 +96,7 @@ func (s *RedisServer) Restart() {
 	s.t.Fatalf("restart redis-server on %s, %d attempts, the last one: %v", s.Addr(), startAttempts, err)
 }
 
-// Freeze stops the server with SIGSTOP: connections stay open, and nothing on them is answered until [RedisServer.Thaw].
+// Freeze sends SIGSTOP: connections stay open, and the server answers nothing until [RedisServer.Thaw].
 func (s *RedisServer) Freeze() {
 	s.t.Helper()
 	if err := s.process.freeze(); err != nil {
@@ -104,7 +104,7 @@ func (s *RedisServer) Freeze() {
 	}
 }
 
-// Thaw lets a frozen server go on with SIGCONT.
+// Thaw sends SIGCONT, which continues a frozen server.
 func (s *RedisServer) Thaw() {
 	s.t.Helper()
 	if err := s.process.thaw(); err != nil {
@@ -112,13 +112,13 @@ func (s *RedisServer) Thaw() {
 	}
 }
 
-// Do runs one command over a connection of its own and returns the answer as go-redis decodes it: a string, an int64,
-// nil, a slice or a map. An error from the server fails the test.
+// Do runs one command on a new connection, and returns the answer as go-redis decodes it: a string, an int64, nil, a slice
+// or a map. An error of the server fails the test.
 func (s *RedisServer) Do(args ...any) any {
 	s.t.Helper()
 	client := newProbe(s.Addr(), startWait)
-	defer func() { _ = client.Close() }() // a read-only use of the connection: nothing is lost with it
-	// A cleanup may use it too, when the test's context has ended; the probe's own timeouts bound it.
+	defer func() { _ = client.Close() }() // an error changes nothing
+	// A cleanup may call Do after the context of the test has ended; the timeouts of the probe limit it.
 	reply, err := client.Do(context.WithoutCancel(s.t.Context()), args...).Result()
 	if err != nil {
 		s.t.Fatalf("redis command %v on %s: %v", args, s.Addr(), err)
@@ -135,7 +135,7 @@ func (s *RedisServer) start() error {
 		"--appendonly", "no",
 		"--maxmemory-policy", "noeviction",
 	}, s.args...)
-	// The server outlives the test's context, which ends before the cleanups that may still need it.
+	// The context of the test would end before its cleanups, which may still use the server.
 	p, err := startProcess(context.WithoutCancel(s.t.Context()), s.dir, s.binary, args)
 	if err != nil {
 		return err

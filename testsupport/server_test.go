@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dial connects to addr for the length of the test.
+// dial connects to addr until the test ends.
 func dial(t *testing.T, addr string) *redis.Client {
 	t.Helper()
 	client := newProbe(addr, 5*time.Second)
@@ -87,19 +87,19 @@ func TestRedisServerFreezesAndThaws(t *testing.T) {
 func TestRedisServerStopsAlsoWhenFrozen(t *testing.T) {
 	t.Parallel()
 	var pid int
-	t.Run("", func(t *testing.T) { // its end is what the outer test looks at
+	t.Run("", func(t *testing.T) { // the outer test checks its end
 		server := StartRedis(t)
 		pid = server.Pid()
 		server.Freeze()
 	})
-	if pid != 0 { // 0: skipped for want of a redis-server
+	if pid != 0 { // 0: skipped without redis-server
 		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
 	}
 }
 
 func TestRedisServerSaysWhyItDoesNotStart(t *testing.T) {
 	t.Parallel()
-	StartRedis(t) // skips this test where there is none
+	StartRedis(t) // skips this test without redis-server
 	got := record(t, func(tb testing.TB) {
 		tb.Helper()
 		StartRedis(tb, "--no-such-option", "yes")

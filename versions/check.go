@@ -1,7 +1,6 @@
 package versions
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,8 +11,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Check holds a file against what services declare: a service that has not been seen
-// is a warning, since it may come yet; anything else that does not fit is a fault.
+// Check compares a file with the manifests of the services. A service without a
+// manifest is a warning, because it may start later; every other mismatch is an error.
 func (f *File) Check(services registry.Snapshot) Faults {
 	var faults Faults
 	for _, v := range f.Versions {
@@ -24,11 +23,11 @@ func (f *File) Check(services registry.Snapshot) Faults {
 	return faults.sorted()
 }
 
-// Check holds one plan against what services declare: its expressions against what
-// the steps give, and the arguments of each step against what its action takes.
+// Check compares one plan with the manifests of the services: its expressions with the
+// results of the steps, and the arguments of each step with those of its action.
 func (p *Plan) Check(services registry.Snapshot) Faults {
-	c := &checker{services: services, env: maps.Clone(p.inputs), known: outlines{}}
-	c.inputs(p)
+	c := &checker{services: services, env: maps.Clone(p.Args.types), known: outlines{}}
+	c.inputs(&p.Args)
 	for _, stage := range p.Stages {
 		for _, s := range stage {
 			c.depends = c.depends || s.when != nil
@@ -37,7 +36,7 @@ func (p *Plan) Check(services registry.Snapshot) Faults {
 				c.step(s)
 			}
 		}
-		for _, s := range stage { // from here on others may speak of them
+		for _, s := range stage { // expressions of later stages may use them
 			if s.Refusal != nil || s.Name == "" || c.env[s.Name] != nil {
 				continue
 			}
@@ -47,55 +46,47 @@ func (p *Plan) Check(services registry.Snapshot) Faults {
 			}
 		}
 	}
-	c.expression(p.result, false)
+	c.expression(p.output.result, false)
 	return c.faults
 }
 
-// checker holds a plan against what services declare.
+// checker compares a plan with the manifests of services.
 type checker struct {
 	services registry.Snapshot
-	env      types.Map // what expressions may speak of
-	known    outlines  // the same, as far as schemas tell
-	depends  bool      // what a call brings may have been judged by a condition
+	env      types.Map // the types of the names that expressions may use
+	known    outlines  // of the same names, as far as schemas declare them
+	depends  bool      // a condition may have checked the arguments of the call already
 	faults   Faults
 }
 
-func (c *checker) fault(line, column int, format string, args ...any) {
-	c.faults = append(c.faults, Fault{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)})
-}
-
-func (c *checker) warn(line, column int, format string, args ...any) {
-	c.faults = append(c.faults, Fault{Line: line, Column: column, Warning: true, Problem: fmt.Sprintf(format, args...)})
-}
-
-// inputs notes what is known of what a call brings.
-func (c *checker) inputs(p *Plan) {
+// inputs stores the outlines of the arguments of a route.
+func (c *checker) inputs(args *Arguments) {
 	path := &outline{types: []string{"object"}, fields: make(map[string]*outline), closed: true}
-	for _, parameter := range p.Parameters {
+	for _, parameter := range args.Parameters {
 		path.fields[parameter.Name] = outlineOf(parameter.Schema)
 		path.always = append(path.always, parameter.Name)
 	}
 	c.known["path"] = path
-	if p.Object != nil {
-		c.known[p.Object.Name] = outlineOf(p.Object.Schema)
+	if args.Object != nil {
+		c.known[args.Object.Name] = outlineOf(args.Object.Schema)
 	}
 }
 
-// expression gives what is known of the value of one, and notes what it says of steps
-// that cannot be.
+// expression returns the outline of the value of an expression, and reports whatever does
+// not fit the types of the names in it.
 func (c *checker) expression(e *expression, wantBool bool) *outline {
-	if e == nil { // there is none, or it was a fault before
+	if e == nil { // there is none, or it has a fault already
 		return nil
 	}
 	again, err := compile(e.text, c.env, wantBool)
 	if err != nil {
-		c.fault(e.line, e.column, "%s: %v", e.text, err)
+		c.faults.add(e.at, "%s: %v", e.text, err)
 		return nil
 	}
 	return c.known.of(again.program.Node())
 }
 
-// step holds one against its action.
+// step compares the arguments of a step with those of its action.
 func (c *checker) step(s *Step) {
 	given := make([]*outline, len(s.args))
 	for i, e := range s.args {
@@ -103,23 +94,23 @@ func (c *checker) step(s *Step) {
 	}
 	service := c.services[s.Service]
 	if service == nil || service.Manifest == nil {
-		c.warn(s.line, s.column, "the service %s has not been seen yet", s.Service)
+		c.faults.warn(s.at, "the service %s has not been seen yet", s.Service)
 		return
 	}
 	action := c.services[s.Service].Action(s.Action)
 	if action == nil {
-		c.fault(s.line, s.column, "%s has no action %s; it has %s", s.Service, s.Action, strings.Join(names(service.Manifest), ", "))
+		c.faults.add(s.at, "%s has no action %s; it has %s", s.Service, s.Action, strings.Join(names(service.Manifest), ", "))
 		return
 	}
 	if len(s.args) > len(action.Args) {
-		c.fault(s.line, s.column, "%s %s takes %d arguments, not %d", s.Service, s.Action, len(action.Args), len(s.args))
+		c.faults.add(s.at, "%s %s takes %d arguments, not %d", s.Service, s.Action, len(action.Args), len(s.args))
 		return
 	}
 	for i, arg := range action.Args {
 		wanted := outlineOf(arg.Schema)
 		if i >= len(s.args) {
 			if arg.In == wire.InPath || arg.In == "" || wanted != nil && len(wanted.always) > 0 {
-				c.fault(s.line, s.column, "%s %s: the argument %s is missing", s.Service, s.Action, arg.Name)
+				c.faults.add(s.at, "%s %s: the argument %s is missing", s.Service, s.Action, arg.Name)
 			}
 			continue
 		}
@@ -127,16 +118,16 @@ func (c *checker) step(s *Step) {
 	}
 }
 
-// argument holds what is given against what is wanted.
+// argument compares one argument of a step with the schema that its action declares.
 func (c *checker) argument(s *Step, e *expression, given *outline, name string, wanted *outline) {
 	if e == nil {
 		return
 	}
-	compared := comparison{tell: func(problem string) {
-		c.fault(e.line, e.column, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
+	compared := comparison{never: func(problem string) {
+		c.faults.add(e.at, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
 	}, maybe: func(problem string) {
 		if !c.depends {
-			c.warn(e.line, e.column, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
+			c.faults.warn(e.at, "%s %s: %s: %s", s.Service, s.Action, e.text, problem)
 		}
 	}, seen: make(map[[2]*outline]bool)}
 	compared.compare(given, wanted, name, true)

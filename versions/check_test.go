@@ -63,7 +63,7 @@ func TestFileIsHeldAgainstManifests(t *testing.T) {
 	assert.Equal(t, "things", unknown, "it has no LOOK")
 }
 
-// What the file has wrong by itself keeps nobody from hearing what does not fit.
+// Faults of the file alone do not hide those that Check finds.
 func TestFaultsOfBothKindsAreToldAtOnce(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions:
@@ -92,7 +92,7 @@ func TestFaultsOfBothKindsAreToldAtOnce(t *testing.T) {
 	}, "\n"), faults.String())
 }
 
-// Arguments are held against their schemas field by field, as far as that is certain.
+// Check compares arguments with their schemas field by field, and reports certain mismatches.
 func TestArgumentsFieldByField(t *testing.T) {
 	t.Parallel()
 	const body = `{type: object, required: [sum, to], additionalProperties: false, properties: {sum: {type: integer}, to: {type: object}, notes: {type: array}}}`
@@ -104,12 +104,12 @@ func TestArgumentsFieldByField(t *testing.T) {
 		"another type within":          {strings.Replace(body, "to: {type: object", "to: {type: object, properties: {near: {type: object, properties: {city: {type: integer}}}}", 1), "body", "body: body.to.near.city has to be of type string, and is of type integer"},
 		"another type of items":        {strings.Replace(body, "{type: array", "{type: array, items: {type: integer}", 1), "body", "body: body.notes[] has to be of type string, and is of type integer"},
 		"missing":                      {`{type: object, additionalProperties: false, properties: {to: {type: object}}, required: [to]}`, "body", "body: body.sum is missing"},
-		"one that may be left out":     {strings.Replace(body, "[sum, to]", "[to]", 1), "body", "things ORDER: body: body.sum may be left out, and is wanted"},
-		"unknown":                      {strings.Replace(body, "properties: {", "properties: {more: {}, ", 1), "body", "body: body.more is not known there; it may have gift, notes, sum, to"},
+		"one that may be left out":     {strings.Replace(body, "[sum, to]", "[to]", 1), "body", "things ORDER: body: body.sum is required, but may be missing"},
+		"unknown":                      {strings.Replace(body, "properties: {", "properties: {more: {}, ", 1), "body", "body: body.more is unknown there; known are gift, notes, sum, to"},
 		"a map":                        {body, `{"sum": body.sum, "to": {"city": "Wien"}}`, ""},
 		"a map with another type":      {body, `{"sum": "1", "to": body.to}`, "body.sum has to be of type integer, and is of type string"},
 		"a map without one":            {body, `{"sum": 1}`, "body.to is missing"},
-		"a map with one too many":      {body, `{"sum": 1, "to": body.to, "more": 1}`, "body.more is not known there"},
+		"a map with one too many":      {body, `{"sum": 1, "to": body.to, "more": 1}`, "body.more is unknown there"},
 		"a map with one missing in it": {body, `{"sum": 1, "to": {}}`, "body.to.city is missing"},
 		"a map of whatever":            {body, `{"sum": 1, (body.to.city): 1}`, ""},
 		"nothing":                      {body, "nil", "body has to be of type object, and is of type null"},
@@ -135,8 +135,8 @@ func TestArgumentsFieldByField(t *testing.T) {
 	}
 }
 
-// Conditions and results speak of what steps give too; what a condition may have seen
-// to is not warned of.
+// Check covers conditions and results too. It does not warn about values that a condition
+// may have checked.
 func TestConditionsAndResultsAreHeldAgainstManifests(t *testing.T) {
 	t.Parallel()
 	_, faults := Parse([]byte(`versions:
@@ -154,7 +154,7 @@ func TestConditionsAndResultsAreHeldAgainstManifests(t *testing.T) {
 	assert.Equal(t, "8:60: thing.nosuch == 1: unknown field nosuch\n11:17: thing.other: unknown field other", faults.String())
 }
 
-// What fits, or may, is no fault.
+// Arguments that fit, or may fit, are no faults.
 func TestCorrectFilesAreTaken(t *testing.T) {
 	t.Parallel()
 	result := func(schema string) registry.Snapshot {
@@ -179,7 +179,7 @@ func TestCorrectFilesAreTaken(t *testing.T) {
 	}
 }
 
-// A schema that refers to itself in many ways is looked at once.
+// A schema with many references to itself is read only once.
 func TestSchemasThatReferToThemselvesOften(t *testing.T) {
 	t.Parallel()
 	var fields []string
@@ -195,7 +195,7 @@ func TestSchemasThatReferToThemselvesOften(t *testing.T) {
 	assert.NotNil(t, file)
 }
 
-// Of a query a plan sees what it declares; what else is spoken of would never be there.
+// A plan gets only the declared parameters of a query; others are faults.
 func TestQueriesAreSpokenOfAsDeclared(t *testing.T) {
 	t.Parallel()
 	said := func(query, result string) string {
@@ -210,7 +210,8 @@ func TestQueriesAreSpokenOfAsDeclared(t *testing.T) {
 	assert.Empty(t, said(`query: {$ref: "#/$defs/Q", type: object, $defs: {Q: {properties: {n: {}}}}}, `, "query.n"))
 }
 
-// A timeout is one that steps can keep, and that what they did is kept for.
+// The timeout of a route is at least 1 ms, and at most the time for which outcomes of steps
+// are stored.
 func TestTimeoutsHaveBounds(t *testing.T) {
 	t.Parallel()
 	for timeout, taken := range map[string]bool{"1ms": true, "168h": true, "999us": false, "0s": false, "-1s": false, "168h1ms": false, "10": false} {
@@ -221,7 +222,7 @@ func TestTimeoutsHaveBounds(t *testing.T) {
 	assert.Equal(t, `1:49: timeout "200h": want a time such as 10s, from 1ms to 168h`, faults.String())
 }
 
-// What a route and its version say together cannot be either.
+// The dates of a route are checked together with those of its version.
 func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ version, route, said string }{
@@ -236,7 +237,7 @@ func TestNothingIsGoneBeforeItIsDeprecated(t *testing.T) {
 	}
 }
 
-// Expressions mean one thing by a name, and know only what came before.
+// A name in expressions has one meaning, and steps are known only to later steps.
 func TestNamesOfStepsAreTheirOwn(t *testing.T) {
 	t.Parallel()
 	said := func(steps string) string {
@@ -258,7 +259,7 @@ func TestNamesOfStepsAreTheirOwn(t *testing.T) {
 	assert.Empty(t, said("{name: query, call: things GET}, {name: map, call: things GET, args: [query.id, 'map(body.list, # + a.id)']}"))
 }
 
-// The key of a step's action is call, and only that.
+// The key of a step's action is call.
 func TestAskIsNoKeyOfAStep(t *testing.T) {
 	t.Parallel()
 	_, faults := Parse([]byte("versions: {v1: {routes: {GET /things: {steps: [{ask: things GET}]}}}}"), nil)

@@ -22,8 +22,7 @@ type expression struct {
 	name    string   // if it is a name and nothing else
 	chain   []string // if it is names with dots between them and nothing else
 	param   int      // if it is a parameter of the path and nothing else: its number, from 1
-
-	line, column int
+	at      position
 }
 
 // maxNodes and maxBytes bound one expression.

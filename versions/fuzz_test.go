@@ -12,8 +12,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Whatever a file says, it has faults with a place, or plans that are made again from
-// their sources, can be shown, held against services, and run.
+// Every text has faults with a position, or plans that can be parsed from their sources, shown,
+// checked and run.
 func FuzzParse(f *testing.F) {
 	text, err := os.ReadFile("../examples/shop/versions.yaml")
 	require.NoError(f, err)
@@ -33,7 +33,7 @@ func FuzzParse(f *testing.F) {
 		file, faults := Parse([]byte(text), services())
 		for _, fault := range faults {
 			assert.Positive(t, fault.Line)
-			assert.LessOrEqual(t, fault.Line, strings.Count(strings.ReplaceAll(text, "\r", "\n"), "\n")+2, fault) // what is missing is behind the end
+			assert.LessOrEqual(t, fault.Line, strings.Count(strings.ReplaceAll(text, "\r", "\n"), "\n")+2, fault) // a missing part is reported behind the end
 			assert.Positive(t, fault.Column)
 		}
 		if file == nil {
@@ -47,7 +47,7 @@ func FuzzParse(f *testing.F) {
 				again, err := ParsePlan(p.Source())
 				require.NoError(t, err, "%s", p.Source())
 				assert.Equal(t, p.Hash(), again.Hash())
-				_, err = again.Run(t.Context(), Input{Args: "[" + strings.Repeat("1,", len(p.Parameters)) + object + "]"}, answers)
+				_, err = again.Run(t.Context(), Input{Args: "[" + strings.Repeat("1,", len(p.Args.Parameters)) + object + "]"}, answers)
 				require.NoError(t, err)
 			}
 		}

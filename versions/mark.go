@@ -10,7 +10,7 @@ import (
 // mark notes which parts of a call and which results of steps expressions use. A run reads
 // only those.
 func (p *Plan) mark() {
-	all := []*expression{p.result}
+	all := []*expression{p.output.result}
 	var conditions []*expression
 	for _, stage := range p.Stages {
 		for _, s := range stage {
@@ -23,7 +23,7 @@ func (p *Plan) mark() {
 	all = slices.DeleteFunc(all, func(e *expression) bool { return e == nil }) // it has a fault
 	for _, e := range all {
 		if len(e.chain) == 2 && e.chain[0] == "path" {
-			e.param = 1 + slices.IndexFunc(p.Parameters, func(parameter wire.Argument) bool { return parameter.Name == e.chain[1] })
+			e.param = 1 + slices.IndexFunc(p.Args.Parameters, func(parameter wire.Argument) bool { return parameter.Name == e.chain[1] })
 		}
 	}
 	computed := append(slices.DeleteFunc(slices.Clone(all), func(e *expression) bool { return e.param > 0 }), conditions...)
@@ -38,16 +38,16 @@ func (p *Plan) mark() {
 	for i, s := range p.Steps() {
 		s.place, s.read = i, looksInto(s.Name)
 		s.used = s.read || passesOn(s.Name)
-		if s.Name == p.answer && p.result != nil && p.result.name == s.Name { // its envelope is passed on
-			others := slices.ContainsFunc(computed, func(e *expression) bool { return e.name == s.Name && e != p.result })
+		if s.Name == p.output.step && p.output.result != nil && p.output.result.name == s.Name { // its envelope is passed on
+			others := slices.ContainsFunc(computed, func(e *expression) bool { return e.name == s.Name && e != p.output.result })
 			s.used = s.read || others
 		}
 	}
-	p.speaks = make(map[string]bool)
+	p.Args.used = make(map[string]bool)
 	for _, what := range []string{"path", "body", "query", "headers", "principal"} {
-		p.speaks[what] = looksInto(what) || passesOn(what)
+		p.Args.used[what] = looksInto(what) || passesOn(what)
 	}
-	p.computes = len(conditions) > 0 || slices.ContainsFunc(computed, func(e *expression) bool {
+	p.output.computes = len(conditions) > 0 || slices.ContainsFunc(computed, func(e *expression) bool {
 		return !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == e.name })
 	})
 }

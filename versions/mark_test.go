@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a plan does not compute it does not read: the answers are the same.
+// A run does not decode values that no expression computes with; the answers are the same.
 func TestWhatIsOnlyPassedOn(t *testing.T) {
 	t.Parallel()
 	const shout = `{"ok":true,"result":{"n": 1.50}}`

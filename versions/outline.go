@@ -12,19 +12,19 @@ import (
 	"github.com/oskadev/mailroom/internal/schema"
 )
 
-// outline is what is known of a value before a plan runs: as much of its JSON schema
-// as can say for sure that one value does not fit in the place of another. The nil
-// outline knows nothing.
+// outline describes a value before a plan runs. It holds those parts of a JSON schema by
+// which one value certainly does not fit in the place of another. A nil outline means that
+// nothing is known.
 type outline struct {
-	types  []string            // it is of one of these; none: not known
-	fields map[string]*outline // of an object
-	always []string            // those of them that are always there
-	closed bool                // there are no others
+	types  []string            // the value is of one of these; empty: unknown
+	fields map[string]*outline // of an object, by name
+	always []string            // the names of the fields that every value has
+	closed bool                // the object has no other fields
 	items  *outline            // of an array
 }
 
-// outlineOf reads the schema of a manifest or of a plan; nil: it says nothing that can
-// be judged by. What refers to itself has an outline that does.
+// outlineOf reads the schema of a manifest or of a plan; it returns nil for a schema that
+// cannot be read. The outline of a recursive schema is recursive.
 func outlineOf(text []byte) *outline {
 	root, err := schema.Read(text)
 	if err != nil {
@@ -53,7 +53,7 @@ func outlineOf(text []byte) *outline {
 	return read(root)
 }
 
-// orNull is the outline of what may be nil instead, where it may.
+// orNull returns the outline of a value that may also be null, if may is true.
 func (o *outline) orNull(may bool) *outline {
 	if o == nil || !may || len(o.types) == 0 {
 		return o
@@ -63,10 +63,10 @@ func (o *outline) orNull(may bool) *outline {
 	return &or
 }
 
-// outlines are those of what expressions may speak of, by name.
+// outlines holds the outlines of the names that expressions may use.
 type outlines map[string]*outline
 
-// of gives what is known of an expression's value.
+// of returns the outline of the value of an expression.
 func (known outlines) of(node ast.Node) *outline {
 	switch n := node.(type) {
 	case *ast.IdentifierNode:
@@ -106,11 +106,11 @@ func (known outlines) ofMap(n *ast.MapNode) *outline {
 	return o
 }
 
-// comparison tells where what is given does not fit what is wanted.
+// comparison reports where a given value does not fit the wanted one.
 type comparison struct {
-	tell  func(problem string) // of what cannot fit, whatever comes
-	maybe func(problem string) // of what depends on a call
-	seen  map[[2]*outline]bool // since both may hold themselves
+	never func(problem string) // the value of no call fits
+	maybe func(problem string) // the values of some calls do not fit
+	seen  map[[2]*outline]bool // pairs compared already; both outlines may be recursive
 }
 
 func (c *comparison) compare(given, wanted *outline, where string, certain bool) {
@@ -123,12 +123,12 @@ func (c *comparison) compare(given, wanted *outline, where string, certain bool)
 		c.say(certain, "%s has to be of type %s, and is of type %s", where, strings.Join(wanted.types, " or "), strings.Join(given.types, " or "))
 		return
 	}
-	certain = certain && len(shared) == 1 // else it may be a value of another type
+	certain = certain && len(shared) == 1 // otherwise the value may be of another type
 	if slices.Contains(shared, "object") {
 		c.compareFields(given, wanted, where, certain)
 	}
 	if slices.Contains(shared, "array") {
-		c.compare(given.items, wanted.items, where+"[]", false) // which may be empty
+		c.compare(given.items, wanted.items, where+"[]", false) // the array may be empty
 	}
 }
 
@@ -139,14 +139,14 @@ func (c *comparison) compareFields(given, wanted *outline, where string, certain
 		case !known && given.closed:
 			c.say(certain, "%s.%s is missing", where, name)
 		case known && !slices.Contains(given.always, name):
-			c.say(false, "%s.%s may be left out, and is wanted", where, name)
+			c.say(false, "%s.%s is required, but may be missing", where, name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given.fields)) {
 		always := certain && slices.Contains(given.always, name)
 		field, known := wanted.fields[name]
 		if !known && wanted.closed {
-			c.say(always, "%s.%s is not known there; it may have %s", where, name, strings.Join(slices.Sorted(maps.Keys(wanted.fields)), ", "))
+			c.say(always, "%s.%s is unknown there; known are %s", where, name, strings.Join(slices.Sorted(maps.Keys(wanted.fields)), ", "))
 			continue
 		}
 		c.compare(given.fields[name], field, where+"."+name, always)
@@ -155,7 +155,7 @@ func (c *comparison) compareFields(given, wanted *outline, where string, certain
 
 func (c *comparison) say(certain bool, format string, args ...any) {
 	if problem := fmt.Sprintf(format, args...); certain {
-		c.tell(problem)
+		c.never(problem)
 	} else {
 		c.maybe(problem)
 	}
@@ -164,7 +164,7 @@ func (c *comparison) say(certain bool, format string, args ...any) {
 // anyType lists all types of JSON.
 func anyType() []string { return []string{"null", "boolean", "number", "string", "array", "object"} }
 
-// overlap lists the types that a value of both can be of. A number may be whole.
+// overlap lists the types in both lists. A number may be an integer.
 func overlap(a, b []string) []string {
 	general := func(types []string) []string {
 		if len(types) == 0 {

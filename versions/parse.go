@@ -21,9 +21,9 @@ import (
 // unless services is nil. It returns all faults, in the order of the file. The file is nil
 // if one of them is not a warning.
 func Parse(text []byte, services registry.Snapshot) (*File, Faults) {
-	r := &reader{}
-	file := r.file(text)
-	faults := r.faults
+	var faults Faults
+	r := &reader{faults: &faults}
+	file := r.file(readYAML(text, &faults))
 	if services != nil && file != nil { // also an incomplete file
 		faults = append(faults, file.Check(services)...)
 	}
@@ -33,8 +33,23 @@ func Parse(text []byte, services registry.Snapshot) (*File, Faults) {
 	return file, faults.sorted()
 }
 
-func (r *reader) file(text []byte) *File {
-	root := r.document(text)
+// reader reads the nodes of a versions file as versions, routes and steps. It goes on after
+// a fault, to report all of them.
+type reader struct {
+	faults *Faults
+	values int // that value has made
+}
+
+// fault reports an error at a node; nil stands for the begin of the file.
+func (r *reader) fault(n *node, format string, args ...any) {
+	at := position{1, 1}
+	if n != nil {
+		at = n.at
+	}
+	r.faults.add(at, format, args...)
+}
+
+func (r *reader) file(root *node) *File {
 	if root == nil {
 		return nil
 	}
@@ -51,7 +66,7 @@ func (r *reader) file(text []byte) *File {
 }
 
 func (r *reader) version(key, node *node) *Version {
-	v := &Version{Name: key.text, line: key.line, column: key.column}
+	v := &Version{Name: key.text, at: key.at}
 	if !regexp.MustCompile(`^v[1-9][0-9]{0,3}$`).MatchString(v.Name) {
 		r.fault(key, "version %q: want v1, v2 and so on", v.Name)
 	}
@@ -109,7 +124,7 @@ func (r *reader) plan(v *Version, key, node *node) *Plan {
 		method, path, _ := strings.Cut(key.text, " ")
 		found = []string{key.text, method, path} // go on: the rest may have faults too
 	}
-	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, line: key.line, column: key.column}
+	p := &Plan{Version: v.Name, Method: found[1], Path: found[2], Timeout: DefaultTimeout, at: key.at}
 	if strings.Count(p.Path, "/") > MaxSegments {
 		r.fault(key, "route %q: want %d segments at most", key.text, MaxSegments)
 	}
@@ -123,7 +138,7 @@ func (r *reader) plan(v *Version, key, node *node) *Plan {
 		}
 		p.Timeout = d
 	}
-	p.Headers = r.headers(fields["headers"])
+	p.Args.Headers = r.headers(fields["headers"])
 	if n := fields["scopes"]; n != nil {
 		p.Scopes = []string{}
 		for _, item := range r.items(n, "scopes") {
@@ -177,7 +192,7 @@ func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 			continue
 		}
 		if path[name] != nil {
-			r.faultAt(p.line, p.column, "%s has the parameter :%s twice", p.Path, name)
+			r.faults.add(p.at, "%s has the parameter :%s twice", p.Path, name)
 			continue
 		}
 		schema := schemas[name]
@@ -185,7 +200,7 @@ func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 			schema = map[string]any{"type": "string"}
 		}
 		path[name] = typeOf(schema)
-		p.Parameters = append(p.Parameters, wire.Argument{Name: name, In: wire.InPath, Schema: asJSON(schema)})
+		p.Args.Parameters = append(p.Args.Parameters, wire.Argument{Name: name, In: wire.InPath, Schema: asJSON(schema)})
 	}
 	env["path"] = path
 	in, other := wire.InBody, wire.InQuery
@@ -206,9 +221,9 @@ func (r *reader) input(p *Plan, fields map[string]*node) types.Map {
 		env[in] = declared(schema)
 	}
 	delete(env, other)
-	p.Object = &wire.Argument{Name: in, In: in, Schema: asJSON(schema)}
+	p.Args.Object = &wire.Argument{Name: in, In: in, Schema: asJSON(schema)}
 	headers := types.Map{}
-	for _, name := range p.Headers {
+	for _, name := range p.Args.Headers {
 		headers[name] = types.String
 	}
 	env["headers"] = headers
@@ -226,7 +241,7 @@ func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.M
 		r.fault(node, "steps: is missing")
 		return
 	}
-	p.inputs = maps.Clone(env)
+	p.Args.types = maps.Clone(env)
 	last := ""
 	for _, item := range r.items(fields["steps"], "steps") {
 		stage := Stage{}
@@ -245,7 +260,7 @@ func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.M
 			switch {
 			case s.Refusal != nil || s.Name == "":
 			case env[s.Name] != nil:
-				r.faultAt(s.line, s.column, "the name %q is taken; give the step another by name:", s.Name)
+				r.faults.add(s.at, "the name %q is taken; give the step another by name:", s.Name)
 			default:
 				env[s.Name], last = types.Any, s.Name
 			}
@@ -256,19 +271,19 @@ func (r *reader) steps(p *Plan, fields map[string]*node, node *node, env types.M
 		r.fault(fields["steps"], "no step calls a service")
 		return
 	}
-	p.answer = last
+	p.output.step = last
 	if n := fields["answer"]; n != nil {
-		if p.answer = n.text; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.answer }) {
+		if p.output.step = n.text; !slices.ContainsFunc(p.Steps(), func(s *Step) bool { return s.Name == p.output.step }) {
 			r.fault(n, "answer: there is no step %q", n.text)
 			return
 		}
 	}
-	p.result = r.expression(fields["result"], p.answer, env, false)
+	p.output.result = r.expression(fields["result"], p.output.step, env, false)
 	p.mark()
 }
 
 func (r *reader) step(node *node, env types.Map) *Step {
-	s := &Step{line: node.line, column: node.column}
+	s := &Step{at: node.at}
 	fields := r.fields(node, "a step", "name", "call", "args", "when", "refuse")
 	if n := fields["when"]; n != nil {
 		s.when = r.expression(n, "", env, true)
@@ -288,11 +303,11 @@ func (r *reader) step(node *node, env types.Map) *Step {
 		r.fault(call, "call: want a service and an action, as in users GET_USER")
 		s.Service = "" // Check skips it
 	}
-	s.line, s.column = call.line, call.column
+	s.at = call.at
 	s.Name = strings.ToLower(s.Action)
 	if n := fields["name"]; n != nil {
 		s.Name = n.text
-		s.line, s.column = n.line, n.column
+		s.at = n.at
 	}
 	switch {
 	case !ok && s.Name == "":
@@ -350,7 +365,7 @@ func (r *reader) expression(node *node, otherwise string, env types.Map, wantBoo
 		return nil
 	}
 	if node != nil {
-		e.line, e.column = node.line, node.column
+		e.at = node.at
 	}
 	return e
 }

@@ -32,7 +32,7 @@ type Version struct {
 	Retirement
 	Plans []*Plan
 
-	line, column int
+	at position
 }
 
 // Retirement tells when a version or a route ends; a zero time means never.
@@ -63,7 +63,7 @@ func (f *File) Plan(hash string) *Plan {
 	}
 	for _, v := range f.Versions {
 		for _, p := range v.Plans {
-			if p.hash == hash {
+			if p.source.hash == hash {
 				return p
 			}
 		}
@@ -81,27 +81,43 @@ type Plan struct {
 	Summary string
 	// Timeout bounds all steps together.
 	Timeout time.Duration
+	// Args declares the arguments of the route.
+	Args Arguments
+	// Scopes are those that a caller needs; nil means those of the actions.
+	Scopes []string
+	Stages []Stage
+
+	output output
+	source source
+	at     position
+}
+
+// Arguments declares the arguments of a route.
+type Arguments struct {
 	// Parameters are those of the path, in their order.
 	Parameters []wire.Argument
 	// Object is the body or the query; nil if the route takes none.
 	Object *wire.Argument
 	// Headers are those that expressions may use, in lower case.
 	Headers []string
-	// Scopes are those that a caller needs; nil means those of the actions.
-	Scopes []string
-	Stages []Stage
 
+	types types.Map       // in expressions, by the name of the part
+	used  map[string]bool // the parts that expressions use
+}
+
+// output tells how a plan computes its answer.
+type output struct {
 	result *expression
-	inputs types.Map       // the types of the parts of a call
-	speaks map[string]bool // the parts of a call that expressions use
+	step   string // the name of the step that gives the answer its status and Location
 	// computes reports whether an expression does more than pass on a parameter of the
 	// path or the result of a step.
 	computes bool
-	answer   string // the step that gives the answer its status and Location
-	source   []byte
-	hash     string
+}
 
-	line, column int
+// source is the text of a plan and its hash.
+type source struct {
+	text []byte // JSON
+	hash string
 }
 
 // Stage is one step, or several that run together. The next stage waits for all of them.
@@ -122,7 +138,7 @@ type Step struct {
 	read  bool // an expression looks into its result
 	used  bool // an expression uses its result; a result that is the whole answer does not count
 
-	line, column int
+	at position
 }
 
 // Refusal is an error that a plan answers with by itself.
@@ -136,10 +152,10 @@ type Refusal struct {
 func (p *Plan) Name() string { return p.Method + " /" + p.Version + p.Path }
 
 // Hash returns the hash of the source.
-func (p *Plan) Hash() string { return p.hash }
+func (p *Plan) Hash() string { return p.source.hash }
 
 // Source returns the plan as JSON, from which ParsePlan makes it again.
-func (p *Plan) Source() []byte { return p.source }
+func (p *Plan) Source() []byte { return p.source.text }
 
 // Steps returns all steps that call an action, in their order.
 func (p *Plan) Steps() []*Step {
@@ -191,7 +207,7 @@ func (p *Plan) seal(route any) error {
 		return fmt.Errorf("%s: %w", p.Name(), err)
 	}
 	sum := sha256.Sum256(text)
-	p.source, p.hash = text, hex.EncodeToString(sum[:16])
+	p.source = source{text: text, hash: hex.EncodeToString(sum[:16])}
 	return nil
 }
 

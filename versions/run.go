@@ -23,7 +23,7 @@ type Input struct {
 	// Args is a JSON array: the parameters of the path in their order, the body or the
 	// query, and, if the plan names headers, an object of those that were sent.
 	Args string
-	// Principal is the caller; nil if the gateway authenticates nobody.
+	// Principal is the caller; nil if it is anonymous.
 	Principal *wire.Principal
 	// Stage, if not nil, is called with the steps of a stage before they run.
 	Stage func(steps []*Step)
@@ -98,11 +98,11 @@ func (r *run) all(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.plan.result.name == r.plan.answer && r.whole != "" {
+	if r.plan.output.result.name == r.plan.output.step && r.whole != "" {
 		r.answer.Envelope = r.whole // as the service wrote it
 		return nil
 	}
-	result, err := r.appendValue(nil, r.plan.result)
+	result, err := r.appendValue(nil, r.plan.output.result)
 	if err != nil {
 		return r.broken("result", err)
 	}
@@ -117,36 +117,36 @@ func (r *run) prepare(in Input) error {
 		return r.malformed("args: not a JSON array")
 	}
 	p := r.plan
-	if len(args) < len(p.Parameters) {
-		return r.malformed("path: " + p.Parameters[len(args)].Name + " is missing")
+	if len(args) < len(p.Args.Parameters) {
+		return r.malformed("path: " + p.Args.Parameters[len(args)].Name + " is missing")
 	}
-	if r.args = args; !p.computes {
+	if r.args = args; !p.output.computes {
 		return nil
 	}
 	r.env = map[string]any{"version": p.Version}
-	if p.speaks["path"] {
-		path := make(map[string]any, len(p.Parameters))
-		for i, parameter := range p.Parameters {
+	if p.Args.used["path"] {
+		path := make(map[string]any, len(p.Args.Parameters))
+		for i, parameter := range p.Args.Parameters {
 			path[parameter.Name] = read(string(args[i]))
 		}
 		r.env["path"] = path
 	}
-	args = args[len(p.Parameters):]
-	if name := p.Object.Name; p.speaks[name] {
+	args = args[len(p.Args.Parameters):]
+	if name := p.Args.Object.Name; p.Args.used[name] {
 		r.env[name] = map[string]any{}
 		if len(args) > 0 {
 			r.env[name] = read(string(args[0]))
 			r.pass(name, string(args[0]))
 		}
 	}
-	if p.speaks["headers"] {
+	if p.Args.used["headers"] {
 		headers := map[string]any{}
 		if len(args) > 1 {
 			headers, _ = read(string(args[1])).(map[string]any)
 		}
-		r.env["headers"] = withEmpty(headers, p.Headers)
+		r.env["headers"] = withEmpty(headers, p.Args.Headers)
 	}
-	if p.speaks["principal"] {
+	if p.Args.used["principal"] {
 		who := in.Principal
 		if who == nil {
 			who = &wire.Principal{}
@@ -286,7 +286,7 @@ func (r *run) note(s *Step, reply wire.Reply) error {
 	if s.read && r.env != nil {
 		r.env[s.Name] = read(result)
 	}
-	if s.Name == r.plan.answer {
+	if s.Name == r.plan.output.step {
 		r.answer.Status, r.answer.Location, r.whole = said.Status, said.Location, reply.Envelope
 	}
 	return nil
@@ -359,7 +359,7 @@ func (r *run) broken(where string, err error) error {
 func (r *run) hugeInput() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, name := range []string{"path", r.plan.Object.Name} {
+	for _, name := range []string{"path", r.plan.Args.Object.Name} {
 		if huge(r.env[name]) {
 			return name
 		}

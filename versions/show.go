@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Show prints versions, or the one named, with their routes and steps as a tree.
+// Show prints the versions, with their routes and steps, as a tree. Only selects one
+// version by its name; empty means all.
 func (f *File) Show(w io.Writer, only string) {
 	for _, v := range f.Versions {
 		if only != "" && v.Name != only {
@@ -66,7 +67,7 @@ func (p *Plan) show(w io.Writer, note string, last bool) {
 	}
 }
 
-// oneLine is a step in one line.
+// oneLine returns a step in one line.
 func (s *Step) oneLine() string {
 	var b strings.Builder
 	if s.Refusal != nil {
@@ -84,5 +85,5 @@ func (s *Step) oneLine() string {
 	return b.String()
 }
 
-// flat is a text of several lines in one.
+// flat joins the lines of a text.
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }

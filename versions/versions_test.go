@@ -39,8 +39,8 @@ func TestShopsVersions(t *testing.T) {
 `, shown.String())
 }
 
-// Texts of several lines leave the tree one; a route tells when it will be gone, where
-// its version says otherwise.
+// Show joins the lines of a text. A route has its own dates if they differ from those of its
+// version.
 func TestTreeOfTextsAndDates(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions:
@@ -63,7 +63,7 @@ func TestTreeOfTextsAndDates(t *testing.T) {
 	assert.Equal(t, "v1  (deprecated 2027-06-30)\n└─ GET /things  All things  (deprecated 2027-06-30, sunset 2030-01-31)\n   └─ get: things GET([1, 2])  when 1 == 1 and 2 == 2\n", shown.String())
 }
 
-// A plan that is kept by its source is the same plan.
+// A plan that is parsed from its source is the same plan.
 func TestPlanIsMadeAgainFromItsSource(t *testing.T) {
 	t.Parallel()
 	for _, v := range shop(t).Versions {
@@ -81,7 +81,7 @@ func TestPlanIsMadeAgainFromItsSource(t *testing.T) {
 	require.Error(t, err)
 }
 
-// All that is wrong is told at once, each where it is.
+// Parse reports all faults, each with its position.
 func TestEveryFaultWithItsPlace(t *testing.T) {
 	t.Parallel()
 	_, faults := Parse([]byte(`versions:
@@ -155,7 +155,7 @@ versions: {}
 	}
 }
 
-// asked answers steps by name, and notes them.
+// asked answers steps by name, and records the calls.
 type asked struct {
 	mu      sync.Mutex
 	steps   []string
@@ -220,7 +220,7 @@ func TestFirstFailureIsTheAnswer(t *testing.T) {
 	assert.Equal(t, 501, answer.Refusal.Status)
 }
 
-// Steps that run together do so at the same time: each waits for the others here.
+// Steps under together run at the same time: here each waits for the others.
 func TestTogetherIsAtOnce(t *testing.T) {
 	t.Parallel()
 	var all sync.WaitGroup
@@ -265,8 +265,8 @@ func TestExpressionsSpeakOfTheCall(t *testing.T) {
 	assert.Contains(t, answer.Refusal.Message, "GET /v1/things/:id/:kind: result")
 }
 
-// Numbers that no machine computes with are passed on as they came; who wants them
-// computed is told that they are too large.
+// Numbers that are too large to compute with are passed on unchanged. An expression that
+// computes with them gets an error.
 func TestNumbersOfAnySize(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions:
@@ -295,7 +295,7 @@ func TestNumbersOfAnySize(t *testing.T) {
 	}
 }
 
-// A condition that gives neither true nor false decides nothing.
+// A condition whose value is neither true nor false is an error.
 func TestConditionsAreTrueOrFalse(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions: {v1: {routes: {GET /things: {steps: [{name: a, call: things GET}, {when: a.stop, refuse: {code: STOP, status: 403, message: stop}}]}}}}`), nil)
@@ -312,7 +312,7 @@ func TestConditionsAreTrueOrFalse(t *testing.T) {
 	}
 }
 
-// Whole numbers are whole however they are written, and maps have names for keys.
+// Whole numbers are integers in every notation, and the keys of maps become texts.
 func TestExpressionsComputeWithWhatJSONSays(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions:
@@ -334,8 +334,8 @@ func TestExpressionsComputeWithWhatJSONSays(t *testing.T) {
 	}
 }
 
-// A composition that is gone on with asks its steps the same: nothing in an expression
-// gives another value each time.
+// A composition that is resumed calls its steps with the same arguments: expressions cannot use
+// functions whose value changes.
 func TestExpressionsAreRepeatable(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"now()", "keys(body)", "values(body)", "toPairs(body)"} {
@@ -344,7 +344,7 @@ func TestExpressionsAreRepeatable(t *testing.T) {
 	}
 }
 
-// What YAML reads as something else is the text that it is.
+// Expressions that YAML reads as another type keep their text.
 func TestTextsStayTexts(t *testing.T) {
 	t.Parallel()
 	file, faults := Parse([]byte(`versions:
@@ -356,7 +356,7 @@ func TestTextsStayTexts(t *testing.T) {
 `), nil)
 	require.Empty(t, faults)
 	p := file.Versions[0].Plans[0]
-	assert.Contains(t, string(p.Object.Schema), `"1":{"enum":["2026-01-01"]}`)
+	assert.Contains(t, string(p.Args.Object.Schema), `"1":{"enum":["2026-01-01"]}`)
 	again, err := ParsePlan(p.Source())
 	require.NoError(t, err)
 	for _, p := range []*Plan{p, again} {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -26,12 +25,12 @@ const maxValues = 1 << 20
 // node is one value of a file and the place where it begins. Aliases of the same anchor
 // share one node.
 type node struct {
-	kind         kind
-	text         string // of a scalar, as it is written
-	value        any    // of a scalar
-	items        []*node
-	pairs        []pair
-	line, column int
+	kind  kind
+	text  string // of a scalar, as it is written
+	value any    // of a scalar
+	items []*node
+	pairs []pair
+	at    position
 }
 
 type kind int
@@ -59,27 +58,15 @@ func (n *node) child(name string) *node {
 	return nil
 }
 
-// reader reads nodes and collects all their faults.
-type reader struct {
-	faults  Faults
+// yamlReader reads the nodes of the library.
+type yamlReader struct {
+	faults  *Faults
 	anchors map[string]*node // nil: the value of the anchor is not complete yet
-	values  int              // that value has made
 }
 
-func (r *reader) fault(at *node, format string, args ...any) {
-	line, column := 1, 1
-	if at != nil {
-		line, column = at.line, at.column
-	}
-	r.faultAt(line, column, format, args...)
-}
-
-func (r *reader) faultAt(line, column int, format string, args ...any) {
-	r.faults = append(r.faults, Fault{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)})
-}
-
-// document reads the one document of a file; nil if none can be read.
-func (r *reader) document(text []byte) *node {
+// readYAML reads the one document of a file; nil if none can be read.
+func readYAML(text []byte, faults *Faults) *node {
+	r := &yamlReader{faults: faults, anchors: make(map[string]*node)}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if !r.readable(text) {
 		return nil
@@ -90,33 +77,32 @@ func (r *reader) document(text []byte) *node {
 		if strings.Contains(said.GetMessage(), "must be specified") {
 			hint = "; in braces, quote a name that has a colon"
 		}
-		r.faultAt(at.Line, at.Column, "%s%s", said.GetMessage(), hint)
+		r.faults.add(position{at.Line, at.Column}, "%s%s", said.GetMessage(), hint)
 		return nil
 	} else if err != nil {
-		r.fault(nil, "%v", err)
+		r.faults.add(position{1, 1}, "%v", err)
 		return nil
 	}
 	documents := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool {
 		return d.Body != nil && d.Body.Type() == ast.DirectiveType
 	})
 	if len(documents) == 0 || documents[0].Body == nil {
-		r.fault(nil, "the file is empty; it begins with versions:")
+		r.faults.add(position{1, 1}, "the file is empty; it begins with versions:")
 		return nil
 	}
 	if len(documents) > 1 {
 		at := documents[1].Start.Position
-		r.faultAt(at.Line, at.Column, "a second document; a versions file has one")
+		r.faults.add(position{at.Line, at.Column}, "a second document; a versions file has one")
 	}
-	r.anchors = make(map[string]*node)
 	return r.node(documents[0].Body)
 }
 
 // readable reports the first character that YAML does not allow; the library accepts all.
-func (r *reader) readable(text []byte) bool {
+func (r *yamlReader) readable(text []byte) bool {
 	for line, column := 1, 1; len(text) > 0; column++ {
 		char, size := utf8.DecodeRune(text)
 		if char == utf8.RuneError && size == 1 || unicode.IsControl(char) && !strings.ContainsRune("\t\n\r\u0085", char) {
-			r.faultAt(line, column, "not UTF-8, or a control character: %q", text[:size])
+			r.faults.add(position{line, column}, "not UTF-8, or a control character: %q", text[:size])
 			return false
 		}
 		if char == '\n' {
@@ -128,9 +114,9 @@ func (r *reader) readable(text []byte) bool {
 }
 
 // node reads one node of the library.
-func (r *reader) node(from ast.Node) *node {
+func (r *yamlReader) node(from ast.Node) *node {
 	at := from.GetToken()
-	n := &node{line: at.Position.Line, column: at.Position.Column}
+	n := &node{at: position{at.Position.Line, at.Position.Column}}
 	switch from := from.(type) {
 	case *ast.MappingKeyNode:
 		return r.node(from.Value)
@@ -138,7 +124,7 @@ func (r *reader) node(from ast.Node) *node {
 		name := from.Name.GetToken().Value
 		r.anchors[name] = nil
 		anchored := r.node(from.Value)
-		anchored.line, anchored.column = n.line, n.column
+		anchored.at = n.at
 		r.anchors[name] = anchored
 		return anchored
 	case *ast.AliasNode:
@@ -147,15 +133,15 @@ func (r *reader) node(from ast.Node) *node {
 		case anchored != nil:
 			return anchored
 		case known:
-			r.fault(n, "the value of anchor %q contains itself", name)
+			r.faults.add(n.at, "the value of anchor %q contains itself", name)
 		default:
-			r.fault(n, "unknown anchor %q", name)
+			r.faults.add(n.at, "unknown anchor %q", name)
 		}
 	case *ast.TagNode:
 		n = r.node(from.Value)
 		if n.kind == scalar {
 			if err := yaml.NodeToValue(from, &n.value); err != nil {
-				r.fault(n, "not a %s", at.Value)
+				r.faults.add(n.at, "not a %s", at.Value)
 			}
 		}
 	case *ast.MappingNode:
@@ -184,22 +170,22 @@ func (r *reader) node(from ast.Node) *node {
 }
 
 // mapping reads the entries of a mapping, each key once.
-func (r *reader) mapping(n *node, block bool, entries []*ast.MappingValueNode) {
+func (r *yamlReader) mapping(n *node, block bool, entries []*ast.MappingValueNode) {
 	n.kind = mapping
 	seen := make(map[string]bool)
 	for i, entry := range entries {
 		key, value := r.node(entry.Key), r.node(entry.Value)
 		p := pair{key: key, value: value, merge: entry.Key.IsMergeKey()}
 		if i == 0 && block {
-			n.line, n.column = key.line, key.column // a block begins with its first key
+			n.at = key.at // a block begins with its first key
 		}
 		switch {
 		case key.kind != scalar:
-			r.fault(key, "want a name")
+			r.faults.add(key.at, "want a name")
 		case !block && glued(entry):
-			r.fault(key, "want a space behind the colon, or quotes around a name that has one")
+			r.faults.add(key.at, "want a space behind the colon, or quotes around a name that has one")
 		case seen[key.text]:
-			r.fault(key, "%s is given twice", key.text)
+			r.faults.add(key.at, "%s is given twice", key.text)
 		default:
 			seen[key.text] = true
 			n.pairs = append(n.pairs, p)

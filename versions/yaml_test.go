@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A text that is not YAML is a fault at the place where it ceases to be.
+// A text that is not YAML has a fault at the position of the error.
 func TestMalformedTextsWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	const head = "versions:\n  v1:\n    routes:\n"
@@ -42,8 +42,7 @@ func TestMalformedTextsWithTheirPlace(t *testing.T) {
 	}
 }
 
-// A mark of the byte order is no part of the file; a document may have a beginning, an
-// end and a directive.
+// A byte order mark is ignored. A document may have start and end markers, and a directive.
 func TestTextsAroundTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"\ufeffversions: {v1: {}}\n", "%YAML 1.2\n---\nversions: {v1: {}}\n", "---\nversions: {v1: {}}\n...\n", "versions:\r\n  v1:\r\n", "versions: {v1: }"} {
@@ -53,8 +52,8 @@ func TestTextsAroundTheDocument(t *testing.T) {
 	}
 }
 
-// Schemas have the numbers that are written, take entries from others, and end where
-// aliases would make them too large.
+// Schemas keep their numbers and merge entries. The number of values that aliases produce is
+// limited.
 func TestSchemasOfAliases(t *testing.T) {
 	t.Parallel()
 	parse := func(body string) (*File, Faults) {
@@ -69,7 +68,7 @@ func TestSchemasOfAliases(t *testing.T) {
 `)
 	assert.Empty(t, faults)
 	assert.JSONEq(t, `{"type":"object","properties":{"a":{"type":"number","maximum":1e30,"minimum":-2.5},"b":{"type":"number","maximum":1e30,"minimum":1},
-		"c":{"type":"number","maximum":7,"minimum":16}},"title":"2"}`, string(file.Versions[0].Plans[0].Object.Schema))
+		"c":{"type":"number","maximum":7,"minimum":16}},"title":"2"}`, string(file.Versions[0].Plans[0].Args.Object.Schema))
 
 	_, faults = parse("          type: object\n          title: a\n          title: b\n")
 	assert.Equal(t, "9:11: title is given twice", faults.String())

@@ -18,35 +18,25 @@ import (
 
 // action is one declared action.
 type action struct {
-	name        string
-	summary     string
-	routes      []string
+	declared    wire.Action // without Safe and TimeoutMillis; see manifest
 	timeout     time.Duration
-	concurrency int
-	safe        *bool
-	deprecated  bool
-	cache       *wire.Caching
-	invalidates []string
-	scopes      []string
-	lane        string
+	concurrency int   // 0: no limit of its own
+	safe        *bool // nil: the routes decide
 
 	args   []parameter
-	names  []string // of the arguments
-	in     []string // where a REST call takes them from
-	result json.RawMessage
-	call   func(ctx context.Context, args []json.RawMessage) (any, error)
-	slots  chan struct{} // nil: no bound of its own
+	call   Handler
+	slots  chan struct{} // nil: no limit of its own
 	faults []error
 }
 
-// parameter is one positional argument of a handler.
+// parameter is the type of an argument or a result.
 type parameter struct {
 	schema   json.RawMessage
 	resolved *jsonschema.Resolved
-	shape    *schema.Shape // nil: only the library knows
+	shape    *schema.Shape // nil: only resolved can validate
 }
 
-// Handle0 declares an action without arguments.
+// Handle0 declares an action without arguments. [Run] reports a faulty declaration.
 func Handle0[R any](s *Service, name string, fn func(context.Context) (R, error), opts ...ActionOption) {
 	a := newAction[R](name, opts)
 	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
@@ -58,7 +48,7 @@ func Handle0[R any](s *Service, name string, fn func(context.Context) (R, error)
 	s.add(a)
 }
 
-// Handle1 declares an action with one argument.
+// Handle1 declares an action with one argument. [Run] reports a faulty declaration.
 func Handle1[A, R any](s *Service, name string, fn func(context.Context, A) (R, error), opts ...ActionOption) {
 	a := newAction[R](name, opts, reflect.TypeFor[A]())
 	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
@@ -71,7 +61,7 @@ func Handle1[A, R any](s *Service, name string, fn func(context.Context, A) (R, 
 	s.add(a)
 }
 
-// Handle2 declares an action with two arguments.
+// Handle2 declares an action with two arguments. [Run] reports a faulty declaration.
 func Handle2[A, B, R any](s *Service, name string, fn func(context.Context, A, B) (R, error), opts ...ActionOption) {
 	a := newAction[R](name, opts, reflect.TypeFor[A](), reflect.TypeFor[B]())
 	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
@@ -85,7 +75,7 @@ func Handle2[A, B, R any](s *Service, name string, fn func(context.Context, A, B
 	s.add(a)
 }
 
-// Handle3 declares an action with three arguments.
+// Handle3 declares an action with three arguments. [Run] reports a faulty declaration.
 func Handle3[A, B, C, R any](s *Service, name string, fn func(context.Context, A, B, C) (R, error), opts ...ActionOption) {
 	a := newAction[R](name, opts, reflect.TypeFor[A](), reflect.TypeFor[B](), reflect.TypeFor[C]())
 	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
@@ -101,7 +91,7 @@ func Handle3[A, B, C, R any](s *Service, name string, fn func(context.Context, A
 }
 
 func newAction[R any](name string, opts []ActionOption, params ...reflect.Type) *action {
-	a := &action{name: name, timeout: wire.DefaultTimeout}
+	a := &action{declared: wire.Action{Name: name}, timeout: wire.DefaultTimeout}
 	for _, opt := range opts {
 		opt(a)
 	}
@@ -116,8 +106,8 @@ func newAction[R any](name string, opts []ActionOption, params ...reflect.Type) 
 	if err != nil {
 		a.faults = append(a.faults, fmt.Errorf("action %s: result: %w", name, err))
 	}
-	a.result = result.schema
-	a.names, a.in = a.argumentNames()
+	a.declared.Result = result.schema
+	a.declared.Args = a.arguments()
 	if a.concurrency > 0 {
 		a.slots = make(chan struct{}, a.concurrency)
 	}
@@ -144,33 +134,26 @@ func (a *action) isSafe() bool {
 	if a.safe != nil {
 		return *a.safe
 	}
-	for _, route := range a.routes {
+	for _, route := range a.declared.Routes {
 		if !strings.HasPrefix(route, "GET ") {
 			return false
 		}
 	}
-	return len(a.routes) > 0
+	return len(a.declared.Routes) > 0
 }
 
 func (a *action) manifest() wire.Action {
-	m := wire.Action{
-		Name: a.name, Summary: a.summary, Routes: a.routes, Safe: a.isSafe(),
-		TimeoutMillis: a.timeout.Milliseconds(), Args: []wire.Argument{}, Result: a.result, Deprecated: a.deprecated,
-		Cache: a.cache, Invalidates: a.invalidates, Scopes: a.scopes, Lane: a.lane,
-	}
-	for i, p := range a.args {
-		m.Args = append(m.Args, wire.Argument{Name: a.names[i], In: a.in[i], Schema: p.schema})
-	}
+	m := a.declared
+	m.Safe, m.TimeoutMillis = a.isSafe(), a.timeout.Milliseconds()
 	return m
 }
 
-// decode reads the positional arguments into the handler's parameters. An
-// argument that was left out counts as an empty object. What does not fit the
-// schema is the caller's fault; the gateway has told it so already, but not
-// every caller is the gateway.
+// decode reads the positional arguments into the handler's parameters. A missing
+// argument counts as an empty object. An argument that does not fit its schema is an
+// error of the caller: the gateway checks the schema too, but other callers do not.
 func (a *action) decode(args []json.RawMessage, into ...any) error {
 	if len(args) > len(into) {
-		return BadRequest(FieldError{Field: "args", Problem: fmt.Sprintf("%d arguments where %s takes %d", len(args), a.name, len(into))})
+		return BadRequest(FieldError{Field: "args", Problem: fmt.Sprintf("%s takes %d arguments, not %d", a.declared.Name, len(into), len(args))})
 	}
 	for i := range into {
 		raw := json.RawMessage(`{}`)
@@ -178,7 +161,7 @@ func (a *action) decode(args []json.RawMessage, into ...any) error {
 			raw = args[i]
 		}
 		if err := a.args[i].decode(raw, into[i]); err != nil {
-			return BadRequest(FieldError{Field: a.names[i], Problem: err.Error()})
+			return BadRequest(FieldError{Field: a.declared.Args[i].Name, Problem: err.Error()})
 		}
 	}
 	return nil
@@ -186,7 +169,7 @@ func (a *action) decode(args []json.RawMessage, into ...any) error {
 
 func (p *parameter) decode(raw json.RawMessage, into any) error {
 	switch v := into.(type) {
-	// The types of path parameters: reading them says all that a schema would.
+	// Types of path parameters: decoding checks as much as the schema does.
 	case *int64:
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		if err != nil {

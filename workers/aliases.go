@@ -5,14 +5,14 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Principal is the caller of the API, as the gateway authenticated it: Subject,
-// Tenant and Scopes. Methods of nil, which is anonymous, report no scope.
+// Principal is the authenticated caller of the API, with Subject, Tenant and Scopes. A
+// nil Principal is an anonymous caller; its methods report that it has no scope.
 type Principal = wire.Principal
 
-// Credentials prove to Redis who a process is, beside its URL: a password file, a
-// client certificate, the certificates of authorities.
+// Credentials authenticate a process to Redis, beside the user and password of its URL: a
+// password file, a client certificate, and the certificate authorities to trust.
 type Credentials = bus.Credentials
 
-// RefusedError reports that Redis does not let a process in, or denies it a command.
-// A retry does not help until the user's rights are set.
+// RefusedError reports that Redis rejected the credentials of a process, or denied it a
+// command. A retry fails too, until the rights of its Redis user are changed.
 type RefusedError = bus.RefusedError

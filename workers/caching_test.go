@@ -64,7 +64,7 @@ func TestFaultsOfCaching(t *testing.T) {
 	}
 }
 
-// Whatever became of a run, what it may have changed is stale before it is told.
+// A run invalidates its tags before its outcome is sent, whatever the outcome is.
 func TestEveryRunInvalidates(t *testing.T) {
 	t.Parallel()
 	url := testsupport.Miniredis(t)

@@ -15,32 +15,31 @@ import (
 	"github.com/oskadev/mailroom/internal/call"
 )
 
-// callStore is how long at least the outcome of an unsafe call of a handler is kept:
-// within that time the handler's own request, delivered again, repeats nothing.
+// callStore is the minimum time for which the outcome of a handler's unsafe call is
+// stored. A request that is delivered again within that time does not repeat the call.
 const callStore = time.Hour
 
-// Call calls an action of another service from within a handler, and returns its
-// result as JSON; see CallFor for a typed result. Arguments are encoded as JSON.
+// Call calls an action of another service from within a handler, and returns its result
+// as JSON; see [CallFor] for a typed result. Arguments are encoded as JSON.
 //
-// The call behaves as at the gateway: answers are shared and cached, and requests
-// wait in their lane, as the other service declares. Deadline, trace, principal and
-// version are those of the handler's own request. An unsafe action is called under
-// an ID derived from the handler's request, the action, its arguments and the
-// number of equal calls before it. When the handler's request is delivered again,
-// the call returns the outcome of the first time, and nothing happens twice.
+// Caching and lanes work as for a call at the gateway. The call has the deadline, trace,
+// principal and version of the handler's own request. The ID of an unsafe call is derived
+// from the handler's request, the action, the arguments and the number of equal calls
+// before. If the handler's request is delivered again, the call therefore returns the
+// outcome of the first call, and the action does not run twice.
 //
-// A failure is an [*Error]: the other service's own, which a handler may return as
-// it is, or UNAVAILABLE, OVERLOADED, TIMEOUT, or NOT_SUPPORTED for an action that
-// does not exist. A call that would wait in a lane held by a request that waits for
-// it is ASK_CYCLE (508); more than eight services that call each other in a row are
-// ASK_TOO_DEEP (508). When ctx ends first, Call returns its cause.
+// A failure is an [*Error]: an error of the other service, which a handler may return
+// unchanged; or UNAVAILABLE, OVERLOADED or TIMEOUT; or NOT_SUPPORTED for an action that
+// does not exist; or ASK_CYCLE (508) for a call that would wait in a lane held by a request
+// that waits for this call; or ASK_TOO_DEEP (508) for more than eight calls in a row. If
+// ctx ends first, Call returns its cause. Outside a handler, Call returns an error.
 //
-// A service with a Redis user of its own needs the right to call: see
+// A service with its own Redis user needs the right to call: see
 // `mailroom acl worker --asks`.
 func Call(ctx context.Context, service, action string, args ...any) (json.RawMessage, error) {
 	s := stateOf(ctx)
 	if s == nil || s.delivery == nil || s.calls == nil {
-		return nil, errors.New("workers.Call needs the context of a handler")
+		return nil, errors.New("workers.Call: the context is not that of a handler")
 	}
 	text, err := call.EncodeArgs(args)
 	if err != nil {
@@ -57,7 +56,7 @@ func Call(ctx context.Context, service, action string, args ...any) (json.RawMes
 	return result, err
 }
 
-// CallFor is Call with a typed result.
+// CallFor calls an action like [Call], and decodes its result as R.
 func CallFor[R any](ctx context.Context, service, action string, args ...any) (R, error) {
 	var result R
 	text, err := Call(ctx, service, action, args...)
@@ -70,7 +69,7 @@ func CallFor[R any](ctx context.Context, service, action string, args ...any) (R
 	return result, nil
 }
 
-// newCall is a call of a handler, as a part of its own request.
+// newCall returns a call that a handler makes as a part of its own request.
 func (s *state) newCall(service, action, args string) *call.Call {
 	r := &s.delivery.Request
 	own := r.ParseMeta()
@@ -79,7 +78,7 @@ func (s *state) newCall(service, action, args string) *call.Call {
 		Caller: s.info.Service, Depth: own.Depth + 1, Lanes: own.Lanes,
 	}
 	if meta.RequestID == "" {
-		meta.RequestID = r.ID // logs of all calls of one request have it
+		meta.RequestID = r.ID // so that the logs of all calls of one request share an ID
 	}
 	if r.Lane != "" {
 		meta.Lanes = append(meta.Lanes, wire.LaneName(s.info.Service, r.Lane))
@@ -106,7 +105,7 @@ func (s *state) count(service, action, args string) int {
 	return s.called[key]
 }
 
-// newCallError makes the error of a call one that a handler may return.
+// newCallError converts the error of a call to one that a handler may return.
 func newCallError(failure *wire.Error) *Error {
 	e := Fail(Code(failure.Code), failure.Status, failure.Message)
 	if details, ok := failure.Details.(json.RawMessage); !ok || len(details) > 0 {
@@ -116,8 +115,8 @@ func newCallError(failure *wire.Error) *Error {
 	return e
 }
 
-// calls opens what the handlers of one service call by, at the first call: most
-// services call no other.
+// calls holds the connection by which the handlers of one service call others. It is
+// opened at the first call, because most services never call.
 type calls struct {
 	cfg call.OpenConfig
 

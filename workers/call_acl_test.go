@@ -22,8 +22,8 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// A service with a user of its own asks those that it may ask, and only as it may.
-func TestAskWithRights(t *testing.T) {
+// A service with its own Redis user calls the services that it has the right to call, and no others.
+func TestCallWithRights(t *testing.T) {
 	t.Parallel()
 	redis := testsupport.StartRedis(t)
 	log, _ := testsupport.Logger(t)

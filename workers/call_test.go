@@ -25,16 +25,16 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// town is two services, of which one asks the other, and somebody who asks them.
+// town is two services, of which one calls the other, and a client that calls both.
 type town struct {
 	t      *testing.T
 	client *caller.Client
 	conn   *bus.Conn
-	runs   atomic.Int64  // of what items does
-	closed chan struct{} // lets RING go on
+	runs   atomic.Int64  // of the actions of items
+	closed chan struct{} // closed: RING returns
 }
 
-// seen is what a handler of items knows of its request.
+// seen is the description of a request in a handler of items.
 type seen struct {
 	ID        int64    `json:"id"`
 	Run       int64    `json:"run"`
@@ -154,7 +154,7 @@ func (w *town) ask(action, args, lane string, safe bool) answer {
 	return a
 }
 
-func TestAskInherits(t *testing.T) {
+func TestCallInheritsFromTheRequest(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	want := seen{
@@ -172,7 +172,7 @@ func TestAskInherits(t *testing.T) {
 	assert.Equal(t, want, got(w.ask("CHANGE", `[7]`, "front:7", false)))
 }
 
-func TestAskTellsFailures(t *testing.T) {
+func TestCallReturnsFailures(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	a := w.ask("FAIL", `[]`, "", false)
@@ -188,13 +188,13 @@ func TestAskTellsFailures(t *testing.T) {
 		assert.Equal(t, want, fmt.Sprintf("%s %d", a.Error.Code, a.Error.Status))
 	}
 	_, err := workers.Call(t.Context(), "items", "SEE", 1)
-	require.ErrorContains(t, err, "context of a handler")
+	require.ErrorContains(t, err, "not that of a handler")
 	_, err = workers.Call(workers.NewContext(t.Context(), workers.Info{}), "items", "SEE", 1)
-	require.ErrorContains(t, err, "context of a handler")
+	require.ErrorContains(t, err, "not that of a handler")
 }
 
-// What a handler has asked before its request was delivered again happened once.
-func TestAskRunsOnceForEachRequest(t *testing.T) {
+// A call does not run twice when the request of its handler is delivered again.
+func TestCallRunsOnceForEachRequest(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	a := w.ask("TWICE", `[7]`, "", false)
@@ -204,7 +204,7 @@ func TestAskRunsOnceForEachRequest(t *testing.T) {
 	assert.Equal(t, `[3,4]`, string(a.Result))
 }
 
-func TestAskRefusesCircles(t *testing.T) {
+func TestCallRefusesCycles(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	a := w.ask("CIRCLE", `[7]`, "front:7", false)
@@ -216,9 +216,9 @@ func TestAskRefusesCircles(t *testing.T) {
 	assert.Equal(t, http.StatusLoopDetected, a.Error.Status)
 }
 
-// A read that is shared does not hide a circle from those who would wait for ever, nor
-// tell of theirs to who would not.
-func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
+// A shared read does not hide a cycle from the callers that would wait forever, and
+// does not report one to callers that would not.
+func TestCallRefusesCyclesThroughSharedReads(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	said := func(action, lane string, safe bool) <-chan string {
@@ -239,13 +239,13 @@ func TestAskRefusesCirclesThroughSharedReads(t *testing.T) {
 	testsupport.Eventually(t, 10*time.Second, "the lane is held", waiting(0))
 	round := said("ROUND", "", true)
 	testsupport.Eventually(t, 10*time.Second, "the read waits for its turn", waiting(1))
-	close(w.closed) // now the one waits for the other
+	close(w.closed) // now each waits for the other
 	assert.Contains(t, <-ring, `"code":"ASK_CYCLE"`)
 	assert.Contains(t, <-round, `{"ok":true`)
 }
 
-// Those who ask the same share an answer, until a change that is asked for.
-func TestAskSharesAnswers(t *testing.T) {
+// Equal calls share an answer until a call invalidates it.
+func TestCallSharesAnswers(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	same := func(want string) {

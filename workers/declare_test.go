@@ -73,7 +73,7 @@ func TestSafety(t *testing.T) {
 	assert.Equal(t, map[string]bool{"READ": true, "MIXED": false, "NO_ROUTE": false, "COUNTED_READ": false, "SEARCH": true}, safe)
 }
 
-func TestEveryFaultOfADeclarationIsToldAtOnce(t *testing.T) {
+func TestRunReportsEveryFaultOfADeclaration(t *testing.T) {
 	t.Parallel()
 	s := workers.NewService("Users")
 	handle := func(context.Context) (int, error) { return 0, nil }
@@ -104,7 +104,7 @@ func TestEveryFaultOfADeclarationIsToldAtOnce(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1"}), "no service")
-	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1"}, declared(), declared()), "given twice")
+	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1"}, declared(), declared()), "passed twice")
 	require.ErrorContains(t, workers.Run(t.Context(), workers.Config{RedisURL: "http://127.0.0.1:1"}, declared()), "scheme")
 	err := workers.Run(t.Context(), workers.Config{RedisURL: "redis://127.0.0.1:1", IdleLimit: time.Millisecond}, declared())
 	require.ErrorContains(t, err, "idle limit")

@@ -4,47 +4,47 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Code names a failure for programs: upper case with underscores. A service may use
-// any code of its own, such as VOUCHER_USED, beside Mailroom's.
+// Code names a failure for programs, in upper case with underscores. A service may define
+// codes of its own, such as VOUCHER_USED.
 type Code string
 
-// Mailroom's own codes that a handler may meet in the error of a call, or return.
+// The codes of Mailroom. The error of a call may have one of them, and a handler may
+// return them.
 const (
-	CodeBadRequest    = Code(wire.CodeBadRequest)    // 400: an argument does not fit
-	CodeForbidden     = Code(wire.CodeForbidden)     // 403
-	CodeNotFound      = Code(wire.CodeNotFound)      // 404
-	CodeConflict      = Code(wire.CodeConflict)      // 409
-	CodeUnprocessable = Code(wire.CodeUnprocessable) // 422
-	CodeInternal      = Code(wire.CodeInternal)      // 500: a panic or an unknown error
-	CodeNotSupported  = Code(wire.CodeNotSupported)  // 501: no such action
-	CodeUnavailable   = Code(wire.CodeUnavailable)   // 503: no live worker, or no Redis
-	CodeOverloaded    = Code(wire.CodeOverloaded)    // 503: the mailbox is full
-	CodeTimeout       = Code(wire.CodeTimeout)       // 504: no reply in time
-	CodeCycle         = Code(wire.CodeCycle)         // 508: a call waits for itself
-	CodeTooDeep       = Code(wire.CodeTooDeep)       // 508: too many calls in a row
+	CodeBadRequest    Code = "BAD_REQUEST"   // 400: an argument does not fit
+	CodeForbidden     Code = "FORBIDDEN"     // 403
+	CodeNotFound      Code = "NOT_FOUND"     // 404
+	CodeConflict      Code = "CONFLICT"      // 409
+	CodeUnprocessable Code = "UNPROCESSABLE" // 422
+	CodeInternal      Code = "INTERNAL"      // 500: a panic or an unknown error
+	CodeNotSupported  Code = "NOT_SUPPORTED" // 501: no such action
+	CodeUnavailable   Code = "UNAVAILABLE"   // 503: no live worker, or no Redis
+	CodeOverloaded    Code = "OVERLOADED"    // 503: the mailbox is full
+	CodeTimeout       Code = "TIMEOUT"       // 504: no reply in time
+	CodeCycle         Code = "ASK_CYCLE"     // 508: a call waits for itself
+	CodeTooDeep       Code = "ASK_TOO_DEEP"  // 508: too many calls in a row
 )
 
-// Error is a failure that a service tells its caller: an outcome like any other.
-// Any other error of a handler becomes INTERNAL, and only the log tells more.
+// Error is a failure that a handler reports to its caller. It is an outcome, and the
+// request does not run again. Any other error of a handler becomes INTERNAL; the worker
+// logs it and the caller does not see it.
 type Error struct {
 	// Code names the failure for programs, such as VOUCHER_USED.
 	Code Code
 	// Status is the HTTP status, 400 to 599; any other counts as 500.
 	Status int
-	// Message tells people what happened.
+	// Message describes the failure for people.
 	Message string
-	// Details is anything that helps; it is encoded as JSON.
+	// Details is any value that can be encoded as JSON; nil: none.
 	Details any
 
 	cause           error
-	service, action string // of the failed call, where it is not the handler's own
+	service, action string // of the failed call, for an error of another service
 }
 
-// Fail returns an Error.
+// Fail returns an [Error].
 func Fail(code Code, status int, message string) *Error {
 	return &Error{Code: code, Status: status, Message: message}
 }
@@ -61,10 +61,10 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// Error is the code and the message.
+// Error returns the code and the message.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
-// Unwrap returns the cause; see WithCause.
+// Unwrap returns the cause; see [Error.WithCause].
 func (e *Error) Unwrap() error { return e.cause }
 
 // WithDetails returns a copy with details.

@@ -81,8 +81,7 @@ func getUser(_ context.Context, id int64) (User, error) {
 	return User{ID: id, Name: "Oska"}, nil
 }
 
-// A service is a name, a version and functions. Route makes an action reachable by
-// REST.
+// A service has a name, a version and actions. Route adds an HTTP route to an action.
 func Example() {
 	users := workers.NewService("users", workers.WithVersion("1.4.0"))
 	workers.Handle1(users, "GET_USER", getUser, workers.Route("GET /users/:id"))
@@ -98,7 +97,7 @@ func ExampleHandle0() {
 	// Output: 2
 }
 
-// An argument that does not fit its type never reaches the handler.
+// The handler does not run if an argument does not fit its type.
 func ExampleHandle1() {
 	users := workers.NewService("users")
 	workers.Handle1(users, "GET_USER", getUser, workers.Route("GET /users/:id"))
@@ -129,7 +128,7 @@ func ExampleHandle() {
 	// Output: "10 notes of user 1"
 }
 
-// A failure with a code of the service's own is an outcome like any other.
+// A failure with a code of the service is an outcome.
 func ExampleFail() {
 	vouchers := workers.NewService("vouchers")
 	workers.Handle1(vouchers, "REDEEM_VOUCHER", func(_ context.Context, code string) (string, error) {
@@ -153,7 +152,7 @@ func ExampleBadRequest() {
 	// Output: BAD_REQUEST: email: is not an address 400
 }
 
-// CodeOf tells failures apart.
+// CodeOf returns the code of a failure.
 func ExampleCodeOf() {
 	fmt.Println(workers.CodeOf(workers.Conflict("sold out")) == workers.CodeConflict)
 	fmt.Println(workers.CodeOf(errors.New("connection lost")))
@@ -162,7 +161,7 @@ func ExampleCodeOf() {
 	// INTERNAL
 }
 
-// The cause of an error is for the log alone.
+// The worker logs the cause of an error; the caller does not see it.
 func ExampleError_WithCause() {
 	cause := errors.New("dial tcp: connection refused")
 	err := workers.Fail("STORE_DOWN", 503, "try again later").WithCause(cause)
@@ -308,11 +307,11 @@ func ExampleService_Use() {
 	// {"id":1,"name":"Oska"}
 }
 
-// A test may call a handler alone: NewContext gives it what a request would.
+// A test can call a handler directly, with a context of NewContext.
 func ExampleNewContext() {
 	create := func(ctx context.Context, in UserPatch) (User, error) {
 		if in.Name == "" {
-			return User{}, workers.BadRequest(workers.FieldError{Field: "name", Problem: "is missing"})
+			return User{}, workers.BadRequest(workers.FieldError{Field: "name", Problem: "must not be empty"})
 		}
 		workers.SetStatus(ctx, 201)
 		workers.SetLocation(ctx, "/users/3")
@@ -327,7 +326,7 @@ func ExampleNewContext() {
 	// 201 /users/3
 }
 
-// The gateway authenticates callers; a handler sees who called and with which scopes.
+// The gateway authenticates callers. A handler reads the caller and its scopes.
 func ExamplePrincipalFrom() {
 	ctx := workers.NewContext(context.Background(), workers.Info{
 		Principal: &workers.Principal{Subject: "key:k2jx7mqa5zt4wv6e", Scopes: []string{"users:read"}},
@@ -352,13 +351,13 @@ func ExampleScope() {
 	// Output: <nil> <nil> [users:write]
 }
 
-// A declaration with faults does not start; the error names all of them.
+// Run does not start a service with a faulty declaration. The error names all faults.
 func ExampleService_Manifest() {
 	users := workers.NewService("users")
 	workers.Handle1(users, "GET_USER", getUser, workers.Route("GET /people/:id"))
 	_, err := users.Manifest()
 	fmt.Println(err)
-	// Output: service users: action GET_USER: route "GET /people/:id": want a path below /users of literal or :parameter segments
+	// Output: service users: action GET_USER: route "GET /people/:id": want a path below /users with literal and :parameter segments
 }
 
 // A handler that does not know whether its effect happened has no outcome. The

@@ -37,16 +37,16 @@ type executor struct {
 func newExecutor(s *Service, log *slog.Logger, now func() time.Time) *executor {
 	e := &executor{service: s, log: log, now: now, handlers: make(map[string]Handler, len(s.actions))}
 	for _, a := range s.actions {
-		handler := Handler(a.call)
+		handler := a.call
 		for _, wrap := range slices.Backward(s.middleware) {
 			handler = wrap(handler)
 		}
-		e.handlers[a.name] = handler
+		e.handlers[a.declared.Name] = handler
 	}
 	return e
 }
 
-// run runs a delivery.
+// run runs a delivery, and returns its outcome.
 func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	r := &d.Request
 	a := e.service.byName[r.Action]
@@ -61,7 +61,7 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	}
 	began := time.Now()
 	h := &handling{Context: lazyctx.WithDeadline(ctx, began.Add(timeout)), state: state{
-		delivery: d, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.name},
+		delivery: d, calls: e.calls, info: Info{RequestID: r.ID, Attempt: d.Attempt, Service: e.service.name, Action: a.declared.Name},
 	}}
 	defer h.Cancel(nil)
 	if !a.acquire(h) { //nolint:contextcheck // h is made of ctx
@@ -85,8 +85,8 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 // call runs the handler and encodes its result as JSON. A panic of either becomes an
 // error and is logged with its stack.
 func (e *executor) call(ctx context.Context, a *action, args []json.RawMessage) (body []byte, err error) {
-	defer e.recovered(ctx, a.name, &err)
-	result, err := e.handlers[a.name](ctx, args)
+	defer e.recovered(ctx, a.declared.Name, &err)
+	result, err := e.handlers[a.declared.Name](ctx, args)
 	if err != nil {
 		return nil, withDetails(err)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// served runs a service on an embedded Redis and asks it.
+// served runs a service on an embedded Redis and calls it.
 type served struct {
 	conn   *bus.Conn
 	client *caller.Client
@@ -167,7 +167,7 @@ func TestErrorsOfHandlers(t *testing.T) {
 		{"PANICKING_DETAILS", "INTERNAL", 500},
 		{"BAD_DETAILS", "CONFLICT", 409},
 		{"EXITING", "INTERNAL", 500}, // a dead letter after the last attempt
-		{"OWN", "SOLD_OUT", 409},     // the worker lives on
+		{"OWN", "SOLD_OUT", 409},     // the worker still runs
 	} {
 		a := run.ask(t, c.action, `[]`, func(a *caller.Call) { a.Meta = `{"request_id":"mine"}` })
 		assert.EqualValues(t, c.code, a.Error.Code, c.action)
@@ -259,7 +259,7 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 	})
 	run := serve(t, s)
 	reply, err := run.client.Do(t.Context(), &caller.Call{Service: "things", Action: "HANG", Timeout: time.Second, Safe: true})
-	if err != nil { // the asker's time is up at the same moment
+	if err != nil { // the caller's deadline passes at the same moment
 		require.ErrorIs(t, err, caller.ErrTimeout)
 	} else {
 		require.Contains(t, reply.Envelope, string(wire.CodeTimeout))
@@ -267,7 +267,7 @@ func TestHandlersContextEndsAtTheDeadline(t *testing.T) {
 	run.logs.Wait(t, "a handler did not end in time")
 }
 
-func TestActionHasItsOwnBound(t *testing.T) {
+func TestActionHasItsOwnLimit(t *testing.T) {
 	t.Parallel()
 	s := things()
 	var now, most atomic.Int64
@@ -290,7 +290,7 @@ func TestActionHasItsOwnBound(t *testing.T) {
 	assert.EqualValues(t, 1, most.Load())
 }
 
-func TestWhatNeverBeganExpires(t *testing.T) {
+func TestRequestThatNeverBeganExpires(t *testing.T) {
 	t.Parallel()
 	s := things()
 	release := make(chan struct{})
@@ -318,7 +318,7 @@ func TestWhatNeverBeganExpires(t *testing.T) {
 	asking.Wait()
 }
 
-func TestDrainingWorkerFinishesAndLeavesWhatTakesTooLong(t *testing.T) {
+func TestDrainingWorkerFinishesRequestsWithinTheLimit(t *testing.T) {
 	t.Parallel()
 	s := things()
 	running, release := make(chan struct{}, 2), make(chan struct{})

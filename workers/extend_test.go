@@ -19,8 +19,8 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// A handler that takes more time goes on past its deadline, and nobody takes
-// its request; its caller has given up by then and learns the outcome later.
+// A handler that extends its time runs past its deadline, and no other worker takes its
+// request. Its caller gets TIMEOUT, and the outcome later.
 func TestHandlerExtendsItsTime(t *testing.T) {
 	t.Parallel()
 	service := things()
@@ -42,7 +42,7 @@ func TestHandlerExtendsItsTime(t *testing.T) {
 	})
 	short := func(c *workers.Config) { c.DrainLimit = 300 * time.Millisecond }
 	s := serve(t, service, short)
-	var other sync.WaitGroup // a worker that would take over what is not kept
+	var other sync.WaitGroup // another worker, which would take over the request if it could
 	ctx, stop := context.WithCancel(t.Context())
 	other.Go(func() {
 		cfg := workers.Config{IdleLimit: 300 * time.Millisecond}
@@ -67,7 +67,7 @@ func TestHandlerExtendsItsTime(t *testing.T) {
 	assert.EqualValues(t, 1, runs.Load())
 }
 
-// The longer time ends with the worker's drain limit too.
+// The extended time also ends at the worker's drain limit.
 func TestExtendedTimeEndsWithTheWorker(t *testing.T) {
 	t.Parallel()
 	service := things()

@@ -36,7 +36,7 @@ func TestHandlingBehavesLikeAnyContext(t *testing.T) {
 		require.ErrorIs(t, h.Err(), context.DeadlineExceeded)
 		assert.Equal(t, deadline, time.Now())
 
-		// Nobody asked while it ran; it is asked after its end.
+		// Done is called for the first time after the end.
 		h = begin()
 		h.Cancel(nil)
 		require.ErrorIs(t, h.Err(), context.Canceled)

@@ -15,10 +15,10 @@ import (
 //	}
 //	workers.Handle(notes, "LIST_NOTES", list, workers.Route("GET /notes/:id"))
 //
-// A field with the tag path is a parameter of the route; it comes first among the
-// arguments, in the order of the fields. All other fields make up one object: the
-// query of a GET or DELETE, else the body. The tag query names a field as json does.
-// Every field is required, unless its tag has omitempty or omitzero.
+// A field with the tag path is a parameter of the route, in the order of the fields. All
+// other fields form one object: the query of a GET or DELETE, otherwise the body. The tag
+// query names a field in the same way as json does. A field is required unless its tag has
+// omitempty or omitzero. [Run] reports a faulty declaration.
 func Handle[In, R any](s *Service, name string, fn func(context.Context, In) (R, error), opts ...ActionOption) {
 	shape, err := requestShapeOf(reflect.TypeFor[In]())
 	a := newAction[R](name, opts, shape.arguments()...)
@@ -46,7 +46,7 @@ type requestShape struct {
 func requestShapeOf(t reflect.Type) (*requestShape, error) {
 	shape := &requestShape{}
 	if t.Kind() != reflect.Struct {
-		return shape, fmt.Errorf("request %v: want a struct; see Handle1 for other arguments", t)
+		return shape, fmt.Errorf("request %v: want a struct; use Handle1 for other types", t)
 	}
 	var object []reflect.StructField
 	for i := range t.NumField() {
@@ -57,7 +57,7 @@ func requestShapeOf(t reflect.Type) (*requestShape, error) {
 		case !field.IsExported():
 			return shape, fmt.Errorf("request %v: field %s is not exported", t, field.Name)
 		case field.Anonymous:
-			return shape, fmt.Errorf("request %v: field %s is embedded, which is not supported", t, field.Name)
+			return shape, fmt.Errorf("request %v: field %s is embedded: embedded fields are not supported", t, field.Name)
 		case path:
 			shape.path = append(shape.path, field)
 			continue
@@ -74,7 +74,7 @@ func requestShapeOf(t reflect.Type) (*requestShape, error) {
 	return shape, nil
 }
 
-// arguments are the types of the positional arguments.
+// arguments returns the types of the positional arguments.
 func (s *requestShape) arguments() []reflect.Type {
 	var types []reflect.Type
 	for _, field := range s.path {
@@ -90,8 +90,8 @@ func (s *requestShape) arguments() []reflect.Type {
 func (s *requestShape) check(a *action) []error {
 	var faults []error
 	for i, field := range s.path {
-		if want := field.Tag.Get("path"); a.in[i] != "" && a.names[i] != want {
-			faults = append(faults, fmt.Errorf("action %s: field %s has the tag path %q, the route has :%s in its place", a.name, field.Name, want, a.names[i]))
+		if want := field.Tag.Get("path"); a.declared.Args[i].In != "" && a.declared.Args[i].Name != want {
+			faults = append(faults, fmt.Errorf("action %s: field %s has the tag path %q, the route has :%s in its place", a.declared.Name, field.Name, want, a.declared.Args[i].Name))
 		}
 	}
 	return faults

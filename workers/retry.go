@@ -7,18 +7,17 @@ import (
 )
 
 const (
-	firstWait   = 10 * time.Millisecond
-	longestWait = time.Second
+	minWait = 10 * time.Millisecond
+	maxWait = time.Second
 )
 
-// Retry calls try until it gets an answer: a result, or an [*Error], which is the
-// store's own word. Any other error means that the store did not answer, perhaps
-// after it had done what it was asked, so that try has to be safe to repeat.
-// Between two tries it waits, 10 ms at first and each time twice as long, up to a
-// second. When ctx ends first there is no outcome (see NoOutcome), and the request
-// is delivered again.
+// Retry calls try, for example a write to a database, until it returns a result or an
+// [*Error]. Any other error means that the database did not answer; it may have done the
+// work all the same, so try must be safe to repeat. Retry waits 10 ms after the first try,
+// then twice as long each time, and at most 1 s. If ctx ends first, Retry returns the last
+// error as [NoOutcome], and the request is delivered again.
 func Retry[R any](ctx context.Context, try func() (R, error)) (R, error) {
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+	for wait := minWait; ; wait = min(2*wait, maxWait) {
 		result, err := try()
 		if _, refused := errors.AsType[*Error](err); err == nil || refused {
 			return result, err

@@ -27,7 +27,7 @@ func TestRetryUntilTheStoreAnswers(t *testing.T) {
 	})
 }
 
-func TestRetryTakesARefusalForAnAnswer(t *testing.T) {
+func TestRetryReturnsARefusal(t *testing.T) {
 	t.Parallel()
 	tries := 0
 	_, err := Retry(t.Context(), func() (int, error) {

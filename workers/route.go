@@ -9,22 +9,22 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Methods that a route may have.
+// methods lists the HTTP methods that a route may have.
 func methods() []string { return []string{"GET", "POST", "PUT", "PATCH", "DELETE"} }
 
-// check says what is wrong with an action's declaration.
+// check reports the faults in the declaration of an action.
 func (a *action) check(service string) []error {
 	faults := a.faults
 	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("action %s: "+format, append([]any{a.name}, args...)...))
+		faults = append(faults, fmt.Errorf("action %s: "+format, append([]any{a.declared.Name}, args...)...))
 	}
 	faults = append(faults, a.checkCaching()...)
-	if a.lane != "" {
-		if err := wire.CheckLane(a.lane, len(a.args)); err != nil {
+	if a.declared.Lane != "" {
+		if err := wire.CheckLane(a.declared.Lane, len(a.args)); err != nil {
 			fault("%w", err)
 		}
-		if a.cache != nil {
-			fault("a cached answer is given without a turn in a lane: Cache and Lane exclude each other")
+		if a.declared.Cache != nil {
+			fault("Cache and Lane exclude each other: a cached answer does not wait in a lane")
 		}
 	}
 	if a.timeout <= 0 {
@@ -34,19 +34,19 @@ func (a *action) check(service string) []error {
 		fault("concurrency %d is negative", a.concurrency)
 	}
 	pattern := regexp.MustCompile(`^/` + regexp.QuoteMeta(service) + `(/(:[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))*$`)
-	for _, route := range a.routes {
+	for _, route := range a.declared.Routes {
 		method, path, _ := strings.Cut(route, " ")
 		switch parameters := pathParameters(path); {
 		case !slices.Contains(methods(), method):
 			fault("route %q: want one of %s, then a path", route, strings.Join(methods(), ", "))
 		case !pattern.MatchString(path):
-			fault("route %q: want a path below /%s of literal or :parameter segments", route, service)
+			fault("route %q: want a path below /%s with literal and :parameter segments", route, service)
 		case len(parameters) > len(a.args):
-			fault("route %q has %d parameters, the handler takes %d arguments", route, len(parameters), len(a.args))
+			fault("route %q has %d parameters, but the handler takes only %d arguments", route, len(parameters), len(a.args))
 		case len(parameters) < len(a.args)-1:
-			fault("route %q has %d parameters; the handler takes %d arguments, of which one may be the body or the query", route, len(parameters), len(a.args))
+			fault("route %q has %d parameters, but the handler takes %d arguments; only one can be the body or the query", route, len(parameters), len(a.args))
 		case a.isSafe() && method == "DELETE":
-			fault("route %q deletes, but the action is declared safe", route)
+			fault("route %q has the method DELETE, but the action is safe", route)
 		}
 	}
 	return faults
@@ -63,29 +63,29 @@ func pathParameters(path string) []string {
 	return names
 }
 
-// argumentNames says what the arguments are called and where a REST call
-// takes them from, by the action's first route.
-func (a *action) argumentNames() (names, in []string) {
+// arguments describes the arguments for the manifest. The first route decides their names
+// and where the gateway takes them from.
+func (a *action) arguments() []wire.Argument {
 	var parameters []string
-	object, method := "", ""
-	if len(a.routes) > 0 {
-		var path string
-		method, path, _ = strings.Cut(a.routes[0], " ")
+	object := ""
+	if len(a.declared.Routes) > 0 {
+		method, path, _ := strings.Cut(a.declared.Routes[0], " ")
 		parameters = pathParameters(path)
 		object = wire.InBody
 		if method == "GET" || method == "DELETE" {
 			object = wire.InQuery
 		}
 	}
-	for i := range a.args {
+	list := make([]wire.Argument, len(a.args))
+	for i, p := range a.args {
 		switch {
 		case i < len(parameters):
-			names, in = append(names, parameters[i]), append(in, wire.InPath)
+			list[i] = wire.Argument{Name: parameters[i], In: wire.InPath, Schema: p.schema}
 		case object != "":
-			names, in = append(names, object), append(in, object)
+			list[i] = wire.Argument{Name: object, In: object, Schema: p.schema}
 		default:
-			names, in = append(names, fmt.Sprintf("arg%d", i)), append(in, "")
+			list[i] = wire.Argument{Name: fmt.Sprintf("arg%d", i), Schema: p.schema}
 		}
 	}
-	return names, in
+	return list
 }

@@ -18,47 +18,48 @@ import (
 	"github.com/oskadev/mailroom/internal/call"
 )
 
-// Config of a worker process.
+// Config configures a worker process.
 type Config struct {
 	// RedisURL is the address of the bus: redis://, rediss:// (TLS),
 	// redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. Required.
 	RedisURL string
-	// Credentials prove who the process is, beside the URL. Defaults to none.
+	// Credentials authenticate the process, beside the URL. Defaults to none.
 	Credentials Credentials
 	// Namespace is the prefix of all keys. Defaults to "mailroom".
 	Namespace string
-	// Logger defaults to slog.Default().
+	// Logger receives messages for operators. Defaults to slog.Default().
 	Logger *slog.Logger
-	// Concurrency is how many requests of one service run at once, unless the service
-	// says otherwise. Defaults to 64.
+	// Concurrency is the number of requests of one service that run at the same time,
+	// for services without WithConcurrency. Defaults to 64.
 	Concurrency int
-	// IdleLimit is how long a request may be without a sign of life from its worker
-	// before another worker takes it; at least 100 ms. All workers of a service must
-	// have the same. Defaults to 3 s.
+	// IdleLimit is the time without a sign of life from a worker after which other
+	// workers take its requests; at least 100 ms. All workers of a service must have the
+	// same limit. Defaults to 3 s.
 	IdleLimit time.Duration
-	// MaxAttempts is how often a request is delivered before it becomes a dead letter.
-	// Defaults to 5.
+	// MaxAttempts is the number of deliveries after which a request becomes a dead
+	// letter. Defaults to 5.
 	MaxAttempts int
-	// DrainLimit is how long running requests may take after ctx has ended, before
-	// their own contexts end. Defaults to 20 s.
+	// DrainLimit is the time that running requests have after ctx has ended; then their
+	// own contexts end. Defaults to 20 s.
 	DrainLimit time.Duration
-	// CacheRedisURL is the address of the cache. Defaults to the Redis of the bus.
+	// CacheRedisURL is the address of the cache, in the form of RedisURL. Defaults to the
+	// Redis of the bus.
 	CacheRedisURL string
-	// CacheCredentials prove there who the process is. Defaults to none.
+	// CacheCredentials authenticate the process to the Redis of CacheRedisURL. Defaults
+	// to none.
 	CacheCredentials Credentials
-	// OnCacheBehind, when set, is called with the number of tags that could not be
-	// invalidated yet, because the cache's Redis is away, whenever it changes: a gauge.
-	// Until it is 0 again, stale answers may be given until their TTL.
+	// OnCacheBehind is called with the number of tags whose invalidation the cache's Redis
+	// has not confirmed, whenever the number changes. While it is not 0, callers may get
+	// stale answers until their TTL. Defaults to nil: no call.
 	OnCacheBehind func(tags int)
-	// OnReady, when set, is called once Redis has been reached.
+	// OnReady is called once, when Redis is reachable. Defaults to nil: no call.
 	OnReady func()
 }
 
-// Run serves the services until ctx ends, and then drains: no more requests are
-// read, running ones finish, outcomes are settled. It waits for a Redis that is not
-// reachable yet. It returns an error when Redis refuses the process (a
-// RefusedError), or when a service is not declared correctly; that error names every
-// fault.
+// Run serves the services until ctx ends. Then it drains: it reads no more requests, waits
+// for the running ones, settles their outcomes, and returns nil. If Redis is unreachable,
+// Run waits for it. Run returns a [RefusedError] if Redis rejects the process, and an error
+// that names every fault if a service is not declared correctly.
 func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	manifests, err := manifestsOf(services)
 	if err != nil {
@@ -92,7 +93,7 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	}
 	if err := conn.WaitReady(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // told to stop before there was anything to do
+			return nil // stopped before Redis was reachable
 		}
 		return err
 	}
@@ -107,7 +108,7 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	return group.Wait()
 }
 
-// role is how `mailroom acl` names a process with these services.
+// role returns the name that `mailroom acl` uses for a process with these services.
 func role(services []*Service) string {
 	names := make([]string, len(services))
 	for i, s := range services {
@@ -116,14 +117,14 @@ func role(services []*Service) string {
 	return "worker " + strings.Join(names, " ")
 }
 
-// cacheAccess is the connection of a process to the cache.
+// cacheAccess is the access of a process to the cache.
 type cacheAccess struct {
-	conn        *bus.Conn // that of the bus, or one of its own
+	conn        *bus.Conn // of the bus, or its own
 	invalidator *cache.Invalidator
 	close       func()
 }
 
-// connectCache opens what the services invalidate cached answers by.
+// connectCache opens the access by which the services invalidate cached answers.
 func connectCache(conn *bus.Conn, cfg Config) (cacheAccess, error) {
 	own := conn
 	var err error
@@ -132,10 +133,10 @@ func connectCache(conn *bus.Conn, cfg Config) (cacheAccess, error) {
 			Namespace: conn.Keys.Namespace(), Logger: cfg.Logger, Credentials: cfg.CacheCredentials,
 		})
 		if err != nil {
-			return cacheAccess{}, fmt.Errorf("the cache: %w", err)
+			return cacheAccess{}, fmt.Errorf("connect to the cache: %w", err)
 		}
 	}
-	rdb := own.NewClient() // a slow cache takes no connection from the bus
+	rdb := own.NewClient() // its own connections, so that a slow cache does not block the bus
 	invalidator := cache.NewInvalidator(rdb, cache.Config{Namespace: conn.Keys.Namespace(), Logger: cfg.Logger}, cfg.OnCacheBehind)
 	return cacheAccess{conn: own, invalidator: invalidator, close: func() {
 		invalidator.Close()
@@ -148,14 +149,14 @@ func connectCache(conn *bus.Conn, cfg Config) (cacheAccess, error) {
 
 func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	if len(services) == 0 {
-		return nil, errors.New("no service to run")
+		return nil, errors.New("no service to run: pass at least one to Run")
 	}
 	var faults []error
 	manifests := make([]*wire.Manifest, len(services))
 	names := make(map[string]bool)
 	for i, s := range services {
 		if names[s.name] {
-			faults = append(faults, fmt.Errorf("service %s is given twice", s.name))
+			faults = append(faults, fmt.Errorf("service %s is passed twice", s.name))
 		}
 		names[s.name] = true
 		m, err := s.declare()

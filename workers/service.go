@@ -8,7 +8,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Service is a named set of actions. Declare all of them before Run.
+// Service is a named set of actions. Declare all of them before [Run].
 type Service struct {
 	name        string
 	version     string
@@ -16,26 +16,26 @@ type Service struct {
 	actions     []*action
 	byName      map[string]*action
 	middleware  []Middleware
-	faults      []error // what is wrong with the declaration, told by Run
+	faults      []error // of the declaration; Run reports them
 }
 
-// ServiceOption sets something of a whole service.
+// ServiceOption configures a service.
 type ServiceOption func(*Service)
 
-// WithVersion sets the version that the manifest tells. Defaults to "0.0.0".
+// WithVersion sets the version in the manifest. Defaults to "0.0.0".
 func WithVersion(version string) ServiceOption {
 	return func(s *Service) { s.version = version }
 }
 
-// WithConcurrency sets how many requests one worker runs at once. Defaults to
-// Config.Concurrency.
+// WithConcurrency sets the number of requests that one worker runs at the same time.
+// Defaults to Config.Concurrency.
 func WithConcurrency(n int) ServiceOption {
 	return func(s *Service) { s.concurrency = n }
 }
 
-// NewService declares a service. Its name is a lower-case letter, then letters,
-// digits or hyphens; its routes begin with "/<name>". What is wrong with a
-// declaration, Run reports, all of it at once.
+// NewService declares a service. Its name begins with a lower-case letter, followed by
+// lower-case letters, digits or hyphens; its routes begin with "/NAME". [Run] reports all
+// faults of the declaration.
 func NewService(name string, opts ...ServiceOption) *Service {
 	s := &Service{name: name, version: "0.0.0", byName: make(map[string]*action)}
 	for _, opt := range opts {
@@ -47,27 +47,27 @@ func NewService(name string, opts ...ServiceOption) *Service {
 	return s
 }
 
-// Name is the service's name.
+// Name returns the name of the service.
 func (s *Service) Name() string { return s.name }
 
-// Use adds middleware around every action; the first added is outermost.
+// Use adds middleware around every action. The first one is the outermost.
 func (s *Service) Use(middleware ...Middleware) { s.middleware = append(s.middleware, middleware...) }
 
 // add declares one action.
 func (s *Service) add(a *action) {
-	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(a.name) {
-		s.faults = append(s.faults, fmt.Errorf("action name %q: want an upper-case letter, then upper-case letters, digits or underscores, at most 64", a.name))
+	if !regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`).MatchString(a.declared.Name) {
+		s.faults = append(s.faults, fmt.Errorf("action name %q: want an upper-case letter, then upper-case letters, digits or underscores, at most 64 characters", a.declared.Name))
 	}
-	if s.byName[a.name] != nil {
-		s.faults = append(s.faults, fmt.Errorf("action %s is declared twice", a.name))
+	if s.byName[a.declared.Name] != nil {
+		s.faults = append(s.faults, fmt.Errorf("action %s is declared twice", a.declared.Name))
 	}
 	s.faults = append(s.faults, a.check(s.name)...)
 	s.actions = append(s.actions, a)
-	s.byName[a.name] = a
+	s.byName[a.declared.Name] = a
 }
 
-// Manifest returns what the service declares to gateways, as canonical JSON. The
-// error names every fault of the declaration.
+// Manifest returns the manifest of the service, which gateways read, as canonical JSON.
+// The error names every fault of the declaration.
 func (s *Service) Manifest() ([]byte, error) {
 	m, err := s.declare()
 	if err != nil {

@@ -30,8 +30,8 @@ func (r *Route) Bind(c *fiber.Ctx, in *exchange.Request, params []string) (strin
 		}
 		dst = append(dst, object...)
 	}
-	if r.Plan != nil && len(r.Plan.Headers) > 0 {
-		dst = appendHeaders(dst, c, r.Plan.Headers, object == "")
+	if r.Plan != nil && len(r.Plan.Args.Headers) > 0 {
+		dst = appendHeaders(dst, c, r.Plan.Args.Headers, object == "")
 	}
 	return string(append(dst, ']')), nil
 }

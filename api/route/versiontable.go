@@ -27,9 +27,9 @@ func newVersionTable(v *versions.Version, services registry.Snapshot, log *slog.
 		scopes, unknown := p.Needs(services)
 		action := &wire.Action{
 			Name: p.Name(), Summary: p.Summary, Safe: p.Safe(services), TimeoutMillis: p.Timeout.Milliseconds(),
-			Args: append(slices.Clone(p.Parameters), *p.Object), Scopes: scopes,
+			Args: append(slices.Clone(p.Args.Parameters), *p.Args.Object), Scopes: scopes,
 		}
-		r := &Route{Service: wire.ReservedService, Pattern: p.Method + " /" + p.Version + p.Path, Action: action, object: p.Object.In, Plan: p, Unknown: unknown}
+		r := &Route{Service: wire.ReservedService, Pattern: p.Method + " /" + p.Version + p.Path, Action: action, object: p.Args.Object.In, Plan: p, Unknown: unknown}
 		n, parameters, err := t.root.place(p.Path)
 		if err == nil {
 			r.arguments, err = newArguments(action, parameters)

@@ -7,21 +7,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// runs counts how often CACHED ran, for each id: in Redis, so that it is all workers' count.
+// runs counts the runs of CACHED for each id. The count is in Redis, and all workers share it.
 type runs struct {
 	rdb    redis.UniversalClient
 	prefix string
 }
 
-// Pause says how long CACHED waits.
+// Pause is the time that CACHED waits.
 type Pause struct {
 	MS int64 `json:"ms,omitempty" jsonschema:"milliseconds, 0 to 600000"`
 }
 
-// Counted is what CACHED answers.
+// Counted is the result of CACHED.
 type Counted struct {
 	ID   int64 `json:"id"`
-	Runs int64 `json:"runs" jsonschema:"how often the handler ever ran for this id"`
+	Runs int64 `json:"runs" jsonschema:"number of runs of the handler for this id"`
 }
 
 func (r runs) cached(ctx context.Context, id int64, pause Pause) (Counted, error) {
@@ -32,10 +32,10 @@ func (r runs) cached(ctx context.Context, id int64, pause Pause) (Counted, error
 	return Counted{ID: id, Runs: n}, wait(ctx, pause.MS)
 }
 
-// Touched is what TOUCH answers.
+// Touched is the result of TOUCH.
 type Touched struct {
 	ID int64 `json:"id"`
 }
 
-// touch changes nothing: that it declares what it invalidates is enough.
+// touch changes nothing: the option Invalidates of its action does the work.
 func (runs) touch(_ context.Context, id int64) (Touched, error) { return Touched{ID: id}, nil }

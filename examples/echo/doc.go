@@ -1,3 +1,3 @@
-// Package echo is a service for trying and measuring things: it answers at once, late, with an error or not at all, as
-// it is asked to. It keeps nothing but a count.
+// Package echo is a service for tests and measurements. Its actions answer at once, late, with an error, or not at all.
+// Open echo.go first.
 package echo

@@ -50,7 +50,7 @@ func TestActionsAndRoutes(t *testing.T) {
 	require.Equal(t, want, routes(t, Service(nil, "test", WithExit())))
 }
 
-func TestGetEchoInExactlyTheseBytes(t *testing.T) {
+func TestGetEchoReturnsExactlyTheseBytes(t *testing.T) {
 	t.Parallel()
 	record, err := handlers{}.get(t.Context(), 1)
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestGetEchoInExactlyTheseBytes(t *testing.T) {
 	require.Equal(t, `{"id":1,"name":"Oska","email":"oska@example.com"}`, string(text))
 }
 
-func TestEchoKeepsWhatItWasGiven(t *testing.T) {
+func TestEchoReturnsItsArgumentUnchanged(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		`{}`,
@@ -76,7 +76,7 @@ func TestEchoKeepsWhatItWasGiven(t *testing.T) {
 	}
 }
 
-func TestEchoTakesAnyObjectAndNothingElse(t *testing.T) {
+func TestEchoTakesAnyObject(t *testing.T) {
 	t.Parallel()
 	text, err := Service(nil, "test").Manifest()
 	require.NoError(t, err)
@@ -88,13 +88,13 @@ func TestEchoTakesAnyObjectAndNothingElse(t *testing.T) {
 			return
 		}
 	}
-	t.Fatal("there is no action ECHO")
+	t.Fatal("the service has no action ECHO")
 }
 
 func TestSleep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for _, ms := range []int64{0, 250, longestNap} {
+		for _, ms := range []int64{0, 250, maxNap} {
 			began := time.Now()
 			slept, err := handlers{}.sleep(t.Context(), Nap{MS: ms})
 			require.NoError(t, err)
@@ -116,9 +116,9 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestSleepNeitherBackwardsNorForever(t *testing.T) {
+func TestSleepRefusesTimesOutOfRange(t *testing.T) {
 	t.Parallel()
-	for _, ms := range []int64{-1, longestNap + 1} {
+	for _, ms := range []int64{-1, maxNap + 1} {
 		_, err := handlers{}.sleep(t.Context(), Nap{MS: ms})
 		requireRefused(t, err, "BAD_REQUEST", 400)
 	}

@@ -12,31 +12,31 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// logs keeps a list of values for each id. It reads a list, and writes it back with one more: whoever did so at the same
-// time would lose the other's value. The lane of APPEND is what makes that right.
+// logs keeps a list of values for each id. It reads a list, appends a value, and writes the list back. Two requests that
+// did so at the same time would lose one of the values; the lane of APPEND prevents that.
 type logs struct {
 	rdb    redis.UniversalClient
 	prefix string
 }
 
-// line is one value of a list, beside the request that brought it: delivered again, that finds it there.
+// line is one value of a list, with the ID of its request. A request that is delivered again finds its value there.
 type line struct {
 	Request string          `json:"request"`
 	Value   json.RawMessage `json:"value"`
 }
 
-// Entry is what APPEND adds.
+// Entry is the value that APPEND adds.
 type Entry struct {
 	Value json.RawMessage `json:"value"        jsonschema:"any JSON"`
 	MS    int64           `json:"ms,omitempty" jsonschema:"milliseconds to wait between reading and writing, 0 to 600000"`
 }
 
-// Length is what APPEND answers.
+// Length is the result of APPEND.
 type Length struct {
-	Length int `json:"length" jsonschema:"how many values the list had when this one was the last"`
+	Length int `json:"length" jsonschema:"number of values in the list, up to this one"`
 }
 
-const longestLog = 10_000
+const maxLog = 10_000
 
 func (l logs) append(ctx context.Context, id int64, in Entry) (Length, error) {
 	return workers.Retry(ctx, func() (Length, error) {
@@ -49,8 +49,8 @@ func (l logs) append(ctx context.Context, id int64, in Entry) (Length, error) {
 				return Length{Length: i + 1}, nil
 			}
 		}
-		if len(lines) >= longestLog {
-			return Length{}, workers.Conflict(fmt.Sprintf("the list holds %d values already", longestLog))
+		if len(lines) >= maxLog {
+			return Length{}, workers.Conflict(fmt.Sprintf("the list holds %d values already", maxLog))
 		}
 		if err := wait(ctx, in.MS); err != nil {
 			return Length{}, err

@@ -8,14 +8,14 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Failure says how FAIL fails.
+// Failure is the error that FAIL returns.
 type Failure struct {
 	Code    string `json:"code"    jsonschema:"capitals, digits and underscores, as in VOUCHER_USED"`
 	Status  int    `json:"status"  jsonschema:"400 to 599"`
 	Message string `json:"message"`
 }
 
-// Nothing is the result of an action that never has one.
+// Nothing is the result of an action that always fails.
 type Nothing struct{}
 
 func (handlers) fail(_ context.Context, as Failure) (Nothing, error) {
@@ -33,7 +33,7 @@ func (handlers) fail(_ context.Context, as Failure) (Nothing, error) {
 }
 
 func (handlers) fallOver(context.Context) (Nothing, error) {
-	panic("asked to panic") //nolint:forbidigo // panicking is what this action is for
+	panic("the action PANIC panics") //nolint:forbidigo // that is the purpose of this action
 }
 
 func (h handlers) crash(context.Context) (Nothing, error) {

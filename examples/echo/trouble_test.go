@@ -8,7 +8,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// requireRefused demands that err is an answer with this code and status.
+// requireRefused requires that err is an Error with this code and status.
 func requireRefused(t *testing.T, err error, code workers.Code, status int) {
 	t.Helper()
 	var refused *workers.Error
@@ -17,7 +17,7 @@ func requireRefused(t *testing.T, err error, code workers.Code, status int) {
 	require.Equal(t, status, refused.Status)
 }
 
-func TestFailAsTold(t *testing.T) {
+func TestFailReturnsTheGivenError(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 418, 599} {
 		_, err := handlers{}.fail(t.Context(), Failure{Code: "TEAPOT_2", Status: status, Message: "short and stout"})
@@ -26,7 +26,7 @@ func TestFailAsTold(t *testing.T) {
 	}
 }
 
-func TestFailRefusesWhatIsNoFailure(t *testing.T) {
+func TestFailRefusesInvalidErrors(t *testing.T) {
 	t.Parallel()
 	for _, as := range []Failure{
 		{Code: "OK", Status: 200},

@@ -1,5 +1,5 @@
-// Command orders is a service that asks others: an order checks its user and reserves its item. With `go run .` running,
-// whose greeting tells where its Redis is:
+// Command orders is a service that calls other services: an order checks its user and reserves its item. Start the gateway
+// with `go run .`, which prints the port of its Redis. Then:
 //
 //	go run ./examples/orders redis://127.0.0.1:PORT
 //	curl --json '{"user_id":1,"item_id":1}' http://127.0.0.1:8080/orders
@@ -16,23 +16,23 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// NewOrder is what a client sends.
+// NewOrder is the argument of ORDER.
 type NewOrder struct {
 	UserID int64 `json:"user_id"`
 	ItemID int64 `json:"item_id"`
 }
 
-// Order is what it gets.
+// Order is the result of ORDER.
 type Order struct {
 	ID    string `json:"id"`
-	Stock int64  `json:"stock" jsonschema:"how many of the item are left"`
+	Stock int64  `json:"stock" jsonschema:"number of items left"`
 }
 
-// order may run again when its worker dies. The item is reserved once all the same: who asks again under a request's own
-// ID gets the outcome that there is.
+// order may run again if its worker dies. The item is reserved only once: a repeated call of the same request returns the
+// outcome of the first one.
 func order(ctx context.Context, in NewOrder) (Order, error) {
 	if _, err := workers.Call(ctx, "users", "CHECK_PURCHASABLE", in.UserID); err != nil {
-		return Order{}, err // 403 USER_SUSPENDED, as the users service says it
+		return Order{}, err // for example 403 USER_SUSPENDED, the error of the users service
 	}
 	reserved, err := workers.CallFor[struct {
 		Stock int64 `json:"stock"`

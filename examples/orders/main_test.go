@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { testsupport.Main(m) }
 
-func TestOrderAsksTheShop(t *testing.T) {
+func TestOrderCallsTheShop(t *testing.T) {
 	t.Parallel()
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// ask starts all services of a shop in the Redis at address and returns a function that asks them over the bus.
+// ask starts all services of a shop on the Redis at address, and returns a function that calls them over the bus.
 func ask(t *testing.T, address string) func(question caller.Call) (wire.ReplyMeta, string) {
 	t.Helper()
 	shop := New(connect(t, address), "test")
@@ -72,7 +72,7 @@ func TestAnswersWithARealRedis(t *testing.T) {
 	requireAnswers(t, testsupport.StartRedis(t).URL())
 }
 
-// requireAnswers asks a shop in the Redis at address one question of each kind.
+// requireAnswers makes one call of each kind to a shop on the Redis at address.
 func requireAnswers(t *testing.T, address string) {
 	t.Helper()
 	do := ask(t, address)

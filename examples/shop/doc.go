@@ -1,18 +1,17 @@
-// Package shop is the example that a new Mailroom serves: four services of a small web shop, written the way a team
-// would write its own. Each service is three files:
+// Package shop is the example of `go run .`: four services of a small web shop, written as a team would write its own.
+// Open users.go first. Each service has three files:
 //
-//   - users.go, items.go, vouchers.go, payments.go: the actions, their routes and what they decide;
-//   - users_types.go and so on: what clients send and get, from which the schemas are derived;
-//   - users_store.go and so on: how the service keeps its records in Redis, so that every replica sees the same.
+//   - users.go, items.go, vouchers.go, payments.go declare the actions, their routes and their rules;
+//   - users_types.go and so on hold the types of arguments and results, from which the schemas are derived;
+//   - users_store.go and so on keep the records of the service in Redis, which all its workers share.
 //
-// A request may be delivered more than once, when a worker is lost before it could answer. Three habits make that
-// harmless, and are worth copying:
+// A request is delivered again if its worker is lost before it answers. Three habits make that harmless:
 //
-//   - An effect and the memory of the request that had it are written in one script (lua/). The same request again
-//     changes nothing and is answered as the first time.
-//   - A store that does not answer is tried again until the request's deadline ([workers.Retry]). After that the handler
-//     returns [workers.NoOutcome], because it cannot know whether the effect happened; the next delivery finds out.
-//   - What the shop asks of others, a payment provider (providers.go), carries the request's id as well.
+//   - One script (lua/) writes an effect together with the ID of its request. The same request again changes nothing and
+//     gets the same answer.
+//   - [workers.Retry] repeats a call of the store that failed, until the deadline of the request. Then the handler returns
+//     [workers.NoOutcome], because it does not know whether the effect happened, and the request is delivered again.
+//   - A call of a payment provider (providers.go) carries the ID of the request.
 //
-// No service touches another one's keys: each could run against a Redis of its own.
+// No service uses the keys of another one: each can have its own Redis.
 package shop

@@ -9,23 +9,23 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// longestText is the limit of names, addresses and the like, in characters.
-const longestText = 200
+// maxText limits names, addresses and similar texts, in characters.
+const maxText = 200
 
-// form collects what is wrong with an argument, so that the client learns of every fault at once. What the schema of an
-// argument says, types and required fields, was checked before the request came here.
+// form collects all faults of an argument, for one answer. Types and required fields need no check here: the schema of the
+// argument has been checked before.
 type form struct {
 	faults []workers.FieldError
 }
 
-// require notes the problem of a field unless ok.
+// require adds the problem of a field, unless ok.
 func (f *form) require(ok bool, field, problem string) {
 	if !ok {
 		f.faults = append(f.faults, workers.FieldError{Field: field, Problem: problem})
 	}
 }
 
-// text returns value without the space around it; it must not be empty or too long.
+// text returns value without surrounding space, and requires that it is neither empty nor too long.
 func (f *form) text(field, value string) string {
 	value = strings.TrimSpace(value)
 	f.require(value != "", field, "must not be empty")
@@ -33,13 +33,13 @@ func (f *form) text(field, value string) string {
 	return value
 }
 
-// short notes that value is too long, if it is.
+// short requires that value is not too long.
 func (f *form) short(field, value string) {
-	f.require(utf8.RuneCountInString(value) <= longestText, field,
-		fmt.Sprintf("must not be longer than %d characters", longestText))
+	f.require(utf8.RuneCountInString(value) <= maxText, field,
+		fmt.Sprintf("must not be longer than %d characters", maxText))
 }
 
-// email returns value without the space around it; it must be a bare address, as in oska@example.com.
+// email returns value without surrounding space, and requires an address such as oska@example.com.
 func (f *form) email(field, value string) string {
 	value = f.text(field, value)
 	address, err := mail.ParseAddress(value)
@@ -47,7 +47,7 @@ func (f *form) email(field, value string) string {
 	return value
 }
 
-// err is nil when nothing was wrong.
+// err returns 400 BAD_REQUEST with all faults; nil if there are none.
 func (f *form) err() error {
 	if len(f.faults) == 0 {
 		return nil

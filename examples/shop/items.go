@@ -8,24 +8,24 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Items makes the service that knows what is for sale and how much of it is left.
+// Items returns the service of the items and their stock.
 func (s *Shop) Items() *workers.Service {
 	items := workers.NewService("items", workers.WithVersion(version))
 	h := itemHandlers{newItemStore(s.rdb, s.namespace)}
 
 	workers.Handle1(items, "GET_ITEM", h.store.get,
-		workers.Route("GET /items/:id"), workers.Summary("One item"))
+		workers.Route("GET /items/:id"), workers.Summary("Returns an item"))
 	workers.Handle0(items, "LIST_ITEMS", h.store.list,
-		workers.Route("GET /items"), workers.Summary("All items by id"))
+		workers.Route("GET /items"), workers.Summary("Lists all items by id"))
 	workers.Handle2(items, "CHECK_AVAILABLE", h.checkAvailable,
-		workers.Route("GET /items/:id/available"), workers.Summary("Whether there is enough of an item; 409 when not"))
+		workers.Route("GET /items/:id/available"), workers.Summary("Checks the stock of an item; 409 if it is too small"))
 	workers.Handle2(items, "RESERVE_ITEM", h.reserve,
 		workers.Route("POST /items/:id/reserve"), workers.Lane("item:{0}"), workers.Scope("items:write"),
-		workers.Summary("Takes some of an item from the stock"))
+		workers.Summary("Takes a quantity of an item from the stock"))
 	return items
 }
 
-// itemHandlers are the actions that do more than ask the store.
+// itemHandlers implements the actions that do more than call the store.
 type itemHandlers struct {
 	store itemStore
 }
@@ -53,7 +53,7 @@ func (h itemHandlers) reserve(ctx context.Context, id int64, wanted Wanted) (Res
 	return h.store.reserve(ctx, id, quantity)
 }
 
-// quantity is 1 unless the client said another.
+// quantity returns the wanted quantity, 1 by default.
 func (w Wanted) quantity() (int64, error) {
 	if w.Quantity == nil {
 		return 1, nil

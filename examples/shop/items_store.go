@@ -14,7 +14,7 @@ import (
 //go:embed lua/reserve.lua
 var reserveLua string
 
-// itemStore keeps the items, and their ids in the sorted set "ids".
+// itemStore stores the items, and their ids in the sorted set "ids".
 type itemStore struct {
 	records
 	reserveScript *redis.Script
@@ -56,8 +56,8 @@ func (s itemStore) list(ctx context.Context) (ItemList, error) {
 	})
 }
 
-// reserve takes quantity from the stock of an item, which never falls below zero. Those who want the same item come one
-// at a time, by its lane. The script makes each reservation once, also when a worker that was taken for dead goes on.
+// reserve takes quantity from the stock of an item, which never falls below zero. The lane of the action runs the requests
+// for one item one at a time. The script makes each reservation only once, even if two workers run the same request.
 func (s itemStore) reserve(ctx context.Context, id, quantity int64) (Reservation, error) {
 	return workers.Retry(ctx, func() (Reservation, error) {
 		keys := []string{s.record(id), s.memory(ctx)}

@@ -58,7 +58,7 @@ func TestReserveItem(t *testing.T) {
 	}
 }
 
-func TestReserveNeverMoreThanThereIs(t *testing.T) {
+func TestReserveNeverExceedsTheStock(t *testing.T) {
 	t.Parallel()
 	items := itemsOf(seeded(t))
 	_, err := items.reserve(request(t, "r1"), 1, Wanted{Quantity: new(int64(math.MaxInt64))})

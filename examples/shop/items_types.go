@@ -1,32 +1,32 @@
 package shop
 
-// Item is something that the shop sells.
+// Item is an item that the shop sells.
 type Item struct {
 	ID    int64  `json:"id"    redis:"id"`
 	Name  string `json:"name"  redis:"name"`
-	Stock int64  `json:"stock" redis:"stock" jsonschema:"how many are left"`
+	Stock int64  `json:"stock" redis:"stock" jsonschema:"quantity left"`
 }
 
-// ItemList is everything that the shop sells.
+// ItemList lists all items.
 type ItemList struct {
 	Items []Item `json:"items"`
 }
 
-// Wanted says how many of an item are wanted.
+// Wanted is the wanted quantity of an item.
 type Wanted struct {
-	Quantity *int64 `json:"quantity,omitempty" jsonschema:"at least 1; 1 unless given"`
+	Quantity *int64 `json:"quantity,omitempty" jsonschema:"at least 1; defaults to 1"`
 }
 
-// Available says that there is enough of an item.
+// Available reports that the stock of an item is large enough.
 type Available struct {
 	ID        int64 `json:"id"`
 	Available bool  `json:"available"`
 	Stock     int64 `json:"stock"`
 }
 
-// Reservation is what was taken from the stock of an item.
+// Reservation is the result of RESERVE_ITEM.
 type Reservation struct {
 	ID       int64 `json:"id"       jsonschema:"the item"`
-	Reserved int64 `json:"reserved" jsonschema:"how many were taken"`
-	Stock    int64 `json:"stock"    jsonschema:"how many it left"`
+	Reserved int64 `json:"reserved" jsonschema:"quantity taken"`
+	Stock    int64 `json:"stock"    jsonschema:"quantity left"`
 }

@@ -12,15 +12,14 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// An answer lost on its way back is the case that the memory of a request is for: the reservation was made, the store
-// seems silent, and the handler asks again.
+// The store makes a reservation and its answer is lost. The handler repeats the call, and the store recognizes the request.
 func TestLostAnswerChangesNothingTwice(t *testing.T) {
 	t.Parallel()
 	address := testsupport.Miniredis(t)
 	require.NoError(t, New(connect(t, address), "test").Seed(t.Context()))
 	proxy := faulty(t, address)
 	items := itemsOf(connect(t, proxy.URL()))
-	_, err := items.reserve(request(t, "r1"), 1, Wanted{}) // from now on the server knows the script
+	_, err := items.reserve(request(t, "r1"), 1, Wanted{}) // loads the script into the server
 	require.NoError(t, err)
 
 	lost := proxy.DropNextReply("r2")

@@ -8,7 +8,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Payments makes the service that takes payments through providers and records them.
+// Payments returns the service that charges through payment providers and records the payments.
 func (s *Shop) Payments() *workers.Service {
 	payments := workers.NewService("payments", workers.WithVersion(version))
 	h := newPaymentHandlers(newPaymentStore(s.rdb, s.namespace))
@@ -16,13 +16,13 @@ func (s *Shop) Payments() *workers.Service {
 	workers.Handle1(payments, "PAY", h.pay,
 		workers.Route("POST /payments"), workers.Scope("payments:write"), workers.Summary("Pays for an item"))
 	workers.Handle1(payments, "GET_PAYMENT", h.store.get,
-		workers.Route("GET /payments/:id"), workers.Summary("One payment"))
+		workers.Route("GET /payments/:id"), workers.Summary("Returns a payment"))
 	workers.Handle1(payments, "LIST_PAYMENTS", h.list,
-		workers.Route("GET /payments"), workers.Summary("The latest payments of a user"))
+		workers.Route("GET /payments"), workers.Summary("Lists the latest payments of a user"))
 	return payments
 }
 
-// paymentHandlers are the actions that do more than ask the store.
+// paymentHandlers implements the actions that do more than call the store.
 type paymentHandlers struct {
 	store     paymentStore
 	providers map[string]provider
@@ -35,8 +35,8 @@ func newPaymentHandlers(store paymentStore) paymentHandlers {
 	}
 }
 
-// pay charges first and records then. When it is cut off in between, the request is delivered again, and the provider
-// knows the charge by the request's id.
+// pay charges first, and then records the payment. If the worker is lost in between, the request is delivered again, and
+// the provider recognizes the charge by the ID of the request.
 func (h paymentHandlers) pay(ctx context.Context, in NewPayment) (Payment, error) {
 	through, known := h.providers[in.Gateway]
 	var f form

@@ -9,10 +9,10 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// longestList is how many payments a list holds.
-const longestList = 100
+// maxList is the number of payments in a list.
+const maxList = 100
 
-// paymentStore keeps the payments, and the ids of each user's payments in a sorted set of the user's own.
+// paymentStore stores the payments, and the ids of the payments of each user in a sorted set.
 type paymentStore struct {
 	records
 }
@@ -27,10 +27,10 @@ func (s paymentStore) get(ctx context.Context, id int64) (Payment, error) {
 	})
 }
 
-// list returns the latest payments of a user, the latest first.
+// list returns the latest payments of a user, the newest first.
 func (s paymentStore) list(ctx context.Context, user int64) (PaymentList, error) {
 	return workers.Retry(ctx, func() (PaymentList, error) {
-		ids, err := s.rdb.ZRevRange(ctx, s.key(ofUser(user)), 0, longestList-1).Result()
+		ids, err := s.rdb.ZRevRange(ctx, s.key(ofUser(user)), 0, maxList-1).Result()
 		if err != nil {
 			return PaymentList{}, err
 		}
@@ -39,7 +39,7 @@ func (s paymentStore) list(ctx context.Context, user int64) (PaymentList, error)
 	})
 }
 
-// create records a payment that was made.
+// create records a payment.
 func (s paymentStore) create(ctx context.Context, in NewPayment, reference string) (Payment, error) {
 	return workers.Retry(ctx, func() (Payment, error) {
 		id, err := s.insert(ctx, ofUser(in.UserID),
@@ -52,7 +52,7 @@ func (s paymentStore) create(ctx context.Context, in NewPayment, reference strin
 	})
 }
 
-// ofUser names the index of a user's payments.
+// ofUser returns the key of the index of a user's payments.
 func ofUser(user int64) string { return fmt.Sprintf("user:%d", user) }
 
 func errNoPayment(id int64) error {

@@ -71,14 +71,14 @@ func TestGetPaymentUnknown(t *testing.T) {
 func TestListPaymentsOfOneUser(t *testing.T) {
 	t.Parallel()
 	payments := paymentsOf(seeded(t))
-	for i := range longestList + 1 {
+	for i := range maxList + 1 {
 		_, err := payments.store.create(request(t, strconv.Itoa(i)), NewPayment{UserID: 1}, "reference")
 		require.NoError(t, err)
 	}
 	mine, err := payments.list(request(t, "r1"), PaymentQuery{UserID: 1})
 	require.NoError(t, err)
-	require.Len(t, mine.Payments, longestList)
-	require.Equal(t, int64(longestList+1), mine.Payments[0].ID, "the latest first")
+	require.Len(t, mine.Payments, maxList)
+	require.Equal(t, int64(maxList+1), mine.Payments[0].ID, "the latest first")
 
 	nobodys, err := payments.list(request(t, "r2"), PaymentQuery{UserID: 2})
 	require.NoError(t, err)

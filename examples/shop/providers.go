@@ -9,32 +9,31 @@ import (
 	"strings"
 )
 
-// provider takes money. The key names the charge: the same key again charges nothing more and returns the same
-// reference, as the interfaces of real providers promise. An error means that nobody knows whether the money was taken.
+// provider charges an amount, and returns its reference of the charge. The same key again returns the same reference and
+// does not charge again. After an error, the caller does not know whether the charge was made.
 type provider interface {
 	charge(ctx context.Context, key string, amount int64) (reference string, err error)
 }
 
-// The three providers are simulated: each grants every charge and derives its reference from the key, which is all that
-// it takes to know a charge again.
+// The three providers are simulated: each accepts every charge, and derives the reference from the key.
 type (
 	providerA struct{}
 	providerB struct{}
 	providerC struct{}
 )
 
-// charge of A refers to a charge by the key it came with.
+// charge returns the key, after A-, as the reference.
 func (providerA) charge(_ context.Context, key string, _ int64) (string, error) {
 	return "A-" + key, nil
 }
 
-// charge of B refers to a charge by a short code.
+// charge returns a short code as the reference.
 func (providerB) charge(_ context.Context, key string, _ int64) (string, error) {
 	sum := sha256.Sum256([]byte(key))
 	return "B-" + strings.ToUpper(hex.EncodeToString(sum[:8])), nil
 }
 
-// charge of C refers to a charge by a number.
+// charge returns a number as the reference.
 func (providerC) charge(_ context.Context, key string, _ int64) (string, error) {
 	sum := fnv.New64a()
 	_, _ = sum.Write([]byte(key)) // a hash never fails

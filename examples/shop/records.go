@@ -11,15 +11,15 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// rememberSeconds is how long a store remembers the requests that changed it: two days, since the outcome of a request
-// is kept for one day at most and nobody sends it again after that.
+// rememberSeconds is the time for which a store remembers the requests that changed it: two days. A request is not repeated
+// after one day, the longest time for which its outcome is stored.
 const rememberSeconds = 2 * 24 * 60 * 60
 
 //go:embed lua/create.lua
 var createLua string
 
-// records is what the stores have in common: the records of one service, each a hash in Redis, and the memory of the
-// requests that changed them.
+// records holds the records of one service, each a hash in Redis, and remembers the requests that changed them. All stores
+// use it.
 type records struct {
 	rdb          redis.UniversalClient
 	prefix       string
@@ -29,7 +29,7 @@ type records struct {
 func newRecords(rdb redis.UniversalClient, namespace, service string) records {
 	return records{
 		rdb: rdb,
-		// The braces keep all keys of the service on one slot of a cluster, which scripts and transactions need.
+		// Braces keep all keys of a service in one slot of a cluster, which scripts and transactions need.
 		prefix:       namespace + ":{" + service + "}:shop:",
 		createScript: redis.NewScript(createLua),
 	}
@@ -37,16 +37,16 @@ func newRecords(rdb redis.UniversalClient, namespace, service string) records {
 
 func (r records) key(name string) string { return r.prefix + name }
 
-// record names the hash of one record; id is its number or its code.
+// record returns the key of one record; id is its number or its code.
 func (r records) record(id any) string { return r.prefix + "record:" + fmt.Sprint(id) }
 
-// memory names the key that remembers what the request in ctx did here. The same request delivered again finds it.
+// memory returns the key that remembers the effect of the request in ctx.
 func (r records) memory(ctx context.Context) string {
 	return r.prefix + "request:" + workers.RequestID(ctx)
 }
 
-// insert writes a record under a new id and enters it in the index, once for each request, and returns the id. The
-// request delivered again gets the id that it made the first time; the number drawn for it here is then never used.
+// insert writes a record under a new id, adds the id to the index, and returns it. A request that is delivered again gets
+// the id of its first delivery, and the new id stays unused.
 func (r records) insert(ctx context.Context, index string, fields ...any) (int64, error) {
 	id, err := r.rdb.Incr(ctx, r.key("last_id")).Result()
 	if err != nil {
@@ -57,7 +57,7 @@ func (r records) insert(ctx context.Context, index string, fields ...any) (int64
 	return r.createScript.Run(ctx, r.rdb, keys, args...).Int64()
 }
 
-// seedOnce runs write in one transaction, unless that has happened before, here or in another process.
+// seedOnce runs write in one transaction, unless this or another process did so before.
 func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) error {
 	marker := r.key("seeded")
 	err := r.rdb.Watch(ctx, func(tx *redis.Tx) error {
@@ -73,12 +73,12 @@ func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) erro
 		return err
 	}, marker)
 	if errors.Is(err, redis.TxFailedErr) {
-		return nil // only another seeding touches the marker, and it was faster
+		return nil // another process was faster: nothing else writes the marker
 	}
 	return err
 }
 
-// read returns the record at key, or missing when there is none.
+// read returns the record at key, or the error missing if there is none.
 func read[R any](ctx context.Context, rdb redis.UniversalClient, key string, missing error) (R, error) {
 	var record R
 	fields := rdb.HGetAll(ctx, key)
@@ -92,7 +92,7 @@ func read[R any](ctx context.Context, rdb redis.UniversalClient, key string, mis
 	return record, err
 }
 
-// readAll returns the records with these ids in their order, without those that were deleted meanwhile.
+// readAll returns the records with these ids, in their order. It omits records that were deleted meanwhile.
 func readAll[R any](ctx context.Context, r records, ids []string) ([]R, error) {
 	all := make([]*redis.MapStringStringCmd, len(ids))
 	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {

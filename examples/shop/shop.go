@@ -10,27 +10,27 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// version is what the services of the shop announce.
+// version is the version of all services.
 const version = "1.0.0"
 
-// Shop makes the shop's services over one Redis.
+// Shop holds the services of the shop on one Redis.
 type Shop struct {
 	rdb       redis.UniversalClient
 	namespace string
 }
 
-// New returns a shop whose keys all begin with namespace. It asks nothing of Redis yet.
+// New returns a shop whose keys begin with namespace. It does not use Redis yet.
 func New(rdb redis.UniversalClient, namespace string) *Shop {
 	return &Shop{rdb: rdb, namespace: namespace}
 }
 
-// Services returns all services of the shop. Each can also be made alone, by the method of its name.
+// Services returns all services of the shop. The method of the same name returns a single one.
 func (s *Shop) Services() []*workers.Service {
 	return []*workers.Service{s.Users(), s.Items(), s.Vouchers(), s.Payments()}
 }
 
-// Seed writes the first records of the named services, or of all when none is named. Each service is seeded once, in
-// one step, whoever comes first: a record that was changed or deleted since stays so. Call it before the services run.
+// Seed writes the first records of the named services; no name means all. Each service is seeded only once, in one step,
+// by any process: later changes of the records stay. Call Seed before the services run.
 func (s *Shop) Seed(ctx context.Context, services ...string) error {
 	seeds := []struct {
 		service string

@@ -15,8 +15,7 @@ import (
 
 func TestMain(m *testing.M) { testsupport.Main(m) }
 
-// connect returns a client of the Redis at address. It tries nothing again, so that what the shop does about failures is
-// seen.
+// connect returns a client of the Redis at address. It does not retry, so that a test sees how the shop handles failures.
 func connect(t *testing.T, address string) *redis.Client {
 	t.Helper()
 	opts, err := redis.ParseURL(address)
@@ -28,7 +27,7 @@ func connect(t *testing.T, address string) *redis.Client {
 	return rdb
 }
 
-// faulty returns a proxy to the Redis at address, which can be told to fail.
+// faulty returns a proxy to the Redis at address.
 func faulty(t *testing.T, address string) *testsupport.Proxy {
 	t.Helper()
 	parsed, err := url.Parse(address)
@@ -44,8 +43,8 @@ func seeded(t *testing.T) *redis.Client {
 	return rdb
 }
 
-// request returns the context that a handler gets for a delivery of the request with this id. The same id again is
-// another delivery of the same request.
+// request returns the context of a handler for a request with this id. The same id stands for another delivery of the
+// same request.
 func request(t *testing.T, id string) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -53,7 +52,7 @@ func request(t *testing.T, id string) context.Context {
 	return workers.NewContext(ctx, workers.Info{RequestID: id, Attempt: 1})
 }
 
-// requireRefused demands that err is an answer with this code and status.
+// requireRefused requires that err is an Error with this code and status.
 func requireRefused(t *testing.T, err error, code workers.Code, status int) {
 	t.Helper()
 	var refused *workers.Error
@@ -62,7 +61,7 @@ func requireRefused(t *testing.T, err error, code workers.Code, status int) {
 	require.Equal(t, status, refused.Status)
 }
 
-// requireFaults demands that err is a bad request that names exactly these fields, in this order.
+// requireFaults requires that err is BAD_REQUEST with exactly these fields, in this order.
 func requireFaults(t *testing.T, err error, fields ...string) {
 	t.Helper()
 	requireRefused(t, err, "BAD_REQUEST", 400)

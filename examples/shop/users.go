@@ -10,32 +10,32 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Users makes the service that knows the customers and whether they may buy.
+// Users returns the service of the customers.
 func (s *Shop) Users() *workers.Service {
 	users := workers.NewService("users", workers.WithVersion(version))
 	h := userHandlers{newUserStore(s.rdb, s.namespace)}
 	write := workers.Scope("users:write")
 
 	workers.Handle1(users, "GET_USER", h.store.get,
-		workers.Route("GET /users/:id"), workers.Cache(30*time.Second, "user:{0}"), workers.Summary("One user"))
+		workers.Route("GET /users/:id"), workers.Cache(30*time.Second, "user:{0}"), workers.Summary("Returns a user"))
 	workers.Handle1(users, "LIST_USERS", h.list,
-		workers.Route("GET /users"), workers.Cache(5*time.Second, "users"), workers.Summary("Users by id, page by page"))
+		workers.Route("GET /users"), workers.Cache(5*time.Second, "users"), workers.Summary("Lists users by id, in pages"))
 	workers.Handle0(users, "COUNT_USERS", h.store.count,
-		workers.Route("GET /users/count"), workers.Summary("How many users there are"))
+		workers.Route("GET /users/count"), workers.Summary("Returns the number of users"))
 	workers.Handle1(users, "CREATE_USER", h.create,
-		workers.Route("POST /users"), write, workers.Invalidates("users"), workers.Summary("A new user"))
+		workers.Route("POST /users"), write, workers.Invalidates("users"), workers.Summary("Creates a user"))
 	workers.Handle2(users, "UPDATE_USER", h.update,
-		workers.Route("PUT /users/:id", "PATCH /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Changes the fields that are given"))
+		workers.Route("PUT /users/:id", "PATCH /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Changes the given fields of a user"))
 	workers.Handle1(users, "DELETE_USER", h.store.delete,
-		workers.Route("DELETE /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Removes a user"))
+		workers.Route("DELETE /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Deletes a user"))
 	workers.Handle1(users, "SUSPEND_USER", h.store.suspend,
-		workers.Route("POST /users/:id/suspend"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Bars a user from buying"))
+		workers.Route("POST /users/:id/suspend"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Suspends a user, who may then not buy"))
 	workers.Handle1(users, "CHECK_PURCHASABLE", h.checkPurchasable,
-		workers.Route("GET /users/:id/purchasable"), workers.Summary("Whether a user may buy; 403 when not"))
+		workers.Route("GET /users/:id/purchasable"), workers.Summary("Checks whether a user may buy; 403 if not"))
 	return users
 }
 
-// userHandlers are the actions that do more than ask the store.
+// userHandlers implements the actions that do more than call the store.
 type userHandlers struct {
 	store userStore
 }

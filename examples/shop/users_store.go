@@ -16,7 +16,7 @@ var changeLua string
 //go:embed lua/delete.lua
 var deleteLua string
 
-// userStore keeps the users, and their ids in the sorted set "ids".
+// userStore stores the users, and their ids in the sorted set "ids".
 type userStore struct {
 	records
 	changeScript, deleteScript *redis.Script
@@ -54,7 +54,7 @@ func (s userStore) list(ctx context.Context, after int64, limit int) (UserPage, 
 	return workers.Retry(ctx, func() (UserPage, error) {
 		ids, err := s.rdb.ZRangeArgs(ctx, redis.ZRangeArgs{
 			Key: s.key("ids"), ByScore: true, Start: fmt.Sprintf("(%d", after), Stop: "+inf",
-			Count: int64(limit) + 1, // one more than wanted, to know whether there is a next page
+			Count: int64(limit) + 1, // one more than limit, to know whether there is a next page
 		}).Result()
 		if err != nil {
 			return UserPage{}, err
@@ -76,7 +76,7 @@ func (s userStore) count(ctx context.Context) (UserCount, error) {
 	})
 }
 
-// create gives user an id and keeps it.
+// create gives the user an id and stores the user.
 func (s userStore) create(ctx context.Context, user User) (User, error) {
 	return workers.Retry(ctx, func() (User, error) {
 		id, err := s.insert(ctx, "ids", "name", user.Name, "email", user.Email, "status", user.Status)
@@ -85,7 +85,7 @@ func (s userStore) create(ctx context.Context, user User) (User, error) {
 	})
 }
 
-// change sets fields, names and values in turn, and returns the user as it was just after.
+// change sets fields, which are names and values in turn, and returns the changed user.
 func (s userStore) change(ctx context.Context, id int64, fields ...any) (User, error) {
 	return workers.Retry(ctx, func() (User, error) {
 		keys := []string{s.record(id), s.memory(ctx)}

@@ -106,7 +106,7 @@ func TestListUsersPageByPage(t *testing.T) {
 	require.Equal(t, UserPage{Users: []User{}}, beyond)
 }
 
-func TestListUsersRefusesWhatIsNoPage(t *testing.T) {
+func TestListUsersRefusesInvalidPages(t *testing.T) {
 	t.Parallel()
 	users := usersOf(seeded(t))
 	for _, limit := range []int{-1, 0, 101} {
@@ -119,7 +119,7 @@ func TestListUsersRefusesWhatIsNoPage(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestUpdateUserChangesOnlyWhatIsGiven(t *testing.T) {
+func TestUpdateUserChangesOnlyTheGivenFields(t *testing.T) {
 	t.Parallel()
 	users := usersOf(seeded(t))
 

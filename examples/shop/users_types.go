@@ -13,28 +13,28 @@ type User struct {
 	Status string `json:"status" redis:"status" jsonschema:"active or suspended"`
 }
 
-// NewUser is what a user is made from.
+// NewUser is the argument of CREATE_USER.
 type NewUser struct {
 	Name  string `json:"name"`
 	Email string `json:"email"`
 }
 
-// UserPatch holds the fields of a user to change.
+// UserPatch is the argument of UPDATE_USER: the fields to change.
 type UserPatch struct {
 	Name  *string `json:"name,omitempty"`
 	Email *string `json:"email,omitempty"`
 }
 
-// UserQuery asks for a page of users.
+// UserQuery is the argument of LIST_USERS.
 type UserQuery struct {
-	Limit  *int   `json:"limit,omitempty"  jsonschema:"users a page, 1 to 100; 20 unless given"`
-	Cursor string `json:"cursor,omitempty" jsonschema:"next_cursor of the page before; none for the first page"`
+	Limit  *int   `json:"limit,omitempty"  jsonschema:"users per page, 1 to 100; defaults to 20"`
+	Cursor string `json:"cursor,omitempty" jsonschema:"next_cursor of the previous page; none for the first page"`
 }
 
-// UserPage is a part of the users, in the order of their ids.
+// UserPage is one page of users, in the order of their ids.
 type UserPage struct {
 	Users      []User `json:"users"`
-	NextCursor string `json:"next_cursor,omitempty" jsonschema:"where the next page begins; none on the last page"`
+	NextCursor string `json:"next_cursor,omitempty" jsonschema:"cursor of the next page; none on the last page"`
 }
 
 // UserCount is the number of users.
@@ -42,13 +42,13 @@ type UserCount struct {
 	Count int64 `json:"count"`
 }
 
-// Purchasable says that a user may buy.
+// Purchasable reports that a user may buy.
 type Purchasable struct {
 	ID          int64 `json:"id"`
 	Purchasable bool  `json:"purchasable"`
 }
 
-// Deleted says that a record is gone.
+// Deleted is the result of DELETE_USER.
 type Deleted struct {
 	ID      int64 `json:"id"`
 	Deleted bool  `json:"deleted"`

@@ -2,7 +2,7 @@ package shop
 
 import _ "embed"
 
-// Versions is the file that says what the versions of the shop's API are composed of: versions.yaml.
+// Versions is versions.yaml, the versions file of the shop's API.
 //
 //go:embed versions.yaml
 var Versions []byte

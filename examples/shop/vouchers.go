@@ -8,21 +8,21 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Vouchers makes the service that knows the vouchers, each good for one payment.
+// Vouchers returns the service of the vouchers, each of which is valid for one payment.
 func (s *Shop) Vouchers() *workers.Service {
 	vouchers := workers.NewService("vouchers", workers.WithVersion(version))
 	h := voucherHandlers{newVoucherStore(s.rdb, s.namespace)}
 
 	workers.Handle1(vouchers, "GET_VOUCHER", h.store.get,
-		workers.Route("GET /vouchers/:code"), workers.Summary("One voucher"))
+		workers.Route("GET /vouchers/:code"), workers.Summary("Returns a voucher"))
 	workers.Handle1(vouchers, "CHECK_UNUSED", h.checkUnused,
-		workers.Route("GET /vouchers/:code/unused"), workers.Summary("Whether a voucher is unused; 409 when not"))
+		workers.Route("GET /vouchers/:code/unused"), workers.Summary("Checks whether a voucher is unused; 409 if not"))
 	workers.Handle2(vouchers, "REDEEM_VOUCHER", h.redeem,
-		workers.Route("POST /vouchers/:code/redeem"), workers.Scope("vouchers:write"), workers.Summary("Uses a voucher for a payment"))
+		workers.Route("POST /vouchers/:code/redeem"), workers.Scope("vouchers:write"), workers.Summary("Redeems a voucher for a payment"))
 	return vouchers
 }
 
-// voucherHandlers are the actions that do more than ask the store.
+// voucherHandlers implements the actions that do more than call the store.
 type voucherHandlers struct {
 	store voucherStore
 }

@@ -14,7 +14,7 @@ import (
 //go:embed lua/redeem.lua
 var redeemLua string
 
-// voucherStore keeps the vouchers, each under its code.
+// voucherStore stores the vouchers, each under its code.
 type voucherStore struct {
 	records
 	redeemScript *redis.Script
@@ -40,7 +40,7 @@ func (s voucherStore) get(ctx context.Context, code string) (Voucher, error) {
 	})
 }
 
-// redeem uses a voucher for a payment. Doing so again for the same payment changes nothing.
+// redeem redeems a voucher for a payment. A repetition for the same payment changes nothing.
 func (s voucherStore) redeem(ctx context.Context, code string, payment int64) (Voucher, error) {
 	return workers.Retry(ctx, func() (Voucher, error) {
 		redeemed, err := s.redeemScript.Run(ctx, s.rdb, []string{s.record(code)}, payment).Bool()

@@ -1,19 +1,19 @@
 package shop
 
-// Voucher is good for one payment.
+// Voucher is valid for one payment.
 type Voucher struct {
 	Code      string `json:"code"                 redis:"code"`
 	Used      bool   `json:"used"                 redis:"used"`
-	PaymentID int64  `json:"payment_id,omitempty" redis:"payment_id" jsonschema:"the payment that it was redeemed for"`
+	PaymentID int64  `json:"payment_id,omitempty" redis:"payment_id" jsonschema:"the payment for which it was redeemed"`
 }
 
-// Unused says that a voucher can still be redeemed.
+// Unused reports that a voucher can still be redeemed.
 type Unused struct {
 	Code   string `json:"code"`
 	Unused bool   `json:"unused"`
 }
 
-// Redemption names the payment to redeem a voucher for.
+// Redemption is the argument of REDEEM_VOUCHER.
 type Redemption struct {
 	PaymentID int64 `json:"payment_id"`
 }

@@ -1,5 +1,5 @@
--- Creates a record, once for each request, and returns the id of the record that the request made.
--- KEYS: 1 the record, 2 the index it is entered in, 3 the memory of the request
+-- Creates a record, once for each request, and returns the id of the record.
+-- KEYS: 1 the record, 2 the index, 3 the memory of the request
 -- ARGV: 1 id of the record, 2 seconds to remember the request, 3... names and values of its fields
 local made = redis.call('GET', KEYS[3])
 if made then

@@ -1,6 +1,6 @@
--- Deletes a record, once for each request. Returns 1 when the request deleted it, now or before, and 0 when there was
--- nothing to delete.
--- KEYS: 1 the record, 2 the index it is entered in, 3 the memory of the request
+-- Deletes a record, once for each request. Returns 1 if the request deleted it, now or before, and 0 if there was no
+-- record.
+-- KEYS: 1 the record, 2 the index, 3 the memory of the request
 -- ARGV: 1 id of the record, 2 seconds to remember the request
 if redis.call('EXISTS', KEYS[3]) == 1 then
   return 1

@@ -1,5 +1,5 @@
--- Redeems a voucher for a payment. Returns 1 when it is redeemed for that payment, now or before, 0 when it was used
--- otherwise, and nil when there is no such voucher. The payment is remembered in the voucher, so the request need not be.
+-- Redeems a voucher for a payment. Returns 1 if it is redeemed for that payment, now or before, 0 if it is redeemed for
+-- another one, and nil if there is no such voucher. The voucher holds the payment, so the request is not remembered.
 -- KEYS: 1 the voucher
 -- ARGV: 1 id of the payment
 local voucher = redis.call('HMGET', KEYS[1], 'used', 'payment_id')

@@ -1,5 +1,5 @@
--- Takes a quantity of an item from its stock, once for each request. Returns the stock that the request left, -1 when
--- there is not enough, and nil when there is no such item.
+-- Takes a quantity of an item from its stock, once for each request. Returns the remaining stock, -1 if the stock is too
+-- small, and nil if there is no such item.
 -- KEYS: 1 the item, 2 the memory of the request
 -- ARGV: 1 quantity, 2 seconds to remember the request
 local left = redis.call('GET', KEYS[2])
