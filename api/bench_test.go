@@ -67,7 +67,7 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				segments, ok := exchange.Split(path)
+				segments, ok := exchange.SplitPath(path)
 				if r, _, _ := e.table.Match(method, segments, nil); !ok || r == nil {
 					b.Fatal("no route")
 				}
@@ -86,7 +86,7 @@ func BenchmarkArguments(b *testing.B) {
 	} {
 		b.Run(call.name, func(b *testing.B) {
 			c := e.call(b, call.method, "/users/1", call.body)
-			segments, _ := exchange.Split("/users/1")
+			segments, _ := exchange.SplitPath("/users/1")
 			r, params, _ := e.table.Match(call.method, segments, make([]string, 0, 1))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -84,7 +84,7 @@ func stamped(envelope string, in *exchange.Request, r *route.Route) string {
 		ran = e.RequestID // the run's own, unless its caller gave it one
 	}
 	if ran == "" {
-		ran = in.Id.String()
+		ran = in.ID.String()
 	}
 	e.RequestID, e.CorrelationID = in.RequestID, ""
 	if ran != in.RequestID {

@@ -22,7 +22,7 @@ func (s *Server) explain(in *exchange.Request, r *route.Route, err error) *excha
 	case !ok && errors.Is(err, context.Canceled):
 		return exchange.Unavailable("the gateway is stopping").At(r.OutcomeAt(in))
 	case !ok:
-		s.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.Id, "error", err)
+		s.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.ID, "error", err)
 		return exchange.Fail(wire.CodeInternal, "internal error")
 	}
 	f := &exchange.Failure{Error: e}

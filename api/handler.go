@@ -31,7 +31,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		s.tickets.Serve(ctx, waits, c, &in, name)
 		return nil
 	}
-	segments, ok := exchange.Split(in.Path)
+	segments, ok := exchange.SplitPath(in.Path)
 	if !ok {
 		exchange.Refuse(c, &in, exchange.BadRequest(exchange.Problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
 		return nil

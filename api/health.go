@@ -38,7 +38,7 @@ func (s *Server) unready() *exchange.Failure {
 func (s *Server) health(c *fiber.Ctx, in *exchange.Request, sick *exchange.Failure) {
 	switch {
 	case in.Method != fiber.MethodGet && in.Method != fiber.MethodHead:
-		exchange.Only(c, in, exchange.OwnMethods)
+		exchange.RefuseMethod(c, in, exchange.ReadMethods)
 	case sick != nil:
 		exchange.Refuse(c, in, sick)
 	default:

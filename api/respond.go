@@ -17,7 +17,7 @@ import (
 func (s *Server) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	if err != nil {
-		s.log.Warn("a reply's meta cannot be read", "request", in.Id, "error", err)
+		s.log.Warn("a reply's meta cannot be read", "request", in.ID, "error", err)
 	}
 	s.respondWith(c, in, r, reply, meta)
 }
@@ -46,7 +46,7 @@ func (s *Server) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Route,
 
 // noEnvelope is the answer where a service gave none that can be read.
 func (s *Server) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
-	s.log.Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name, "request", in.Id)
+	s.log.Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name, "request", in.ID)
 	return exchange.Fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 

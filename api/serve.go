@@ -44,7 +44,7 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 			return f
 		}
 	}
-	request.ID, request.Meta = in.Id, in.EncodeMeta(plan, began)
+	request.ID, request.Meta = in.ID, in.EncodeMeta(plan, began)
 	if prefer.Given() && prefer.Wait == 0 {
 		return s.accept(ctx, c, in, r, &request, prefer)
 	}
@@ -109,7 +109,7 @@ func (s *Server) accept(ctx context.Context, c *fiber.Ctx, in *exchange.Request,
 // ticketInstead answers with the ticket of a request whose outcome did not come in
 // time.
 func (s *Server) ticketInstead(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, prefer tickets.Preference) *exchange.Failure {
-	state, found := s.tickets.State(ctx, r.Service, in.Id.String())
+	state, found := s.tickets.State(ctx, r.Service, in.ID.String())
 	if !found { // whether it was accepted is unknown
 		return s.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
 	}
@@ -126,6 +126,6 @@ func (s *Server) fits(in *exchange.Request, r *route.Route, envelope string) err
 		return nil
 	}
 	s.log.Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name,
-		"request", in.Id, "bytes", len(envelope), "limit", limit)
+		"request", in.ID, "bytes", len(envelope), "limit", limit)
 	return errTooLong
 }

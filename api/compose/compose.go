@@ -335,7 +335,7 @@ func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire
 	meta := wire.Meta{TraceParent: in.Trace, Version: in.Version, Principal: in.Principal}
 	if in.OwnID {
 		meta.RequestID = in.RequestID
-		request.ID, request.Meta = in.Id.String(), in.EncodeMeta("", 0)
+		request.ID, request.Meta = in.ID.String(), in.EncodeMeta("", 0)
 	}
 	// Each step ends in time by itself: a context with a deadline would cost more.
 	answer, err := r.Plan.Run(context.Background(), versions.Input{Args: args, Principal: in.Principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
@@ -352,7 +352,7 @@ func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire
 	}
 	if e := answer.Refusal; e != nil {
 		if e.Status == http.StatusInternalServerError {
-			c.Log.Error("a composition failed", "composition", r.Action.Name, "request", in.Id, "error", e.Message)
+			c.Log.Error("a composition failed", "composition", r.Action.Name, "request", in.ID, "error", e.Message)
 			return wire.Reply{}, wire.ReplyMeta{}, wire.NewError(wire.CodeInternal, "internal error")
 		}
 		e.Service, e.Action = wire.ReservedService, r.Action.Name

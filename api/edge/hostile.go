@@ -52,9 +52,9 @@ func ambiguous(raw []byte, knowsChunks bool) *exchange.Failure {
 		switch {
 		case line[0] == ' ' || line[0] == '\t':
 			return hostile("a header that goes on in the next line")
-		case exchange.Begins(line, "content-length:"):
+		case exchange.HasName(line, "content-length:"):
 			length = true
-		case exchange.Begins(line, "transfer-encoding:"):
+		case exchange.HasName(line, "transfer-encoding:"):
 			encoding = true
 			if coding := bytes.TrimSpace(line[len("transfer-encoding:"):]); !knowsChunks || !bytes.EqualFold(coding, []byte("chunked")) {
 				return hostile("a Transfer-Encoding other than chunked")

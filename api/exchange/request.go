@@ -33,7 +33,7 @@ type Request struct {
 
 // identity names a request.
 type identity struct {
-	Id        uuid.UUID // the correlation ID
+	ID        uuid.UUID // the correlation ID
 	RequestID string    // X-Request-Id, or the correlation ID
 	OwnID     bool      // the caller sent requestID
 	Keyed     bool      // the correlation ID is that of an Idempotency-Key
@@ -48,8 +48,8 @@ func NewRequest(c *fiber.Ctx) Request {
 		Began:  time.Now(),
 	}
 	var err error
-	if in.Id, err = uuid.NewV7(); err != nil {
-		in.Id = uuid.New()
+	if in.ID, err = uuid.NewV7(); err != nil {
+		in.ID = uuid.New()
 	}
 	in.Sent = sentIn(c.Request().Header.RawHeaders())
 	if in.Sent&sentRequestID != 0 {
@@ -58,7 +58,7 @@ func NewRequest(c *fiber.Ctx) Request {
 		}
 	}
 	if in.RequestID == "" {
-		in.RequestID = in.Id.String()
+		in.RequestID = in.ID.String()
 	}
 	if in.Sent&sentTrace != 0 {
 		if trace := c.Get("traceparent"); saneTraceParent(trace) {
@@ -90,7 +90,7 @@ func LookupMethod(method string) string {
 }
 
 // split cuts a path into its decoded segments; a trailing slash is accepted.
-func Split(path string) ([]string, bool) {
+func SplitPath(path string) ([]string, bool) {
 	segments := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 	for i, segment := range segments {
 		if !strings.Contains(segment, "%") {

@@ -26,26 +26,26 @@ func sentIn(raw []byte) sent {
 		}
 		switch bytes.IndexByte(line, ':') {
 		case len("pragma"):
-			all |= ifBegins(line, "pragma:", SentCacheControl)
+			all |= ifNamed(line, "pragma:", SentCacheControl)
 		case len("traceparent"):
-			all |= ifBegins(line, "traceparent:", sentTrace)
+			all |= ifNamed(line, "traceparent:", sentTrace)
 		case len("x-request-id"):
-			all |= ifBegins(line, "x-request-id:", sentRequestID)
+			all |= ifNamed(line, "x-request-id:", sentRequestID)
 		case len("cache-control"): // and of if-none-match
-			all |= ifBegins(line, "cache-control:", SentCacheControl) | ifBegins(line, "if-none-match:", SentIfNoneMatch)
+			all |= ifNamed(line, "cache-control:", SentCacheControl) | ifNamed(line, "if-none-match:", SentIfNoneMatch)
 		}
 	}
 	return all
 }
 
-func ifBegins(line []byte, name string, which sent) sent {
-	if Begins(line, name) {
+func ifNamed(line []byte, name string, which sent) sent {
+	if HasName(line, name) {
 		return which
 	}
 	return 0
 }
 
-// Begins reports whether a header line begins with a name, in any case.
-func Begins(line []byte, name string) bool {
+// HasName reports whether a header line begins with a name, in any case.
+func HasName(line []byte, name string) bool {
 	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }

@@ -63,17 +63,17 @@ func WriteFailure(res *fasthttp.Response, f *Failure, e wire.Error) {
 // refuse writes a failure as the answer to a request.
 func Refuse(c *fiber.Ctx, in *Request, f *Failure) {
 	e := wire.Error{RequestID: in.RequestID, Service: in.Service, Action: in.Action}
-	if id := in.Id.String(); in.Service != "" && id != in.RequestID {
+	if id := in.ID.String(); in.Service != "" && id != in.RequestID {
 		e.CorrelationID = id
 	}
 	WriteFailure(c.Response(), f, e)
 }
 
 // ownMethods are those of the gateway's own paths.
-const OwnMethods = "GET, HEAD, OPTIONS"
+const ReadMethods = "GET, HEAD, OPTIONS"
 
 // only answers a method that is none of those that a path of the gateway's has.
-func Only(c *fiber.Ctx, in *Request, methods string) {
+func RefuseMethod(c *fiber.Ctx, in *Request, methods string) {
 	if in.Method == fiber.MethodOptions {
 		WriteAllow(c.Response(), methods, in.RequestID)
 		return

@@ -59,7 +59,7 @@ func (r *Router) Plan(hash string) *versions.Plan { return r.versioned.inForce()
 
 // pattern returns the pattern of the route of a call; empty: there is none.
 func (r *Router) Pattern(method, path string) string {
-	segments, ok := exchange.Split(path)
+	segments, ok := exchange.SplitPath(path)
 	if !ok {
 		return ""
 	}

@@ -178,5 +178,5 @@ func (r *Route) OutcomeAt(in *exchange.Request) string {
 	if r.Action.Safe && r.Action.Lane == "" {
 		return ""
 	}
-	return wire.Location(r.Service, in.Id.String())
+	return wire.Location(r.Service, in.ID.String())
 }

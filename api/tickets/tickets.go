@@ -38,7 +38,7 @@ type ticket struct{ service, id string }
 // Methods of the paths of requests.
 const (
 	requestMethods = "GET, HEAD, DELETE, OPTIONS"
-	eventMethods   = exchange.OwnMethods
+	eventMethods   = exchange.ReadMethods
 )
 
 // maxWatchers bounds how many callers may wait at one gateway for the ends of
@@ -54,10 +54,10 @@ func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.R
 	get := in.Method == fiber.MethodGet || in.Method == fiber.MethodHead
 	switch {
 	case events && !get:
-		exchange.Only(c, in, eventMethods)
+		exchange.RefuseMethod(c, in, eventMethods)
 		return
 	case !get && in.Method != fiber.MethodDelete:
-		exchange.Only(c, in, requestMethods)
+		exchange.RefuseMethod(c, in, requestMethods)
 		return
 	}
 	var t ticket
@@ -216,7 +216,7 @@ func (s *Tickets) State(ctx context.Context, service, id string) (state string, 
 // write answers 202 with the ticket of a request: where its outcome will be.
 func (s *Tickets) Write(c *fiber.Ctx, in *exchange.Request, location string, prefer Preference, state string) *exchange.Failure {
 	f := writeState(c, in, fiber.StatusAccepted, wire.RequestState{
-		ID: in.Id.String(), Service: in.Service, Action: in.Action, State: state,
+		ID: in.ID.String(), Service: in.Service, Action: in.Action, State: state,
 	})
 	c.Set(fiber.HeaderLocation, location)
 	c.Set(fiber.HeaderRetryAfter, "1")
@@ -235,7 +235,7 @@ func (s *Tickets) Prepare(c *fiber.Ctx, in *exchange.Request, request *calls.Cal
 		if secret == nil {
 			return Preference{}, exchange.Unavailable("Redis is not reachable")
 		}
-		in.Id, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
+		in.ID, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
 		request.Shared, request.Store = true, keyedStore
 	}
 	prefer := preferenceIn(c.Get("Prefer"))
