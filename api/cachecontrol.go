@@ -27,7 +27,7 @@ type wants struct {
 // wantsOf is what a call says of copies; most say nothing.
 func wantsOf(c *fiber.Ctx, in *exchange.Request) wants {
 	var w wants
-	if in.Sent&exchange.SentCacheControl == 0 {
+	if !in.SentCacheControl() {
 		return w
 	}
 	header := allOf(c, fiber.HeaderCacheControl)

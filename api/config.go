@@ -128,13 +128,10 @@ func (c *Config) setDefaults() error {
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error
-	switch c.Auth {
-	case "":
+	if c.Auth == "" {
 		c.Auth = AuthNone
-	case AuthNone, AuthOptional, AuthRequired:
-	default:
-		errs = append(errs, c.Auth.Unknown())
 	}
+	errs = append(errs, c.Auth.Check())
 	if c.Tokens != nil {
 		errs = append(errs, c.Tokens.Check())
 	}
@@ -157,7 +154,7 @@ func (c *Config) setDefaults() error {
 	if c.MailboxLimit < 0 {
 		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
 	}
-	orDefault(&c.MaxConnections, edge.MostConnections())
+	orDefault(&c.MaxConnections, edge.MaxConnections())
 	if c.MaxConnections < 0 {
 		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
 	}

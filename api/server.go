@@ -79,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		Anonymous: s.auth.Anonymous, Pattern: s.router.Pattern, Log: s.log,
+		RefuseAnonymous: s.auth.RefuseAnonymous, Pattern: s.router.Pattern, Log: s.log,
 	})
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
@@ -121,7 +121,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.life.closers = append(s.life.closers, s.quotas.Close)
 	s.backend, err = newBackend(conn, cfg, s.router.Find, func(services registry.Snapshot) {
 		s.router.Update(services)
-		s.auth.WarnOfScopes(services)
+		s.auth.WarnUncheckedScopes(services)
 	}, s.log)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		background.Go(func() { s.composer.Consume(looking) })
 	}
 	taking := edge.Listen(ln, s.cfg.MaxConnections, s.certificate, s.log)
-	s.app.Server().ConnState = taking.Changed
+	s.app.Server().ConnState = taking.OnConnState
 	failed, refused := make(chan error, 1), make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(taking) })
 	background.Go(func() { s.watchRefusals(looking, refused) })
