@@ -46,7 +46,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		auth         Auth
 	}{{"none", "", AuthNone}, {"key", key, AuthRequired}, {"token", token, AuthRequired}} {
 		b.Run(way.name, func(b *testing.B) {
-			e := newBenchEdge()
+			e := newBenchEdge(b)
 			auth, err := auth.New(conn, way.auth, &Tokens{Issuer: "issuer", Audience: "mailroom", JWKS: file}, conn.Log())
 			require.NoError(b, err)
 			b.Cleanup(auth.Close)

@@ -36,7 +36,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		exchange.Refuse(c, &in, exchange.BadRequest(exchange.Problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
 		return nil
 	}
-	t := s.router.Table.Load()
+	t := s.router.Table()
 	r, params, allowed, known := t.Find(&in, segments)
 	if !known {
 		exchange.Refuse(c, &in, exchange.Fail(wire.CodeNotFound, "there is no version "+segments[0]))
@@ -87,7 +87,7 @@ func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r
 // tooEarly reports that a table without services says nothing about them yet: the
 // registry had not been read when the call was matched.
 func (s *Server) tooEarly(t *route.Table) bool {
-	return len(t.Services) == 0 && (t != s.router.Table.Load() || !s.ready())
+	return len(t.Services) == 0 && (t != s.router.Table() || !s.ready())
 }
 
 // unrouted answers a call that no action serves.

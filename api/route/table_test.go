@@ -23,7 +23,7 @@ func tableOf(routes ...string) *Table {
 		}
 		m.Actions = append(m.Actions, a)
 	}
-	return BuildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, slog.New(slog.DiscardHandler))
+	return buildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, nil, slog.New(slog.DiscardHandler))
 }
 
 func TestTableFindsTheNearestRoute(t *testing.T) {
@@ -50,7 +50,7 @@ func TestTableFindsTheNearestRoute(t *testing.T) {
 		method, path, _ := strings.Cut(path, " ")
 		segments, ok := exchange.SplitPath(path)
 		require.True(t, ok)
-		r, params, allowed := table.Match(method, segments, nil)
+		r, params, allowed := table.root.find(method, segments)
 		got := "404"
 		switch {
 		case r != nil:
@@ -95,7 +95,7 @@ func FuzzMatch(f *testing.F) {
 		if !ok {
 			return
 		}
-		r, params, allowed := table.Match(method, segments, nil)
+		r, params, allowed := table.root.find(method, segments)
 		if r == nil {
 			if slices.Contains(allowed, method) {
 				t.Fatalf("%s %q: allowed %q, but not found", method, path, allowed)

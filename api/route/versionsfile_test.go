@@ -9,7 +9,7 @@ import (
 // A file that is still being written when it is looked at is left alone.
 func TestHalfWrittenVersionsAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	v := &versioned{text: []byte("old")}
+	v := &versionsFile{text: []byte("old")}
 	for i, look := range []struct {
 		text        string
 		asked, take bool
