@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
@@ -44,7 +45,7 @@ func newBenchEdge(b *testing.B) *benchEdge {
 	router, err := route.New("", nil, nil, log)
 	require.NoError(b, err)
 	router.Update(services)
-	return &benchEdge{server: &Server{log: log}, table: router.Table(), app: fiber.New()}
+	return &benchEdge{server: &Server{responder: responder{log: log, gate: edge.NewGate(edge.GateConfig{})}}, table: router.Table(), app: fiber.New()}
 }
 
 // call makes what Fiber lends for a call, until the benchmark ends.
@@ -112,7 +113,7 @@ func BenchmarkRespond(b *testing.B) {
 	reply := wire.Reply{Meta: "worker=users.q4n7zj2mx6tbw5ra,attempt=1,queue=1.5,run=0.042", Envelope: benchEnvelope}
 	b.ReportAllocs()
 	for b.Loop() {
-		e.server.respond(c, &in, r, reply)
+		e.server.responder.respond(c, &in, r, reply)
 	}
 	if c.Response().StatusCode() != fiber.StatusOK || string(c.Response().Body()) != benchEnvelope {
 		b.Fatal(c.Response())

@@ -244,7 +244,7 @@ func TestInvalidateByCall(t *testing.T) {
 func TestACacheOfItsOwnMayGoAway(t *testing.T) {
 	t.Parallel()
 	own := testsupport.StartRedis(t)
-	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.CacheRedisURL, c.NearBytes = own.URL(), -1 })
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.CacheRedisURL, c.LocalBytes = own.URL(), -1 })
 	var behind atomic.Int64
 	s.workWith(workers.Config{CacheRedisURL: own.URL(), OnCacheBehind: func(n int) { behind.Store(int64(n)) }}, s.library())
 	s.awaitRoute("/library/0/public")

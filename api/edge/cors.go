@@ -32,7 +32,7 @@ func (c *CORS) Check() error {
 	for _, origin := range c.Origins {
 		if origin == "*" {
 			if c.Credentials || len(c.Origins) > 1 {
-				errs = append(errs, errors.New(`CORS origin "*" excludes other origins and credentials`))
+				errs = append(errs, errors.New(`CORS origin "*" stands alone, without other origins and without credentials`))
 			}
 			continue
 		}
