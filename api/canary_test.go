@@ -10,12 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oskadev/mailroom/api"
-
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/gofiber/fiber/v2"
+
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/caller"

@@ -5,13 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 )
 

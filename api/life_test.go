@@ -8,12 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )

@@ -13,13 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )

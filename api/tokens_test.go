@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
@@ -22,6 +20,7 @@ import (
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 )
 

@@ -13,14 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/busctx"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/examples/shop"
+	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
 )

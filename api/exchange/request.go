@@ -7,9 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus/wire"
 )

@@ -21,6 +21,7 @@ import (
 // Stage is a point on the path of a request. Each rule counts at one of them.
 type Stage int
 
+// The stages, in the order of the path.
 const (
 	StageAddress Stage = iota // before authentication: it also bounds how often credentials are tried
 	StageCaller               // the principal is known, the route is not

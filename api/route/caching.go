@@ -5,10 +5,9 @@ import (
 	"strings"
 	"time"
 
-	calls "github.com/oskadev/mailroom/internal/call"
-
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	calls "github.com/oskadev/mailroom/internal/call"
 )
 
 // Caching holds the header Cache-Control of a route with shared answers.
