@@ -40,9 +40,6 @@ type Key struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Expired reports whether the key has expired.
-func (k *Key) Expired(now time.Time) bool { return !k.Expires.IsZero() && !now.Before(k.Expires) }
-
 // subjectPrefix is the beginning of the subject of the holder of a key.
 const subjectPrefix = "key:"
 
