@@ -19,7 +19,7 @@ import (
 
 const benchEnvelope = `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@example.com"}}`
 
-// benchEdge is a gateway without a network: what it does to one call.
+// benchEdge is a gateway without a network.
 type benchEdge struct {
 	server *Server
 	table  *route.Table
@@ -48,7 +48,7 @@ func newBenchEdge(b *testing.B) *benchEdge {
 	return &benchEdge{server: &Server{responder: responder{log: log, gate: edge.NewGate(edge.GateConfig{})}}, table: router.Table(), app: fiber.New()}
 }
 
-// call makes what Fiber lends for a call, until the benchmark ends.
+// call returns a Fiber context for a request, until the benchmark ends.
 func (e *benchEdge) call(b *testing.B, method, uri, body string) *fiber.Ctx {
 	b.Helper()
 	request := &fasthttp.RequestCtx{}
@@ -82,8 +82,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkArguments takes a call over from Fiber, and makes and checks its
-// positional arguments.
+// BenchmarkArguments copies a request out of Fiber and binds its arguments.
 func BenchmarkArguments(b *testing.B) {
 	e := newBenchEdge(b)
 	for _, call := range []struct{ name, method, body, want string }{

@@ -17,8 +17,8 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// odd serves GET /odd/:number on the bus itself, as a worker in any language
-// may: it says whatever it likes.
+// odd serves GET /odd/:number on the bus itself and sends any bytes, as a worker in another
+// language may.
 func (s *stage) odd(outcomes []consumer.Outcome) {
 	s.t.Helper()
 	consumer, err := consumer.New(s.connect(s.url), consumer.Config{

@@ -11,8 +11,8 @@ import (
 	"github.com/oskadev/mailroom/bus/registry"
 )
 
-// A call that found nothing in the table of a gateway that had just started
-// must not hear 404 because the services were seen a moment later.
+// A request that found no route in the table of a gateway that had just started must not
+// get 404 when the services appear a moment later.
 func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing.T) {
 	t.Parallel()
 	router, err := route.New("", nil, nil, slog.New(slog.DiscardHandler))

@@ -14,8 +14,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// A request that has arrived and that nobody has read yet is not cut off with
-// its connection, however idle that was.
+// A connection with an unread request is not closed, however long it was idle.
 func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -72,8 +71,8 @@ func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	assert.Zero(t, taken.closeIdle(time.Now()))
 }
 
-// Connections that the kernel has made, and nobody has taken yet, are taken
-// before the listener closes: closed with it they would be reset.
+// Connections in the backlog of the kernel are accepted before the listener closes, which
+// would reset them.
 func TestListenerTakesWhatWaitsBeforeItCloses(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

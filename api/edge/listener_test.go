@@ -12,7 +12,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// lackingListener is a listener that lacks descriptors for a while.
+// lackingListener is a listener that first returns errors.
 type lackingListener struct {
 	net.Listener
 	errs []error

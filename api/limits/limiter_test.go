@@ -60,7 +60,7 @@ func TestBurst(t *testing.T) {
 	assert.False(t, l.take(t.Context(), "ada", rate).Allowed)
 }
 
-// While Redis is away each process counts for itself: as much is allowed to each.
+// While Redis is unreachable each process counts for itself, up to the whole limit.
 func TestLocalCountsWhileRedisIsRetryInterval(t *testing.T) {
 	t.Parallel()
 	log, logs := testsupport.Logger(t)

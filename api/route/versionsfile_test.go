@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A file that is still being written when it is looked at is left alone.
+// A file is not read while it is being written.
 func TestHalfWrittenVersionsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	v := &versionsFile{text: []byte("old")}

@@ -17,13 +17,13 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// clock is one that a test moves.
+// clock is a clock that a test moves.
 type clock struct{ now atomic.Int64 }
 
 func (c *clock) Now() time.Time          { return time.Unix(1_750_000_000, c.now.Load()) }
 func (c *clock) advance(d time.Duration) { c.now.Add(int64(d)) }
 
-// looks counts what a verifier asks Redis, and can hold it up.
+// looks counts the lookups of a verifier in Redis and can block them.
 type looks struct {
 	n    atomic.Int64
 	gate chan struct{} // nil: open
