@@ -8,10 +8,10 @@ import (
 	"github.com/oskadev/mailroom/bus"
 )
 
-// Credentials prove to Redis who a process is, beside its URL.
+// Credentials authenticate a process to Redis, in addition to its URL.
 type Credentials = bus.Credentials
 
-// RefusedError reports that Redis does not let a process in, or denies it a command.
+// RefusedError reports that Redis refuses a process or denies it a command.
 type RefusedError = bus.RefusedError
 
 // Auth says whether callers must authenticate.
@@ -27,19 +27,19 @@ const (
 // Tokens says which JSON Web Tokens are accepted.
 type Tokens = tokens.Config
 
-// LimitRule says how often calls may come.
+// LimitRule bounds how often requests may come.
 type LimitRule = limits.Rule
 
-// ParseLimit reads "RATE per WHOM [on METHOD /path] [burst N]", such as
+// ParseLimit parses "RATE per WHOM [on METHOD /path] [burst N]", such as
 // "100/s per principal" or "5/m per address on POST /users burst 2".
 func ParseLimit(text string) (LimitRule, error) { return limits.ParseRule(text) }
 
-// SizeRule bounds what goes through one route.
+// SizeRule bounds the messages of one route.
 type SizeRule = edge.SizeRule
 
-// ParseSize reads "METHOD /path [request=SIZE] [response=SIZE]", sizes in bytes, KiB
+// ParseSize parses "METHOD /path [request=SIZE] [response=SIZE]". Sizes are in bytes, KiB
 // or MiB.
 func ParseSize(text string) (SizeRule, error) { return edge.ParseSize(text) }
 
-// CORS lets pages of other origins call.
+// CORS allows pages of other origins to call.
 type CORS = edge.CORS

@@ -91,7 +91,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// info is what the handler of INFO knew of its request.
+// info is the request data that the handler of INFO returns.
 type info struct {
 	RequestID, CallerRequestID, TraceParent string
 }
@@ -140,7 +140,7 @@ func TestServerTimingAndWorker(t *testing.T) {
 	}
 }
 
-// The delivery count is Redis's own.
+// Redis counts the deliveries.
 func TestAttemptIsToldFromTheSecondOn(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.StartRedis(t).URL(), "")

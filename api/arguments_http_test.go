@@ -110,8 +110,8 @@ func TestBodiesReachTheHandlerAsTheyAre(t *testing.T) {
 	s.got(`{"id":4}`, http.MethodDelete, "/things/4", `{"force":true}`)
 }
 
-// What does not fit never reaches the mailbox: on a real Redis, which counts
-// all that was ever added.
+// Invalid arguments never reach the mailbox: a real Redis counts all entries that were
+// ever added.
 func TestBadBodiesNeverReachTheMailbox(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.StartRedis(t).URL(), "")
@@ -172,7 +172,7 @@ func TestBadBodiesNeverReachTheMailbox(t *testing.T) {
 	s.untouched()
 }
 
-// entriesAdded is how many requests were ever added to the mailbox of things.
+// entriesAdded returns the number of requests ever added to the mailbox of things.
 func (s *stage) entriesAdded() int64 {
 	s.t.Helper()
 	info, err := s.conn.Redis().XInfoStream(s.ctx, s.conn.Keys.Requests("things")).Result()

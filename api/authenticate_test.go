@@ -18,7 +18,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// key makes an API key, and gives the header that holds it.
+// key creates an API key and returns the header with it.
 func (s *stage) key(tenant string, scopes ...string) (header string, made keys.Key) {
 	s.t.Helper()
 	text, made, err := keys.NewStore(s.conn).Create(s.ctx, keys.Key{Name: "test", Tenant: tenant, Scopes: scopes}, 0)
@@ -30,7 +30,7 @@ func with(auth api.Auth) func(*api.Config) {
 	return func(c *api.Config) { c.Auth = auth }
 }
 
-// guarded is a service that says who called, and wants scopes.
+// guarded is a service that returns its caller and requires scopes.
 func (s *stage) guarded() *workers.Service {
 	guarded := workers.NewService("guarded")
 	guarded.Use(s.count)
@@ -58,7 +58,7 @@ func newGuarded(t *testing.T, auth api.Auth, change ...func(*api.Config)) *stage
 	return s
 }
 
-// stranger calls the gateway, which has to answer 401, and says how it puts that.
+// stranger sends a request that must get 401, and returns the message and challenge.
 func (s *stage) stranger(method, path, body string, headers ...string) string {
 	s.t.Helper()
 	a := s.refused(401, "UNAUTHENTICATED", method, path, body, headers...)

@@ -12,7 +12,7 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// backend is what a gateway calls services by.
+// backend is the connection of a gateway to the services.
 type backend struct {
 	conn     *bus.Conn
 	client   *caller.Client
@@ -22,8 +22,8 @@ type backend struct {
 	close    func()
 }
 
-// newBackend opens a client, a registry and the shared cache. changed is called with
-// the services whenever they change.
+// newBackend opens a client, a registry and the shared cache. It calls changed with the
+// services whenever they change.
 func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(registry.Snapshot), log *slog.Logger) (*backend, error) {
 	shared, closeCache, err := openCache(conn, cfg, log)
 	if err != nil {
@@ -39,13 +39,13 @@ func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(reg
 	return b, nil
 }
 
-// openCache joins the cache of all gateways.
+// openCache opens the shared cache, on the Redis of the bus or on its own.
 func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cache, closeCache func(), err error) {
 	own, namespace := conn, conn.Keys.Namespace()
 	if cfg.CacheRedisURL != "" {
 		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: log, Role: wire.RoleAPI, Credentials: cfg.CacheCredentials})
 		if err != nil {
-			return nil, nil, fmt.Errorf("the cache: %w", err)
+			return nil, nil, fmt.Errorf("open the cache: %w", err)
 		}
 	}
 	rdb := own.NewClient() // a slow cache takes no connection from the bus
@@ -55,10 +55,10 @@ func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cac
 			_ = own.Close()
 		}
 	}
-	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.NearBytes, Timeout: cfg.CacheTimeout, Logger: log})
+	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.LocalBytes, Timeout: cfg.CacheTimeout, Logger: log})
 	if err != nil {
 		closeRedis()
-		return nil, nil, fmt.Errorf("the cache: %w", err)
+		return nil, nil, fmt.Errorf("open the cache: %w", err)
 	}
 	return shared, func() {
 		shared.Close()
@@ -66,8 +66,8 @@ func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cac
 	}, nil
 }
 
-// ready reports whether services can be called: replies would be heard, and the
-// services and the gateways' secret are known.
+// ready reports whether services can be called: replies are received, and the services and
+// the secret of the gateways are known.
 func (b *backend) ready() bool {
 	return b.client.Ready() && b.client.Secret() != nil && b.registry.Looked()
 }

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/stretchr/testify/require"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
@@ -17,14 +19,15 @@ import (
 
 const benchEnvelope = `{"ok":true,"result":{"id":1,"name":"Oska","email":"oska@example.com"}}`
 
-// benchEdge is a gateway without a network: what it does to one call.
+// benchEdge is a gateway without a network.
 type benchEdge struct {
 	server *Server
 	table  *route.Table
 	app    *fiber.App
 }
 
-func newBenchEdge() *benchEdge {
+func newBenchEdge(b *testing.B) *benchEdge {
+	b.Helper()
 	integer, object := json.RawMessage(`{"type":"integer"}`), json.RawMessage(
 		`{"type":"object","properties":{"name":{"type":"string"},"email":{"type":"string"}},"additionalProperties":false}`)
 	id := wire.Argument{Name: "id", In: wire.InPath, Schema: integer}
@@ -39,10 +42,13 @@ func newBenchEdge() *benchEdge {
 		{Name: "SUSPEND_USER", Routes: []string{"POST /users/:id/suspend"}, Args: []wire.Argument{id}},
 	}}}}
 	log := slog.New(slog.DiscardHandler)
-	return &benchEdge{server: &Server{log: log}, table: route.BuildTable(services, log), app: fiber.New()}
+	router, err := route.New("", nil, nil, log)
+	require.NoError(b, err)
+	router.Update(services)
+	return &benchEdge{server: &Server{responder: responder{log: log, gate: edge.NewGate(edge.GateConfig{})}}, table: router.Table(), app: fiber.New()}
 }
 
-// call makes what Fiber lends for a call, until the benchmark ends.
+// call returns a Fiber context for a request, until the benchmark ends.
 func (e *benchEdge) call(b *testing.B, method, uri, body string) *fiber.Ctx {
 	b.Helper()
 	request := &fasthttp.RequestCtx{}
@@ -58,7 +64,7 @@ func (e *benchEdge) call(b *testing.B, method, uri, body string) *fiber.Ctx {
 }
 
 func BenchmarkMatch(b *testing.B) {
-	e := newBenchEdge()
+	e := newBenchEdge(b)
 	for _, path := range []string{"/users/count", "/users/1", "/users/1/suspend"} {
 		b.Run(path[1:], func(b *testing.B) {
 			method := fiber.MethodGet
@@ -67,8 +73,8 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				segments, ok := exchange.Split(path)
-				if r, _, _ := e.table.Match(method, segments, nil); !ok || r == nil {
+				segments, ok := exchange.SplitPath(path)
+				if r, _, _, _ := e.table.Find(&exchange.Request{Method: method}, segments); !ok || r == nil {
 					b.Fatal("no route")
 				}
 			}
@@ -76,18 +82,17 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkArguments takes a call over from Fiber, and makes and checks its
-// positional arguments.
+// BenchmarkArguments copies a request out of Fiber and binds its arguments.
 func BenchmarkArguments(b *testing.B) {
-	e := newBenchEdge()
+	e := newBenchEdge(b)
 	for _, call := range []struct{ name, method, body, want string }{
 		{"path", fiber.MethodGet, "", `[1]`},
 		{"path and body", fiber.MethodPut, `{"name":"Oska","email":"oska@example.com"}`, `[1,{"name":"Oska","email":"oska@example.com"}]`},
 	} {
 		b.Run(call.name, func(b *testing.B) {
 			c := e.call(b, call.method, "/users/1", call.body)
-			segments, _ := exchange.Split("/users/1")
-			r, params, _ := e.table.Match(call.method, segments, make([]string, 0, 1))
+			segments, _ := exchange.SplitPath("/users/1")
+			r, params, _, _ := e.table.Find(&exchange.Request{Method: call.method}, segments)
 			b.ReportAllocs()
 			for b.Loop() {
 				in := exchange.NewRequest(c)
@@ -100,14 +105,14 @@ func BenchmarkArguments(b *testing.B) {
 }
 
 func BenchmarkRespond(b *testing.B) {
-	e := newBenchEdge()
+	e := newBenchEdge(b)
 	c := e.call(b, fiber.MethodGet, "/users/1", "")
 	in := exchange.NewRequest(c)
-	r, _, _ := e.table.Match(fiber.MethodGet, []string{"users", "1"}, nil)
+	r, _, _, _ := e.table.Find(&exchange.Request{Method: fiber.MethodGet}, []string{"users", "1"})
 	reply := wire.Reply{Meta: "worker=users.q4n7zj2mx6tbw5ra,attempt=1,queue=1.5,run=0.042", Envelope: benchEnvelope}
 	b.ReportAllocs()
 	for b.Loop() {
-		e.server.respond(c, &in, r, reply)
+		e.server.responder.respond(c, &in, r, reply)
 	}
 	if c.Response().StatusCode() != fiber.StatusOK || string(c.Response().Body()) != benchEnvelope {
 		b.Fatal(c.Response())

@@ -15,56 +15,57 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// wants is what a caller says of copies (RFC 9111, section 5.2.1).
-type wants struct {
-	fresh      bool // no-cache, max-age=0, Pragma: no-cache: none
-	onlyStored bool // only-if-cached: nothing else
-	noStore    bool // keep nothing of it: past the cache
-	bounded    bool // no older one than maxAge
+// cachePreferences are the preferences of a request for cached answers (RFC 9111, section
+// 5.2.1).
+type cachePreferences struct {
+	fresh      bool // no-cache, max-age=0 or Pragma: no-cache: rejects stored answers
+	onlyStored bool // only-if-cached: accepts stored answers only
+	noStore    bool // no-store: bypasses the cache
+	bounded    bool // max-age: rejects answers older than maxAge
 	maxAge     time.Duration
 }
 
-// wantsOf is what a call says of copies; most say nothing.
-func wantsOf(c *fiber.Ctx, in *exchange.Request) wants {
-	var w wants
-	if in.Sent&exchange.SentCacheControl == 0 {
-		return w
+// cachePreferencesOf parses Cache-Control and Pragma. Most requests have neither.
+func cachePreferencesOf(c *fiber.Ctx, in *exchange.Request) cachePreferences {
+	var p cachePreferences
+	if !in.SentCacheControl() {
+		return p
 	}
 	header := allOf(c, fiber.HeaderCacheControl)
 	if header == "" {
-		w.fresh = c.Get(fiber.HeaderPragma) == "no-cache"
-		return w
+		p.fresh = c.Get(fiber.HeaderPragma) == "no-cache"
+		return p
 	}
 	for directive := range strings.SplitSeq(header, ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
 		case "no-cache":
-			w.fresh = true
+			p.fresh = true
 		case "no-store":
-			w.noStore = true
+			p.noStore = true
 		case "only-if-cached":
-			w.onlyStored = true
+			p.onlyStored = true
 		case "max-age":
 			seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
 			if err != nil {
-				continue // what cannot be read counts as not there
+				continue // an invalid directive is ignored
 			}
-			w.bounded, w.maxAge = true, time.Duration(seconds)*time.Second
-			w.fresh = w.fresh || seconds == 0
+			p.bounded, p.maxAge = true, time.Duration(seconds)*time.Second
+			p.fresh = p.fresh || seconds == 0
 		}
 	}
-	if w.onlyStored {
-		w.fresh = false
+	if p.onlyStored {
+		p.fresh = false
 	}
-	return w
+	return p
 }
 
-// cached is what the caller accepts of cached answers.
-func (w *wants) cached() calls.Cached {
-	return calls.Cached{Skip: w.noStore && !w.onlyStored, Refresh: w.fresh, Only: w.onlyStored, Bounded: w.bounded, MaxAge: w.maxAge}
+// cached returns the preferences for the call.
+func (p *cachePreferences) cached() calls.Cached {
+	return calls.Cached{Skip: p.noStore && !p.onlyStored, Refresh: p.fresh, Only: p.onlyStored, Bounded: p.bounded, MaxAge: p.maxAge}
 }
 
-// allOf is a header that is a list, from all its lines.
+// allOf returns all lines of a header as one list.
 func allOf(c *fiber.Ctx, name string) string {
 	lines := c.Request().Header.PeekAll(name)
 	if len(lines) <= 1 {
@@ -73,17 +74,17 @@ func allOf(c *fiber.Ctx, name string) string {
 	return string(bytes.Join(lines, []byte(",")))
 }
 
-// controlOf is the header Cache-Control of a route's answers. What is for everybody
-// is for a shared cache, such as a proxy, only where nobody needs a credential for it.
-func (s *Server) controlOf(r *route.Route) string {
-	if s.cfg.Auth == auth.None || s.cfg.Auth == auth.Optional && len(r.Action.Scopes) == 0 {
+// controlOf returns the header Cache-Control of a route. A public answer is public to
+// proxies too only where no credential is needed.
+func (w *responder) controlOf(r *route.Route) string {
+	if w.auth == auth.None || w.auth == auth.Optional && len(r.Action.Scopes) == 0 {
 		return r.Caching.Control
 	}
 	return r.Caching.Private
 }
 
-// cacheStatus tells what the cache did (https://www.rfc-editor.org/rfc/rfc9211).
-func cacheStatus(a *cache.Answer, w wants) []byte {
+// cacheStatus returns the header Cache-Status (https://www.rfc-editor.org/rfc/rfc9211).
+func cacheStatus(a *cache.Answer, prefs cachePreferences) []byte {
 	dst := append(make([]byte, 0, 64), "mailroom; "...)
 	hit := func(detail string) []byte {
 		dst = append(dst, "hit; ttl="...)
@@ -107,7 +108,7 @@ func cacheStatus(a *cache.Answer, w wants) []byte {
 		return append(dst, "fwd=miss; collapsed"...)
 	case cache.Led:
 		switch {
-		case w.fresh:
+		case prefs.fresh:
 			return append(dst, "fwd=request"...)
 		case a.Expired:
 			return append(dst, "fwd=stale"...)
@@ -118,8 +119,8 @@ func cacheStatus(a *cache.Answer, w wants) []byte {
 	}
 }
 
-// namesETag reports whether If-None-Match names an ETag (RFC 9110, section
-// 13.1.2): weak comparison, since an answer is the same or it is not.
+// namesETag reports whether If-None-Match names an ETag, by weak comparison (RFC 9110,
+// section 13.1.2).
 func namesETag(header, etag string) bool {
 	if header == "" {
 		return false

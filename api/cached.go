@@ -16,36 +16,36 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// writeShared writes an answer that callers share.
-func (s *Server) writeShared(c *fiber.Ctx, in *exchange.Request, r *route.Route, answer *calls.Answer, wants wants) {
+// writeShared writes an answer that passed through the cache.
+func (w *responder) writeShared(c *fiber.Ctx, in *exchange.Request, r *route.Route, answer *calls.Answer, prefs cachePreferences) {
 	shared := answer.Shared
-	if err := s.fits(in, r, answer.Envelope); err != nil {
-		exchange.Refuse(c, in, s.explain(in, r, err))
+	if err := w.fits(in, r, answer.Envelope); err != nil {
+		exchange.Refuse(c, in, w.explain(in, r, err))
 		return
 	}
 	res := c.Response()
-	res.Header.SetCanonical([]byte(exchange.HeaderCacheStatus), cacheStatus(&shared.Answer, wants))
+	res.Header.SetCanonical([]byte(exchange.HeaderCacheStatus), cacheStatus(&shared.Answer, prefs))
 	if !shared.OK() {
 		exchange.WriteEnvelope(res, shared.Status, stamped(answer.Envelope, in, r), in.RequestID)
-	} else if s.writeFresh(c, in, r, answer) {
+	} else if w.writeFresh(c, in, r, answer) {
 		return
 	}
-	s.writeSharedMeta(res, in, answer)
+	w.writeSharedMeta(res, in, answer)
 }
 
-// writeFresh writes a success with its validators. It reports whether the client has
-// it already (304).
-func (s *Server) writeFresh(c *fiber.Ctx, in *exchange.Request, r *route.Route, answer *calls.Answer) (unchanged bool) {
+// writeFresh writes a success with its validators. It reports whether the client has the
+// answer already (304).
+func (w *responder) writeFresh(c *fiber.Ctx, in *exchange.Request, r *route.Route, answer *calls.Answer) (unchanged bool) {
 	res, etag := c.Response(), answer.Shared.ETag
 	exchange.SetHeader(res, "Etag", etag)
-	if s.cfg.Auth != auth.None { // another credential is another caller, also to a browser's cache
+	if w.auth != auth.None { // a cache of the browser must not mix callers
 		res.Header.Add(fiber.HeaderVary, fiber.HeaderAuthorization+", X-API-Key")
 	}
-	if control := s.controlOf(r); control != "" {
+	if control := w.controlOf(r); control != "" {
 		exchange.SetHeader(res, fiber.HeaderCacheControl, control)
 		res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Shared.Age/time.Second), 10))
 	}
-	if in.Sent&exchange.SentIfNoneMatch != 0 && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
+	if in.SentIfNoneMatch() && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
 		res.SetStatusCode(http.StatusNotModified)
 		res.Header.Set(exchange.HeaderRequestID, in.RequestID)
 		return true
@@ -54,23 +54,23 @@ func (s *Server) writeFresh(c *fiber.Ctx, in *exchange.Request, r *route.Route, 
 	return false
 }
 
-// writeSharedMeta writes the reply's meta: of a stored answer only what still holds.
-func (s *Server) writeSharedMeta(res *fasthttp.Response, in *exchange.Request, answer *calls.Answer) {
+// writeSharedMeta writes the meta of the reply; of a stored answer only the Location.
+func (w *responder) writeSharedMeta(res *fasthttp.Response, in *exchange.Request, answer *calls.Answer) {
 	stored := answer.Shared.Stored()
 	if stored && !strings.Contains(answer.Meta, "location=") {
 		return
 	}
-	meta, _ := wire.ParseReplyMeta(answer.Meta) // names that cannot be read are left out
+	meta, _ := wire.ParseReplyMeta(answer.Meta) // an unreadable meta is ignored
 	if meta.RetryAfter > 0 {
 		res.Header.Set(fiber.HeaderRetryAfter, exchange.Seconds(meta.RetryAfter))
 	}
 	if stored {
 		meta = wire.ReplyMeta{Location: meta.Location}
 	}
-	s.writeMeta(res, in, meta, !stored)
+	w.writeMeta(res, in, meta, !stored)
 }
 
-// stamped names in a shared error the request that it answers.
+// stamped returns a shared error envelope with the IDs of this request.
 func stamped(envelope string, in *exchange.Request, r *route.Route) string {
 	_, e := wire.ParseEnvelope(envelope)
 	if e == nil {
@@ -81,10 +81,10 @@ func stamped(envelope string, in *exchange.Request, r *route.Route) string {
 	}
 	ran := e.CorrelationID
 	if ran == "" {
-		ran = e.RequestID // the run's own, unless its caller gave it one
+		ran = e.RequestID // the ID of the run, unless its caller sent one
 	}
 	if ran == "" {
-		ran = in.Id.String()
+		ran = in.ID.String()
 	}
 	e.RequestID, e.CorrelationID = in.RequestID, ""
 	if ran != in.RequestID {

@@ -17,7 +17,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// library is a service whose answers are cached; it tells how often it ran.
+// library is a service with cached answers; it counts its runs.
 func (s *stage) library() *workers.Service {
 	library := workers.NewService("library")
 	library.Use(s.count)
@@ -54,10 +54,10 @@ func newLibrary(t *testing.T) *stage {
 	return s
 }
 
-// patiently has no call go past the cache because a machine is slow.
+// patiently raises the cache timeout, for slow machines.
 func patiently(c *api.Config) { c.CacheTimeout = patience }
 
-// cacheStatus is the part of the header that does not change with time.
+// cacheStatus returns the header without its ttl.
 func cacheStatus(a *answer) string {
 	status := strings.TrimPrefix(a.header.Get("Cache-Status"), "mailroom; ")
 	before, after, timed := strings.Cut(status, "; ttl=")
@@ -244,7 +244,7 @@ func TestInvalidateByCall(t *testing.T) {
 func TestACacheOfItsOwnMayGoAway(t *testing.T) {
 	t.Parallel()
 	own := testsupport.StartRedis(t)
-	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.CacheRedisURL, c.NearBytes = own.URL(), -1 })
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.CacheRedisURL, c.LocalBytes = own.URL(), -1 })
 	var behind atomic.Int64
 	s.workWith(workers.Config{CacheRedisURL: own.URL(), OnCacheBehind: func(n int) { behind.Store(int64(n)) }}, s.library())
 	s.awaitRoute("/library/0/public")
@@ -264,8 +264,8 @@ func TestACacheOfItsOwnMayGoAway(t *testing.T) {
 	testsupport.Eventually(t, patience, "the worker has caught up", func() bool { return behind.Load() == 0 })
 }
 
-// A proxy may keep what is for everybody only where nobody needs a credential for it,
-// and a browser must not give one login what another got.
+// A proxy may store a public answer only where no credential is needed, and a browser must
+// not give the answer of one credential to another.
 func TestCopiesThatOthersKeep(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -297,8 +297,8 @@ func TestCopiesThatOthersKeep(t *testing.T) {
 	assert.Equal(t, "private, max-age=60", s.do(http.MethodGet, "/guarded/cached/1", "", header).header.Get("Cache-Control"))
 }
 
-// A copy at hand takes no place, and is held to the size of the route that it is
-// asked by.
+// A local cache entry does not count as a call in flight. The size limit of the route
+// applies to it.
 func TestCopiesAtTheEdge(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", patiently, func(c *api.Config) {

@@ -20,8 +20,8 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// A secret is put wherever a client can put one, and shows up nowhere: in no
-// answer, no log line, and nothing that lies in Redis, dead letters included.
+// A secret in any part of a request appears in no answer, no log line, and nothing in
+// Redis, dead letters included.
 func TestSecretsShowUpNowhere(t *testing.T) {
 	t.Parallel()
 	ed := newIssuer(t)
@@ -96,7 +96,7 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 	}
 }
 
-// failing is a service whose requests end badly, each in another way.
+// failing is a service whose requests fail, each in another way.
 func failing() *workers.Service {
 	failing := workers.NewService("failing")
 	workers.Handle0(failing, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /failing/ready"))
@@ -112,7 +112,7 @@ func failing() *workers.Service {
 	return failing
 }
 
-// dump is everything that lies in Redis.
+// dump returns all keys and values in Redis.
 func (s *stage) dump() string {
 	s.t.Helper()
 	var all strings.Builder

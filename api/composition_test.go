@@ -22,8 +22,8 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Of steps that run together one may have had its effect when another cannot be asked:
-// that is no answer, whichever began first.
+// One of two concurrent steps may have had its effect when the other cannot be called. The
+// failure is then not the answer, whichever step began first.
 func TestTogetherWaitsForWhatIsAwayOnceAnythingMayHaveHappened(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
@@ -77,7 +77,8 @@ func TestCompositionThatCouldNotBegin(t *testing.T) {
 	assert.EqualValues(t, 2, p.made.Load())
 }
 
-// A composition whose steps may be forgotten is not gone on with: they would run again.
+// A composition is not continued when the outcomes of its steps may have expired: the steps
+// would run again.
 func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
@@ -112,7 +113,7 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	assert.Contains(t, reply.Envelope, `{"ok":true`)
 }
 
-// A plan in force needs nobody who kept it: Redis may have lost its memory since.
+// A plan in force need not be in Redis: Redis may have lost its data.
 func TestPlansInForceAreKnown(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
@@ -133,7 +134,7 @@ func TestPlansInForceAreKnown(t *testing.T) {
 	assert.EqualValues(t, 1, p.made.Load())
 }
 
-// Who may call a composition is known once its services have said what they want.
+// A composition can be called once the scopes of its services are known.
 func TestCompositionsOfUnseenServicesAreNotAccepted(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", with(api.AuthOptional), func(c *api.Config) {
@@ -151,8 +152,7 @@ func TestCompositionsOfUnseenServicesAreNotAccepted(t *testing.T) {
 	assert.NotEqual(t, http.StatusUnauthorized, got.status, "the version says itself who may")
 }
 
-// A version overrides the routes that it names, not those that a parameter of its own
-// would match too.
+// A version overrides the routes that it names, not others that its parameters match.
 func TestVersionsLeaveLiteralRoutes(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {

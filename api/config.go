@@ -11,93 +11,93 @@ import (
 	"github.com/oskadev/mailroom/api/edge"
 )
 
-// Config of a gateway. Only RedisURL is required.
+// Config configures a gateway. Only RedisURL is required.
 type Config struct {
 	// RedisURL is the address of the bus: redis://, rediss:// (TLS),
 	// redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. Required.
 	RedisURL string
-	// Credentials prove who the gateway is, beside the URL. Defaults to none.
+	// Credentials authenticate the gateway to Redis, in addition to the URL. Defaults to
+	// none.
 	Credentials Credentials
 	// Namespace is the prefix of all keys. Defaults to "mailroom".
 	Namespace string
-	// Auth says whether callers have to say who they are. Defaults to AuthNone:
-	// whoever reaches the gateway may call everything.
+	// Auth says whether callers must authenticate. Defaults to AuthNone: every client may
+	// call every action.
 	Auth Auth
-	// Tokens says which tokens are accepted beside API keys. Defaults to none.
+	// Tokens says which JSON Web Tokens are accepted, in addition to API keys. Defaults
+	// to none.
 	Tokens *Tokens
-	// BodyLimit is the largest request body, in bytes. Defaults to 1 MiB.
+	// BodyLimit is the maximum size of a request body, in bytes. Defaults to 1 MiB.
 	BodyLimit int
-	// HeaderLimit is the most bytes that a request's line and headers may take.
-	// Defaults to 32 KiB.
+	// HeaderLimit is the maximum size of the request line and headers, in bytes, at least
+	// 1024. Defaults to 32 KiB.
 	HeaderLimit int
-	// ReadTimeout is how long a client may take to send a request.
-	// Defaults to 10 s.
+	// ReadTimeout bounds the time in which a client sends a request. Defaults to 10 s.
 	ReadTimeout time.Duration
-	// WriteTimeout is how long a client may take to read a response.
-	// Defaults to 30 s.
+	// WriteTimeout bounds the time in which a client reads a response. Defaults to 30 s.
 	WriteTimeout time.Duration
-	// IdleTimeout is how long a connection may lie idle. Defaults to 2 min.
+	// IdleTimeout is the time after which an idle connection is closed. Defaults to 2 min.
 	IdleTimeout time.Duration
-	// DrainLimit is how long calls in flight may take once the gateway has been
-	// told to stop. Defaults to 20 s.
+	// DrainLimit bounds the time for the requests in flight when the gateway stops.
+	// Defaults to 20 s.
 	DrainLimit time.Duration
-	// MailboxLimit is how many requests may wait for one service before more
-	// are refused. Defaults to 100,000.
+	// MailboxLimit is the maximum number of requests that wait for one service. Defaults
+	// to 100,000.
 	MailboxLimit int64
-	// AdmitLate sends also requests whose deadline, by the measured rate, cannot
-	// be met. Defaults to false: they are refused.
+	// AdmitLate also sends requests that no worker can reach before their deadline, at
+	// the measured rate. Defaults to false: they are refused.
 	AdmitLate bool
-	// MinReplicas is how many replicas of Redis have to hold the outcome of an
-	// unsafe request before its caller gets it. Defaults to 0.
+	// MinReplicas is the number of Redis replicas that must hold the outcome of an unsafe
+	// request before it is answered. Defaults to 0.
 	MinReplicas int
-	// CacheRedisURL says where the shared cache is, if not on the bus' Redis.
+	// CacheRedisURL is the address of the Redis of the shared cache. Defaults to the
+	// Redis of the bus.
 	CacheRedisURL string
-	// CacheCredentials prove there who the gateway is. Default to none.
+	// CacheCredentials authenticate the gateway to that Redis. Defaults to none.
 	CacheCredentials Credentials
-	// CacheTimeout is how long the cache may take to answer; then a call does
-	// without. Defaults to 250 ms.
+	// CacheTimeout bounds the time of a cache lookup; after it a call bypasses the cache.
+	// Defaults to 250 ms.
 	CacheTimeout time.Duration
-	// NearBytes bounds the copies of cached answers in this process; negative: none
-	// are kept. Defaults to 64 MiB.
-	NearBytes int64
-	// MaxConnections is how many connections clients may have open; more are closed.
-	// Defaults to what the process' limit of open files allows, but for some.
+	// LocalBytes bounds the memory for local cache entries, in bytes; a negative number
+	// keeps none. Defaults to 64 MiB.
+	LocalBytes int64
+	// MaxConnections is the maximum number of open client connections; more are closed.
+	// Defaults to the limit of open files of the process, less a reserve.
 	MaxConnections int
-	// InFlight is how many calls of one service may be in flight at this gateway before
-	// more are refused. Defaults to 4096.
+	// InFlight is the maximum number of calls of one service in flight at this gateway.
+	// Defaults to 4096.
 	InFlight int64
-	// Limits say how often calls may come. Defaults to none.
+	// Limits bound how often requests may come. Defaults to none.
 	Limits []LimitRule
-	// LimitTimeout is how long Redis may take to count a call; then this gateway
-	// counts for itself for a moment. Defaults to 50 ms.
+	// LimitTimeout bounds the time in which Redis counts a request; after it this gateway
+	// counts for itself for 500 ms. Defaults to 50 ms.
 	LimitTimeout time.Duration
-	// Sizes bound what goes through single routes. Defaults to none.
+	// Sizes bound the messages of single routes. Defaults to none.
 	Sizes []SizeRule
-	// CORS lets pages of other origins call. Defaults to none.
+	// CORS allows pages of other origins to call. Defaults to none.
 	CORS CORS
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is trusted.
 	// Defaults to none.
 	TrustedProxies []netip.Prefix
-	// TLSCert and TLSKey are PEM files; with them the gateway serves HTTPS. They are
-	// read again when they change.
+	// TLSCert and TLSKey are the PEM files of a certificate and its key, which are read
+	// again when they change. Defaults to plain HTTP.
 	TLSCert, TLSKey string
-	// VersionsFile says which versions of the API there are; see package versions. It is
-	// read again when it changes. Versions is the same as a text, where there is no file.
-	// Default to none.
+	// VersionsFile defines the versions of the API; see package versions. It is read again
+	// when it changes. Defaults to none.
 	VersionsFile string
-	Versions     []byte
-	// IdleLimit is how long a composition may be without a sign of life from its gateway
-	// before another goes on with it; the same for all gateways. Defaults to
-	// bus.DefaultIdleLimit.
+	// Versions is the text of a versions file in place of VersionsFile. Defaults to none.
+	Versions []byte
+	// IdleLimit is the time without a heartbeat after which another gateway continues a
+	// composition; the same for all gateways. Defaults to 3 s.
 	IdleLimit time.Duration
-	// HideWorker leaves out the headers Mailroom-Worker and Mailroom-Attempt.
+	// HideWorker omits the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool
-	// Logger defaults to the bus connection's.
+	// Logger receives the log. Defaults to that of the connection to the bus.
 	Logger *slog.Logger
 }
 
-// ruled lists the routes that limits and sizes name.
+// ruled returns the routes that limits and sizes name.
 func (c *Config) ruled() []string {
 	routes := make([]string, 0, len(c.Limits)+len(c.Sizes))
 	for i := range c.Limits {
@@ -109,6 +109,7 @@ func (c *Config) ruled() []string {
 	return routes
 }
 
+// setDefaults sets the defaults and returns every fault of the config.
 func (c *Config) setDefaults() error {
 	orDefault := func(v *int, or int) {
 		if *v == 0 {
@@ -128,13 +129,10 @@ func (c *Config) setDefaults() error {
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error
-	switch c.Auth {
-	case "":
+	if c.Auth == "" {
 		c.Auth = AuthNone
-	case AuthNone, AuthOptional, AuthRequired:
-	default:
-		errs = append(errs, c.Auth.Unknown())
 	}
+	errs = append(errs, c.Auth.Check())
 	if c.Tokens != nil {
 		errs = append(errs, c.Tokens.Check())
 	}
@@ -157,7 +155,7 @@ func (c *Config) setDefaults() error {
 	if c.MailboxLimit < 0 {
 		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
 	}
-	orDefault(&c.MaxConnections, edge.MostConnections())
+	orDefault(&c.MaxConnections, edge.MaxConnections())
 	if c.MaxConnections < 0 {
 		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
 	}
@@ -180,7 +178,7 @@ func (c *Config) setDefaults() error {
 		}
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		errs = append(errs, errors.New("a TLS certificate and its key belong together: one of the two is missing"))
+		errs = append(errs, errors.New("a TLS certificate needs its key and a key its certificate: one of the two is missing"))
 	}
 	if c.MinReplicas < 0 {
 		errs = append(errs, fmt.Errorf("min replicas %d is negative", c.MinReplicas))

@@ -1,23 +1,25 @@
-// Package api is the HTTP edge, and the only package that knows Fiber: it
-// turns REST calls into action requests on the bus, and replies into responses.
+// Package api is the gateway: it turns REST requests into requests on the bus and replies
+// into HTTP answers. It is the only package, with those below it, that knows Fiber.
 //
-// The way of a call through the package:
+// It is public for programs that embed a gateway: Config, New, Serve. It does not run
+// actions (package workers does) and does not store answers (package cache does).
 //
-//	hostile.go       refuses what no honest client sends
-//	call.go          copies everything out of Fiber once, and conducts the rest
-//	limit.go         how often calls may come (api/limits counts)
-//	authenticate.go  who is calling, and whether they may (api/keys, api/tokens)
-//	table.go         route → service and action, from the live manifests
-//	arguments.go     path, query and body → positional arguments, by schema
-//	json.go          reads bodies strictly
-//	schema.go        what of a JSON schema the gateway has to understand itself
-//	bulkhead.go      how many calls of one service are in flight
-//	cached.go        a read whose answer others share
-//	respond.go       reply → envelope, status, headers
-//	explain.go       an error of the bus → the gateway's own answer
+// Open handler.go first. The path of a request:
 //
-// error.go is the closed table of the gateway's own codes, headers.go and size.go
-// are what every answer and each route is held to; connection.go, certificate.go
-// and address.go are the network; health.go and server.go are its life: ready,
-// serving, draining.
+//	edge/        accepts the connection; refuses what is not a valid request
+//	exchange/    copies the request out of Fiber; writes answers
+//	handler.go   conducts one request through the rooms below
+//	limits/      counts the request by the rate limits
+//	auth/        authenticates the caller; checks its scopes
+//	route/       finds the route; binds the arguments by their schemas
+//	serve.go     calls the action, by internal/call
+//	compose/     runs the steps where the route is a composition
+//	tickets/     answers 202, and serves the outcome later
+//	respond.go   writes the reply: envelope, status, headers
+//	cached.go    writes a reply that callers share; cachecontrol.go holds its headers
+//	explain.go   error of a call → failure
+//
+// The life of a gateway: config.go, server.go (New, Serve, drain), backend.go (the client,
+// registry and cache behind it), access.go (Redis denies access), health.go. aliases.go
+// names the types of other packages in the public surface.
 package api

@@ -12,7 +12,7 @@ import (
 	"github.com/oskadev/mailroom/devredis"
 )
 
-// A program may hold a gateway of its own.
+// A program embeds a gateway.
 func ExampleNew() {
 	redis, err := devredis.Start()
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gofiber/fiber/v2"
+
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/caller"
@@ -12,9 +14,12 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// explain makes the gateway's answer of why a call has none. Where the request may
-// have run, the answer tells where to learn its outcome.
-func (s *Server) explain(in *exchange.Request, r *route.Route, err error) *exchange.Failure {
+// errTooLong reports an answer over the size limit of its route.
+var errTooLong = errors.New("the answer is too long")
+
+// explain returns the failure for the error of a call. Where the action may have run, the
+// failure has the path of the outcome.
+func (w *responder) explain(in *exchange.Request, r *route.Route, err error) *exchange.Failure {
 	e, ok := errors.AsType[*wire.Error](err)
 	switch {
 	case errors.Is(err, errTooLong):
@@ -22,7 +27,7 @@ func (s *Server) explain(in *exchange.Request, r *route.Route, err error) *excha
 	case !ok && errors.Is(err, context.Canceled):
 		return exchange.Unavailable("the gateway is stopping").At(r.OutcomeAt(in))
 	case !ok:
-		s.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.Id, "error", err)
+		w.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.ID, "error", err)
 		return exchange.Fail(wire.CodeInternal, "internal error")
 	}
 	f := &exchange.Failure{Error: e}
@@ -37,7 +42,16 @@ func (s *Server) explain(in *exchange.Request, r *route.Route, err error) *excha
 	return f
 }
 
-// cacheDetail tells in Cache-Status why the cache gave no answer.
+// unanswered returns the failure for a call without an answer, and sets Cache-Status.
+func (w *responder) unanswered(c *fiber.Ctx, in *exchange.Request, r *route.Route, request *calls.Call, err error) *exchange.Failure {
+	f := w.explain(in, r, err)
+	if r.Caching != nil && !request.Cached.Skip {
+		exchange.SetHeader(c.Response(), exchange.HeaderCacheStatus, "mailroom; detail="+f.CacheDetail)
+	}
+	return f
+}
+
+// cacheDetail returns the parameter detail of Cache-Status for an error.
 func cacheDetail(err error) string {
 	switch {
 	case errors.Is(err, cache.ErrNotStored):

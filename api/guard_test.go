@@ -41,8 +41,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 }
 
-// A client that sends everything before it reads gets its answer too, and not a
-// reset.
+// A client that sends its whole request before it reads gets an answer and not a reset.
 func TestRefusedClientsCanReadWhy(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) { c.BodyLimit = 1000 })
@@ -126,7 +125,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	assert.Empty(t, a.header.Get("Access-Control-Allow-Origin"), "nobody is let in who was not named")
 }
 
-// A page can read why it was refused, also where that is said before its call is one.
+// A page can read a refusal that the gateway sends before it handles the request.
 func TestPagesReadEarlyRefusals(t *testing.T) {
 	t.Parallel()
 	for _, origins := range [][]string{{"https://app.example.com"}, {"https://*.example.com"}} {

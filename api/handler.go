@@ -14,14 +14,14 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// handle conducts one call. ctx ends with the last call, waits as soon as the
-// gateway has been told to stop.
+// handle conducts one request. ctx ends when the last request has ended, waits when the
+// gateway begins to stop.
 func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	in := exchange.NewRequest(c)
-	if s.probed(c, &in) {
+	if s.serveProbe(c, &in) {
 		return nil
 	}
-	// The caller is known before it learns anything, even that a route does not exist.
+	// Authentication comes first: without it a client does not learn which routes exist.
 	var quota limits.Tightest
 	if f := s.admit(ctx, c, &in, &quota); f != nil {
 		exchange.Refuse(c, &in, f)
@@ -31,12 +31,12 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		s.tickets.Serve(ctx, waits, c, &in, name)
 		return nil
 	}
-	segments, ok := exchange.Split(in.Path)
+	segments, ok := exchange.SplitPath(in.Path)
 	if !ok {
 		exchange.Refuse(c, &in, exchange.BadRequest(exchange.Problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
 		return nil
 	}
-	t := s.router.Table.Load()
+	t := s.router.Table()
 	r, params, allowed, known := t.Find(&in, segments)
 	if !known {
 		exchange.Refuse(c, &in, exchange.Fail(wire.CodeNotFound, "there is no version "+segments[0]))
@@ -57,7 +57,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	return nil
 }
 
-// admit authenticates the caller and counts the call.
+// admit authenticates the caller and counts the request.
 func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, quota *limits.Tightest) (f *exchange.Failure) {
 	if f = s.quotas.Count(ctx, c, in, limits.StageAddress, "", quota); f != nil {
 		return f
@@ -68,8 +68,8 @@ func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	return s.quotas.Count(ctx, c, in, limits.StageCaller, "", quota)
 }
 
-// call conducts a call whose route is known. A caller without the right scopes learns
-// nothing of its arguments, or of cached answers.
+// call conducts a request with a route. It checks the scopes before the arguments and the
+// cache.
 func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, params []string, quota *limits.Tightest) *exchange.Failure {
 	if f := s.quotas.Count(ctx, c, in, limits.StageRoute, r.Pattern, quota); f != nil {
 		return f
@@ -84,13 +84,13 @@ func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r
 	return s.serve(ctx, c, in, r, args)
 }
 
-// tooEarly reports that a table without services says nothing about them yet: the
-// registry had not been read when the call was matched.
+// tooEarly reports whether a table is empty because the registry had not been read when
+// the request was matched.
 func (s *Server) tooEarly(t *route.Table) bool {
-	return len(t.Services) == 0 && (t != s.router.Table.Load() || !s.ready())
+	return len(t.Services) == 0 && (t != s.router.Table() || !s.ready())
 }
 
-// unrouted answers a call that no action serves.
+// unrouted answers a request without a route.
 func (s *Server) unrouted(c *fiber.Ctx, in *exchange.Request, t *route.Table, segments, allowed []string) {
 	var service *registry.Service
 	if len(segments) > 0 {
@@ -112,6 +112,7 @@ func (s *Server) unrouted(c *fiber.Ctx, in *exchange.Request, t *route.Table, se
 	}
 }
 
+// allowHeader returns the header Allow for the methods of a path.
 func allowHeader(methods []string) string {
 	list := strings.Join(methods, ", ")
 	list = strings.Replace(list, http.MethodGet, "GET, HEAD", 1)

@@ -8,21 +8,21 @@ import (
 	"github.com/oskadev/mailroom/api/exchange"
 )
 
-// probed answers the paths of probes, which have no credentials; false: the path is
-// none of them.
-func (s *Server) probed(c *fiber.Ctx, in *exchange.Request) bool {
+// serveProbe answers /healthz and /readyz, which need no credential; false: the path is
+// another one.
+func (s *Server) serveProbe(c *fiber.Ctx, in *exchange.Request) bool {
 	switch strings.TrimSuffix(in.Path, "/") {
 	case "/healthz":
-		s.health(c, in, nil)
+		writeHealth(c, in, nil)
 	case "/readyz":
-		s.health(c, in, s.unready())
+		writeHealth(c, in, s.unready())
 	default:
 		return false
 	}
 	return true
 }
 
-// unready says why the gateway cannot serve; nil: it can.
+// unready returns why the gateway cannot serve; nil: it can.
 func (s *Server) unready() *exchange.Failure {
 	switch {
 	case s.gate.Draining():
@@ -35,10 +35,11 @@ func (s *Server) unready() *exchange.Failure {
 	return nil
 }
 
-func (s *Server) health(c *fiber.Ctx, in *exchange.Request, sick *exchange.Failure) {
+// writeHealth answers a probe; sick: why it fails.
+func writeHealth(c *fiber.Ctx, in *exchange.Request, sick *exchange.Failure) {
 	switch {
 	case in.Method != fiber.MethodGet && in.Method != fiber.MethodHead:
-		exchange.Only(c, in, exchange.OwnMethods)
+		exchange.RefuseMethod(c, in, exchange.ReadMethods)
 	case sick != nil:
 		exchange.Refuse(c, in, sick)
 	default:

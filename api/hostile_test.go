@@ -50,7 +50,7 @@ func (w *rawConn) hear(method string) *answer {
 	return a
 }
 
-// closed says that there is no further answer: the connection ends.
+// closed checks that the connection ends without another answer.
 func (w *rawConn) closed() {
 	w.t.Helper()
 	rest, _ := io.ReadAll(w.r) // a reset is as good as an end
@@ -62,8 +62,8 @@ const (
 	fits     = `{"name":"a","size":1}`
 )
 
-// Each of these could be read differently by two parties. The connection ends,
-// so that nothing behind it is taken for a request.
+// Two parties could read each of these messages differently. The connection ends, so that
+// the rest is not read as a request.
 func TestHostileRequestsRunNothing(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -78,7 +78,7 @@ func TestBadKeysAreRefused(t *testing.T) {
 	assert.EqualValues(t, 1, s.runs.Load())
 }
 
-// What never ran frees its key.
+// A request that never ran frees its key.
 func TestRefusedCallFreesItsKey(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "")

@@ -17,7 +17,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// gate is a service whose calls wait to be let through.
+// gate is a service whose handler waits until the test releases it.
 type Gate struct {
 	entered chan struct{}
 	open    chan struct{}
@@ -41,7 +41,7 @@ func (s *stage) gate() *Gate {
 	return g
 }
 
-// later makes a call of PASS, whose answer comes later; nil: there was none.
+// later calls PASS and returns a channel for the answer; nil: there was none.
 func (s *stage) later() <-chan *answer {
 	s.t.Helper()
 	answers := make(chan *answer, 1)
@@ -56,7 +56,7 @@ func (s *stage) later() <-chan *answer {
 	return answers
 }
 
-// drain begins to stop the gateway and returns once it takes no connections.
+// drain stops the gateway and returns once it accepts no connections.
 func (s *stage) drain() <-chan error {
 	s.t.Helper()
 	ended := make(chan error, 1)

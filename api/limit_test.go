@@ -74,7 +74,7 @@ func TestRulesThatMatchNothingAreTold(t *testing.T) {
 	assert.False(t, s.logs.Contains(`others`), "its service is not known yet")
 }
 
-// A Redis that does not count costs no answer, and the limits go on within each gateway.
+// A Redis that does not count fails no request; each gateway counts for itself.
 func TestLimitsWithoutTheirRedis(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, limitTo("2/h per address on GET /things/:id"))
@@ -197,8 +197,8 @@ func TestLimitsOfCallersCountWhateverTheyCall(t *testing.T) {
 	s.refused(429, "RATE_LIMITED", http.MethodGet, "/guarded/open", "", ada)
 }
 
-// A limit of addresses bounds how often credentials are tried, before they are
-// looked at.
+// A limit per address counts before authentication: it bounds how often credentials are
+// tried.
 func TestLimitsComeBeforeCredentials(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", with(api.AuthRequired), limitTo("3/h per address"))

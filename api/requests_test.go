@@ -13,7 +13,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// requestState is what GET /requests/… tells.
+// requestState is the result of GET /requests/….
 type requestState struct {
 	ID      string          `json:"id"`
 	Service string          `json:"service"`

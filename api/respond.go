@@ -1,6 +1,7 @@
 package api
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -8,51 +9,61 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/oskadev/mailroom/api/auth"
+	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// respond writes a service's answer: the envelope as it came.
-func (s *Server) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
-	meta, err := wire.ParseReplyMeta(reply.Meta)
-	if err != nil {
-		s.log.Warn("a reply's meta cannot be read", "request", in.Id, "error", err)
-	}
-	s.respondWith(c, in, r, reply, meta)
+// responder writes the answers of actions.
+type responder struct {
+	auth       auth.Mode
+	hideWorker bool
+	gate       *edge.Gate
+	log        *slog.Logger
 }
 
-// respondWith is respond with what the reply's meta says.
-func (s *Server) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply, meta wire.ReplyMeta) {
+// respond writes the reply of a service. The envelope stays as it is.
+func (w *responder) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
+	meta, err := wire.ParseReplyMeta(reply.Meta)
+	if err != nil {
+		w.log.Warn("the meta of a reply cannot be read", "request", in.ID, "error", err)
+	}
+	w.respondWith(c, in, r, reply, meta)
+}
+
+// respondWith writes a reply with its parsed meta.
+func (w *responder) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply, meta wire.ReplyMeta) {
 	res := c.Response()
 	status := wire.StatusOf(reply.Envelope, meta.Status)
 	if status == 0 {
-		exchange.Refuse(c, in, s.noEnvelope(in, r))
+		exchange.Refuse(c, in, w.noEnvelope(in, r))
 		return
 	}
 	exchange.WriteEnvelope(res, status, reply.Envelope, in.RequestID)
 	if at := r.OutcomeAt(in); status == http.StatusGatewayTimeout && at != "" {
-		// The worker gave up a moment before the gateway did.
+		// The worker timed out before the gateway.
 		res.Header.Set(fiber.HeaderLocation, at)
 	}
-	if status == http.StatusServiceUnavailable { // a service that another one could not reach
+	if status == http.StatusServiceUnavailable { // the service could not reach another one
 		res.Header.Set(fiber.HeaderRetryAfter, exchange.Seconds(time.Second))
 	}
 	if reply.Replayed && in.Keyed {
 		res.Header.Set("Idempotency-Replayed", "true")
 	}
-	s.writeMeta(res, in, meta, true)
+	w.writeMeta(res, in, meta, true)
 }
 
-// noEnvelope is the answer where a service gave none that can be read.
-func (s *Server) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
-	s.log.Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name, "request", in.Id)
+// noEnvelope returns the failure for a reply that is not an envelope.
+func (w *responder) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
+	w.log.Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name, "request", in.ID)
 	return exchange.Fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 
-// writeMeta writes what a worker said about its reply; how it was made is only
-// told to whom it was made for.
-func (s *Server) writeMeta(res *fasthttp.Response, in *exchange.Request, meta wire.ReplyMeta, own bool) {
+// writeMeta writes the headers from the meta of a reply. Timing, worker and attempt are
+// for the caller whose request ran: own.
+func (w *responder) writeMeta(res *fasthttp.Response, in *exchange.Request, meta wire.ReplyMeta, own bool) {
 	if meta.Location != "" && exchange.PlainText(meta.Location) {
 		res.Header.Set(fiber.HeaderLocation, meta.Location)
 	}
@@ -64,7 +75,7 @@ func (s *Server) writeMeta(res *fasthttp.Response, in *exchange.Request, meta wi
 		timing = append(append(timing, ", "...), meta.Timing...)
 	}
 	res.Header.SetBytesV("Server-Timing", timing)
-	if !s.cfg.HideWorker {
+	if !w.hideWorker {
 		if meta.Worker != "" && exchange.PlainText(meta.Worker) {
 			res.Header.Set("Mailroom-Worker", meta.Worker)
 		}
@@ -74,8 +85,19 @@ func (s *Server) writeMeta(res *fasthttp.Response, in *exchange.Request, meta wi
 	}
 }
 
-// serverTiming says where the time went (https://www.w3.org/TR/server-timing/):
-// waiting for a worker, running, and all the rest on the way.
+// fits checks the envelope against the size limit of its route.
+func (w *responder) fits(in *exchange.Request, r *route.Route, envelope string) error {
+	limit := w.gate.ResponseLimit(r.Pattern)
+	if limit == 0 || len(envelope) <= limit {
+		return nil
+	}
+	w.log.Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name,
+		"request", in.ID, "bytes", len(envelope), "limit", limit)
+	return errTooLong
+}
+
+// serverTiming returns the header Server-Timing (https://www.w3.org/TR/server-timing/): the
+// time in the mailbox, of the run, and the rest.
 func serverTiming(meta wire.ReplyMeta, total time.Duration) []byte {
 	dst := make([]byte, 0, 64)
 	dst = wire.AppendMillis(append(dst, "queue;dur="...), meta.Queue)

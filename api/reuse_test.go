@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The HTTP library lends everything only until the handler returns, and then
-// writes the next request into the same bytes: what was kept without a copy
-// reads as somebody else's.
+// The HTTP library reuses the memory of a request once the handler returns: a value that was
+// kept without a copy would change into that of another request.
 func TestEveryCallerGetsItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

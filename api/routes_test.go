@@ -13,7 +13,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// soon is how fast gateways hear of a service.
+// soon is the time in which gateways see a new service.
 const soon = 2 * time.Second
 
 // small is a service with one action, GET /<name>.

@@ -14,10 +14,10 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// serve calls the action and writes its answer.
+// serve calls the action of a route and writes the answer.
 func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, args string) *exchange.Failure {
 	if r.Plan != nil && r.Action.Safe {
-		return s.serveRead(c, in, r, args)
+		return s.serveRead(c, in, r, args) //nolint:contextcheck // its deadline ends it
 	}
 	request := calls.Call{
 		Call:     caller.Call{Service: r.Service, Action: r.Action.Name, Args: args, Principal: in.Principal},
@@ -26,16 +26,16 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	plan, began := "", int64(0)
 	if r.Plan != nil {
 		if err := s.composer.Keep(ctx, r.Plan); err != nil {
-			s.log.Debug("a plan could not be kept", "composition", r.Action.Name, "error", err)
+			s.cfg.Logger.Debug("a plan could not be stored", "composition", r.Action.Name, "error", err)
 			return exchange.Unavailable("Redis is not reachable")
 		}
-		request.Wait, request.Place = true, r.Plan.Name() // gateways run it
+		request.Wait, request.Place = true, r.Plan.Name() // the gateways run it
 		plan, began = r.Plan.Hash(), s.backend.conn.Clock.Millis()
 	}
-	var wants wants
+	var prefs cachePreferences
 	if r.Caching != nil {
-		wants = wantsOf(c, in)
-		request.Cached = wants.cached()
+		prefs = cachePreferencesOf(c, in)
+		request.Cached = prefs.cached()
 	}
 	var prefer tickets.Preference
 	if !r.Action.Safe {
@@ -44,88 +44,64 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 			return f
 		}
 	}
-	request.ID, request.Meta = in.Id, in.EncodeMeta(plan, began)
+	request.ID, request.Meta = in.ID, in.EncodeMeta(plan, began)
 	if prefer.Given() && prefer.Wait == 0 {
 		return s.accept(ctx, c, in, r, &request, prefer)
 	}
-	answer, err := s.backend.caller.Do(context.Background(), &request) //nolint:contextcheck // its timeout ends it, or the client's end
+	answer, err := s.backend.caller.Do(context.Background(), &request) //nolint:contextcheck // its timeout or the close of the client ends it
 	switch {
 	case err != nil && prefer.Given() && isLate(err):
 		return s.ticketInstead(ctx, c, in, r, prefer)
 	case err != nil:
-		return s.unanswered(c, in, r, &request, err)
+		return s.responder.unanswered(c, in, r, &request, err)
 	case answer.Shared != nil:
-		s.writeShared(c, in, r, &answer, wants)
+		s.responder.writeShared(c, in, r, &answer, prefs)
 		return nil
 	}
 	if r.Caching != nil {
 		exchange.SetHeader(c.Response(), exchange.HeaderCacheStatus, "mailroom; fwd=bypass; detail=no-store")
 	}
-	if err := s.fits(in, r, answer.Envelope); err != nil {
-		return s.explain(in, r, err)
+	if err := s.responder.fits(in, r, answer.Envelope); err != nil {
+		return s.responder.explain(in, r, err)
 	}
-	s.respond(c, in, r, answer.Reply)
+	s.responder.respond(c, in, r, answer.Reply)
 	return nil
 }
 
-// serveRead answers a call of a composition that only reads.
+// serveRead runs a composition that only reads and writes the answer.
 func (s *Server) serveRead(c *fiber.Ctx, in *exchange.Request, r *route.Route, args string) *exchange.Failure {
 	reply, meta, err := s.composer.Read(in, r, args)
 	if err == nil {
-		err = s.fits(in, r, reply.Envelope)
+		err = s.responder.fits(in, r, reply.Envelope)
 	}
 	if err != nil {
-		return s.explain(in, r, err)
+		return s.responder.explain(in, r, err)
 	}
-	s.respondWith(c, in, r, reply, meta)
+	s.responder.respondWith(c, in, r, reply, meta)
 	return nil
 }
 
-// unanswered is the answer to a call that got none.
-func (s *Server) unanswered(c *fiber.Ctx, in *exchange.Request, r *route.Route, request *calls.Call, err error) *exchange.Failure {
-	f := s.explain(in, r, err)
-	if r.Caching != nil && !request.Cached.Skip {
-		exchange.SetHeader(c.Response(), exchange.HeaderCacheStatus, "mailroom; detail="+f.CacheDetail)
-	}
-	return f
-}
-
-// isLate reports that the outcome of a request may still come.
+// isLate reports whether the outcome of a request may still come.
 func isLate(err error) bool {
 	return errors.Is(err, caller.ErrTimeout) && !errors.Is(err, caller.ErrNotReplicated) || errors.Is(err, caller.ErrExpired)
 }
 
-// accept sends a request without waiting for its outcome.
+// accept sends a request, does not wait for its outcome, and answers 202.
 func (s *Server) accept(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, request *calls.Call, prefer tickets.Preference) *exchange.Failure {
 	if _, err := s.backend.caller.Send(ctx, request); err != nil {
-		return s.explain(in, r, err)
+		return s.responder.explain(in, r, err)
 	}
-	if in.Keyed { // it may have been sent long before
+	if in.Keyed { // the key may have been used before
 		return s.ticketInstead(ctx, c, in, r, prefer)
 	}
 	return s.tickets.Write(c, in, r.OutcomeAt(in), prefer, wire.StateQueued)
 }
 
-// ticketInstead answers with the ticket of a request whose outcome did not come in
-// time.
+// ticketInstead answers 202 for a request without an outcome in time.
 func (s *Server) ticketInstead(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, prefer tickets.Preference) *exchange.Failure {
-	state, found := s.tickets.State(ctx, r.Service, in.Id.String())
-	if !found { // whether it was accepted is unknown
-		return s.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
+	state, found := s.tickets.State(ctx, r.Service, in.ID.String())
+	if !found { // it is unknown whether the request was accepted
+		return s.responder.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
 	}
 	return s.tickets.Write(c, in, r.OutcomeAt(in), prefer, state)
-}
-
-// errTooLong reports an answer that is longer than its route may give.
-var errTooLong = errors.New("the answer is too long")
-
-// fits checks an answer against the size limit of its route. The action has run.
-func (s *Server) fits(in *exchange.Request, r *route.Route, envelope string) error {
-	limit := s.gate.ResponseLimit(r.Pattern)
-	if limit == 0 || len(envelope) <= limit {
-		return nil
-	}
-	s.log.Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name,
-		"request", in.Id, "bytes", len(envelope), "limit", limit)
-	return errTooLong
 }

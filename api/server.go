@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,10 +23,9 @@ import (
 	"github.com/oskadev/mailroom/internal/busctx"
 )
 
-// Server is one gateway.
+// Server is one gateway. New makes it, Serve serves, Close closes one that is not served.
 type Server struct {
 	cfg      Config
-	log      *slog.Logger
 	app      *fiber.App
 	gate     *edge.Gate
 	router   *route.Router
@@ -37,26 +35,27 @@ type Server struct {
 	tickets  *tickets.Tickets
 	composer *compose.Composer
 
+	responder   responder
 	certificate *edge.Certificate // nil: plain HTTP
 	life        life
 }
 
-// life is how far a gateway has got between its start and its end.
+// life is the state of a gateway between its start and its end.
 type life struct {
-	served    atomic.Bool        // it has been ready once
-	stopCalls context.CancelFunc // ends the contexts of all calls
-	stopWaits context.CancelFunc // ends the waits for outcomes of other calls
+	served    atomic.Bool        // the gateway has been ready once
+	stopCalls context.CancelFunc // ends the contexts of all requests
+	stopWaits context.CancelFunc // ends the waits for outcomes of other requests
 	closers   []func()
 	closed    sync.Once
 }
 
-// New returns a complete gateway: Serve only serves. A server that is not served must
-// be closed. The error names every fault of the config. New does not wait for Redis.
+// New returns a complete gateway. The error names every fault of the config. New does not
+// wait for Redis. A server that is not served must be closed.
 func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger}
+	s := &Server{cfg: cfg}
 	conn := busctx.From(ctx)
 	if conn == nil {
 		var err error
@@ -66,8 +65,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		}
 		s.life.closers = append(s.life.closers, func() { _ = conn.Close() })
 	}
-	if s.log == nil {
-		s.log = conn.Log()
+	if s.cfg.Logger == nil {
+		s.cfg.Logger = conn.Log()
 	}
 	if err := s.open(conn); err != nil { //nolint:contextcheck // its parts live until Close
 		s.Close()
@@ -78,8 +77,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		Anonymous: s.auth.Anonymous, Pattern: s.router.Pattern, Log: s.log,
+		RefuseAnonymous: s.auth.RefuseAnonymous, Pattern: s.router.Pattern, Log: s.cfg.Logger,
 	})
+	s.responder = responder{auth: cfg.Auth, hideWorker: cfg.HideWorker, gate: s.gate, log: s.cfg.Logger}
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
 		BodyLimit: cfg.BodyLimit, ReadBufferSize: cfg.HeaderLimit,
@@ -99,42 +99,42 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// open opens the parts of a gateway. After an error, Close closes those that are open.
+// open opens the parts of a gateway. After an error, Close closes the opened ones.
 func (s *Server) open(conn *bus.Conn) (err error) {
 	cfg := &s.cfg
 	if cfg.TLSCert != "" {
-		if s.certificate, err = edge.NewCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
+		if s.certificate, err = edge.NewCertificate(cfg.TLSCert, cfg.TLSKey, s.cfg.Logger); err != nil {
 			return err
 		}
 	}
-	if s.router, err = route.New(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.log); err != nil {
+	if s.router, err = route.New(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.cfg.Logger); err != nil {
 		return err
 	}
-	if s.auth, err = auth.New(conn, cfg.Auth, cfg.Tokens, s.log); err != nil {
+	if s.auth, err = auth.New(conn, cfg.Auth, cfg.Tokens, s.cfg.Logger); err != nil {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.auth.Close)
-	if s.quotas, err = limits.NewQuotas(conn, cfg.Limits, cfg.TrustedProxies, cfg.LimitTimeout, s.log); err != nil {
+	if s.quotas, err = limits.NewQuotas(conn, cfg.Limits, cfg.TrustedProxies, cfg.LimitTimeout, s.cfg.Logger); err != nil {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.quotas.Close)
 	s.backend, err = newBackend(conn, cfg, s.router.Find, func(services registry.Snapshot) {
 		s.router.Update(services)
-		s.auth.WarnOfScopes(services)
-	}, s.log)
+		s.auth.WarnUncheckedScopes(services)
+	}, s.cfg.Logger)
 	if err != nil {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.backend.close)
-	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.log)
+	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
-		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.log,
+		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	return nil
 }
 
-// Close closes a server that is not served. Serve closes it by itself.
+// Close closes a server that is not served. Serve closes the server itself.
 func (s *Server) Close() {
 	s.life.closed.Do(func() {
 		if s.life.stopCalls != nil {
@@ -146,27 +146,27 @@ func (s *Server) Close() {
 	})
 }
 
-// Serve answers on the listener, which it closes, until the context ends; then it
-// drains: no more connections are taken, calls in flight are answered. It closes the
-// server. An error means that the listener failed, that the drain limit passed, or
-// that Redis refuses a gateway that was never ready: a RefusedError.
+// Serve serves on the listener until the context ends. Then it drains: it accepts no more
+// connections and answers the requests in flight. It closes the listener and the server.
+// It returns an error if the listener failed, if the drain limit passed, or, as a
+// RefusedError, if Redis refuses a gateway that was never ready.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.Close()
 	var background sync.WaitGroup
 	defer background.Wait()
-	looking, stopLooking := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopLooking()
-	background.Go(func() { s.backend.registry.Run(looking) })
-	background.Go(func() { s.router.Watch(looking) })
+	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRunning()
+	background.Go(func() { s.backend.registry.Run(running) })
+	background.Go(func() { s.router.Watch(running) })
 	if s.router.Composed() {
-		// As long as there are calls: they may wait for what only this gateway runs.
-		background.Go(func() { s.composer.Consume(looking) })
+		// It runs until the drain ends: requests may wait for compositions of this gateway.
+		background.Go(func() { s.composer.Consume(running) })
 	}
-	taking := edge.Listen(ln, s.cfg.MaxConnections, s.certificate, s.log)
-	s.app.Server().ConnState = taking.Changed
+	listener := edge.Listen(ln, s.cfg.MaxConnections, s.certificate, s.cfg.Logger)
+	s.app.Server().ConnState = listener.OnConnState
 	failed, refused := make(chan error, 1), make(chan error, 1)
-	background.Go(func() { failed <- s.app.Listener(taking) })
-	background.Go(func() { s.watchRefusals(looking, refused) })
+	background.Go(func() { failed <- s.app.Listener(listener) })
+	background.Go(func() { s.watchAccess(running, refused) })
 	var refusal error
 	select {
 	case err := <-failed:
@@ -174,33 +174,33 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case refusal = <-refused:
 	case <-ctx.Done():
 	}
-	return errors.Join(refusal, s.drain(looking, taking, failed))
+	return errors.Join(refusal, s.drain(running, listener, failed))
 }
 
-// drain ends a gateway that serves: its calls in flight are answered first.
-func (s *Server) drain(ctx context.Context, taking *edge.Listener, ended <-chan error) error {
+// drain stops a gateway that serves, after the requests in flight are answered.
+func (s *Server) drain(ctx context.Context, listener *edge.Listener, ended <-chan error) error {
 	s.gate.Drain()
 	s.life.stopWaits()
-	// Closed here, and waited for, since a shutdown that comes before the HTTP
-	// library has begun to listen would find nothing to shut down.
-	taking.End()
-	listening := <-ended
+	// The listener ends here, and not by the shutdown: a shutdown before the HTTP library
+	// has begun to listen would have no effect.
+	listener.End()
+	listenErr := <-ended
 	limit := time.Now().Add(s.cfg.DrainLimit)
 	draining, stopDraining := context.WithDeadline(ctx, limit)
 	defer stopDraining()
-	taking.Drain(draining)
+	listener.Drain(draining)
 	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
 	switch {
 	case errors.Is(err, net.ErrClosed):
 		err = nil
 	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("calls in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
+		err = fmt.Errorf("requests in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
 	}
-	return errors.Join(listening, err)
+	return errors.Join(listenErr, err)
 }
 
-// Serves reports whether this gateway routes to all the named services, each
-// with a live worker.
+// Serves reports whether the gateway knows all the named services, each with a live
+// worker.
 func (s *Server) Serves(names ...string) bool {
 	services := s.router.Services()
 	for _, name := range names {
@@ -211,8 +211,8 @@ func (s *Server) Serves(names ...string) bool {
 	return true
 }
 
-// ready reports whether the gateway can serve: Redis is reachable, replies would be
-// heard, the services and the gateways' secret are known.
+// ready reports whether the gateway can serve: the backend is ready and the gateway is not
+// draining.
 func (s *Server) ready() bool {
 	ready := s.backend.ready() && !s.gate.Draining()
 	if ready {

@@ -63,7 +63,7 @@ func TestSizeRules(t *testing.T) {
 	}
 }
 
-// A service that hardly answers keeps only its own callers waiting.
+// A slow service delays only its own callers.
 func TestSlowServiceTakesNoRoomFromOthers(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) { c.InFlight = 3 })
@@ -91,8 +91,8 @@ func TestSlowServiceTakesNoRoomFromOthers(t *testing.T) {
 	})
 }
 
-// Nor do compositions: each has places of its own, and its steps take those of the
-// services that they ask.
+// The same holds for compositions: each has a limit of its own, and its steps count for the
+// services that they call.
 func TestSlowServiceTakesNoRoomFromCompositions(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) {

@@ -23,7 +23,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// patience is how long a test waits for what has to come.
+// patience is the time that a test waits for an expected event.
 const patience = 20 * time.Second
 
 // stage is one test's own Redis, gateway and workers.
@@ -59,8 +59,8 @@ func startGateway(t *testing.T, url, own string, change ...func(*api.Config)) *s
 	return s
 }
 
-// newGateway starts a gateway that reaches Redis at a URL of its own, such as
-// a proxy's; empty: the same as everybody.
+// newGateway starts a gateway with its own Redis URL, such as that of a proxy; empty: the
+// URL of the stage.
 func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *stage {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*patience)
@@ -108,7 +108,7 @@ func (s *stage) connect(url string) *bus.Conn {
 	return conn
 }
 
-// work starts a worker of the services; the function that it returns drains it.
+// work starts a worker of the services and returns a function that drains it.
 func (s *stage) work(services ...*workers.Service) (stop func()) {
 	s.t.Helper()
 	return s.workWith(workers.Config{}, services...)
@@ -131,7 +131,7 @@ func (s *stage) workWith(cfg workers.Config, services ...*workers.Service) (stop
 	return stop
 }
 
-// awaitRoute waits until a GET is answered with 200.
+// awaitRoute waits until a GET gets 200.
 func (s *stage) awaitRoute(path string) {
 	s.t.Helper()
 	testsupport.Eventually(s.t, patience, path+" is served", func() bool {
@@ -140,7 +140,7 @@ func (s *stage) awaitRoute(path string) {
 	s.runs.Store(0)
 }
 
-// awaitNoWorker waits until the gateway knows that nobody serves a route any more.
+// awaitNoWorker waits until the gateway sees that a route has no worker.
 func (s *stage) awaitNoWorker(path string) {
 	s.t.Helper()
 	testsupport.Eventually(s.t, patience, "no worker is left", func() bool {
@@ -148,7 +148,7 @@ func (s *stage) awaitNoWorker(path string) {
 	})
 }
 
-// answer is a response, read.
+// answer is a response with its body.
 type answer struct {
 	status int
 	header http.Header
@@ -158,7 +158,7 @@ type answer struct {
 	envelope
 }
 
-// envelope is the body, understood.
+// envelope is the parsed body.
 type envelope struct {
 	OK     *bool           `json:"ok"`
 	Result json.RawMessage `json:"result"`
@@ -174,7 +174,7 @@ type envelope struct {
 	} `json:"error"`
 }
 
-// faults are the fields that details lists.
+// faults returns the fields in the details of an error.
 func (a *answer) faults(t *testing.T) []string {
 	t.Helper()
 	require.NotNil(t, a.Error, a.body)
@@ -188,8 +188,8 @@ func (a *answer) faults(t *testing.T) []string {
 	return fields
 }
 
-// request makes a request. Headers are "Name: value"; a body is JSON unless a
-// header says otherwise.
+// request returns a request. Headers are "Name: value"; a body is JSON unless a header says
+// otherwise.
 func (s *stage) request(method, path, body string, headers ...string) *http.Request {
 	s.t.Helper()
 	var reader io.Reader
@@ -208,7 +208,7 @@ func (s *stage) request(method, path, body string, headers ...string) *http.Requ
 	return r
 }
 
-// do calls the gateway and checks what holds for every answer.
+// do sends a request and checks the invariants of every answer.
 func (s *stage) do(method, path, body string, headers ...string) *answer {
 	s.t.Helper()
 	a, err := s.send(s.request(method, path, body, headers...))
@@ -217,7 +217,7 @@ func (s *stage) do(method, path, body string, headers ...string) *answer {
 	return a
 }
 
-// send is do for other goroutines than the test's.
+// send is do, for other goroutines than that of the test.
 func (s *stage) send(r *http.Request) (*answer, error) {
 	response, err := s.client.Do(r)
 	if err != nil {
@@ -239,8 +239,8 @@ func read(response *http.Response) (*answer, error) {
 	return a, err
 }
 
-// check holds for every answer: it is an envelope, and says which request it
-// answers.
+// check checks the invariants of every answer: it is an envelope and has the ID of its
+// request.
 func check(t *testing.T, method string, a *answer) {
 	t.Helper()
 	require.NotEmpty(t, a.header.Get("X-Request-Id"))
@@ -264,7 +264,7 @@ func check(t *testing.T, method string, a *answer) {
 	}
 }
 
-// refused calls the gateway, which has to answer with this error.
+// refused sends a request that must get this error.
 func (s *stage) refused(status int, code, method, path, body string, headers ...string) *answer {
 	s.t.Helper()
 	a := s.do(method, path, body, headers...)
@@ -273,7 +273,7 @@ func (s *stage) refused(status int, code, method, path, body string, headers ...
 	return a
 }
 
-// got calls the gateway, which has to answer 200 with this result.
+// got sends a request that must get 200 with this result.
 func (s *stage) got(result, method, path, body string, headers ...string) *answer {
 	s.t.Helper()
 	a := s.do(method, path, body, headers...)
@@ -282,7 +282,7 @@ func (s *stage) got(result, method, path, body string, headers ...string) *answe
 	return a
 }
 
-// untouched says that no handler ran and nothing lies in the mailbox.
+// untouched checks that no handler ran and that the mailbox is empty.
 func (s *stage) untouched() {
 	s.t.Helper()
 	// What was answered before leaves the mailbox a moment later; what should not
@@ -294,7 +294,7 @@ func (s *stage) untouched() {
 	require.Zero(s.t, s.runs.Load(), "a handler ran")
 }
 
-// askBus asks a service past the gateway.
+// askBus calls a service without the gateway.
 func (s *stage) askBus(service, action, args string) string {
 	s.t.Helper()
 	client := caller.New(s.conn, caller.Config{})

@@ -11,7 +11,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// thing is what things are made of.
+// thing is the data of the service things.
 type thing struct {
 	Name  string   `json:"name"`
 	Size  int64    `json:"size"`
@@ -19,7 +19,7 @@ type thing struct {
 	Tags  []string `json:"tags,omitempty"`
 }
 
-// filter is a query of all types.
+// filter is a query with parameters of all types.
 type filter struct {
 	Limit  int64    `json:"limit,omitempty"`
 	Ratio  float64  `json:"ratio,omitempty"`
@@ -35,13 +35,13 @@ type trouble struct {
 	Details json.RawMessage `json:"details,omitempty"`
 }
 
-// seen is what a handler saw of its arguments.
+// seen is the arguments that a handler got.
 type seen struct {
 	ID   int64           `json:"id"`
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
-// slowly is for actions that many ask at once, on a machine with much else to do.
+// slowly raises the timeout of actions with many concurrent calls, for slow machines.
 func slowly() workers.ActionOption { return workers.Timeout(patience) }
 
 const panicText = "the secret of the panic"
@@ -136,7 +136,7 @@ func (s *stage) quick() *workers.Service {
 	return quick
 }
 
-// hold starts a service whose runs say that they have begun, and end when they may.
+// hold starts a service whose runs report their begin and end when the test releases them.
 func (s *stage) hold() (entered <-chan struct{}, release chan struct{}) {
 	s.t.Helper()
 	began, release := make(chan struct{}, 100), make(chan struct{})

@@ -15,7 +15,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// accepted makes a call that gets a ticket, and gives where it is.
+// accepted sends a request that must get a ticket, and returns its path.
 func (s *stage) accepted(path string, headers ...string) (string, *answer) {
 	s.t.Helper()
 	a := s.do(http.MethodPost, path, "", headers...)
@@ -68,7 +68,7 @@ func TestWaitEndsWithATicket(t *testing.T) {
 	s.got(`true`, http.MethodGet, "/gate", "", "Prefer: respond-async")
 }
 
-// Accepted work waits for a worker that is away, and so does its ticket.
+// An accepted request waits for a worker that is not running.
 func TestAsyncCallWaitsForAWorker(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "")
@@ -88,7 +88,7 @@ func TestAsyncCallWaitsForAWorker(t *testing.T) {
 	assert.EqualValues(t, 1, s.runs.Load())
 }
 
-// What a key has led to is told also while no worker runs.
+// The outcome under a key is returned even while no worker runs.
 func TestStoredOutcomeNeedsNoWorker(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "")
@@ -125,7 +125,7 @@ func TestTicketsCanBeCancelled(t *testing.T) {
 	s.refused(404, "NOT_FOUND", http.MethodDelete, "/requests/gate.0190a5b4-7c3e-7d52-9f3e-0123456789ab", "")
 }
 
-// event is one of a stream.
+// event is one event of a stream.
 type event struct{ id, name, state string }
 
 // follow reads a stream of events to its end.
@@ -191,7 +191,7 @@ func TestStatesAreStreamed(t *testing.T) {
 	s.refused(404, "NOT_FOUND", http.MethodGet, "/requests/gate.0190a5b4-7c3e-7d52-9f3e-0123456789ab/events", "")
 }
 
-// Who waits does not hold up a gateway that stops.
+// Waiting callers do not delay a gateway that stops.
 func TestDrainEndsWaiting(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "")

@@ -32,7 +32,7 @@ func newIdentity(t *testing.T) *identity {
 	return &identity{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
 }
 
-// renew writes a new one, and makes the client of a stage believe in it.
+// renew writes a new certificate and makes the client of a stage trust it.
 func (i *identity) renew(t *testing.T, name string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -122,7 +122,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	})
 }
 
-// Draining answers what is under way, and closes what lies idle, beneath TLS too.
+// A drain answers requests in flight and closes idle connections, with TLS too.
 func TestDrainingHTTPS(t *testing.T) {
 	t.Parallel()
 	i := newIdentity(t)
@@ -147,7 +147,7 @@ func TestDrainingHTTPS(t *testing.T) {
 	require.NoError(t, <-stopped)
 }
 
-// awaitRefusal waits until the gateway takes no more connections.
+// awaitRefusal waits until the gateway accepts no more connections.
 func (s *stage) awaitRefusal() {
 	s.t.Helper()
 	testsupport.Eventually(s.t, patience, "no more connections are taken", func() bool {

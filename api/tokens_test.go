@@ -56,8 +56,8 @@ func (i *tokenIssuer) header(t testing.TB, changes jwt.MapClaims) string {
 	return "Authorization: Bearer " + text
 }
 
-// Whoever asks for the same, at whichever gateway, is never given what was made for
-// somebody else, nor for himself when he might do more.
+// A caller never gets a cached answer of another principal, at any gateway, nor one of its
+// own from when it had more scopes.
 func TestNobodyIsGivenWhatIsSomebodyElses(t *testing.T) {
 	t.Parallel()
 	ed := newIssuer(t)

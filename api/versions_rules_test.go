@@ -12,7 +12,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// What is bound to a route holds under a version too, and for a version's own route.
+// Limits of a route apply under a version too, and to the routes of the version itself.
 func TestRulesHoldUnderVersions(t *testing.T) {
 	t.Parallel()
 	var rules []api.LimitRule
@@ -41,8 +41,8 @@ func TestRulesHoldUnderVersions(t *testing.T) {
 	}
 }
 
-// A caller needs what the steps' actions want, unless the route says otherwise; they
-// see who called.
+// A caller needs the scopes of all steps, unless the route declares its own. The steps see
+// the principal.
 func TestCompositionsWantScopes(t *testing.T) {
 	t.Parallel()
 	const text = `versions:

@@ -24,7 +24,7 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// newShop is a gateway with the versions of the shop, and its services.
+// newShop starts a gateway with the versions of the shop and its services.
 func newShop(t *testing.T, url string, change ...func(*api.Config)) *stage {
 	t.Helper()
 	change = append([]func(*api.Config){func(c *api.Config) { c.Versions = shop.Versions }}, change...)
@@ -33,7 +33,7 @@ func newShop(t *testing.T, url string, change ...func(*api.Config)) *stage {
 	return s
 }
 
-// sell runs the shop's services.
+// sell runs the services of the shop.
 func (s *stage) sell() {
 	s.t.Helper()
 	example := shop.New(s.conn.Redis(), wire.DefaultNamespace)
@@ -44,8 +44,7 @@ func (s *stage) sell() {
 	}
 }
 
-// The versions of POST /payments, as the contract tells them: each version, provider,
-// user, item and voucher.
+// The versions of POST /payments: each version, provider, user, item and voucher.
 func TestVersionsOfTheShop(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, testsupport.Miniredis(t))
@@ -204,7 +203,7 @@ const steps = `versions:
         answer: made
 `
 
-// parts is a service whose actions versions are composed of.
+// parts is a service with the actions of the steps.
 type parts struct {
 	made, read atomic.Int64
 	meta       atomic.Pointer[workers.Info]
@@ -276,8 +275,8 @@ func TestSafeCompositionsRunAtOnceAndAreShared(t *testing.T) {
 	assert.Empty(t, keys, "it is no request")
 }
 
-// A step whose service is away when something may have happened before is waited for;
-// when nothing has, the caller is told at once.
+// A step whose service has no worker is tried again when an earlier step may have had an
+// effect; otherwise the caller gets the error at once.
 func TestCompositionWaitsForItsSteps(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
@@ -315,7 +314,7 @@ func TestCompositionWaitsForItsSteps(t *testing.T) {
 	assert.Equal(t, 1, changed)
 }
 
-// A versions file is read again when it changes; a bad one changes nothing.
+// A versions file is read again when it changes; an invalid one changes nothing.
 func TestVersionsAreReadAgain(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "versions.yaml")
@@ -364,8 +363,8 @@ func TestVersionsAreReadAgain(t *testing.T) {
 	require.ErrorContains(t, err, "versions file")
 }
 
-// A file that is refused for what a service does not have yet comes in force when the
-// service has it.
+// A versions file that needs an action that no service has yet comes into force when the
+// service declares it.
 func TestRefusedVersionsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "versions.yaml")

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // Code names a failure for programs, in upper case with underscores. A service may define
@@ -13,18 +15,18 @@ type Code string
 // The codes of Mailroom. The error of a call may have one of them, and a handler may
 // return them.
 const (
-	CodeBadRequest    Code = "BAD_REQUEST"   // 400: an argument does not fit
-	CodeForbidden     Code = "FORBIDDEN"     // 403
-	CodeNotFound      Code = "NOT_FOUND"     // 404
-	CodeConflict      Code = "CONFLICT"      // 409
-	CodeUnprocessable Code = "UNPROCESSABLE" // 422
-	CodeInternal      Code = "INTERNAL"      // 500: a panic or an unknown error
-	CodeNotSupported  Code = "NOT_SUPPORTED" // 501: no such action
-	CodeUnavailable   Code = "UNAVAILABLE"   // 503: no live worker, or no Redis
-	CodeOverloaded    Code = "OVERLOADED"    // 503: the mailbox is full
-	CodeTimeout       Code = "TIMEOUT"       // 504: no reply in time
-	CodeCycle         Code = "ASK_CYCLE"     // 508: a call waits for itself
-	CodeTooDeep       Code = "ASK_TOO_DEEP"  // 508: too many calls in a row
+	CodeBadRequest    Code = "BAD_REQUEST"                // 400: an argument does not fit
+	CodeForbidden     Code = "FORBIDDEN"                  // 403
+	CodeNotFound      Code = "NOT_FOUND"                  // 404
+	CodeConflict      Code = "CONFLICT"                   // 409
+	CodeUnprocessable      = Code(wire.CodeUnprocessable) // 422
+	CodeInternal      Code = "INTERNAL"                   // 500: a panic or an unknown error
+	CodeNotSupported  Code = "NOT_SUPPORTED"              // 501: no such action
+	CodeUnavailable   Code = "UNAVAILABLE"                // 503: no live worker, or no Redis
+	CodeOverloaded    Code = "OVERLOADED"                 // 503: the mailbox is full
+	CodeTimeout       Code = "TIMEOUT"                    // 504: no reply in time
+	CodeCycle         Code = "ASK_CYCLE"                  // 508: a call waits for itself
+	CodeTooDeep       Code = "ASK_TOO_DEEP"               // 508: too many calls in a row
 )
 
 // Error is a failure that a handler reports to its caller. It is an outcome, and the

@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A deadline never passes later than wanted, nor much earlier, and is not set
-// again for nothing.
+// A deadline never passes later than wanted, nor much earlier, and is not set without need.
 func TestDeadlinesAreSetWhenNeeded(t *testing.T) {
 	t.Parallel()
 	var d deadline

@@ -9,20 +9,19 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// quietPeriod is how long a connection has to lie idle, once the gateway has been
-// told to stop, before it is closed: one that is in use ends by itself with its
-// next answer, and the less it is used the less likely is a request on its way.
+// quietPeriod is the idle time after which a stopping gateway closes a connection. One
+// in use ends with its next answer; after a second of silence a request is unlikely to
+// be on its way.
 const quietPeriod = time.Second
 
-// connections are those that clients have open, so that a gateway that stops
-// can tell which lie idle. The HTTP library closes what it believes to be idle
-// although a request has arrived on it that nobody has read yet.
+// connections holds the open connections, so that a stopping gateway closes only idle
+// ones. The HTTP library would also close one on which an unread request has arrived.
 type connections struct {
 	mu   sync.Mutex
 	open map[*connection]struct{}
 }
 
-// changed is told by the HTTP library.
+// changed records a change of state that the HTTP library reports.
 func (t *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 	c, ok := conn.(*connection)
 	if !ok {
@@ -41,9 +40,8 @@ func (t *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// closeIdle closes the connections on which nothing has been under way since a
-// time, and on which nothing has arrived that waits to be read. It returns how
-// many are open still.
+// closeIdle closes the connections that have been idle since a time and have no unread
+// bytes. It returns the number of connections that are still open.
 func (t *connections) closeIdle(since time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -52,31 +50,30 @@ func (t *connections) closeIdle(since time.Time) int {
 		return began != 0 && began <= since.UnixNano()
 	}
 	for c := range t.open {
-		// In this order: what is read by now is no longer idle.
+		// In this order: a request that was read in between has ended the idle time.
 		if idle(c) && !unread(c.socket) && idle(c) {
-			_ = c.Close() // its reader notices, and has it taken off the list
+			_ = c.Close() // its reader ends, and reports it as closed
 		}
 	}
 	return len(t.open)
 }
 
-// drain closes connections that lie idle, until there are none or the context
-// ends. Who is in the middle of a request is answered, and told by that answer
-// that the connection ends.
+// drain closes idle connections until none is open or the context ends. A request in
+// flight is answered, with Connection: close.
 func (t *connections) drain(ctx context.Context) {
 	began := time.Now()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		idleSince := time.Now().Add(-quietPeriod)
 		if idleSince.Before(began) {
-			idleSince = time.Time{} // none is closed yet, but all may have gone
+			idleSince = time.Time{} // closes none, but all may have ended
 		}
 		if t.closeIdle(idleSince) == 0 {
 			return
 		}
 		select {
-		case <-look.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}

@@ -14,14 +14,13 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// A request that has arrived and that nobody has read yet is not cut off with
-// its connection, however idle that was.
+// A connection with an unread request is not closed, however long it was idle.
 func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	taken := &connections{open: make(map[*connection]struct{})}
-	l := &Listener{Listener: ln, taken: taken, most: unlimited, log: slog.New(slog.DiscardHandler)}
+	l := &Listener{Listener: ln, open: taken, max: unlimited, log: slog.New(slog.DiscardHandler)}
 	t.Cleanup(func() { _ = l.Close() })
 	connect := func() (client, server net.Conn) {
 		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
@@ -72,13 +71,13 @@ func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	assert.Zero(t, taken.closeIdle(time.Now()))
 }
 
-// Connections that the kernel has made, and nobody has taken yet, are taken
-// before the listener closes: closed with it they would be reset.
+// Connections in the backlog of the kernel are accepted before the listener closes, which
+// would reset them.
 func TestListenerTakesWhatWaitsBeforeItCloses(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &Listener{Listener: ln, taken: &connections{open: make(map[*connection]struct{})}, most: unlimited, log: slog.New(slog.DiscardHandler)}
+	l := &Listener{Listener: ln, open: &connections{open: make(map[*connection]struct{})}, max: unlimited, log: slog.New(slog.DiscardHandler)}
 	const waiting = 5
 	for range waiting {
 		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())

@@ -16,45 +16,47 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// gate is what every HTTP message passes before it is a call: form, size, headers.
+// Gate checks the form, size and headers of every HTTP message before it is handled,
+// and completes the headers of every answer.
 type Gate struct {
-	GateConfig
+	cfg      GateConfig
 	rules    sizes
 	draining atomic.Bool
 }
 
-// GateConfig of a Gate. All are required, but Sizes and CORS.
+// GateConfig configures a Gate. All fields but Sizes, CORS and Secure are required.
 type GateConfig struct {
-	// BodyLimit is the largest body, in bytes, unless a rule of its route says
-	// otherwise.
+	// BodyLimit is the maximum size of a body, in bytes, on routes without a size rule.
 	BodyLimit int
-	// HeaderLimit is what the HTTP library was told; it is only for messages.
+	// HeaderLimit is the limit that the HTTP library enforces, in bytes: for messages.
 	HeaderLimit int
-	Sizes       []SizeRule
-	CORS        CORS
-	// Secure says that the gateway serves HTTPS.
+	// Sizes are the size rules of single routes. Defaults to none.
+	Sizes []SizeRule
+	// CORS allows pages of other origins. Defaults to none.
+	CORS CORS
+	// Secure reports that the gateway serves HTTPS. Defaults to false.
 	Secure bool
-	// Anonymous refuses a request by its headers when it lacks a credential that is
-	// required.
-	Anonymous func(*fasthttp.RequestHeader) *exchange.Failure
-	// Pattern finds the pattern of a route; empty: there is none.
+	// RefuseAnonymous returns a failure when a required credential is missing.
+	RefuseAnonymous func(*fasthttp.RequestHeader) *exchange.Failure
+	// Pattern returns the pattern of a route; empty: no route matches.
 	Pattern func(method, path string) string
-	Log     *slog.Logger
+	// Log receives panics and unexpected errors.
+	Log *slog.Logger
 }
 
 // NewGate returns a gate.
-func NewGate(cfg GateConfig) *Gate { return &Gate{GateConfig: cfg, rules: newSizes(cfg.Sizes)} }
+func NewGate(cfg GateConfig) *Gate { return &Gate{cfg: cfg, rules: newSizes(cfg.Sizes)} }
 
-// Drain has every answer close its connection from now on.
+// Drain makes every answer from now on close its connection.
 func (g *Gate) Drain() { g.draining.Store(true) }
 
 // Draining reports whether Drain was called.
 func (g *Gate) Draining() bool { return g.draining.Load() }
 
-// ResponseLimit is the largest envelope of a route, in bytes; 0: there is no limit.
+// ResponseLimit returns the maximum size of the envelope of a route, in bytes; 0: no limit.
 func (g *Gate) ResponseLimit(pattern string) int { return g.rules.response(pattern) }
 
-// handler lets a request through to next, unless no honest client sends it.
+// Handler returns a handler that passes valid requests to next and refuses the others.
 func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer g.recovered(ctx)
@@ -72,10 +74,10 @@ func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	}
 }
 
-// recovered answers a call whose handling panicked. No other call is affected.
+// recovered answers 500 where the handling of a request panicked.
 func (g *Gate) recovered(ctx *fasthttp.RequestCtx) {
 	if p := recover(); p != nil {
-		g.Log.Error("a call panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		g.cfg.Log.Error("a request panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		ctx.Response.Reset()
 		f := exchange.Fail(wire.CodeInternal, "internal error")
 		f.Close = true
@@ -84,11 +86,11 @@ func (g *Gate) recovered(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// expect answers a client that asks before it sends a body
+// Expect answers Expect: 100-continue: whether the client may send its body
 // (https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1).
 func (g *Gate) Expect(ctx *fasthttp.RequestCtx) int {
 	h := &ctx.Request.Header
-	f := g.bodiless(h)
+	f := g.refuseBody(h)
 	if limit := g.bodyLimitOf(h); f == nil {
 		if h.ContentLength() <= limit {
 			return fasthttp.StatusContinue
@@ -101,42 +103,42 @@ func (g *Gate) Expect(ctx *fasthttp.RequestCtx) int {
 	return f.Status
 }
 
-// headerReceived is called when the headers of a request have been read, before its
-// body. The body of a request that will be refused anyway is not read: see onError.
+// HeaderReceived returns the body limit of a request whose headers have been read. A
+// request that will be refused anyway gets a limit that fails at once: see OnError.
 func (g *Gate) HeaderReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if g.bodiless(h) != nil {
+	if g.refuseBody(h) != nil {
 		return fasthttp.RequestConfig{MaxRequestBodySize: 1}
 	}
 	return fasthttp.RequestConfig{MaxRequestBodySize: g.bodyLimitOf(h)}
 }
 
-// bodiless refuses a request with a body by its headers alone: it is hostile, or
-// lacks a credential where one is required. It says nothing about chunked bodies:
-// when they fail, the HTTP library forgets the headers.
-func (g *Gate) bodiless(h *fasthttp.RequestHeader) *exchange.Failure {
+// refuseBody refuses a request with a body by its headers alone: it is hostile, or
+// lacks a required credential. It passes chunked bodies: when they fail, the HTTP
+// library forgets the headers.
+func (g *Gate) refuseBody(h *fasthttp.RequestHeader) *exchange.Failure {
 	if h.ContentLength() <= 0 {
 		return nil
 	}
 	if f := refuseHostile(h); f != nil {
 		return f
 	}
-	return g.Anonymous(h)
+	return g.cfg.RefuseAnonymous(h)
 }
 
-// bodyLimitOf is the largest body of a request, in bytes.
+// bodyLimitOf returns the maximum size of the body of a request, in bytes.
 func (g *Gate) bodyLimitOf(h *fasthttp.RequestHeader) int {
 	if len(g.rules) == 0 {
-		return g.BodyLimit
+		return g.cfg.BodyLimit
 	}
-	uri := fasthttp.AcquireURI() // parsed as the call itself is later: a path, or a whole URI
+	uri := fasthttp.AcquireURI() // parsed as Fiber does: a path, or a whole URI
 	defer fasthttp.ReleaseURI(uri)
 	if uri.Parse(h.Host(), h.RequestURI()) != nil {
-		return g.BodyLimit
+		return g.cfg.BodyLimit
 	}
-	if own := g.rules.request(g.Pattern(string(h.Method()), string(uri.PathOriginal()))); own > 0 {
+	if own := g.rules.request(g.cfg.Pattern(string(h.Method()), string(uri.PathOriginal()))); own > 0 {
 		return own
 	}
-	return g.BodyLimit
+	return g.cfg.BodyLimit
 }
 
 func tooLarge(limit int) *exchange.Failure {
@@ -145,15 +147,15 @@ func tooLarge(limit int) *exchange.Failure {
 	return f
 }
 
-// onError answers what the HTTP library refuses before there is a call.
+// OnError answers a message that the HTTP library refuses.
 func (g *Gate) OnError(c *fiber.Ctx, err error) error {
 	f := exchange.Fail(wire.CodeInternal, "internal error")
 	if refused, ok := errors.AsType[*fiber.Error](err); ok {
 		switch refused.Code {
 		case http.StatusRequestHeaderFieldsTooLarge:
-			f = exchange.Fail(wire.CodeHeadersTooLarge, "the headers are over "+strconv.Itoa(g.HeaderLimit)+" bytes")
+			f = exchange.Fail(wire.CodeHeadersTooLarge, "the headers are over "+strconv.Itoa(g.cfg.HeaderLimit)+" bytes")
 		case http.StatusRequestEntityTooLarge:
-			if f = g.bodiless(&c.Request().Header); f == nil {
+			if f = g.refuseBody(&c.Request().Header); f == nil {
 				f = tooLarge(g.bodyLimitOf(&c.Request().Header))
 			}
 		case http.StatusRequestTimeout, http.StatusBadGateway:
@@ -166,7 +168,7 @@ func (g *Gate) OnError(c *fiber.Ctx, err error) error {
 		f.Close = true
 		refuseRest(c.Context())
 	} else {
-		g.Log.Error("a call failed at the edge", "error", err)
+		g.cfg.Log.Error("a request failed at the edge", "error", err)
 	}
 	exchange.WriteFailure(c.Response(), f, wire.Error{RequestID: exchange.RequestIDOf(&c.Request().Header)})
 	g.guard(&c.Request().Header, c.Response())

@@ -10,9 +10,9 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// refuseHostile names what is wrong with a message that the HTTP library lets
-// pass although two parties could read it differently: the raw material of
-// request smuggling (RFC 9112, sections 3.2 and 6.1).
+// refuseHostile refuses a message that the HTTP library accepts although two parties
+// could read it differently, which request smuggling relies on (RFC 9112, sections 3.2
+// and 6.1).
 func refuseHostile(h *fasthttp.RequestHeader) *exchange.Failure {
 	if f := ambiguous(h.RawHeaders(), h.IsHTTP11()); f != nil {
 		return f
@@ -43,18 +43,18 @@ func hostile(message string) *exchange.Failure {
 	return f
 }
 
-// ambiguous looks at the header lines as they came. Any coding but chunked, or that
-// of a client too old to know one, leaves open where the body ends; the HTTP library
-// takes "identity" for no body (RFC 9112, sections 6.1 and 6.3).
+// ambiguous checks the raw header lines. Any coding but chunked, and any coding of an
+// HTTP/1.0 client, leaves the end of the body open; the HTTP library reads "identity"
+// as no body (RFC 9112, sections 6.1 and 6.3).
 func ambiguous(raw []byte, knowsChunks bool) *exchange.Failure {
 	length, encoding := false, false
 	for line := range bytes.Lines(raw) {
 		switch {
 		case line[0] == ' ' || line[0] == '\t':
 			return hostile("a header that goes on in the next line")
-		case exchange.Begins(line, "content-length:"):
+		case exchange.HasName(line, "content-length:"):
 			length = true
-		case exchange.Begins(line, "transfer-encoding:"):
+		case exchange.HasName(line, "transfer-encoding:"):
 			encoding = true
 			if coding := bytes.TrimSpace(line[len("transfer-encoding:"):]); !knowsChunks || !bytes.EqualFold(coding, []byte("chunked")) {
 				return hostile("a Transfer-Encoding other than chunked")

@@ -13,36 +13,36 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// listener notes the connections that it takes, and takes all that have been
-// made before it closes: the kernel would reset those that wait.
+// Listener accepts connections up to a limit and tracks them until they end. Before it
+// closes it accepts those that wait: the kernel would reset them.
 type Listener struct {
 	net.Listener
-	taken  *connections
-	most   int         // connections at once; more are closed
+	open   *connections
+	max    int         // connections at once; more are closed
 	secure *tls.Config // nil: plain HTTP
 	log    *slog.Logger
-	told   time.Time // when it was last logged that there are too many
+	logged time.Time // when warn last logged
 	ending atomic.Bool
 }
 
-// Listen returns a listener that takes at most so many connections at once. With a
+// Listen returns a listener that accepts from ln up to max connections at once. With a
 // certificate it serves TLS.
-func Listen(ln net.Listener, most int, cert *Certificate, log *slog.Logger) *Listener {
-	l := &Listener{Listener: ln, taken: &connections{open: make(map[*connection]struct{})}, most: most, log: log}
+func Listen(ln net.Listener, max int, cert *Certificate, log *slog.Logger) *Listener {
+	l := &Listener{Listener: ln, open: &connections{open: make(map[*connection]struct{})}, max: max, log: log}
 	if cert != nil {
 		l.secure = cert.config()
 	}
 	return l
 }
 
-// changed is called by the HTTP library when a connection changes its state.
-func (l *Listener) Changed(conn net.Conn, state fasthttp.ConnState) { l.taken.changed(conn, state) }
+// OnConnState is the ConnState callback of the HTTP library.
+func (l *Listener) OnConnState(conn net.Conn, state fasthttp.ConnState) { l.open.changed(conn, state) }
 
-// drain closes idle connections until there are none, or the context ends.
-func (l *Listener) Drain(ctx context.Context) { l.taken.drain(ctx) }
+// Drain closes idle connections until none is open or the context ends.
+func (l *Listener) Drain(ctx context.Context) { l.open.drain(ctx) }
 
-// Accept waits for the next connection and notes it. It does not fail for want of
-// descriptors or memory: they come back, and until then others wait.
+// Accept waits for the next connection and tracks it. It does not fail while descriptors
+// or memory are short: it tries again after 5 ms to 1 s.
 func (l *Listener) Accept() (net.Conn, error) {
 	var wait time.Duration
 	for {
@@ -50,56 +50,56 @@ func (l *Listener) Accept() (net.Conn, error) {
 		switch {
 		case err != nil && l.ending.Load():
 			if conn = acceptWaiting(l.Listener); conn == nil {
-				_ = l.Close() // which may have happened already
+				_ = l.Close() // it may be closed already
 				return nil, net.ErrClosed
 			}
 		case isShortage(err):
-			l.tell("connections cannot be taken, trying again", "error", err)
+			l.warn("connections cannot be accepted, trying again", "error", err)
 			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
 			<-time.After(wait)
 			continue
 		case err != nil:
 			return nil, err
 		}
-		if c := l.take(conn); c != nil {
+		if c := l.track(conn); c != nil {
 			return c, nil
 		}
 	}
 }
 
-// take notes a connection; nil: there are too many, and it was closed.
-func (l *Listener) take(conn net.Conn) *connection {
+// track adds a connection; nil: the limit is reached, and it was closed.
+func (l *Listener) track(conn net.Conn) *connection {
 	c := &connection{Conn: conn, socket: conn}
 	c.idle.Store(time.Now().UnixNano()) // until its first byte
 	if l.secure != nil {
 		c.Conn = tls.Server(conn, l.secure)
 	}
-	l.taken.mu.Lock()
-	open := len(l.taken.open)
-	if open < l.most {
-		l.taken.open[c] = struct{}{}
+	l.open.mu.Lock()
+	open := len(l.open.open)
+	if open < l.max {
+		l.open.open[c] = struct{}{}
 	}
-	l.taken.mu.Unlock()
-	if open < l.most {
+	l.open.mu.Unlock()
+	if open < l.max {
 		return c
 	}
-	l.tell("there are as many connections as may be, closing new ones", "connections", open)
+	l.warn("the connection limit is reached, closing new connections", "connections", open)
 	_ = conn.Close()
 	return nil
 }
 
-// tell logs, once a minute.
-func (l *Listener) tell(message string, args ...any) {
-	if now := time.Now(); now.Sub(l.told) > time.Minute {
-		l.told = now
-		l.log.Warn(message, args...) //nolint:sloglint // its two callers' messages are constant
+// warn logs at most once a minute.
+func (l *Listener) warn(message string, args ...any) {
+	if now := time.Now(); now.Sub(l.logged) > time.Minute {
+		l.logged = now
+		l.log.Warn(message, args...) //nolint:sloglint // the messages of its two callers are constant
 	}
 }
 
-// unlimited is more connections than a process ever has.
+// unlimited is more connections than any process has.
 const unlimited = 1 << 20
 
-// isShortage reports that the system has no descriptors or memory for a connection now.
+// isShortage reports whether the system lacks descriptors or memory for a connection.
 func isShortage(err error) bool {
 	for _, want := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, want) {
@@ -109,7 +109,7 @@ func isShortage(err error) bool {
 	return false
 }
 
-// end makes Accept take what waits, and then close.
+// End makes Accept return the connections that wait and then net.ErrClosed.
 func (l *Listener) End() {
 	l.ending.Store(true)
 	if with, ok := l.Listener.(interface{ SetDeadline(t time.Time) error }); !ok || with.SetDeadline(time.Now()) != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// lackingListener is a listener that lacks descriptors for a while.
+// lackingListener is a listener that first returns errors.
 type lackingListener struct {
 	net.Listener
 	errs []error
@@ -34,7 +34,7 @@ func TestListenerOutlivesAShortage(t *testing.T) {
 	t.Cleanup(func() { _ = ln.Close() })
 	log, logs := testsupport.Logger(t)
 	lacking := &lackingListener{Listener: ln, errs: []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}}
-	l := &Listener{Listener: lacking, taken: &connections{open: make(map[*connection]struct{})}, most: 1, log: log}
+	l := &Listener{Listener: lacking, open: &connections{open: make(map[*connection]struct{})}, max: 1, log: log}
 	dial := func() net.Conn {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
 		require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestListenerOutlivesAShortage(t *testing.T) {
 	dial()
 	first, err := l.Accept()
 	require.NoError(t, err)
-	logs.Wait(t, "connections cannot be taken")
+	logs.Wait(t, "connections cannot be accepted")
 
 	// There may be one: the next is closed, and the one after the first has gone is taken.
 	refused, accepted := dial(), make(chan net.Conn, 1)
@@ -55,9 +55,9 @@ func TestListenerOutlivesAShortage(t *testing.T) {
 	n, err := refused.Read(make([]byte, 1))
 	assert.Zero(t, n)
 	require.Error(t, err)
-	l.taken.mu.Lock()
-	delete(l.taken.open, first.(*connection))
-	l.taken.mu.Unlock()
+	l.open.mu.Lock()
+	delete(l.open.open, first.(*connection))
+	l.open.mu.Unlock()
 	require.NoError(t, first.Close())
 	dial()
 	second := <-accepted

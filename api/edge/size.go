@@ -9,17 +9,19 @@ import (
 	"github.com/oskadev/mailroom/api/exchange"
 )
 
-// SizeRule bounds what goes through one route.
+// SizeRule bounds the messages of one route.
 type SizeRule struct {
 	// Route is "METHOD /path/:parameter", as a service declares it.
 	Route string
-	// Request is the largest body, in bytes, above or below Config.BodyLimit;
-	// Response the largest envelope. 0: as everywhere.
-	Request, Response int
+	// Request is the maximum size of a body, in bytes, above or below Config.BodyLimit.
+	// Defaults to Config.BodyLimit.
+	Request int
+	// Response is the maximum size of an envelope, in bytes. Defaults to no limit.
+	Response int
 }
 
-// ParseSize reads "METHOD /path [request=SIZE] [response=SIZE]", sizes in bytes or
-// with KiB or MiB behind them.
+// ParseSize parses "METHOD /path [request=SIZE] [response=SIZE]". A size is a number of
+// bytes, or a number followed by KiB or MiB, up to 1 GiB.
 func ParseSize(text string) (SizeRule, error) {
 	fault := func(why error) (SizeRule, error) { return SizeRule{}, fmt.Errorf("size limit %q: %w", text, why) }
 	words := strings.Fields(text)
@@ -63,7 +65,7 @@ func parseSize(text string) (int, error) {
 	return n * unit, nil
 }
 
-// sizes are the rules by route.
+// sizes holds the rules by route.
 type sizes map[string]*SizeRule
 
 func newSizes(rules []SizeRule) sizes {
@@ -74,7 +76,7 @@ func newSizes(rules []SizeRule) sizes {
 	return s
 }
 
-// request is the largest body of a route, in bytes; 0: there is no rule.
+// request returns the maximum size of a body of a route, in bytes; 0: no rule.
 func (s sizes) request(pattern string) int {
 	if own := s[pattern]; own != nil {
 		return own.Request
@@ -82,7 +84,7 @@ func (s sizes) request(pattern string) int {
 	return 0
 }
 
-// response is the largest envelope of a route, in bytes; 0: there is no rule.
+// response returns the maximum size of an envelope of a route, in bytes; 0: no rule.
 func (s sizes) response(pattern string) int {
 	if own := s[pattern]; own != nil {
 		return own.Response

@@ -1,16 +1,17 @@
 //go:build !unix
 
-package api
+package edge
 
 import "net"
 
-// unread cannot be told here: a request that arrives in the moment in which its
-// connection is closed may be lost while the gateway stops.
+// unread is unknown on this system: a request that arrives while its connection is
+// closed may be lost when the gateway stops.
 func unread(net.Conn) bool { return false }
 
-// acceptWaiting cannot be done here: a connection that is made in the moment in
-// which the gateway stops may be reset.
+// acceptWaiting is not possible on this system: a connection that is made while the
+// gateway stops may be reset.
 func acceptWaiting(net.Listener) net.Conn { return nil }
 
-// mostConnections cannot be told here.
-func mostConnections() int { return unlimited }
+// MaxConnections returns a number that no process reaches: the limit is unknown on this
+// system.
+func MaxConnections() int { return unlimited }

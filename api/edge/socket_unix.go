@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// unread reports whether something has arrived on a connection that nobody has
-// read yet.
+// unread reports whether bytes have arrived on a connection that are not read yet.
 func unread(conn net.Conn) bool {
 	with, ok := conn.(syscall.Conn)
 	if !ok {
@@ -26,12 +25,12 @@ func unread(conn net.Conn) bool {
 	return err == nil && n > 0
 }
 
-// reserved are descriptors for all but clients: Redis, files, the listener.
+// reserved is the number of descriptors for Redis, files and the listener.
 const reserved = 256
 
-// mostConnections is how many connections the process can have: its limit of
-// descriptors, but for some.
-func MostConnections() int {
+// MaxConnections returns the number of connections that the process can have: its limit
+// of descriptors without the reserved ones.
+func MaxConnections() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > unlimited {
 		return unlimited
@@ -40,8 +39,8 @@ func MostConnections() int {
 	return max(n-reserved, n/2)
 }
 
-// acceptWaiting takes a connection that has been made already; nil: there is
-// none. Unlike Accept it does not mind a deadline that has passed.
+// acceptWaiting accepts a connection that has been made already; nil: there is none.
+// Unlike Accept it ignores an expired deadline.
 func acceptWaiting(ln net.Listener) net.Conn {
 	with, ok := ln.(syscall.Conn)
 	if !ok {

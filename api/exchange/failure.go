@@ -7,49 +7,53 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// failure is an error that the gateway itself answers with, and its headers.
+// Failure is an error that the gateway itself answers with, and its headers.
 type Failure struct {
 	*wire.Error
 
 	Allow       string // header Allow
 	Location    string // header Location
 	Challenge   string // header WWW-Authenticate
-	CacheDetail string // of a cached route: why the cache gave no answer
-	Close       bool   // close the connection: its next bytes are unknown
+	CacheDetail string // parameter detail of Cache-Status, on a cached route
+	Close       bool   // close the connection: where its next request begins is unknown
 }
 
+// Fail returns a failure with a code, its status and a message.
 func Fail(code wire.Code, message string) *Failure {
 	return &Failure{Error: wire.NewError(code, message)}
 }
 
-// after sets when a retry may help.
+// After sets the time after which a retry may help.
 func (f *Failure) After(d time.Duration) *Failure {
 	f.RetryAfter = d
 	return f
 }
 
-// with sets the details.
+// With sets the details.
 func (f *Failure) With(details any) *Failure {
 	f.Details = details
 	return f
 }
 
-// at sets where to learn the outcome of the request.
+// At sets the path where the outcome of the request can be read.
 func (f *Failure) At(location string) *Failure {
 	f.Location = location
 	return f
 }
 
+// Unavailable returns an UNAVAILABLE failure; a retry may help after a second.
 func Unavailable(message string) *Failure {
 	return Fail(wire.CodeUnavailable, message).After(time.Second)
 }
 
-// problem is one detail of a BAD_REQUEST.
+// Problem is one detail of a BAD_REQUEST.
 type Problem struct {
 	Field   string `json:"field"`
 	Problem string `json:"problem"`
 }
 
+// BadRequest returns a BAD_REQUEST failure. Its message is the first problem, its details
+// are all of them.
 func BadRequest(problems ...Problem) *Failure {
 	message := "the request does not fit"
 	if len(problems) > 0 {
@@ -58,7 +62,7 @@ func BadRequest(problems ...Problem) *Failure {
 	return Fail(wire.CodeBadRequest, message).With(problems)
 }
 
-// seconds writes a duration for Retry-After, rounded up to at least one.
+// Seconds formats a duration in whole seconds, rounded up, at least 1.
 func Seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }

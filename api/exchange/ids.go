@@ -7,7 +7,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Names of headers in canonical form.
+// Header names in canonical form.
 const (
 	HeaderRequestID      = "X-Request-Id"
 	HeaderIdempotencyKey = "Idempotency-Key"
@@ -16,8 +16,8 @@ const (
 	HeaderLimitPolicy    = "RateLimit-Policy" // likewise
 )
 
-// requestIDOf names a call that does not get far: as its caller does, or by a
-// UUIDv7 of its own.
+// RequestIDOf returns the request ID for an answer without a Request: the client's
+// X-Request-Id, or a new UUIDv7.
 func RequestIDOf(h *fasthttp.RequestHeader) string {
 	if own := string(h.Peek(HeaderRequestID)); saneRequestID(own) {
 		return own
@@ -29,9 +29,8 @@ func RequestIDOf(h *fasthttp.RequestHeader) string {
 	return id.String()
 }
 
-// saneRequestID reports whether a caller's X-Request-Id can be passed on: 1 to
-// 128 letters, digits and -_.:/+=@, so that it means nothing in a log, a header
-// or JSON.
+// saneRequestID reports whether a client's X-Request-Id can be passed on: 1 to 128
+// letters, digits and -_.:/+=@, none of which needs escaping in a log, a header or JSON.
 func saneRequestID(s string) bool {
 	if s == "" || len(s) > 128 {
 		return false
@@ -69,9 +68,9 @@ func saneTraceParent(s string) bool {
 	return s[:2] != "ff" && (len(s) == 55 || s[55] == '-')
 }
 
-// encodeMeta encodes what travels with the request, but for the principal. Of a
-// composition, plan is the hash of its plan and began when it was first called, in
-// unix milliseconds of Redis.
+// EncodeMeta encodes the meta of the bus request, without the principal. For a
+// composition, plan is the hash of its plan and began the time of its first call, in
+// unix milliseconds of the Redis clock.
 func (in *Request) EncodeMeta(plan string, began int64) string {
 	m := wire.Meta{TraceParent: in.Trace, Version: in.Version, Plan: plan, Began: began}
 	if in.OwnID || in.Keyed {

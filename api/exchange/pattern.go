@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// parseRoute reads a route as services declare them.
+// ParseRoute returns the pattern of a route, as services declare them, without a trailing
+// slash.
 func ParseRoute(method, path string) (string, error) {
 	switch method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:

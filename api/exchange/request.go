@@ -13,31 +13,33 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// call is one HTTP request, copied out of Fiber, which lends everything only until
-// its handler returns.
+// Request is one HTTP request, copied out of Fiber: Fiber reuses its memory once the
+// handler returns.
 type Request struct {
 	identity
 	Method    string
 	Path      string
 	Query     string
 	Body      string
-	Trace     string // traceparent
-	Sent      sent
-	Service   string          // that is called, once the route is known
+	Trace     string          // traceparent
+	Service   string          // empty until the route is known
 	Action    string          // likewise
 	Version   string          // of the API, such as v2; empty: none
 	Principal *wire.Principal // nil: anonymous
 	Began     time.Time
+
+	sent sent
 }
 
-// identity names a request.
+// identity holds the IDs of a request.
 type identity struct {
-	Id        uuid.UUID // the correlation ID
+	ID        uuid.UUID // the correlation ID
 	RequestID string    // X-Request-Id, or the correlation ID
-	OwnID     bool      // the caller sent requestID
-	Keyed     bool      // the correlation ID is that of an Idempotency-Key
+	OwnID     bool      // the client sent RequestID
+	Keyed     bool      // ID is derived from an Idempotency-Key
 }
 
+// NewRequest copies a request out of Fiber.
 func NewRequest(c *fiber.Ctx) Request {
 	in := Request{
 		Method: methodOf(c.Method()),
@@ -47,19 +49,19 @@ func NewRequest(c *fiber.Ctx) Request {
 		Began:  time.Now(),
 	}
 	var err error
-	if in.Id, err = uuid.NewV7(); err != nil {
-		in.Id = uuid.New()
+	if in.ID, err = uuid.NewV7(); err != nil {
+		in.ID = uuid.New()
 	}
-	in.Sent = sentIn(c.Request().Header.RawHeaders())
-	if in.Sent&sentRequestID != 0 {
+	in.sent = sentIn(c.Request().Header.RawHeaders())
+	if in.sent&sentRequestID != 0 {
 		if own := c.Get(HeaderRequestID); saneRequestID(own) {
 			in.RequestID, in.OwnID = strings.Clone(own), true
 		}
 	}
 	if in.RequestID == "" {
-		in.RequestID = in.Id.String()
+		in.RequestID = in.ID.String()
 	}
-	if in.Sent&sentTrace != 0 {
+	if in.sent&sentTrace != 0 {
 		if trace := c.Get("traceparent"); saneTraceParent(trace) {
 			in.Trace = strings.Clone(trace)
 		}
@@ -67,7 +69,7 @@ func NewRequest(c *fiber.Ctx) Request {
 	return in
 }
 
-// methodOf is a method in memory of our own. The usual ones need no copy.
+// methodOf returns a copy of a method. The usual ones need no memory.
 func methodOf(lent string) string {
 	switch lent {
 	case http.MethodGet:
@@ -79,8 +81,8 @@ func methodOf(lent string) string {
 	}
 }
 
-// lookupMethod is the method whose route serves a call: HEAD is a GET without
-// the body.
+// LookupMethod returns the method whose route serves a request: GET for HEAD, which is a
+// GET without the body.
 func LookupMethod(method string) string {
 	if method == http.MethodHead {
 		return http.MethodGet
@@ -88,8 +90,9 @@ func LookupMethod(method string) string {
 	return method
 }
 
-// split cuts a path into its decoded segments; a trailing slash is accepted.
-func Split(path string) ([]string, bool) {
+// SplitPath returns the decoded segments of a path; a trailing slash is accepted. It
+// returns false for a path that is not valid percent-encoded UTF-8.
+func SplitPath(path string) ([]string, bool) {
 	segments := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 	for i, segment := range segments {
 		if !strings.Contains(segment, "%") {

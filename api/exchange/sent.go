@@ -2,19 +2,19 @@ package exchange
 
 import "bytes"
 
-// sent tells which headers that mean something to the gateway a call came with. Most
-// come with none, and to look for each of them takes time.
+// sent is the set of optional headers that a request has. Most requests have none, and
+// looking up each of them takes time.
 type sent uint8
 
 const (
 	sentRequestID sent = 1 << iota
 	sentTrace
-	SentCacheControl // or Pragma
-	SentIfNoneMatch
+	sentCacheControl // or Pragma
+	sentIfNoneMatch
 )
 
-// sentIn looks through the header lines as they came. It may name one that the HTTP
-// library does not know, and leaves none out that it does.
+// sentIn scans the raw header lines. It may report a header that the HTTP library does
+// not see, and misses none that it does.
 func sentIn(raw []byte) sent {
 	var all sent
 	for len(raw) > 0 {
@@ -26,26 +26,32 @@ func sentIn(raw []byte) sent {
 		}
 		switch bytes.IndexByte(line, ':') {
 		case len("pragma"):
-			all |= ifBegins(line, "pragma:", SentCacheControl)
+			all |= ifNamed(line, "pragma:", sentCacheControl)
 		case len("traceparent"):
-			all |= ifBegins(line, "traceparent:", sentTrace)
+			all |= ifNamed(line, "traceparent:", sentTrace)
 		case len("x-request-id"):
-			all |= ifBegins(line, "x-request-id:", sentRequestID)
+			all |= ifNamed(line, "x-request-id:", sentRequestID)
 		case len("cache-control"): // and of if-none-match
-			all |= ifBegins(line, "cache-control:", SentCacheControl) | ifBegins(line, "if-none-match:", SentIfNoneMatch)
+			all |= ifNamed(line, "cache-control:", sentCacheControl) | ifNamed(line, "if-none-match:", sentIfNoneMatch)
 		}
 	}
 	return all
 }
 
-func ifBegins(line []byte, name string, which sent) sent {
-	if Begins(line, name) {
+func ifNamed(line []byte, name string, which sent) sent {
+	if HasName(line, name) {
 		return which
 	}
 	return 0
 }
 
-// Begins reports whether a header line begins with a name, in any case.
-func Begins(line []byte, name string) bool {
+// SentCacheControl reports whether the request has Cache-Control or Pragma.
+func (in *Request) SentCacheControl() bool { return in.sent&sentCacheControl != 0 }
+
+// SentIfNoneMatch reports whether the request has If-None-Match.
+func (in *Request) SentIfNoneMatch() bool { return in.sent&sentIfNoneMatch != 0 }
+
+// HasName reports whether a header line begins with a name and its colon, in any case.
+func HasName(line []byte, name string) bool {
 	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// plainText reports whether a value can stand in a header.
+// PlainText reports whether a value consists of printable ASCII, as a header needs.
 func PlainText(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -19,6 +19,7 @@ func PlainText(s string) bool {
 	return true
 }
 
+// WriteEnvelope writes an envelope with its status and request ID.
 func WriteEnvelope(res *fasthttp.Response, status int, envelope, requestID string) {
 	res.SetStatusCode(status)
 	res.Header.SetContentType("application/json")
@@ -26,20 +27,20 @@ func WriteEnvelope(res *fasthttp.Response, status int, envelope, requestID strin
 	res.SetBodyString(envelope)
 }
 
-// setHeader sets a header whose name is in canonical form already, as fasthttp
-// writes it: its own Set makes sure of that each time.
+// SetHeader sets a header whose name is in canonical form already: the Set of fasthttp
+// normalizes the name each time.
 func SetHeader(res *fasthttp.Response, name, value string) {
 	res.Header.SetCanonical([]byte(name), []byte(value))
 }
 
-// writeAllow answers OPTIONS.
+// WriteAllow answers OPTIONS.
 func WriteAllow(res *fasthttp.Response, methods, requestID string) {
 	res.SetStatusCode(http.StatusNoContent)
 	res.Header.Set(fiber.HeaderAllow, methods)
 	res.Header.Set(HeaderRequestID, requestID)
 }
 
-// writeFailure completes an error that says which call failed, and writes it.
+// WriteFailure writes a failure. e holds the IDs, service and action of the request.
 func WriteFailure(res *fasthttp.Response, f *Failure, e wire.Error) {
 	e.Code, e.Message, e.Status, e.Details = f.Code, f.Message, f.Status, f.Details
 	WriteEnvelope(res, e.Status, string(wire.Failure(&e)), e.RequestID)
@@ -60,20 +61,21 @@ func WriteFailure(res *fasthttp.Response, f *Failure, e wire.Error) {
 	}
 }
 
-// refuse writes a failure as the answer to a request.
+// Refuse writes a failure as the answer to a request.
 func Refuse(c *fiber.Ctx, in *Request, f *Failure) {
 	e := wire.Error{RequestID: in.RequestID, Service: in.Service, Action: in.Action}
-	if id := in.Id.String(); in.Service != "" && id != in.RequestID {
+	if id := in.ID.String(); in.Service != "" && id != in.RequestID {
 		e.CorrelationID = id
 	}
 	WriteFailure(c.Response(), f, e)
 }
 
-// ownMethods are those of the gateway's own paths.
-const OwnMethods = "GET, HEAD, OPTIONS"
+// ReadMethods are the methods of a path of the gateway that is only read.
+const ReadMethods = "GET, HEAD, OPTIONS"
 
-// only answers a method that is none of those that a path of the gateway's has.
-func Only(c *fiber.Ctx, in *Request, methods string) {
+// RefuseMethod answers a method that a path of the gateway does not serve: OPTIONS with
+// Allow, others with METHOD_NOT_ALLOWED.
+func RefuseMethod(c *fiber.Ctx, in *Request, methods string) {
 	if in.Method == fiber.MethodOptions {
 		WriteAllow(c.Response(), methods, in.RequestID)
 		return

@@ -11,34 +11,33 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Config of a Limiter. The zero value is ready to use.
-type Config struct {
-	// Namespace is the prefix of all keys, behind redis_rate's own "rate:".
+// limiterConfig configures a limiter. The zero value is ready to use.
+type limiterConfig struct {
+	// Namespace is the prefix of all keys, after redis_rate's own "rate:".
 	// Defaults to "mailroom".
 	Namespace string
-	// Timeout bounds each trip to Redis. Defaults to 50 ms.
+	// Timeout bounds each command to Redis. Defaults to 50 ms.
 	Timeout time.Duration
-	// Away is how long Redis is left alone once it did not answer in time.
+	// RetryInterval is the time between a failed command and the next one.
 	// Defaults to 500 ms.
-	Away time.Duration
-	// MaxLocal is how many things are counted by this process alone, at most, while
-	// Redis is away. Defaults to 100,000.
+	RetryInterval time.Duration
+	// MaxLocal bounds the number of local counts. Defaults to 100,000.
 	MaxLocal int
-	// Logger takes what operators need to know. Defaults to slog.Default().
+	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// Now is the clock of the counts that this process keeps. Defaults to time.Now.
+	// Now is the clock of the local counts. Defaults to time.Now.
 	Now func() time.Time
 }
 
-func (c *Config) setDefaults() {
+func (c *limiterConfig) setDefaults() {
 	if c.Namespace == "" {
 		c.Namespace = "mailroom"
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 50 * time.Millisecond
 	}
-	if c.Away == 0 {
-		c.Away = 500 * time.Millisecond
+	if c.RetryInterval == 0 {
+		c.RetryInterval = 500 * time.Millisecond
 	}
 	if c.MaxLocal == 0 {
 		c.MaxLocal = 100_000
@@ -51,19 +50,20 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Limiter counts. It is safe for concurrent use.
-type Limiter struct {
-	cfg    Config
-	shared *redis_rate.Limiter
-	local  *local
-	till   atomic.Int64 // until when Redis is left alone, unix ns
-	alone  atomic.Bool  // this process counts for itself
+// limiter counts by key. It is safe for concurrent use. Close it.
+type limiter struct {
+	cfg     limiterConfig
+	shared  *redis_rate.Limiter
+	local   *local
+	retryAt atomic.Int64 // unix ns; before it Redis is not tried
+	alone   atomic.Bool  // this process counts for itself
 }
 
-// New makes a Limiter whose counts all processes with the same Redis and namespace share.
-func New(rdb redis.UniversalClient, cfg Config) (*Limiter, error) {
+// newLimiter returns a limiter. All processes with the same Redis and namespace share
+// its counts.
+func newLimiter(rdb redis.UniversalClient, cfg limiterConfig) (*limiter, error) {
 	cfg.setDefaults()
-	l := &Limiter{cfg: cfg, shared: redis_rate.NewLimiter(rdb)}
+	l := &limiter{cfg: cfg, shared: redis_rate.NewLimiter(rdb)}
 	var err error
 	if l.local, err = newLocal(cfg.MaxLocal); err != nil {
 		return nil, fmt.Errorf("rate limits: %w", err)
@@ -71,24 +71,24 @@ func New(rdb redis.UniversalClient, cfg Config) (*Limiter, error) {
 	return l, nil
 }
 
-// Close ends it.
-func (l *Limiter) Close() { l.local.close() }
+// close frees the local counts.
+func (l *limiter) close() { l.local.close() }
 
-// Result says whether something may happen now.
-type Result struct {
+// result is the state of a count after a request.
+type result struct {
 	Allowed bool
-	// Remaining is how often more it may happen at once.
+	// Remaining is the number of requests that may still come at once.
 	Remaining int
-	// RetryAfter is when it may happen again, where it may not now.
+	// RetryAfter is the time until the next request is allowed; 0 where this one was.
 	RetryAfter time.Duration
-	// Reset is when Burst may happen at once again.
+	// Reset is the time until the whole burst is allowed again.
 	Reset time.Duration
 }
 
-// Take counts one more of what key names, if its rate allows that.
-func (l *Limiter) Take(ctx context.Context, key string, rate Rate) Result {
+// take counts one request under a key, if the rate allows it.
+func (l *limiter) take(ctx context.Context, key string, rate Rate) result {
 	now := l.cfg.Now()
-	if now.UnixNano() < l.till.Load() {
+	if now.UnixNano() < l.retryAt.Load() {
 		return l.local.take(key, rate, now)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
@@ -96,14 +96,14 @@ func (l *Limiter) Take(ctx context.Context, key string, rate Rate) Result {
 	limit := redis_rate.Limit{Rate: rate.Count, Burst: rate.Burst, Period: rate.Period}
 	r, err := l.shared.Allow(ctx, l.cfg.Namespace+":"+key, limit)
 	if err != nil {
-		l.till.Store(now.Add(l.cfg.Away).UnixNano())
+		l.retryAt.Store(now.Add(l.cfg.RetryInterval).UnixNano())
 		if !l.alone.Swap(true) {
-			l.cfg.Logger.WarnContext(ctx, "Redis does not count rates, each gateway counts for itself", "error", err)
+			l.cfg.Logger.WarnContext(ctx, "rate limits are not counted in Redis, each gateway counts for itself", "error", err)
 		}
 		return l.local.take(key, rate, now)
 	}
 	if l.alone.Swap(false) {
-		l.cfg.Logger.InfoContext(ctx, "Redis counts rates again")
+		l.cfg.Logger.InfoContext(ctx, "rate limits are counted in Redis again")
 	}
-	return Result{Allowed: r.Allowed > 0, Remaining: r.Remaining, RetryAfter: max(r.RetryAfter, 0), Reset: r.ResetAfter}
+	return result{Allowed: r.Allowed > 0, Remaining: r.Remaining, RetryAfter: max(r.RetryAfter, 0), Reset: r.ResetAfter}
 }

@@ -7,17 +7,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// local counts within this process.
+// local counts in this process.
 type local struct {
 	counts *otter.Cache[string, *rate.Limiter]
 }
 
-// forgetAfter is how long a count is kept that nobody asks for.
+// forgetAfter is the time after which an unused count is dropped.
 const forgetAfter = time.Hour
 
-func newLocal(most int) (*local, error) {
+func newLocal(maxCounts int) (*local, error) {
 	counts, err := otter.New(&otter.Options[string, *rate.Limiter]{
-		MaximumSize:      most,
+		MaximumSize:      maxCounts,
 		ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](forgetAfter),
 	})
 	if err != nil {
@@ -31,19 +31,20 @@ func (l *local) close() {
 	l.counts.StopAllGoroutines()
 }
 
-func (l *local) take(key string, r Rate, now time.Time) Result {
-	each := r.Period / time.Duration(r.Count)
-	counted, _ := l.counts.ComputeIfAbsent(key+" "+r.String(), func() (*rate.Limiter, bool) {
-		return rate.NewLimiter(rate.Every(each), r.Burst), false
+// take counts one request under a key, if the rate allows it.
+func (l *local) take(key string, limit Rate, now time.Time) result {
+	each := limit.Period / time.Duration(limit.Count)
+	counted, _ := l.counts.ComputeIfAbsent(key+" "+limit.String(), func() (*rate.Limiter, bool) {
+		return rate.NewLimiter(rate.Every(each), limit.Burst), false
 	})
 	allowed := counted.AllowN(now, 1)
 	tokens := counted.TokensAt(now)
-	result := Result{
+	r := result{
 		Allowed: allowed, Remaining: max(0, int(tokens)),
-		Reset: time.Duration((float64(r.Burst) - tokens) * float64(each)),
+		Reset: time.Duration((float64(limit.Burst) - tokens) * float64(each)),
 	}
 	if !allowed {
-		result.RetryAfter = time.Duration((1 - tokens) * float64(each))
+		r.RetryAfter = time.Duration((1 - tokens) * float64(each))
 	}
-	return result
+	return r
 }

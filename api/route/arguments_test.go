@@ -48,7 +48,7 @@ func TestArgumentsHaveToMatchTheRoute(t *testing.T) {
 	assert.Nil(t, argumentsOf(t, 1, ``).object, "an argument without a schema is anything")
 }
 
-// Other languages' libraries write schemas in other ways.
+// Libraries of other languages write schemas in other ways.
 func TestSchemasOfOtherLanguages(t *testing.T) {
 	t.Parallel()
 	o := argumentsOf(t, 0, `{
@@ -83,7 +83,7 @@ func TestSchemasOfOtherLanguages(t *testing.T) {
 	assert.Len(t, problems, 5)
 }
 
-// The schema library's own words tell of its internals.
+// Errors of the schema library would show its internals.
 func TestProblemsAreInPlainWords(t *testing.T) {
 	t.Parallel()
 	o := argumentsOf(t, 0, `{"type":"object","required":["s"],"additionalProperties":false,

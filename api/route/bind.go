@@ -13,7 +13,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// bind returns the arguments of a call as a JSON array.
+// Bind returns the arguments of a request as a JSON array, or a BAD_REQUEST failure that
+// lists every problem.
 func (r *Route) Bind(c *fiber.Ctx, in *exchange.Request, params []string) (string, *exchange.Failure) {
 	dst := append(make([]byte, 0, 32+len(in.Body)), '[')
 	dst, problems := r.arguments.appendPath(dst, params)
@@ -36,9 +37,9 @@ func (r *Route) Bind(c *fiber.Ctx, in *exchange.Request, params []string) (strin
 	return string(append(dst, ']')), nil
 }
 
-// appendHeaders adds the headers that a plan speaks of, behind the object, which may
-// have been left out.
-func appendHeaders(dst []byte, c *fiber.Ctx, names []string, bare bool) []byte {
+// appendHeaders appends the headers that a plan uses. They follow the object: without one
+// it appends an empty object first.
+func appendHeaders(dst []byte, c *fiber.Ctx, names []string, noObject bool) []byte {
 	sent := make(map[string]string)
 	for _, name := range names {
 		if value := c.Get(name); value != "" && utf8.ValidString(value) {
@@ -48,13 +49,13 @@ func appendHeaders(dst []byte, c *fiber.Ctx, names []string, bare bool) []byte {
 	if len(dst) > 1 {
 		dst = append(dst, ',')
 	}
-	if bare {
+	if noObject {
 		dst = append(dst, "{},"...)
 	}
 	return appendJSON(dst, sent)
 }
 
-// bindObject returns the last argument, from the body or the query; empty: none.
+// bindObject returns the last argument, from the body or the query; empty: there is none.
 func (r *Route) bindObject(c *fiber.Ctx, in *exchange.Request) (string, []exchange.Problem, *exchange.Failure) {
 	o := r.arguments.object
 	if r.object == wire.InQuery {
@@ -66,7 +67,7 @@ func (r *Route) bindObject(c *fiber.Ctx, in *exchange.Request) (string, []exchan
 		}
 		query, err := url.ParseQuery(in.Query)
 		if err != nil {
-			return "", []exchange.Problem{{Field: "query", Problem: "not valid percent-encoding"}}, nil //nolint:nilerr // it is told as a problem
+			return "", []exchange.Problem{{Field: "query", Problem: "not valid percent-encoding"}}, nil
 		}
 		values, problems := o.fromQuery(query)
 		if len(values) == 0 || len(problems) > 0 {
@@ -86,7 +87,7 @@ func (r *Route) bindObject(c *fiber.Ctx, in *exchange.Request) (string, []exchan
 	return checkObject(in.Body, o)
 }
 
-// checkMediaType refuses a body that is not plain JSON.
+// checkMediaType refuses a body that is not unencoded JSON in UTF-8.
 func checkMediaType(c *fiber.Ctx) *exchange.Failure {
 	if c.Get(fiber.HeaderContentEncoding) != "" {
 		return exchange.Fail(wire.CodeUnsupportedMedia, "an encoded body is not accepted: leave out Content-Encoding")
@@ -103,13 +104,14 @@ func checkMediaType(c *fiber.Ctx) *exchange.Failure {
 	return nil
 }
 
-// isUTF8 reports whether a charset is UTF-8, or ASCII, which is a part of it.
+// isUTF8 reports whether a charset is UTF-8 or its subset ASCII.
 func isUTF8(charset string) bool {
 	charset, _, _ = strings.Cut(charset, ";")
 	charset = strings.ToLower(strings.Trim(strings.TrimSpace(charset), `"`))
 	return charset == "utf-8" || charset == "utf8" || charset == "us-ascii"
 }
 
+// checkObject checks a body against the object of an action; nil: the action takes none.
 func checkObject(body string, o *object) (string, []exchange.Problem, *exchange.Failure) {
 	if !utf8.ValidString(body) {
 		return "", []exchange.Problem{{Field: "body", Problem: "not UTF-8"}}, nil

@@ -10,21 +10,22 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// caching is how the answers of a route are shared.
-type caching struct {
-	Control string // the header Cache-Control of what everybody may get; empty: nothing is stored
-	Private string // and of what a caller gets for its credential
+// Caching holds the header Cache-Control of a route with shared answers.
+type Caching struct {
+	Control string // for answers that everybody may get; empty: answers are not stored
+	Private string // for answers that need a credential
 }
 
-func newCaching(action *wire.Action) *caching {
+// newCaching returns the caching of an action; nil: its answers are not shared.
+func newCaching(action *wire.Action) *Caching {
 	policy, shared := calls.Policy(action)
 	if !shared {
 		return nil
 	}
-	return &caching{Control: cacheControl(policy, action.Cache.Public), Private: cacheControl(policy, false)}
+	return &Caching{Control: cacheControl(policy, action.Cache.Public), Private: cacheControl(policy, false)}
 }
 
-// cacheControl is what clients may do with an answer
+// cacheControl returns the header Cache-Control
 // (https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2, RFC 5861).
 func cacheControl(policy cache.Policy, public bool) string {
 	if policy.TTL == 0 {

@@ -11,11 +11,11 @@ import (
 	"github.com/oskadev/mailroom/api/exchange"
 )
 
-// maxDepth bounds how deep arrays and objects nest: far more than any schema asks for,
-// and few enough for every library that reads them later.
+// maxDepth bounds the nesting of arrays and objects: far above the need of any schema, and
+// within the limits of every JSON library.
 const maxDepth = 256
 
-// depthOf returns how deep arrays and objects nest in a value that was read.
+// depthOf returns the depth of nested arrays and objects in a value.
 func depthOf(value any) int {
 	below := 0
 	switch v := value.(type) {
@@ -33,11 +33,11 @@ func depthOf(value any) int {
 	return below + 1
 }
 
-// readJSON reads a body strictly. It refuses an object that has a name twice: some parsers
-// take the first of them and some the last (RFC 8259, section 4).
+// readJSON parses a body strictly. It refuses an object with a duplicate name: some parsers
+// take the first value and some the last (RFC 8259, section 4).
 func readJSON(body string) (any, *exchange.Problem) {
 	var value any
-	// Half a surrogate pair, \ud800, is read as U+FFFD.
+	// A lone surrogate, \ud800, is read as U+FFFD.
 	err := json.Unmarshal([]byte(body), &value, jsontext.AllowInvalidUTF8(true))
 	wrong := &exchange.Problem{Field: "body"}
 	syntax, _ := errors.AsType[*jsontext.SyntacticError](err)
@@ -51,7 +51,7 @@ func readJSON(body string) (any, *exchange.Problem) {
 		wrong.Field, wrong.Problem = syntax.JSONPointer.LastToken(), "is given twice"
 	case syntax != nil:
 		wrong.Problem = "malformed JSON: " + strings.TrimPrefix(syntax.Error(), "jsontext: ")
-	case semantic != nil: // a number that no float64 can hold
+	case semantic != nil: // a number outside the range of float64
 		wrong.Problem = fmt.Sprintf("out of range: number %.40s", semantic.JSONValue)
 	default:
 		wrong.Problem = err.Error()

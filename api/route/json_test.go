@@ -65,8 +65,8 @@ func TestProblemsOfBodies(t *testing.T) {
 	assert.Equal(t, "\ufffd", value)
 }
 
-// A body that is accepted nests no deeper than the bound and reads the same when it is
-// written again.
+// An accepted body nests no deeper than the bound and reads the same after it is encoded
+// again.
 func FuzzReadJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"a":2}`, `{"a":{"b":[1,{"c":"\":"}]}}`, `{"\u0061":1,"a":1}`, `[[[]]]`, `{"a"`, "{\"a\":\"\x00\"}", `1e999`, `"\ud800"`} {
 		f.Add(seed)
@@ -84,13 +84,13 @@ func FuzzReadJSON(f *testing.F) {
 	})
 }
 
-// outline is what the bytes of JSON tell without a parser: an oracle for readJSON.
+// outline is the shape of JSON text, found without a parser: an oracle for readJSON.
 type outline struct {
 	names int // of fields, in all objects
 	depth int
 }
 
-// outlineOf looks at any text.
+// outlineOf scans any text.
 func outlineOf(text string) outline {
 	var o outline
 	depth, inString := 0, false

@@ -10,7 +10,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// isBare reports whether a schema asks for a type and nothing else.
+// isBare reports whether a schema is a scalar type and nothing else.
 func isBare(s *jsonschema.Schema) bool {
 	switch s.Type {
 	case "integer", "number", "boolean", "string":
@@ -22,7 +22,7 @@ func isBare(s *jsonschema.Schema) bool {
 	return err == nil && err2 == nil && string(text) == string(all)
 }
 
-// kindOf is the type that text is read as: null says nothing.
+// kindOf returns the type to parse text as: the first one but null; empty: any.
 func kindOf(types []string) string {
 	for _, t := range types {
 		if t != "null" {
@@ -32,15 +32,15 @@ func kindOf(types []string) string {
 	return ""
 }
 
-// explain says in a few words why a value does not fit.
+// explain returns a short error for a value that does not fit its schema.
 func explain(types []string, instance any, err error) error {
 	if got := jsonType(instance); len(types) > 0 && !matches(types, instance, got) {
-		if len(types) > 1 { // that a field may be null is nothing to ask for
+		if len(types) > 1 { // nobody needs to hear that null is possible
 			types = slices.DeleteFunc(slices.Clone(types), func(t string) bool { return t == "null" })
 		}
 		return fmt.Errorf("want %s, got %s", strings.Join(types, " or "), got)
 	}
-	// The schema library says first where in its schema it was.
+	// The library begins its error with the places in the schema.
 	text := err.Error()
 	for {
 		rest, where := strings.CutPrefix(text, "validating ")
@@ -52,12 +52,13 @@ func explain(types []string, instance any, err error) error {
 	}
 }
 
+// matches reports whether a value of type got has one of the types.
 func matches(types []string, instance any, got string) bool {
 	f, isNumber := instance.(float64)
 	return slices.Contains(types, got) || isNumber && f == float64(int64(f)) && slices.Contains(types, "integer")
 }
 
-// jsonType is the type of a value as encoding/json reads it.
+// jsonType returns the JSON type of a decoded value.
 func jsonType(v any) string {
 	switch v.(type) {
 	case nil:

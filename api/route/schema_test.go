@@ -12,7 +12,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// A manifest is what somebody else wrote: no schema in it may end the process.
+// A manifest is foreign data: no schema in it may end the process.
 func TestReferencesThatCouldRunInCirclesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{

@@ -6,7 +6,10 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/bus/registry"
@@ -14,38 +17,19 @@ import (
 	"github.com/oskadev/mailroom/versions"
 )
 
-// table finds the action behind a method and a path. It is built anew whenever
-// the services change, and then only read.
+// Table finds the route of a request. It is read-only: a change makes a new table.
 type Table struct {
-	root     *node
 	Services registry.Snapshot
+
+	root     *node
 	patterns map[string]bool // of all routes, as services declare them
 	versions map[string]*versionTable
 }
 
-// node is one segment of the paths. A literal child beats the parameter.
-type node struct {
-	literals  map[string]*node
-	parameter *node
-	methods   map[string]*Route
-}
-
-// route is one method at one path.
-type Route struct {
-	Service   string
-	Pattern   string // as the service declares it
-	Action    *wire.Action
-	arguments *arguments
-	object    string         // bus.InBody or bus.InQuery: where the last argument is
-	Caching   *caching       // nil: each call runs
-	Plan      *versions.Plan // what it is composed of; nil: it is a service's own
-	Unknown   string         // a service that the plan asks for and that has not said yet which scopes it wants
-}
-
-// buildTable collects the routes of all services. A route that cannot be served
-// is logged and left out; it never hides the others.
-func BuildTable(services registry.Snapshot, log *slog.Logger) *Table {
-	t := &Table{root: &node{}, Services: services, patterns: make(map[string]bool)}
+// buildTable returns the table of the services and of a versions file; nil: none. It logs
+// and leaves out a route that cannot be served.
+func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logger) *Table {
+	t := &Table{Services: services, root: &node{}, patterns: make(map[string]bool), versions: make(map[string]*versionTable)}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		s := services[name]
 		if s.Manifest == nil {
@@ -60,9 +44,19 @@ func BuildTable(services registry.Snapshot, log *slog.Logger) *Table {
 			}
 		}
 	}
+	if file == nil {
+		return t
+	}
+	for _, v := range file.Versions {
+		t.versions[v.Name] = newVersionTable(v, services, log)
+		for _, p := range v.Plans {
+			t.patterns[p.Name()] = true
+		}
+	}
 	return t
 }
 
+// add adds one route of an action.
 func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	method, path, _ := strings.Cut(pattern, " ")
 	switch method {
@@ -79,7 +73,7 @@ func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	}
 	for _, scope := range action.Scopes {
 		if err := wire.CheckScope(scope); err != nil {
-			return err // nobody has it, and it goes into a header
+			return err // nobody could have it, and it would go into a header
 		}
 	}
 	n, parameters, err := t.root.place(path)
@@ -89,94 +83,67 @@ func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	if r.arguments, err = newArguments(action, parameters); err != nil {
 		return err
 	}
-	if n.methods == nil {
-		n.methods = make(map[string]*Route)
+	if other := n.set(method, r); other != nil {
+		return fmt.Errorf("%s has the same route", other.Action.Name)
 	}
-	if other := n.methods[method]; other != nil {
-		return fmt.Errorf("%s has it already", other.Action.Name)
-	}
-	n.methods[method] = r
 	t.patterns[pattern] = true
 	return nil
 }
 
-// place gives the node of a path, made where it is missing, and how many parameters
-// lie on the way.
-func (n *node) place(path string) (at *node, parameters int, err error) {
-	if strings.Count(path, "/") > maxSegments {
-		return nil, 0, fmt.Errorf("path %q has more than %d segments", path, maxSegments)
+// isVersion reports whether a path's first segment names a version of the API.
+func isVersion(segment string) bool {
+	if len(segment) < 2 || segment[0] != 'v' {
+		return false
 	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		if strings.HasPrefix(segment, ":") {
-			parameters++
-			if n.parameter == nil {
-				n.parameter = &node{}
-			}
-			n = n.parameter
-			continue
-		}
-		if segment == "" {
-			return nil, 0, fmt.Errorf("path %q has an empty segment", path)
-		}
-		if n.literals == nil {
-			n.literals = make(map[string]*node)
-		}
-		if n.literals[segment] == nil {
-			n.literals[segment] = &node{}
-		}
-		n = n.literals[segment]
-	}
-	return n, parameters, nil
+	_, err := strconv.ParseUint(segment[1:], 10, 32)
+	return err == nil
 }
 
-// maxSegments is how many segments a route has at most; a longer path matches nothing.
-const maxSegments = versions.MaxSegments
-
-// match finds the route of a method and a path's segments, and appends the
-// values of its parameters. Without a route it tells which methods the path
-// has; none: there is no such path.
-func (t *Table) Match(method string, segments, params []string) (*Route, []string, []string) {
-	if len(segments) > maxSegments {
-		return nil, nil, nil
+// Find returns the route of a request, of its version or of a service, and the values of
+// its parameters. Without a route it returns the methods that the path has. known is false
+// for a version that does not exist. Find sets the version of the request.
+func (t *Table) Find(in *exchange.Request, segments []string) (r *Route, params, allowed []string, known bool) {
+	method := exchange.LookupMethod(in.Method)
+	if !isVersion(segments[0]) {
+		r, params, allowed = t.root.find(method, segments)
+		return r, params, allowed, true
 	}
-	var allowed []string
-	r, params := t.root.match(method, segments, params, &allowed)
-	if r != nil {
-		return r, params, nil
+	v := t.versions[segments[0]]
+	if v == nil {
+		return nil, nil, nil, false
 	}
+	in.Version = segments[0]
+	r, params, more := v.root.find(method, segments[1:])
+	if r != nil && len(params) == 0 {
+		return r, params, nil, true
+	}
+	service, values, allowed := t.root.find(method, segments[1:])
+	switch {
+	case r != nil && (service == nil || !moreLiteral(service.Pattern, r.Plan.Method+" "+r.Plan.Path)):
+		return r, params, nil, true
+	case service != nil:
+		return service, values, nil, true
+	}
+	allowed = append(allowed, more...)
 	slices.Sort(allowed)
-	return nil, nil, slices.Compact(allowed)
+	return nil, nil, slices.Compact(allowed), true
 }
 
-func (n *node) match(method string, segments, params []string, allowed *[]string) (*Route, []string) {
-	if len(segments) == 0 {
-		if r := n.methods[method]; r != nil {
-			return r, params
-		}
-		for m := range n.methods {
-			*allowed = append(*allowed, m)
-		}
-		return nil, nil
+// Retire sets the headers of a deprecated version or composition: Deprecation
+// (https://www.rfc-editor.org/rfc/rfc9745) and Sunset
+// (https://www.rfc-editor.org/rfc/rfc8594).
+func (t *Table) Retire(res *fasthttp.Response, in *exchange.Request, r *Route) {
+	if in.Version == "" {
+		return
 	}
-	if child := n.literals[segments[0]]; child != nil {
-		if r, p := child.match(method, segments[1:], params, allowed); r != nil {
-			return r, p
-		}
-		if len(*allowed) > 0 {
-			// The path is this literal one, also for other methods.
-			return nil, nil
-		}
+	when := t.versions[in.Version].Retirement
+	if r != nil && r.Plan != nil {
+		when = r.Plan.Retirement
 	}
-	if n.parameter != nil && segments[0] != "" {
-		return n.parameter.match(method, segments[1:], append(params, segments[0]), allowed)
+	if !when.Deprecated.IsZero() {
+		res.Header.Set("Deprecation", "@"+strconv.FormatInt(when.Deprecated.Unix(), 10))
 	}
-	return nil, nil
-}
-
-// outcomeAt is the path that tells the outcome of a request; empty: none is kept.
-func (r *Route) OutcomeAt(in *exchange.Request) string {
-	if r.Action.Safe && r.Action.Lane == "" {
-		return ""
+	if !when.Sunset.IsZero() {
+		res.Header.Set("Sunset", when.Sunset.UTC().Format(http.TimeFormat))
 	}
-	return wire.Location(r.Service, in.Id.String())
 }

@@ -23,7 +23,7 @@ func tableOf(routes ...string) *Table {
 		}
 		m.Actions = append(m.Actions, a)
 	}
-	return BuildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, slog.New(slog.DiscardHandler))
+	return buildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, nil, slog.New(slog.DiscardHandler))
 }
 
 func TestTableFindsTheNearestRoute(t *testing.T) {
@@ -48,9 +48,9 @@ func TestTableFindsTheNearestRoute(t *testing.T) {
 		"GET /":                         "404",
 	} {
 		method, path, _ := strings.Cut(path, " ")
-		segments, ok := exchange.Split(path)
+		segments, ok := exchange.SplitPath(path)
 		require.True(t, ok)
-		r, params, allowed := table.Match(method, segments, nil)
+		r, params, allowed := table.root.find(method, segments)
 		got := "404"
 		switch {
 		case r != nil:
@@ -67,7 +67,7 @@ func FuzzSplit(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		segments, ok := exchange.Split(path)
+		segments, ok := exchange.SplitPath(path)
 		if !ok {
 			return
 		}
@@ -77,7 +77,7 @@ func FuzzSplit(f *testing.F) {
 		if !strings.ContainsAny(path, "%") && strings.Count(path, "/") < len(segments)-1 {
 			t.Fatalf("%q became %q", path, segments)
 		}
-		again, ok := exchange.Split(path + "/")
+		again, ok := exchange.SplitPath(path + "/")
 		if ok && !strings.HasSuffix(path, "/") && !slices.Equal(segments, again) {
 			t.Fatalf("%q became %q, and %q with a slash behind it", path, segments, again)
 		}
@@ -91,11 +91,11 @@ func FuzzMatch(f *testing.F) {
 	f.Add("", strings.Repeat("/things", 30))
 	table := tableOf("GET /things", "GET /things/:id", "GET /things/count", "DELETE /things/:id/parts/:part", "GET /things/a/:b/c/:d")
 	f.Fuzz(func(t *testing.T, method, path string) {
-		segments, ok := exchange.Split(path)
+		segments, ok := exchange.SplitPath(path)
 		if !ok {
 			return
 		}
-		r, params, allowed := table.Match(method, segments, nil)
+		r, params, allowed := table.root.find(method, segments)
 		if r == nil {
 			if slices.Contains(allowed, method) {
 				t.Fatalf("%s %q: allowed %q, but not found", method, path, allowed)

@@ -6,10 +6,10 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A file that is still being written when it is looked at is left alone.
+// A file is not read while it is being written.
 func TestHalfWrittenVersionsAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	v := &versioned{text: []byte("old")}
+	v := &versionsFile{text: []byte("old")}
 	for i, look := range []struct {
 		text        string
 		asked, take bool

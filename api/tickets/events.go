@@ -15,27 +15,27 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// pingEvery is how often a stream of events says that it is still there: a
-// client that has gone shows itself in nothing else.
-const pingEvery = 15 * time.Second
+// pingInterval is the time between two pings of a stream: only a failed write shows that
+// a client has gone.
+const pingInterval = 15 * time.Second
 
-// looksAgain is how often a stream looks by itself whether its request runs by
-// now: after 1 s, 2 s, 4 s and so on, each minute in the end. Its end it is told.
-func looksAgain(n int) time.Duration { return min(time.Second<<min(n, 6), time.Minute) }
+// pollInterval returns the time before a stream reads the state again, to see whether the
+// request runs: 1 s, 2 s, 4 s and so on, at most 1 min. The end comes as a message.
+func pollInterval(n int) time.Duration { return min(time.Second<<min(n, 6), time.Minute) }
 
 // events streams the states of a request as server-sent events
-// (https://html.spec.whatwg.org/multipage/server-sent-events.html), from the one
-// behind Last-Event-ID on, and ends with the request.
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html), from the one after
+// Last-Event-ID on, until the request ends.
 func (s *Tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
 	record, err := s.client.Record(ctx, t.service, t.id)
-	if f := s.mayKnow(in, t, record, err); f != nil {
+	if f := s.checkAccess(in, t, record, err); f != nil {
 		return f
 	}
-	last, _ := strconv.Atoi(c.Get("Last-Event-ID")) // none, or none of ours: from the beginning
+	last, _ := strconv.Atoi(c.Get("Last-Event-ID")) // missing or invalid: from the beginning
 	c.Set(exchange.HeaderRequestID, in.RequestID)
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	if record.Ended() && last >= rank(record.State) {
-		c.Status(fiber.StatusNoContent) // so that the client does not come again
+		c.Status(fiber.StatusNoContent) // tells the client not to connect again
 		return nil
 	}
 	if in.Method == fiber.MethodHead {
@@ -44,10 +44,10 @@ func (s *Tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 	}
 	if s.watching.Add(1) > maxWatchers {
 		s.watching.Add(-1)
-		return exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(pingEvery)
+		return exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(pingInterval)
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
-	c.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	c.Set("X-Accel-Buffering", "no") // nginx would buffer events
 	stream := &stream{tickets: s, ticket: t, last: last, conn: c.Context().Conn()}
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer s.watching.Add(-1)
@@ -57,7 +57,7 @@ func (s *Tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 	return nil
 }
 
-// rank orders the states: it is the ID of their events.
+// rank orders the states. It is the ID of their events.
 func rank(state string) int {
 	switch state {
 	case wire.StateQueued:
@@ -69,47 +69,48 @@ func rank(state string) int {
 	}
 }
 
-// stream is one client's stream of events.
+// stream is the stream of events of one client.
 type stream struct {
 	tickets *Tickets
 	ticket  ticket
-	last    int // the rank of the state that was told last
+	last    int // the rank of the state that was sent last
 	conn    net.Conn
 	out     *bufio.Writer
 }
 
-// run tells each new state, until the last one, or the client or the gateway
-// goes away. What it cannot learn now, a client that comes again will.
+// run sends each new state until the last one, or until the client leaves or the gateway
+// stops. On an error it ends: the client connects again.
 func (s *stream) run(ctx context.Context, record caller.Record) {
-	if s.tell(ctx, record) != nil || record.Ended() {
+	if s.send(ctx, record) != nil || record.Ended() {
 		return
 	}
-	watching, record, err := s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
+	watch, record, err := s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
 	defer func() {
-		if watching != nil {
-			watching.Close()
+		if watch != nil {
+			watch.Close()
 		}
 	}()
-	for n := 0; err == nil && s.tell(ctx, record) == nil && !record.Ended(); n++ {
-		for again := time.Now().Add(looksAgain(n)); ; {
+	for n := 0; err == nil && s.send(ctx, record) == nil && !record.Ended(); n++ {
+		for next := time.Now().Add(pollInterval(n)); ; {
 			var ended bool
-			ended, err = watching.Wait(ctx, min(pingEvery, time.Until(again)))
+			ended, err = watch.Wait(ctx, min(pingInterval, time.Until(next)))
 			if err != nil || s.write(": ping\n\n") != nil {
 				return
 			}
-			if ended || !time.Now().Before(again) {
+			if ended || !time.Now().Before(next) {
 				break
 			}
 		}
 		record, err = s.tickets.client.Record(ctx, s.ticket.service, s.ticket.id)
-		if watching.Ended() && err == nil && !record.Ended() { // it never ran, and was sent anew
-			watching.Close()
-			watching, record, err = s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
+		if watch.Ended() && err == nil && !record.Ended() { // it had expired or was cancelled, and was sent again
+			watch.Close()
+			watch, record, err = s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
 		}
 	}
 }
 
-func (s *stream) tell(ctx context.Context, record caller.Record) error {
+// send sends a state unless it was sent before.
+func (s *stream) send(ctx context.Context, record caller.Record) error {
 	if rank(record.State) <= s.last {
 		return nil
 	}
@@ -124,8 +125,9 @@ func (s *stream) tell(ctx context.Context, record caller.Record) error {
 	return s.write("id: " + strconv.Itoa(s.last) + "\nevent: state\ndata: " + string(data) + "\n\n")
 }
 
+// write writes and flushes text, within the write timeout.
 func (s *stream) write(text string) error {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(s.tickets.writeTimeout)) // a connection that is gone shows in the write
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.tickets.writeTimeout)) // a closed connection fails in the write
 	if _, err := s.out.WriteString(text); err != nil {
 		return err
 	}

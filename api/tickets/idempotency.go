@@ -9,12 +9,13 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// keyedStore is how long the outcome of a request with an Idempotency-Key is kept.
+// keyedStore is the time for which the outcome of a request with an Idempotency-Key is kept.
 const keyedStore = 24 * time.Hour
 
+// maxKey is the maximum length of an Idempotency-Key.
 const maxKey = 255
 
-// idempotencyKey reads the header Idempotency-Key
+// idempotencyKey parses the header Idempotency-Key
 // (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/):
 // 1 to 255 visible ASCII characters, in quotes or bare; "abc" and abc are one key.
 func idempotencyKey(header string) (string, *exchange.Failure) {
@@ -33,9 +34,9 @@ func idempotencyKey(header string) (string, *exchange.Failure) {
 	return key, nil
 }
 
-// keyedID is the one ID of all calls with the same key, by the same caller, of
-// the same action, under the secret of the gateways: who knows a key, or guesses it,
-// does not know the ticket by that.
+// keyedID returns the ID of all calls with the same key, by the same principal, of the
+// same action. It depends on the secret of the gateways, so that a key does not reveal its
+// ticket.
 func keyedID(secret []byte, principal, service, action, key string) uuid.UUID {
 	return wire.KeyedID(secret, "idempotency", principal, service, action, key)
 }

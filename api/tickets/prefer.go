@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// preference is what a caller prefers (https://www.rfc-editor.org/rfc/rfc7240),
-// of what is understood here.
+// Preference is the header Prefer of a request (https://www.rfc-editor.org/rfc/rfc7240).
 type Preference struct {
-	applied string        // what to confirm; empty: nothing was preferred
-	Wait    time.Duration // for the outcome; 0: not at all
+	applied string        // header Preference-Applied; empty: no preference
+	Wait    time.Duration // the time to wait for the outcome; 0: answer at once
 }
 
-// mostWait bounds how long a caller may have a connection wait.
-const mostWait = time.Minute
+// maxWait bounds the time that a request waits for an outcome.
+const maxWait = time.Minute
 
-// preferenceIn reads the header Prefer: respond-async, wait=SECONDS or both.
-// What is not understood is ignored, as the RFC has it.
-func preferenceIn(header string) Preference {
+// parsePrefer parses the header Prefer: respond-async, wait=SECONDS or both. It ignores
+// unknown and invalid preferences, as the RFC requires.
+func parsePrefer(header string) Preference {
 	var p Preference
 	async, waits := false, false
 	for part := range strings.SplitSeq(header, ",") {
@@ -31,7 +30,7 @@ func preferenceIn(header string) Preference {
 		case "wait":
 			seconds, err := strconv.ParseUint(value, 10, 31)
 			if err == nil && !waits { // the first counts
-				waits, p.Wait = true, min(time.Duration(seconds)*time.Second, mostWait)
+				waits, p.Wait = true, min(time.Duration(seconds)*time.Second, maxWait)
 			}
 		}
 	}
@@ -46,4 +45,5 @@ func preferenceIn(header string) Preference {
 	return p
 }
 
+// Given reports whether the request has a preference.
 func (p Preference) Given() bool { return p.applied != "" }

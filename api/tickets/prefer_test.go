@@ -26,6 +26,6 @@ func TestPreferences(t *testing.T) {
 		"wait=100000":                  {applied: "wait=60", Wait: time.Minute},
 		"wait=99999999999999999999999": {},
 	} {
-		assert.Equal(t, want, preferenceIn(header), header)
+		assert.Equal(t, want, parsePrefer(header), header)
 	}
 }

@@ -20,44 +20,45 @@ import (
 	calls "github.com/oskadev/mailroom/internal/call"
 )
 
-// tickets serves the outcomes of requests, at any gateway.
+// Tickets serves the outcomes of requests. It is safe for concurrent use.
 type Tickets struct {
 	client       *caller.Client
-	writeTimeout time.Duration // for each event
+	writeTimeout time.Duration // of each event
 	log          *slog.Logger
 	watching     atomic.Int64 // callers that wait for the end of a request
 }
 
+// New returns tickets over a client. writeTimeout bounds the write of each event.
 func New(client *caller.Client, writeTimeout time.Duration, log *slog.Logger) *Tickets {
 	return &Tickets{client: client, writeTimeout: writeTimeout, log: log}
 }
 
-// ticket names a request whose caller may come back for its outcome.
+// ticket names a request.
 type ticket struct{ service, id string }
 
-// Methods of the paths of requests.
+// Methods of the paths.
 const (
 	requestMethods = "GET, HEAD, DELETE, OPTIONS"
-	eventMethods   = exchange.OwnMethods
+	eventMethods   = exchange.ReadMethods
 )
 
-// maxWatchers bounds how many callers may wait at one gateway for the ends of
-// requests, by long polling and by events.
+// maxWatchers bounds the callers that wait at one gateway for the ends of requests, by
+// long polling and by events.
 const maxWatchers = 20_000
 
-// request serves /requests/<service>.<id>, at any gateway: what became of an
-// unsafe request, its states as events, and its cancelling. Only the principal
-// that made it may ask; where nobody had to say, whoever knows its ID, which nobody
-// guesses.
+// Serve serves /requests/<name>, where name is <service>.<id> or <service>.<id>/events: the
+// state of a request, its states as events, and its cancellation. Only the principal that
+// made the request has access; to a request of an anonymous caller everybody who knows its
+// random ID has. waits ends when the gateway stops: it ends waiting.
 func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, name string) {
 	name, events := strings.CutSuffix(name, "/events")
 	get := in.Method == fiber.MethodGet || in.Method == fiber.MethodHead
 	switch {
 	case events && !get:
-		exchange.Only(c, in, eventMethods)
+		exchange.RefuseMethod(c, in, eventMethods)
 		return
 	case !get && in.Method != fiber.MethodDelete:
-		exchange.Only(c, in, requestMethods)
+		exchange.RefuseMethod(c, in, requestMethods)
 		return
 	}
 	var t ticket
@@ -78,20 +79,22 @@ func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.R
 	case in.Method == fiber.MethodDelete:
 		f = s.cancel(ctx, c, in, t)
 	default:
-		f = s.tell(ctx, waits, c, in, t)
+		f = s.answer(ctx, waits, c, in, t)
 	}
 	if f != nil {
 		exchange.Refuse(c, in, f)
 	}
 }
 
+// unknownRequest returns the failure for a request without a record, or of another
+// principal.
 func unknownRequest() *exchange.Failure {
 	return exchange.Fail(wire.CodeNotFound, "nothing is known of this request: it never was, keeps nothing, or ended too long ago")
 }
 
-// mayKnow turns what a look at a record gave into an answer, unless the caller may
-// be shown the record. To others there is none.
-func (s *Tickets) mayKnow(in *exchange.Request, t ticket, record caller.Record, err error) *exchange.Failure {
+// checkAccess returns the failure of a lookup, or NOT_FOUND where the record belongs to
+// another principal.
+func (s *Tickets) checkAccess(in *exchange.Request, t ticket, record caller.Record, err error) *exchange.Failure {
 	switch {
 	case errors.Is(err, caller.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.Principal.Key():
 		return unknownRequest()
@@ -102,14 +105,15 @@ func (s *Tickets) mayKnow(in *exchange.Request, t ticket, record caller.Record, 
 	return nil
 }
 
-// tell answers with the state of a request; with ?wait=SECONDS once it has ended.
-func (s *Tickets) tell(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
-	wait, f := waitIn(in.Query)
+// answer answers with the state of a request; with ?wait=SECONDS after it has ended, or
+// after that time.
+func (s *Tickets) answer(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
+	wait, f := parseWait(in.Query)
 	if f != nil {
 		return f
 	}
 	record, err := s.client.Record(ctx, t.service, t.id)
-	if f := s.mayKnow(in, t, record, err); f != nil {
+	if f := s.checkAccess(in, t, record, err); f != nil {
 		return f
 	}
 	if wait > 0 && !record.Ended() {
@@ -119,7 +123,7 @@ func (s *Tickets) tell(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Re
 		}
 		record, err = s.awaitEnd(ctx, waits, t, wait)
 		s.watching.Add(-1)
-		if f := s.mayKnow(in, t, record, err); f != nil {
+		if f := s.checkAccess(in, t, record, err); f != nil {
 			return f
 		}
 	}
@@ -129,8 +133,7 @@ func (s *Tickets) tell(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Re
 	return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
 }
 
-// confirmed says whether an outcome may be told: where it has to be on replicas,
-// once it is.
+// confirmed returns a failure while an outcome is not on enough replicas.
 func (s *Tickets) confirmed(ctx context.Context, t ticket, record caller.Record) *exchange.Failure {
 	if record.State != wire.StateDone {
 		return nil
@@ -141,21 +144,22 @@ func (s *Tickets) confirmed(ctx context.Context, t ticket, record caller.Record)
 	return nil
 }
 
-// awaitEnd waits for the end of a request, or of the time, or of the gateway.
-func (s *Tickets) awaitEnd(ctx, waits context.Context, t ticket, most time.Duration) (caller.Record, error) {
-	watching, record, err := s.client.Watch(waits, t.service, t.id)
-	if watching != nil {
-		_, err = watching.Wait(waits, most)
-		watching.Close()
+// awaitEnd waits for the end of a request, at most for a time or until the gateway stops.
+// It returns the record after the wait.
+func (s *Tickets) awaitEnd(ctx, waits context.Context, t ticket, timeout time.Duration) (caller.Record, error) {
+	watch, record, err := s.client.Watch(waits, t.service, t.id)
+	if watch != nil {
+		_, err = watch.Wait(waits, timeout)
+		watch.Close()
 	}
-	if watching == nil && err == nil || err != nil && waits.Err() == nil {
+	if watch == nil && err == nil || err != nil && waits.Err() == nil {
 		return record, err
 	}
 	return s.client.Record(ctx, t.service, t.id)
 }
 
-// waitIn reads how long a caller wants to wait.
-func waitIn(query string) (time.Duration, *exchange.Failure) {
+// parseWait parses the query parameter wait.
+func parseWait(query string) (time.Duration, *exchange.Failure) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return 0, exchange.BadRequest(exchange.Problem{Field: "query", Problem: "not valid percent-encoding"})
@@ -168,9 +172,10 @@ func waitIn(query string) (time.Duration, *exchange.Failure) {
 	if err != nil {
 		return 0, exchange.BadRequest(exchange.Problem{Field: "wait", Problem: "not a number of seconds"})
 	}
-	return min(time.Duration(seconds)*time.Second, mostWait), nil
+	return min(time.Duration(seconds)*time.Second, maxWait), nil
 }
 
+// writeState answers with the state of a request.
 func writeState(c *fiber.Ctx, in *exchange.Request, status int, state wire.RequestState) *exchange.Failure {
 	result, err := json.Marshal(state)
 	if err != nil {
@@ -184,14 +189,14 @@ func writeState(c *fiber.Ctx, in *exchange.Request, status int, state wire.Reque
 	return nil
 }
 
-// cancel ends a request that still waits.
+// cancel cancels a request that no worker has read.
 func (s *Tickets) cancel(ctx context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
 	record, err := s.client.Record(ctx, t.service, t.id)
-	if f := s.mayKnow(in, t, record, err); f != nil {
+	if f := s.checkAccess(in, t, record, err); f != nil {
 		return f
 	}
 	record, err = s.client.Cancel(ctx, t.service, t.id)
-	if f := s.mayKnow(in, t, record, err); f != nil {
+	if f := s.checkAccess(in, t, record, err); f != nil {
 		return f
 	}
 	switch record.State {
@@ -204,7 +209,7 @@ func (s *Tickets) cancel(ctx context.Context, c *fiber.Ctx, in *exchange.Request
 	}
 }
 
-// state returns the state of a request.
+// State returns the state of a request.
 func (s *Tickets) State(ctx context.Context, service, id string) (state string, found bool) {
 	record, err := s.client.Record(ctx, service, id)
 	if err != nil && !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
@@ -213,10 +218,10 @@ func (s *Tickets) State(ctx context.Context, service, id string) (state string, 
 	return record.State, err == nil
 }
 
-// write answers 202 with the ticket of a request: where its outcome will be.
+// Write answers 202 with the ticket of a request: location is the path of its outcome.
 func (s *Tickets) Write(c *fiber.Ctx, in *exchange.Request, location string, prefer Preference, state string) *exchange.Failure {
 	f := writeState(c, in, fiber.StatusAccepted, wire.RequestState{
-		ID: in.Id.String(), Service: in.Service, Action: in.Action, State: state,
+		ID: in.ID.String(), Service: in.Service, Action: in.Action, State: state,
 	})
 	c.Set(fiber.HeaderLocation, location)
 	c.Set(fiber.HeaderRetryAfter, "1")
@@ -224,7 +229,7 @@ func (s *Tickets) Write(c *fiber.Ctx, in *exchange.Request, location string, pre
 	return f
 }
 
-// prepare reads the headers of an unsafe call: Idempotency-Key and Prefer.
+// Prepare applies the headers Idempotency-Key and Prefer of an unsafe request to its call.
 func (s *Tickets) Prepare(c *fiber.Ctx, in *exchange.Request, request *calls.Call) (Preference, *exchange.Failure) {
 	if c.Request().Header.Peek(exchange.HeaderIdempotencyKey) != nil {
 		key, f := idempotencyKey(c.Get(exchange.HeaderIdempotencyKey))
@@ -235,10 +240,10 @@ func (s *Tickets) Prepare(c *fiber.Ctx, in *exchange.Request, request *calls.Cal
 		if secret == nil {
 			return Preference{}, exchange.Unavailable("Redis is not reachable")
 		}
-		in.Id, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
+		in.ID, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
 		request.Shared, request.Store = true, keyedStore
 	}
-	prefer := preferenceIn(c.Get("Prefer"))
+	prefer := parsePrefer(c.Get("Prefer"))
 	if prefer.Given() {
 		request.Endless, request.Wait, request.Timeout = true, true, prefer.Wait
 	}

@@ -11,40 +11,38 @@ import (
 	"github.com/oskadev/mailroom/cache"
 )
 
-// Causes of errors that this package finds itself. Test with errors.Is.
+// Causes of errors that this package finds itself.
 var (
-	// ErrNoWorker reports that no worker of the service is running.
-	ErrNoWorker = errors.New("no worker is running")
-	// ErrCrowded reports that as many calls of the service are in flight as allowed.
-	ErrCrowded = errors.New("too many calls in flight")
-
+	errNoWorker      = errors.New("no worker is running")
+	errTooManyCalls  = errors.New("too many calls in flight")
 	errUnknownAction = errors.New("unknown action")
 	errCycle         = errors.New("call cycle")
 	errTooDeep       = errors.New("too many calls in a row")
 )
 
-// NotSent reports that the request of a failed call was not sent: nothing happened.
+// NotSent reports whether the request of a failed call was not sent: it had no effect.
 func NotSent(err error) bool {
-	return errors.Is(err, ErrNoWorker) || errors.Is(err, ErrCrowded) || errors.Is(err, caller.ErrOverloaded) ||
+	return errors.Is(err, errNoWorker) || errors.Is(err, errTooManyCalls) || errors.Is(err, caller.ErrOverloaded) ||
 		errors.Is(err, caller.ErrUnavailable) && !errors.Is(err, caller.ErrTimeout)
 }
 
-// explain turns a failure into the error that callers get.
+// explain returns the error of a call for a cause.
 func explain(c *Call, cause error) *wire.Error {
 	e := describe(c, cause).WithCause(cause)
 	e.Service, e.Action = c.Service, c.Action
 	return e
 }
 
+// describe returns the code, message and details for a cause.
 func describe(c *Call, cause error) *wire.Error {
 	switch {
 	case errors.Is(cause, caller.ErrOverloaded):
 		return overloaded(c, cause)
-	case errors.Is(cause, ErrCrowded):
+	case errors.Is(cause, errTooManyCalls):
 		return later(wire.CodeOverloaded, "too many calls of "+c.place()+" are in flight here")
 	case errors.Is(cause, cache.ErrCrowded):
 		return later(wire.CodeOverloaded, "too many callers wait for this answer")
-	case errors.Is(cause, ErrNoWorker):
+	case errors.Is(cause, errNoWorker):
 		return later(wire.CodeUnavailable, "no worker of "+c.Service+" is running")
 	case errors.Is(cause, errUnknownAction):
 		return wire.NewError(wire.CodeNotSupported, fmt.Sprintf("%s has no action %.64q", c.Service, c.Action))
@@ -53,12 +51,12 @@ func describe(c *Call, cause error) *wire.Error {
 			"%s would wait in the lane %s of %s, which is held by a request that waits for it", c.Action, c.Lane, c.Service))
 	case errors.Is(cause, errTooDeep):
 		return wire.NewError(wire.CodeTooDeep, fmt.Sprintf(
-			"%d services have called each other in a row, and %s would be one more", MaxDepth, c.Service))
+			"%d services have called each other in a row, and %s would be one more", maxDepth, c.Service))
 	case errors.Is(cause, caller.ErrNotReplicated):
 		return wire.NewError(wire.CodeTimeout, "the outcome is not safely stored yet")
 	case errors.Is(cause, caller.ErrTimeout), errors.Is(cause, caller.ErrExpired):
 		return wire.NewError(wire.CodeTimeout, c.Service+" did not answer in time")
-	case errors.Is(cause, caller.ErrUnavailable): // its own cause may be a deadline
+	case errors.Is(cause, caller.ErrUnavailable): // before DeadlineExceeded, which may be its cause
 		return later(wire.CodeUnavailable, "Redis is not reachable")
 	case errors.Is(cause, context.DeadlineExceeded):
 		return wire.NewError(wire.CodeTimeout, c.Service+" did not answer in time")
@@ -81,13 +79,14 @@ func describe(c *Call, cause error) *wire.Error {
 	}
 }
 
-// later is an error after which a retry in a second may help.
+// later returns an error with a Retry-After of one second.
 func later(code wire.Code, message string) *wire.Error {
 	e := wire.NewError(code, message)
 	e.RetryAfter = time.Second
 	return e
 }
 
+// overloaded returns the error for a full mailbox.
 func overloaded(c *Call, cause error) *wire.Error {
 	message, after := "too many requests wait for "+c.Service, time.Second
 	if full, ok := errors.AsType[*caller.OverloadedError](cause); ok {

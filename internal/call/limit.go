@@ -5,18 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// Limit bounds the calls in flight of each service, so that a service that hardly
-// answers takes no room from the others. It is safe for concurrent use.
+// Limit bounds the calls in flight of each name, so that a slow service does not use up the
+// memory of the process. It is safe for concurrent use.
 type Limit struct {
 	max      int64
 	inFlight sync.Map // name → *atomic.Int64
 }
 
-// NewLimit returns a limit of so many calls for each name.
+// NewLimit returns a limit of max calls for each name.
 func NewLimit(max int64) *Limit { return &Limit{max: max} }
 
-// Enter counts one more call; false: there are as many as allowed. After true the
-// caller calls Leave.
+// Enter counts a call; false: the limit is reached. After true the caller must call Leave.
 func (l *Limit) Enter(name string) bool {
 	n := l.of(name)
 	if n.Add(1) <= l.max {
@@ -26,7 +25,7 @@ func (l *Limit) Enter(name string) bool {
 	return false
 }
 
-// Leave counts one call less.
+// Leave ends a call that Enter counted.
 func (l *Limit) Leave(name string) { l.of(name).Add(-1) }
 
 func (l *Limit) of(name string) *atomic.Int64 {

@@ -16,26 +16,27 @@ import (
 // localBytes bounds the local cache entries of a process that is not a gateway.
 const localBytes = 16 << 20
 
-// OpenConfig says on whose behalf a process calls. Conn, CacheConn and Role are
-// required.
+// OpenConfig configures a Process. Conn, CacheConn and Role are required.
 type OpenConfig struct {
-	// Conn is the connection to the bus, CacheConn that to the cache's Redis.
-	Conn, CacheConn *bus.Conn
+	// Conn is the connection to the bus.
+	Conn *bus.Conn
+	// CacheConn is the connection to the Redis of the cache.
+	CacheConn *bus.Conn
 	// Role is the service that calls, or wire.RoleAPI.
 	Role string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Process is a Caller with a client, a registry and a cache of its own, for
-// processes that are not gateways.
+// Process is a Caller with its own client, registry and cache, for a process that is not a
+// gateway.
 type Process struct {
 	*Caller
 	client *caller.Client
 	close  func()
 }
 
-// Open starts a Process. Close it after its last call.
+// Open starts a Process. Close it after the last call.
 func Open(cfg OpenConfig) (*Process, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -49,14 +50,14 @@ func Open(cfg OpenConfig) (*Process, error) {
 	client := caller.New(cfg.Conn, caller.Config{Role: cfg.Role})
 	services := registry.NewFollower(cfg.Conn)
 	ctx, stop := context.WithCancel(context.Background())
-	var looking sync.WaitGroup
-	looking.Go(func() { services.Run(ctx) })
+	var background sync.WaitGroup
+	background.Go(func() { services.Run(ctx) })
 	return &Process{
 		Caller: New(Config{Client: client, Find: services.Follow, Cache: shared, Logger: cfg.Logger}),
 		client: client,
 		close: func() {
 			stop()
-			looking.Wait()
+			background.Wait()
 			shared.Close()
 			client.Close()
 			_ = rdb.Close()
@@ -64,33 +65,33 @@ func Open(cfg OpenConfig) (*Process, error) {
 	}, nil
 }
 
-// WaitReady waits until replies would be heard, or the context ends. Where Redis
-// refuses the process it returns a bus.RefusedError at once.
+// WaitReady waits until the process receives replies, or the context ends. It returns a
+// bus.RefusedError at once where Redis refuses the process.
 func (p *Process) WaitReady(ctx context.Context) error { return p.client.WaitReady(ctx) }
 
-// Record returns what became of a request; see caller.FindRecord.
+// Record returns the state of a request; see caller.FindRecord.
 func (p *Process) Record(ctx context.Context, service, id string) (caller.Record, error) {
 	return p.client.Record(ctx, service, id)
 }
 
-// Cancel cancels a request that no worker has read yet.
+// Cancel cancels a request that no worker has read.
 func (p *Process) Cancel(ctx context.Context, service, id string) (caller.Record, error) {
 	return p.client.Cancel(ctx, service, id)
 }
 
-// waitLimit bounds one wait for the message that a request has ended; then its record
+// waitLimit bounds one wait for the message that a request has ended. After it, the record
 // is read again.
 const waitLimit = time.Minute
 
-// Await waits until a request has ended, or the context ends.
+// Await waits until a request has ended, or the context ends, and returns its record.
 func (p *Process) Await(ctx context.Context, service, id string) (caller.Record, error) {
 	for {
-		watching, record, err := p.client.Watch(ctx, service, id)
-		if watching == nil {
+		watch, record, err := p.client.Watch(ctx, service, id)
+		if watch == nil {
 			return record, err
 		}
-		_, err = watching.Wait(ctx, waitLimit)
-		watching.Close()
+		_, err = watch.Wait(ctx, waitLimit)
+		watch.Close()
 		if err != nil {
 			return caller.Record{}, err
 		}
@@ -100,5 +101,5 @@ func (p *Process) Await(ctx context.Context, service, id string) (caller.Record,
 	}
 }
 
-// Close ends the process's calls: those that still wait fail.
+// Close closes the process. Calls that still wait fail.
 func (p *Process) Close() { p.close() }

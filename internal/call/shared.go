@@ -14,20 +14,20 @@ import (
 	"github.com/oskadev/mailroom/cache"
 )
 
-// Policy says how the answers of an action are shared; false: they are not.
+// Policy returns how the answers of an action are shared; false: they are not.
 func Policy(action *wire.Action) (cache.Policy, bool) {
-	said := action.Cache
-	if said == nil || !action.Safe || action.Lane != "" {
+	declared := action.Cache
+	if declared == nil || !action.Safe || action.Lane != "" {
 		return cache.Policy{}, false
 	}
 	millis := func(n int64) time.Duration { return time.Duration(max(n, 0)) * time.Millisecond }
 	return cache.Policy{
-		TTL: millis(said.TTLMillis), StaleWhileRevalidate: millis(said.StaleWhileRevalidateMillis), StaleIfError: millis(said.StaleIfErrorMillis),
+		TTL: millis(declared.TTLMillis), StaleWhileRevalidate: millis(declared.StaleWhileRevalidateMillis), StaleIfError: millis(declared.StaleIfErrorMillis),
 	}, true
 }
 
-// identity is everything that the answer depends on. An answer that is not public
-// belongs to the principal and its scopes, which a handler can read.
+// identity returns the key of everything that an answer depends on. An answer that is not
+// public depends on the principal and its scopes, which a handler can read.
 func identity(action *wire.Action, principal *wire.Principal, args string) string {
 	if action.Cache.Public {
 		return cache.Identity("public", action.Name, args)
@@ -39,8 +39,8 @@ func identity(action *wire.Action, principal *wire.Principal, args string) strin
 	return cache.Identity(append(parts, action.Name, args)...)
 }
 
-// withinLanes makes the identity of a caller that holds lanes its own: whether a
-// call is a cycle depends on them, so it neither joins other calls nor is joined.
+// withinLanes adds the held lanes to an identity: whether a call is a cycle depends on
+// them, so it must not share with calls that hold others.
 func withinLanes(lanes []string, identity string) string {
 	if len(lanes) == 0 {
 		return identity
@@ -48,8 +48,8 @@ func withinLanes(lanes []string, identity string) string {
 	return cache.Identity(append(slices.Clone(lanes), identity)...)
 }
 
-// tags returns the cache tags of an answer. An argument that was left out leaves
-// the tag's template as it is.
+// tags returns the cache tags of an answer. A template with a missing argument is a tag as
+// it is.
 func tags(action *wire.Action, args string) []string {
 	var tags []string
 	for _, template := range action.Cache.Tags {
@@ -62,7 +62,7 @@ func tags(action *wire.Action, args string) []string {
 	return tags
 }
 
-// shared is an answer as the cache stores it.
+// shared is a cache entry: an answer with its ETag and status.
 type shared struct {
 	etag     string
 	status   int
@@ -75,7 +75,7 @@ func newShared(status int, meta, envelope string) *shared {
 	return &shared{etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, status: status, meta: meta, envelope: envelope}
 }
 
-// failed is the shared answer of a call that got none from its service.
+// failed returns the shared answer for a call without an answer of its service.
 func failed(e *wire.Error) *shared {
 	meta := wire.ReplyMeta{RetryAfter: e.RetryAfter}
 	return newShared(e.Status, string(meta.Append(nil)), string(wire.Failure(e)))

@@ -12,8 +12,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// FuzzCallers: two calls have one cached answer only if the same principal, who may
-// do the same, asks the same.
+// FuzzCallers checks that two calls share a cached answer only if principal, scopes, action
+// and arguments are the same.
 func FuzzCallers(f *testing.F) {
 	f.Add("a", "", "x", "a", "", "x", "[1]", "[1]")
 	f.Add("ab", "c", "x", "a", "bc", "x", "[1]", "[1]")

@@ -28,15 +28,20 @@ type Conn struct {
 	held   *redis.Conn // keeps the connection out of the library's pool
 	conn   net.Conn    // nil: not connected
 
-	in      []byte // what was read
-	from    int    // the start of what is not taken yet, in in
-	ends    []int  // of answers, in in
+	input
 	answers []string
 	err     error // of the last exchange
 
-	used              time.Time
-	stale             bool      // connect again: its server is not a master any more
-	readEnd, writeEnd time.Time // the deadlines that are set
+	used      time.Time
+	stale     bool                            // connect again: its server is not a master any more
+	deadlines struct{ read, write time.Time } // that are set
+}
+
+// input is what was read from a connection.
+type input struct {
+	in   []byte
+	from int   // the start of what is not taken yet, in in
+	ends []int // of answers, in in
 }
 
 // Answers returns the answers of the last exchange, in the order of the commands,
@@ -101,14 +106,14 @@ func (c *Conn) open(ctx context.Context) error {
 	}
 	c.held, c.conn, c.used, c.stale = held, c.dialed.last(), time.Now(), false
 	c.in, c.from = c.in[:0], 0
-	c.readEnd, c.writeEnd = time.Time{}, time.Time{}
+	c.deadlines.read, c.deadlines.write = time.Time{}, time.Time{}
 	return nil
 }
 
 // closed reports that the other side has closed the connection.
 func (c *Conn) closed() bool {
-	c.readEnd = time.Time{} // a deadline that has passed would look the same
-	return c.conn.SetReadDeadline(c.readEnd) != nil || isClosed(c.conn)
+	c.deadlines.read = time.Time{} // a deadline that has passed would look the same
+	return c.conn.SetReadDeadline(c.deadlines.read) != nil || isClosed(c.conn)
 }
 
 // Drop closes the connection: the next bytes on it are unknown. The next use
@@ -149,7 +154,7 @@ func (c *Conn) Send(timeout time.Duration) error {
 		return ErrNotConnected
 	}
 	c.used = time.Now()
-	err := setDeadline(&c.writeEnd, c.used, timeout, c.conn.SetWriteDeadline)
+	err := setDeadline(&c.deadlines.write, c.used, timeout, c.conn.SetWriteDeadline)
 	if err == nil {
 		_, err = c.conn.Write(c.Out.buf)
 	}
@@ -162,7 +167,7 @@ func (c *Conn) Send(timeout time.Duration) error {
 // Receive waits for n answers and returns each as it came: see Reader. They are
 // valid until the next call; their text stays.
 func (c *Conn) Receive(n int, timeout time.Duration) ([]string, error) {
-	err := setDeadline(&c.readEnd, time.Now(), timeout, c.conn.SetReadDeadline)
+	err := setDeadline(&c.deadlines.read, time.Now(), timeout, c.conn.SetReadDeadline)
 	c.ends = c.ends[:0]
 	for at := 0; err == nil && len(c.ends) < n; {
 		at, err = c.answer(at)

@@ -138,7 +138,7 @@ func largestTypes(files []*file) (fields, methods string) {
 
 func isSettings(name string) bool {
 	name = strings.ToLower(name)
-	return strings.HasSuffix(name, "config") || strings.HasSuffix(name, "options") || strings.HasSuffix(name, "flags") || strings.HasSuffix(name, "command")
+	return strings.HasSuffix(name, "config") || strings.HasSuffix(name, "options") || strings.HasSuffix(name, "flags") || strings.HasSuffix(name, "command") || name == "commands"
 }
 
 func receiver(fn *ast.FuncDecl) string {

@@ -1,10 +1,12 @@
-// Package keys knows the API keys of clients: it makes, lists and revokes them,
-// and tells a gateway whose a key is.
+// Package keys creates, lists, revokes and verifies the API keys of clients. It knows no
+// HTTP and checks no scopes.
 //
-//	key.go       what is kept of a key, and what its text looks like
+// Open key.go first.
+//
+//	key.go       the stored form of a key, and its text
 //	store.go     one hash in Redis: create, list, revoke
-//	verifier.go  text → principal; a key that was looked up counts for 500 ms
+//	verifier.go  text → principal; a result is cached for 500 ms
 //
-// Only the SHA-256 of a key's secret is kept. That is no password hash, nor needs
-// to be one: nobody guesses 160 random bits.
+// Redis holds the SHA-256 of a secret and not the secret. A password hash is not needed:
+// the secret has 160 random bits.
 package keys

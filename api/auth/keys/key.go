@@ -14,8 +14,8 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Prefix begins the text of every key: mk_<id>_<secret>. Scanners for leaked
-// secrets find keys by it.
+// Prefix is the beginning of the text of every key: mk_<id>_<secret>. Scanners for leaked
+// secrets search for it.
 const Prefix = "mk_"
 
 // Sizes of the parts of a key's text: ten and twenty random bytes in base32.
@@ -25,38 +25,35 @@ const (
 	textLength   = len(Prefix) + idLength + 1 + secretLength
 )
 
-// Key is what may be shown of an API key: all but its secret.
+// Key is an API key without its secret.
 type Key struct {
-	// ID names the key; it is the second part of its text, and no secret.
+	// ID is the second part of the text of the key. It is not secret.
 	ID string `json:"id,omitempty"`
-	// Name says for people whose key it is.
+	// Name says whose key it is, for people: 1 to 128 printable characters.
 	Name string `json:"name"`
-	// Scopes are what its holder may do.
+	// Scopes are the rights of its holder. Defaults to none.
 	Scopes []string `json:"scopes,omitempty"`
-	// Tenant names whom its holder belongs to; empty where there are no tenants.
+	// Tenant is the tenant of its holder. Defaults to none.
 	Tenant string `json:"tenant,omitempty"`
-	// Created and Expires are Redis time; Expires is zero for a key that does not.
+	// Created and Expires are times of the Redis clock. Expires defaults to never.
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Expired reports whether the key has ended by itself.
-func (k *Key) Expired(now time.Time) bool { return !k.Expires.IsZero() && !now.Before(k.Expires) }
-
-// subjectPrefix begins the subject of whoever calls with a key.
+// subjectPrefix is the beginning of the subject of the holder of a key.
 const subjectPrefix = "key:"
 
-// IsHolder reports whether a principal called with a key.
+// IsHolder reports whether a principal authenticated by a key.
 func IsHolder(p *wire.Principal) bool { return p != nil && strings.HasPrefix(p.Subject, subjectPrefix) }
 
-// Principal is who calls with the key.
+// Principal returns the principal that the key authenticates.
 func (k *Key) Principal() *wire.Principal {
 	return &wire.Principal{Subject: subjectPrefix + k.ID, Tenant: k.Tenant, Scopes: k.Scopes}
 }
 
 const maxText = 128
 
-// Check names everything that is wrong with what a key is to be.
+// Check returns every fault of a key that is to be created, or nil.
 func (k *Key) Check() error {
 	var errs []error
 	if k.Name == "" || !sane(k.Name) {
@@ -77,19 +74,20 @@ func sane(text string) bool {
 	return len(text) <= maxText && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
-// kept is a key as it lies in Redis, under its ID.
-type kept struct {
+// stored is a key as Redis holds it, under its ID.
+type stored struct {
 	Key
 	Hash string `json:"sha256"` // of the secret, in hexadecimal
 }
 
+// random returns random bytes in lower-case base32.
 func random(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b))
 }
 
-// parse cuts the text of a key.
+// parse splits the text of a key.
 func parse(text string) (id, secret string, ok bool) {
 	if len(text) != textLength || text[:len(Prefix)] != Prefix || text[len(Prefix)+idLength] != '_' {
 		return "", "", false
@@ -107,8 +105,8 @@ func isBase32(text string) bool {
 	return true
 }
 
-// IDOf is the ID in what somebody gave to name a key: its ID, or its whole text,
-// such as one that was found where it should not be.
+// IDOf returns the ID of a key from its ID or its whole text, such as that of a leaked
+// key.
 func IDOf(text string) (string, error) {
 	if id, _, ok := parse(text); ok {
 		return id, nil
@@ -116,10 +114,10 @@ func IDOf(text string) (string, error) {
 	if len(text) == idLength && isBase32(text) {
 		return text, nil
 	}
-	return "", errors.New("that is no ID of a key: want the 16 letters and digits that `mailroom keys list` shows")
+	return "", errors.New("not the ID of a key: want the 16 letters and digits that `mailroom keys list` shows")
 }
 
-// Redact takes the keys out of a text that people will see.
+// Redact replaces the keys in a text.
 func Redact(text string) string {
 	return regexp.MustCompile(Prefix+`[A-Za-z0-9_]+`).ReplaceAllString(text, Prefix+"…")
 }

@@ -22,39 +22,38 @@ type Store struct {
 	now  func() time.Time
 }
 
-// NewStore is the store on a connection to the bus. It takes the time from Redis,
-// as gateways do.
+// NewStore returns the store on a connection to the bus. It uses the Redis clock.
 func NewStore(conn *bus.Conn) *Store {
 	return &Store{rdb: conn.Redis(), name: conn.Keys.APIKeys(), now: conn.Clock.Now}
 }
 
-// ErrUnknown says that there is no key of that ID.
+// ErrUnknown reports that no key has this ID.
 var ErrUnknown = errors.New("no such key")
 
-// Create makes a key by its name, scopes and tenant, which ends after so long; 0:
-// never. It returns the key's text, of which the secret is kept nowhere.
-func (s *Store) Create(ctx context.Context, k Key, lasts time.Duration) (string, Key, error) {
+// Create stores a key with the name, scopes and tenant of k. The key expires after ttl;
+// 0: never. It returns the text of the key; the secret in it is stored nowhere.
+func (s *Store) Create(ctx context.Context, k Key, ttl time.Duration) (string, Key, error) {
 	if err := k.Check(); err != nil {
 		return "", Key{}, err
 	}
-	if lasts < 0 {
-		return "", Key{}, fmt.Errorf("a key cannot expire %v ago", -lasts)
+	if ttl < 0 {
+		return "", Key{}, fmt.Errorf("a key cannot expire %v ago", -ttl)
 	}
 	k.ID, k.Created, k.Expires = "", s.now().UTC().Truncate(time.Second), time.Time{}
-	if lasts > 0 {
-		k.Expires = s.now().UTC().Add(lasts).Truncate(time.Millisecond)
+	if ttl > 0 {
+		k.Expires = s.now().UTC().Add(ttl).Truncate(time.Millisecond)
 	}
 	slices.Sort(k.Scopes)
 	k.Scopes = slices.Compact(k.Scopes)
 	id, secret := random(10), random(20)
 	sum := hash(secret)
-	value, err := json.Marshal(kept{Key: k, Hash: hex.EncodeToString(sum[:])})
+	value, err := json.Marshal(stored{Key: k, Hash: hex.EncodeToString(sum[:])})
 	if err != nil {
 		return "", Key{}, fmt.Errorf("write the key %s: %w", id, err)
 	}
 	fresh, err := s.rdb.HSetNX(ctx, s.name, id, value).Result()
 	if err == nil && !fresh {
-		err = errors.New("there is one of the same ID")
+		err = errors.New("a key with the same ID exists")
 	}
 	if err != nil {
 		return "", Key{}, fmt.Errorf("store the key %s: %w", id, err)
@@ -63,7 +62,8 @@ func (s *Store) Create(ctx context.Context, k Key, lasts time.Duration) (string,
 	return Prefix + id + "_" + secret, k, nil
 }
 
-// List gives all keys, oldest first. One that cannot be read is there by its ID.
+// List returns all keys, oldest first. One that cannot be read has its ID and the name
+// "(unreadable)".
 func (s *Store) List(ctx context.Context) ([]Key, error) {
 	values, err := s.rdb.HGetAll(ctx, s.name).Result()
 	if err != nil {
@@ -71,9 +71,9 @@ func (s *Store) List(ctx context.Context) ([]Key, error) {
 	}
 	all := make([]Key, 0, len(values))
 	for id, value := range values {
-		var k kept
+		var k stored
 		if err := json.Unmarshal([]byte(value), &k); err != nil {
-			k = kept{Key: Key{Name: "(unreadable)"}}
+			k = stored{Key: Key{Name: "(unreadable)"}}
 		}
 		k.ID = id
 		all = append(all, k.Key)
@@ -84,7 +84,8 @@ func (s *Store) List(ctx context.Context) ([]Key, error) {
 	return all, nil
 }
 
-// Revoke ends a key, within a second at every gateway. ErrUnknown: there is none.
+// Revoke revokes a key, within a second at every gateway. It returns ErrUnknown where no
+// key has the ID.
 func (s *Store) Revoke(ctx context.Context, id string) error {
 	removed, err := s.rdb.HDel(ctx, s.name, id).Result()
 	if err != nil {

@@ -93,7 +93,7 @@ func TestKeysAreNamedByTheirIDsOrWhole(t *testing.T) {
 	}
 }
 
-// FuzzParse: nothing but a key parses, and nothing panics.
+// FuzzParse checks that only a key parses, and that nothing panics.
 func FuzzParse(f *testing.F) {
 	f.Add(Prefix + "abcdefghijklmnop_abcdefghijklmnopabcdefghijklmnop")
 	f.Add("mk__")

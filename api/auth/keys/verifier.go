@@ -20,15 +20,15 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Config of a Verifier. The zero value is ready to use.
+// Config configures a Verifier. The zero value is ready to use.
 type Config struct {
-	// Remember is how long what was read of a key counts, counted from before the
-	// look: so long a revoked key may be let in. Defaults to 500 ms.
-	Remember time.Duration
-	// MostKnown bounds how many keys are remembered, also of those that are none.
+	// CacheTTL is the time for which a looked-up key counts, from before the lookup. A
+	// revoked key is accepted for at most this long. Defaults to 500 ms.
+	CacheTTL time.Duration
+	// MaxCached bounds the number of cached lookups, those of unknown IDs included.
 	// Defaults to 10,000.
-	MostKnown int
-	// Timeout is how long Redis may take. Defaults to 500 ms.
+	MaxCached int
+	// Timeout bounds a lookup in Redis. Defaults to 500 ms.
 	Timeout time.Duration
 	// Now is the clock of this process. Defaults to time.Now.
 	Now func() time.Time
@@ -37,11 +37,11 @@ type Config struct {
 }
 
 func (c *Config) setDefaults(conn *bus.Conn) {
-	if c.Remember == 0 {
-		c.Remember = 500 * time.Millisecond
+	if c.CacheTTL == 0 {
+		c.CacheTTL = 500 * time.Millisecond
 	}
-	if c.MostKnown == 0 {
-		c.MostKnown = 10_000
+	if c.MaxCached == 0 {
+		c.MaxCached = 10_000
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 500 * time.Millisecond
@@ -54,50 +54,50 @@ func (c *Config) setDefaults(conn *bus.Conn) {
 	}
 }
 
-// ErrRefused says that a text is no key that counts: it never was one, or was
-// revoked, or has expired. Which of them a stranger is not told.
+// ErrRefused reports that a text is not a valid key. It does not say which of its reasons
+// applies, so that an unauthenticated client learns nothing.
 var ErrRefused = errors.New("the API key is unknown, revoked or expired")
 
-// Verifier tells whose a key is. It is safe for concurrent use. Close it.
+// Verifier verifies keys. It is safe for concurrent use. Close it.
 type Verifier struct {
 	cfg       Config
 	rdb       redis.UniversalClient
 	name      string
 	redisTime func() time.Time
-	known     *otter.Cache[string, *found]
-	looks     singleflight.Group
+	cached    *otter.Cache[string, *found]
+	lookups   singleflight.Group
 }
 
-// found is what a look for an ID found.
+// found is the result of a lookup.
 type found struct {
-	until     time.Time // of this process's clock
+	until     time.Time // it counts until then, on the clock of this process
 	principal *wire.Principal
 	expires   time.Time
-	hash      [sha256.Size]byte // all zero, which none is: there is no such key
+	hash      [sha256.Size]byte // all zero: there is no such key
 }
 
-// NewVerifier prepares a verifier, with connections of its own, so that neither a
-// flood of bad keys takes any from the bus, nor the bus from it.
+// NewVerifier returns a verifier with connections of its own: a flood of bad keys takes
+// none from the bus.
 func NewVerifier(conn *bus.Conn, cfg Config) (*Verifier, error) {
 	cfg.setDefaults(conn)
-	known, err := otter.New(&otter.Options[string, *found]{
-		MaximumSize: cfg.MostKnown, ExpiryCalculator: otter.ExpiryWriting[string, *found](cfg.Remember),
+	cached, err := otter.New(&otter.Options[string, *found]{
+		MaximumSize: cfg.MaxCached, ExpiryCalculator: otter.ExpiryWriting[string, *found](cfg.CacheTTL),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("API keys: %w", err)
 	}
-	return &Verifier{cfg: cfg, rdb: conn.NewClient(), name: conn.Keys.APIKeys(), redisTime: conn.Clock.Now, known: known}, nil
+	return &Verifier{cfg: cfg, rdb: conn.NewClient(), name: conn.Keys.APIKeys(), redisTime: conn.Clock.Now, cached: cached}, nil
 }
 
-// Close ends its connections.
+// Close closes the connections of the verifier.
 func (v *Verifier) Close() {
 	_ = v.rdb.Close()
-	v.known.InvalidateAll()
-	v.known.StopAllGoroutines()
+	v.cached.InvalidateAll()
+	v.cached.StopAllGoroutines()
 }
 
-// Verify tells whose the key is. ErrRefused: it counts for nobody. Any other error
-// means that Redis did not tell.
+// Verify returns the principal that a key authenticates. It returns ErrRefused for a key
+// that is not valid, and another error where Redis did not answer.
 func (v *Verifier) Verify(ctx context.Context, text string) (*wire.Principal, error) {
 	id, secret, ok := parse(text)
 	if !ok {
@@ -115,20 +115,20 @@ func (v *Verifier) Verify(ctx context.Context, text string) (*wire.Principal, er
 	return f.principal, nil
 }
 
-// find looks for an ID, unless that was done just now; once for all who ask at the
-// same time.
+// find returns the cached result for an ID or looks it up, once for all concurrent
+// callers.
 func (v *Verifier) find(ctx context.Context, id string) (*found, error) {
-	if f, ok := v.known.GetIfPresent(id); ok && v.cfg.Now().Before(f.until) {
+	if f, ok := v.cached.GetIfPresent(id); ok && v.cfg.Now().Before(f.until) {
 		return f, nil
 	}
-	looking := v.looks.DoChan(id, func() (any, error) {
-		// It is for all of them: who leaves does not end it.
+	lookup := v.lookups.DoChan(id, func() (any, error) {
+		// The lookup serves all callers: it outlives the one that began it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 		defer cancel()
 		return v.look(ctx, id)
 	})
 	select {
-	case result := <-looking:
+	case result := <-lookup:
 		f, _ := result.Val.(*found)
 		return f, result.Err
 	case <-ctx.Done():
@@ -136,8 +136,9 @@ func (v *Verifier) find(ctx context.Context, id string) (*found, error) {
 	}
 }
 
+// look reads a key from Redis.
 func (v *Verifier) look(ctx context.Context, id string) (*found, error) {
-	f := &found{until: v.cfg.Now().Add(v.cfg.Remember)}
+	f := &found{until: v.cfg.Now().Add(v.cfg.CacheTTL)}
 	value, err := v.rdb.HGet(ctx, v.name, id).Result()
 	switch {
 	case err == redis.Nil: //nolint:errorlint // the library returns exactly this
@@ -148,19 +149,19 @@ func (v *Verifier) look(ctx context.Context, id string) (*found, error) {
 			v.cfg.Logger.ErrorContext(ctx, "an API key cannot be read, and is refused", "id", id, "error", err)
 		}
 	}
-	v.known.Set(strings.Clone(id), f) // not with the secret that it was cut from
+	v.cached.Set(strings.Clone(id), f) // the ID is a part of a text with the secret
 	return f, nil
 }
 
-// read takes what is kept of a key. With an error it is none.
+// read decodes a stored key. After an error no text matches it.
 func (f *found) read(id, value string) error {
-	var k kept
+	var k stored
 	if err := json.Unmarshal([]byte(value), &k); err != nil {
-		return errors.New("it is not JSON as it was written") // what it is may be a secret
+		return errors.New("the stored value is not valid JSON") // the cause may hold a secret
 	}
 	sum, err := hex.DecodeString(k.Hash)
 	if err != nil || len(sum) != sha256.Size {
-		return errors.New("its sha256 is no SHA-256")
+		return errors.New("its sha256 is not a SHA-256")
 	}
 	k.ID = id
 	f.principal, f.expires = k.Principal(), k.Expires

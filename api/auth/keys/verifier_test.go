@@ -17,13 +17,13 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// clock is one that a test moves.
+// clock is a clock that a test moves.
 type clock struct{ now atomic.Int64 }
 
 func (c *clock) Now() time.Time          { return time.Unix(1_750_000_000, c.now.Load()) }
 func (c *clock) advance(d time.Duration) { c.now.Add(int64(d)) }
 
-// looks counts what a verifier asks Redis, and can hold it up.
+// looks counts the lookups of a verifier in Redis and can block them.
 type looks struct {
 	n    atomic.Int64
 	gate chan struct{} // nil: open
@@ -137,7 +137,7 @@ func TestAFloodOfBadKeysIsBounded(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, testsupport.Miniredis(t))
 	now := &clock{}
-	v, asked := newVerifier(t, conn, Config{MostKnown: 100, Now: now.Now})
+	v, asked := newVerifier(t, conn, Config{MaxCached: 100, Now: now.Now})
 	bad := Prefix + random(10) + "_" + random(20)
 	for range 10 {
 		_, err := v.Verify(t.Context(), bad)
@@ -148,8 +148,8 @@ func TestAFloodOfBadKeysIsBounded(t *testing.T) {
 		_, err := v.Verify(t.Context(), Prefix+random(10)+"_"+random(20))
 		require.ErrorIs(t, err, ErrRefused)
 	}
-	v.known.CleanUp()
-	assert.LessOrEqual(t, v.known.EstimatedSize(), 100)
+	v.cached.CleanUp()
+	assert.LessOrEqual(t, v.cached.EstimatedSize(), 100)
 	before := asked.n.Load()
 	_, err := v.Verify(t.Context(), "mk_malformed")
 	require.ErrorIs(t, err, ErrRefused)
@@ -215,7 +215,7 @@ func BenchmarkKnownKey(b *testing.B) {
 	conn, err := bus.Connect(testsupport.Miniredis(b), bus.Options{})
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = conn.Close() })
-	v, _ := newVerifier(b, conn, Config{Remember: time.Hour})
+	v, _ := newVerifier(b, conn, Config{CacheTTL: time.Hour})
 	text, _, err := NewStore(conn).Create(b.Context(), Key{Name: "n"}, 0)
 	require.NoError(b, err)
 	b.ReportAllocs()

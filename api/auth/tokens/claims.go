@@ -9,7 +9,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// principalOf reads who is meant from claims that have been verified.
+// principalOf returns the principal that verified claims describe.
 func principalOf(claims jwt.MapClaims, tenantClaim string) (*wire.Principal, error) {
 	subject, _ := claims["sub"].(string)
 	if subject == "" {
@@ -23,27 +23,27 @@ func principalOf(claims jwt.MapClaims, tenantClaim string) (*wire.Principal, err
 	default:
 		return nil, refused("its claim of the tenant is no string")
 	}
-	said, found := claims["scope"] // RFC 8693, section 4.2
+	claimed, found := claims["scope"] // RFC 8693, section 4.2
 	if !found {
-		said = claims["scp"] // as some providers have it
+		claimed = claims["scp"] // the name that some providers use
 	}
 	var ok bool
-	if p.Scopes, ok = scopesOf(said); !ok {
+	if p.Scopes, ok = scopesOf(claimed); !ok {
 		return nil, refused("its scopes are neither a string nor a list of strings")
 	}
 	return p, nil
 }
 
-// scopesOf reads scopes: one string with spaces between them, or a list. Sorted,
-// so that the same scopes are the same however they were said.
-func scopesOf(said any) ([]string, bool) {
+// scopesOf returns the scopes of a claim: one string with spaces between them, or a list.
+// They are sorted, so that the same scopes compare as equal.
+func scopesOf(claim any) ([]string, bool) {
 	var scopes []string
-	switch said := said.(type) {
+	switch claim := claim.(type) {
 	case nil:
 	case string:
-		scopes = strings.Fields(said)
+		scopes = strings.Fields(claim)
 	case []any:
-		for _, one := range said {
+		for _, one := range claim {
 			scope, ok := one.(string)
 			if !ok {
 				return nil, false

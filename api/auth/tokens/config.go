@@ -10,40 +10,39 @@ import (
 	"time"
 )
 
-// Config of a Verifier.
+// Config configures a Verifier. Issuer, Audience, and JWKS or SecretFile are required.
 type Config struct {
-	// Issuer has to be the claim iss. Required.
+	// Issuer is the required value of the claim iss.
 	Issuer string
-	// Audience has to be in the claim aud. Required.
+	// Audience is the required value in the claim aud.
 	Audience string
-	// JWKS says where the public keys are: an https:// URL, an http:// one on
-	// loopback, or a file. Either this or SecretFile is required; both would let a
-	// token choose what a key is.
+	// JWKS is the place of the public keys: an https:// URL, an http:// URL on loopback,
+	// or a file. Either JWKS or SecretFile is required; with both, a token could choose
+	// which of them verifies it.
 	JWKS string
-	// SecretFile holds the secret of HS256, HS384 or HS512, at least as long as
-	// their hashes; a line break at its end does not count.
+	// SecretFile holds the secret of HS256, HS384 or HS512, at least as long as their
+	// hashes, without a line break at its end.
 	SecretFile string
-	// Algorithms that a token may be signed with. Defaults to RS256, ES256 and
-	// EdDSA, or to HS256 where there is a secret.
+	// Algorithms are those that a token may be signed with. Defaults to RS256, ES256
+	// and EdDSA, or to HS256 with a SecretFile.
 	Algorithms []string
 	// TenantClaim names the claim of the tenant. Defaults to "tenant".
 	TenantClaim string
-	// Leeway is how far the clock of whoever made a token may be off.
-	// Defaults to 30 s.
+	// Leeway is the tolerated difference to the clock of the issuer. Defaults to 30 s.
 	Leeway time.Duration
-	// Refresh is how often a JWKS is fetched anew, so that a key that was withdrawn
-	// counts no longer. Files are looked at each second. Defaults to 5 min.
+	// Refresh is the time between two fetches of a JWKS, which drop withdrawn keys.
+	// Files are checked each second. Defaults to 5 min.
 	Refresh time.Duration
-	// Refetch is how long a JWKS is not fetched again for a token whose key is not
-	// known, nor after a failure. Defaults to 10 s.
+	// Refetch is the minimum time between two fetches that an unknown key causes, and
+	// after a failed fetch. Defaults to 10 s.
 	Refetch time.Duration
-	// Remember is how long a token that was verified is not verified again, at most.
+	// CacheTTL bounds the time for which a verified token is not verified again.
 	// Defaults to 5 s.
-	Remember time.Duration
-	// MostKnown bounds how many are remembered. Defaults to 10,000.
-	MostKnown int
-	// Client fetches a JWKS. Defaults to one that follows no redirects, and waits
-	// for 5 s.
+	CacheTTL time.Duration
+	// MaxCached bounds the number of cached tokens. Defaults to 10,000.
+	MaxCached int
+	// Client fetches a JWKS. Defaults to a client that follows no redirects, with a
+	// timeout of 5 s.
 	Client *http.Client
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
@@ -51,14 +50,15 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// secretAlgorithms and keyAlgorithms are all that may be chosen of.
+// secretAlgorithms are those that Algorithms may hold with a SecretFile.
 func secretAlgorithms() []string { return []string{"HS256", "HS384", "HS512"} }
 
+// keyAlgorithms are those that Algorithms may hold with a JWKS.
 func keyAlgorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 }
 
-// Check names everything that is wrong.
+// Check returns every fault of the settings, or nil.
 func (c *Config) Check() error {
 	var errs []error
 	wrong := func(bad bool, format string, args ...any) {
@@ -66,12 +66,12 @@ func (c *Config) Check() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	wrong(c.Issuer == "", "the issuer (iss) of the tokens is not given")
-	wrong(c.Audience == "", "the audience (aud) of the tokens is not given")
-	wrong(c.JWKS == "" && c.SecretFile == "", "there is neither a JWKS nor a secret to verify tokens by")
-	wrong(c.JWKS != "" && c.SecretFile != "", "a JWKS and a secret exclude each other: a token could choose which of them its signature is checked by")
+	wrong(c.Issuer == "", "the issuer (iss) of the tokens is missing")
+	wrong(c.Audience == "", "the audience (aud) of the tokens is missing")
+	wrong(c.JWKS == "" && c.SecretFile == "", "neither a JWKS nor a secret is set to verify tokens")
+	wrong(c.JWKS != "" && c.SecretFile != "", "a JWKS and a secret exclude each other: a token could choose which of them verifies it")
 	if c.JWKS != "" {
-		if _, _, err := whereIs(c.JWKS); err != nil {
+		if _, _, err := parseJWKS(c.JWKS); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -85,7 +85,7 @@ func (c *Config) Check() error {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"leeway", c.Leeway}, {"refresh", c.Refresh}, {"refetch", c.Refetch}, {"remember", c.Remember}} {
+	}{{"leeway", c.Leeway}, {"refresh", c.Refresh}, {"refetch", c.Refetch}, {"cache TTL", c.CacheTTL}} {
 		wrong(d.value < 0, "%s %v is negative", d.name, d.value)
 	}
 	return errors.Join(errs...)
@@ -100,7 +100,7 @@ func (c *Config) setDefaults() {
 	orDefault(&c.Leeway, 30*time.Second)
 	orDefault(&c.Refresh, 5*time.Minute)
 	orDefault(&c.Refetch, 10*time.Second)
-	orDefault(&c.Remember, 5*time.Second)
+	orDefault(&c.CacheTTL, 5*time.Second)
 	if len(c.Algorithms) == 0 {
 		c.Algorithms = []string{"RS256", "ES256", "EdDSA"}
 		if c.SecretFile != "" {
@@ -110,8 +110,8 @@ func (c *Config) setDefaults() {
 	if c.TenantClaim == "" {
 		c.TenantClaim = "tenant"
 	}
-	if c.MostKnown == 0 {
-		c.MostKnown = 10_000
+	if c.MaxCached == 0 {
+		c.MaxCached = 10_000
 	}
 	if c.Client == nil {
 		c.Client = &http.Client{

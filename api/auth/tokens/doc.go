@@ -1,13 +1,14 @@
-// Package tokens tells whose a JSON Web Token is (RFC 7519). What a token may say
-// of how it is to be checked is next to nothing: algorithms, issuer and audience are
-// the operator's, and so are the keys.
+// Package tokens verifies JSON Web Tokens (RFC 7519). The operator chooses the algorithms,
+// the issuer, the audience and the keys; a token has no say in how it is verified.
 //
-//	config.go    what the operator pins
-//	source.go    where the keys are: a JWKS by URL or file, or a file with a secret
-//	keyring.go   the keys of now: loaded anew from time to time, and when one is missed
-//	keyset.go    which key fits a token
+// It issues no tokens, knows no Redis, and speaks HTTP only to fetch a JWKS.
+//
+// Open verifier.go first.
+//
 //	verifier.go  token → principal
-//	claims.go    what the claims say of it
-//
-// It knows no Redis and no HTTP but that of a JWKS.
+//	claims.go    claims → principal
+//	config.go    the settings of the operator
+//	source.go    where the keys come from: a JWKS by URL or file, or a file with a secret
+//	keyring.go   the current keys: reloaded periodically, and for an unknown key
+//	keyset.go    which key verifies a token
 package tokens

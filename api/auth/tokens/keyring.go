@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// keyring keeps the keys of now. One goroutine loads them, for all.
+// keyring holds the current keys. One goroutine loads them.
 type keyring struct {
 	source  source
 	log     *slog.Logger
 	now     func() time.Time
-	refresh time.Duration // between loads that nobody asked for
-	refetch time.Duration // before another that somebody asks for, or after a failure
+	refresh time.Duration // between periodic loads
+	refetch time.Duration // minimum time before a requested load, and after a failure
 	current atomic.Pointer[keySet]
-	asked   chan chan error
+	reloads chan chan error // requests for a load; each gets the error of the last load
 
-	// Only the goroutine's.
+	// The goroutine alone uses these.
 	tried  time.Time
 	failed error
 }
@@ -27,11 +27,11 @@ func newKeyring(c *Config) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &keyring{source: from, log: c.Logger, now: c.Now, refresh: c.Refresh, refetch: c.Refetch, asked: make(chan chan error)}
+	r := &keyring{source: from, log: c.Logger, now: c.Now, refresh: c.Refresh, refetch: c.Refetch, reloads: make(chan chan error)}
 	if _, ok := from.(*file); ok {
 		r.refresh, r.refetch = time.Second, time.Second
-		// A file that cannot be read is the operator's mistake; a server that does not
-		// answer may come back.
+		// A file that cannot be read is a mistake of the operator; a server that does not
+		// answer may answer later.
 		set, err := from.load(context.Background())
 		if err != nil {
 			return nil, err
@@ -51,7 +51,7 @@ func (r *keyring) run(ctx context.Context) {
 			return
 		case <-timer.C:
 			timer.Reset(r.load(ctx))
-		case answer := <-r.asked:
+		case answer := <-r.reloads:
 			if r.now().Sub(r.tried) >= r.refetch {
 				timer.Reset(r.load(ctx))
 			}
@@ -60,8 +60,8 @@ func (r *keyring) run(ctx context.Context) {
 	}
 }
 
-// load loads the keys, and says when to do so again. Those that are known go on
-// when it fails.
+// load loads the keys and returns the time until the next load. When it fails, the
+// current keys stay.
 func (r *keyring) load(ctx context.Context) time.Duration {
 	r.tried = r.now()
 	set, err := r.source.load(ctx)
@@ -69,7 +69,7 @@ func (r *keyring) load(ctx context.Context) time.Duration {
 	case ctx.Err() != nil:
 		return r.refresh
 	case err != nil && r.failed == nil:
-		r.log.ErrorContext(ctx, "cannot load the keys of tokens, trying again; those that are known go on", "error", err)
+		r.log.ErrorContext(ctx, "cannot load the keys of tokens, keeping the current keys and trying again", "error", err)
 	case err == nil && r.failed != nil:
 		r.log.InfoContext(ctx, "the keys of tokens are loaded again")
 	}
@@ -83,22 +83,22 @@ func (r *keyring) load(ctx context.Context) time.Duration {
 	return r.refresh
 }
 
-// mostWait is how long a call waits for keys, where a load does not end by itself.
-const mostWait = 2 * time.Second
+// maxWait bounds the time that a request waits for keys.
+const maxWait = 2 * time.Second
 
-// find gives the key for a token, and the set that it is from. A key that is not
-// known may be new: then the set is loaded again, unless that was done just now. An
-// error means that it is not known either way.
+// find returns the key for a token and its set; a nil key: no key verifies the token. An
+// unknown key may be new: the set is loaded again, at most once per refetch. An error
+// means that the keys could not be loaded.
 func (r *keyring) find(ctx context.Context, id, algorithm string) (any, *keySet, error) {
 	set := r.current.Load()
 	if key := set.find(id, algorithm); key != nil {
 		return key, set, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, mostWait)
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	answer := make(chan error, 1)
 	select {
-	case r.asked <- answer:
+	case r.reloads <- answer:
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}

@@ -26,7 +26,7 @@ func TestKeysAreRotated(t *testing.T) {
 	now := &clock{}
 	before, after := newEd(t, "1"), newEd(t, "2")
 	p := newProvider(t, jwks(t, before))
-	v, _ := newVerifier(t, now, func(c *Config) { c.JWKS, c.Remember = p.server.URL, time.Hour })
+	v, _ := newVerifier(t, now, func(c *Config) { c.JWKS, c.CacheTTL = p.server.URL, time.Hour })
 	old := before.sign(t, claims(now.Now(), nil))
 	_, err := v.Verify(t.Context(), old)
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestWithdrawnKeysEndByThemselves(t *testing.T) {
 	withdrawn, other := newEd(t, "1"), newEd(t, "2")
 	p := newProvider(t, jwks(t, withdrawn, other))
 	v, _ := newVerifier(t, now, func(c *Config) {
-		c.JWKS, c.Refresh, c.Remember = p.server.URL, 5*time.Millisecond, time.Hour
+		c.JWKS, c.Refresh, c.CacheTTL = p.server.URL, 5*time.Millisecond, time.Hour
 	})
 	token := withdrawn.sign(t, claims(now.Now(), nil))
 	_, err := v.Verify(t.Context(), token)
@@ -99,7 +99,7 @@ func TestKnownKeysGoOnWithoutTheirServer(t *testing.T) {
 	v, logs := newVerifier(t, now, func(c *Config) { c.JWKS = p.server.URL })
 	_, err := v.Verify(t.Context(), known.sign(t, claims(now.Now(), nil)))
 	require.NoError(t, err)
-	for _, bad := range []string{"", "<html>", `{"keys":7}`, `{}`, strings.Repeat(" ", mostJWKS+1)} {
+	for _, bad := range []string{"", "<html>", `{"keys":7}`, `{}`, strings.Repeat(" ", maxJWKS+1)} {
 		p.serve(bad)
 		now.advance(11 * time.Second)
 		// Whether there is such a key by now is not known, so it is not said that there is none.
@@ -211,10 +211,10 @@ func TestConfigsAreCheckedAsAWhole(t *testing.T) {
 		{"https://", func(c *Config) { c.JWKS = "http://keys.example/jwks" }},
 		{"https://", func(c *Config) { c.JWKS = "http://127.0.0.1.example/jwks" }},
 		{"https://", func(c *Config) { c.JWKS = "ftp://user:canary@127.0.0.1/jwks" }},
-		{"no URL", func(c *Config) { c.JWKS = "https://canary:\x00" }},
+		{"not a valid URL", func(c *Config) { c.JWKS = "https://canary:\x00" }},
 		{"does-not-exist", func(c *Config) { c.JWKS = "/does-not-exist" }},
 		{"does-not-exist", func(c *Config) { c.SecretFile = "/does-not-exist" }},
-		{"no JWK Set", func(c *Config) { c.JWKS = writeFile(t, "canary") }},
+		{"not a JWK Set", func(c *Config) { c.JWKS = writeFile(t, "canary") }},
 		{"too short for HS256", func(c *Config) { c.SecretFile = writeFile(t, strings.Repeat("x", 31)+"\n\n") }},
 		{"too short for HS512", func(c *Config) {
 			c.SecretFile, c.Algorithms = writeFile(t, strings.Repeat("x", 63)), []string{"HS256", "HS512"}

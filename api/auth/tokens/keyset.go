@@ -14,29 +14,28 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// leastRSA is how many bits an RSA key has to have (RFC 7518, section 3.3).
-const leastRSA = 2048
+// minRSA is the minimum size of an RSA key, in bits (RFC 7518, section 3.3).
+const minRSA = 2048
 
-// keySet is the keys at one moment. It does not change.
+// keySet is an immutable set of keys.
 type keySet struct {
 	keys   []publicKey
-	secret []byte // the only key, instead of those
+	secret []byte // the only key, in place of keys
 }
 
 type publicKey struct {
 	id        string
-	algorithm string // the only one it is for; empty: any that fits
+	algorithm string // the only one it is for; empty: any that fits its type
 	key       any
 }
 
-// readJWKS reads a JWK Set (RFC 7517). A key that verifies nothing is left out; it
-// never hides the others.
+// readJWKS reads a JWK Set (RFC 7517). It leaves out keys that cannot verify tokens.
 func readJWKS(text []byte, log *slog.Logger) (*keySet, error) {
 	var read struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &read); err != nil || read.Keys == nil {
-		return nil, errors.New("it is no JWK Set: want a JSON object with the member keys")
+		return nil, errors.New("not a JWK Set: want a JSON object with the member keys")
 	}
 	set := &keySet{}
 	for i, raw := range read.Keys {
@@ -48,7 +47,7 @@ func readJWKS(text []byte, log *slog.Logger) (*keySet, error) {
 		set.keys = append(set.keys, key)
 	}
 	if len(set.keys) == 0 {
-		log.Warn("the JWKS holds no key that verifies tokens: none is accepted", "keys", len(read.Keys))
+		log.Warn("the JWKS holds no key that verifies tokens, all tokens are refused", "keys", len(read.Keys))
 	}
 	return set, nil
 }
@@ -56,16 +55,16 @@ func readJWKS(text []byte, log *slog.Logger) (*keySet, error) {
 func readKey(raw json.RawMessage) (publicKey, error) {
 	var m jwkset.JWKMarshal
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return publicKey{}, errors.New("it is no JSON object of a key")
+		return publicKey{}, errors.New("not the JSON object of a key")
 	}
 	key := publicKey{id: m.KID, algorithm: string(m.ALG)}
 	switch {
 	case m.USE != "" && m.USE != jwkset.UseSig:
 		return key, fmt.Errorf("its use is %.20q", m.USE)
 	case len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify):
-		return key, errors.New("verifying is none of its key_ops")
+		return key, errors.New("its key_ops lack verify")
 	}
-	// The certificates are not looked at: whoever serves the set is trusted, by TLS.
+	// Certificates are ignored: the server of the set is trusted, by TLS.
 	m.X5U, m.X5C, m.X5T, m.X5TS256 = "", nil, "", ""
 	parsed, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
@@ -74,18 +73,18 @@ func readKey(raw json.RawMessage) (publicKey, error) {
 	key.key = parsed.Key()
 	switch k := key.key.(type) {
 	case *rsa.PublicKey:
-		if k.N.BitLen() < leastRSA {
+		if k.N.BitLen() < minRSA {
 			return key, fmt.Errorf("an RSA key of %d bits is too short", k.N.BitLen())
 		}
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 	default:
-		return key, fmt.Errorf("a key of type %s verifies no tokens", m.KTY)
+		return key, fmt.Errorf("a key of type %s cannot verify tokens", m.KTY)
 	}
 	return key, nil
 }
 
-// find gives the key for a token: that of its kid, or, without one, the only key
-// that fits its algorithm. nil: there is none.
+// find returns the key for a token: the key of its kid or, without a kid, the only key
+// that fits its algorithm; nil: there is none.
 func (s *keySet) find(id, algorithm string) any {
 	if s == nil {
 		return nil
@@ -102,15 +101,15 @@ func (s *keySet) find(id, algorithm string) any {
 			return k.key
 		}
 		if found != nil {
-			return nil // it could be either
+			return nil // ambiguous
 		}
 		found = k.key
 	}
 	return found
 }
 
-// fits reports whether the key can have made a signature by the algorithm: what it
-// says itself, its type, and its curve.
+// fits reports whether the key verifies signatures of an algorithm: by its own alg, its
+// type and its curve.
 func (k *publicKey) fits(algorithm string) bool {
 	if k.algorithm != "" && k.algorithm != algorithm {
 		return false

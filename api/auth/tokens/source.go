@@ -15,24 +15,24 @@ import (
 	"time"
 )
 
-// mostJWKS bounds how long a JWKS may be; those of large providers have some KiB.
-const mostJWKS = 1 << 20
+// maxJWKS bounds the size of a JWKS, in bytes; those of large providers have some KiB.
+const maxJWKS = 1 << 20
 
-// source is where keys come from.
+// source loads keys.
 type source interface {
-	// load gives them; nil: they are the same as before.
+	// load returns the keys; nil: they have not changed.
 	load(ctx context.Context) (*keySet, error)
 }
 
-// whereIs tells a URL of a JWKS from a file. A public key that comes over a network
-// in the clear is anybody's.
-func whereIs(jwks string) (*url.URL, string, error) {
+// parseJWKS returns the URL or the file name of a JWKS. It refuses http:// unless the
+// host is on loopback: anybody on the network could replace the keys.
+func parseJWKS(jwks string) (*url.URL, string, error) {
 	if !strings.Contains(jwks, "://") {
 		return nil, jwks, nil
 	}
 	u, err := url.Parse(jwks)
 	if err != nil || u.Host == "" {
-		return nil, "", errors.New("the JWKS is no URL that can be read")
+		return nil, "", errors.New("the JWKS is not a valid URL")
 	}
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
@@ -42,12 +42,12 @@ func whereIs(jwks string) (*url.URL, string, error) {
 	return u, "", nil
 }
 
-// newSource is the source that a configuration names.
+// newSource returns the source that the config names.
 func (c *Config) newSource() (source, error) {
 	if c.SecretFile != "" {
 		return &file{name: c.SecretFile, read: func(text []byte) (*keySet, error) { return readSecret(text, c.Algorithms) }}, nil
 	}
-	u, name, err := whereIs(c.JWKS)
+	u, name, err := parseJWKS(c.JWKS)
 	if err != nil {
 		return nil, err
 	}
@@ -88,14 +88,14 @@ func (e *endpoint) fetch(ctx context.Context) (*keySet, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answered with status %d", response.StatusCode)
+		return nil, fmt.Errorf("the server answered with status %d", response.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, mostJWKS+1))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxJWKS+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > mostJWKS {
-		return nil, fmt.Errorf("it is over %d bytes", mostJWKS)
+	if len(text) > maxJWKS {
+		return nil, fmt.Errorf("the answer is over %d bytes", maxJWKS)
 	}
 	return e.read(text)
 }
@@ -104,14 +104,14 @@ func (e *endpoint) fetch(ctx context.Context) (*keySet, error) {
 type file struct {
 	name    string
 	read    func([]byte) (*keySet, error)
-	changed time.Time // when it was, as it was read last
-	size    int64
+	changed time.Time // modification time when it was read last
+	size    int64     // likewise
 }
 
 func (f *file) load(context.Context) (*keySet, error) {
 	info, err := os.Stat(f.name)
 	if err != nil {
-		return nil, err // it names the file
+		return nil, err // the error names the file
 	}
 	if info.ModTime().Equal(f.changed) && info.Size() == f.size {
 		return nil, nil
@@ -128,8 +128,8 @@ func (f *file) load(context.Context) (*keySet, error) {
 	return set, nil
 }
 
-// readSecret takes the text of a file as the secret, which has to be at least as
-// long as the hash it is used with (https://www.rfc-editor.org/rfc/rfc7518#section-3.2).
+// readSecret returns the text of a file as the secret. It must be at least as long as the
+// hash of each algorithm (https://www.rfc-editor.org/rfc/rfc7518#section-3.2).
 func readSecret(text []byte, algorithms []string) (*keySet, error) {
 	secret := bytes.TrimRight(text, "\r\n")
 	for _, algorithm := range algorithms {

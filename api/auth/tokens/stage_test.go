@@ -29,7 +29,7 @@ const (
 	audience = "mailroom"
 )
 
-// clock is one that a test moves.
+// clock is a clock that a test moves.
 type clock struct{ moved atomic.Int64 }
 
 func (c *clock) Now() time.Time {
@@ -37,14 +37,14 @@ func (c *clock) Now() time.Time {
 }
 func (c *clock) advance(d time.Duration) { c.moved.Add(int64(d)) }
 
-// signer makes tokens with one key.
+// signer signs tokens with one key.
 type signer struct {
 	method jwt.SigningMethod
 	kid    string
 	key    any
 }
 
-// rsaKey is made once: that takes long.
+// rsaKey is generated once, since that takes long.
 var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -67,7 +67,7 @@ func newEC(t testing.TB, kid string, curve elliptic.Curve, method jwt.SigningMet
 	return signer{method: method, kid: kid, key: key}
 }
 
-// claims are those of a token that is let in, but for some changes; nil removes.
+// claims returns the claims of an accepted token, with some changes; nil removes a claim.
 func claims(now time.Time, changes jwt.MapClaims) jwt.MapClaims {
 	c := jwt.MapClaims{
 		"iss": issuer, "aud": audience, "sub": "ada", "exp": now.Add(time.Hour).Unix(), "iat": now.Unix(), "scope": "b a",
@@ -127,7 +127,7 @@ func writeFile(t testing.TB, text string) string {
 	return name
 }
 
-// provider serves a JWKS on loopback, and counts how often it is fetched.
+// provider serves a JWKS on loopback and counts its fetches.
 type provider struct {
 	server *httptest.Server
 	fetch  atomic.Int64
@@ -158,7 +158,7 @@ func (p *provider) serve(text string) {
 	p.text = text
 }
 
-// newVerifier is one for tokens of the issuer, with a clock of the test's.
+// newVerifier returns a verifier for tokens of the issuer, with a clock of the test.
 func newVerifier(t testing.TB, now *clock, change func(*Config)) (*Verifier, *testsupport.Logs) {
 	t.Helper()
 	log, logs := testsupport.Logger(t)
@@ -174,7 +174,7 @@ func newVerifier(t testing.TB, now *clock, change func(*Config)) (*Verifier, *te
 	return v, logs
 }
 
-// refusal is why a token is refused.
+// refusal returns the reason for which a token is refused.
 func refusal(t testing.TB, v *Verifier, token string) string {
 	t.Helper()
 	p, err := v.Verify(t.Context(), token)

@@ -14,35 +14,35 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// RefusedError says that a token counts for nobody, and why. It holds nothing of
-// the token, so that it may be told and logged.
+// RefusedError reports why a token is not valid. It holds nothing of the token, so that it
+// can be sent and logged.
 type RefusedError struct{ Reason string }
 
-// Error is the reason.
+// Error returns the reason.
 func (e *RefusedError) Error() string { return "the token is refused: " + e.Reason }
 
 func refused(reason string) error { return &RefusedError{Reason: reason} }
 
-// Verifier tells whose a token is. It is safe for concurrent use. Close it.
+// Verifier verifies tokens. It is safe for concurrent use. Close it.
 type Verifier struct {
 	cfg    Config
 	parser *jwt.Parser
 	keys   *keyring
-	known  *otter.Cache[[sha256.Size]byte, *verified]
+	cached *otter.Cache[[sha256.Size]byte, *verified]
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 }
 
-// verified is a token that was, by the hash of its text.
+// verified is a verified token. The cache holds it by the hash of the text.
 type verified struct {
 	principal *wire.Principal
-	keys      *keySet // that its key is from: once there are others, it is verified anew
+	keys      *keySet // the set of its key: under another set it is verified again
 	until     time.Time
 }
 
-// New prepares a verifier. The error names everything that is wrong with the
-// configuration, or with the file that it names. A JWKS at a URL is fetched by and
-// by: until it is there, no token can be verified.
+// New returns a verifier. The error names every fault of the config, or the fault of the
+// file that it names. A JWKS at a URL is fetched in the background; until then Verify
+// waits for it.
 func New(cfg Config) (*Verifier, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
@@ -52,14 +52,14 @@ func New(cfg Config) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
-	known, err := otter.New(&otter.Options[[sha256.Size]byte, *verified]{
-		MaximumSize: cfg.MostKnown, ExpiryCalculator: otter.ExpiryWriting[[sha256.Size]byte, *verified](cfg.Remember),
+	cached, err := otter.New(&otter.Options[[sha256.Size]byte, *verified]{
+		MaximumSize: cfg.MaxCached, ExpiryCalculator: otter.ExpiryWriting[[sha256.Size]byte, *verified](cfg.CacheTTL),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	v := &Verifier{cfg: cfg, keys: keys, known: known, stop: stop, parser: jwt.NewParser(
+	v := &Verifier{cfg: cfg, keys: keys, cached: cached, stop: stop, parser: jwt.NewParser(
 		jwt.WithValidMethods(cfg.Algorithms), jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now), jwt.WithStrictDecoding(),
 	)}
@@ -67,26 +67,26 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Close ends what looks after the keys.
+// Close stops loading keys.
 func (v *Verifier) Close() {
 	v.stop()
 	v.done.Wait()
-	v.known.InvalidateAll()
-	v.known.StopAllGoroutines()
+	v.cached.InvalidateAll()
+	v.cached.StopAllGoroutines()
 }
 
-// Verify tells whose the token is. A RefusedError: it counts for nobody. Any other
-// error means that its key could not be had.
+// Verify returns the principal of a token. It returns a RefusedError for a token that is
+// not valid, and another error where its key could not be loaded.
 func (v *Verifier) Verify(ctx context.Context, token string) (*wire.Principal, error) {
 	sum := sha256.Sum256([]byte(token))
-	if k, ok := v.known.GetIfPresent(sum); ok && k.keys == v.keys.current.Load() && v.cfg.Now().Before(k.until) {
+	if k, ok := v.cached.GetIfPresent(sum); ok && k.keys == v.keys.current.Load() && v.cfg.Now().Before(k.until) {
 		return k.principal, nil
 	}
 	k, err := v.verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	v.known.Set(sum, k)
+	v.cached.Set(sum, k)
 	return k.principal, nil
 }
 
@@ -95,12 +95,12 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 	k := &verified{}
 	var unknown error
 	_, err := v.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
-		// What an extension means is not known here: RFC 7515, section 4.1.11.
+		// No extension is supported: RFC 7515, section 4.1.11.
 		if _, found := t.Header["crit"]; found {
 			return nil, refused("it names extensions (crit) that are not understood")
 		}
 		id, found := t.Header["kid"].(string)
-		if _, said := t.Header["kid"]; said && !found {
+		if _, given := t.Header["kid"]; given && !found {
 			return nil, refused("its kid is no string")
 		}
 		key, set, err := v.keys.find(ctx, id, t.Method.Alg())
@@ -124,16 +124,16 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 		return nil, err
 	}
 	now := v.cfg.Now()
-	k.until = now.Add(v.cfg.Remember)
-	// A token with none has been refused.
+	k.until = now.Add(v.cfg.CacheTTL)
+	// The parser has refused a token without exp.
 	if expires, err := claims.GetExpirationTime(); err == nil && expires.Add(v.cfg.Leeway).Before(k.until) {
 		k.until = expires.Add(v.cfg.Leeway)
 	}
 	return k, nil
 }
 
-// reasonOf is what a stranger may know of why a token was refused: the library's own
-// words might hold parts of it.
+// reasonOf returns the reason that an unauthenticated client may see. The error of the
+// library could hold parts of the token.
 func reasonOf(err error) error {
 	if own, ok := errors.AsType[*RefusedError](err); ok {
 		return own

@@ -1,4 +1,4 @@
-package exchange
+package limits
 
 import (
 	"net"
@@ -9,16 +9,16 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// headerForwarded is the header to which each proxy adds the address of its client.
+// headerForwarded is the header that each proxy appends the address of its client to.
 const headerForwarded = "X-Forwarded-For"
 
-// proxies are the networks of proxies whose X-Forwarded-For is trusted.
-type Proxies []netip.Prefix
+// proxies are the networks of the proxies whose X-Forwarded-For is trusted.
+type proxies []netip.Prefix
 
 // addressOf returns the address of the client: the peer of the connection, or, when
 // that is a trusted proxy, the last address in X-Forwarded-For that is not one.
 // Addresses before it may be forged.
-func (p Proxies) AddressOf(c *fiber.Ctx) netip.Addr {
+func (p proxies) addressOf(c *fiber.Ctx) netip.Addr {
 	peer := addressFrom(c.Context().RemoteAddr())
 	if len(p) == 0 || !p.trusts(peer) {
 		return peer
@@ -38,7 +38,7 @@ func (p Proxies) AddressOf(c *fiber.Ctx) netip.Addr {
 	return peer
 }
 
-// parseHop reads an address as proxies write it: some add a port.
+// parseHop parses an address as proxies write it: some add a port.
 func parseHop(text string) (netip.Addr, bool) {
 	if address, err := netip.ParseAddr(text); err == nil {
 		return address, true
@@ -50,7 +50,7 @@ func parseHop(text string) (netip.Addr, bool) {
 	return address, err == nil
 }
 
-func (p Proxies) trusts(address netip.Addr) bool {
+func (p proxies) trusts(address netip.Addr) bool {
 	for _, network := range p {
 		if network.Contains(address) {
 			return true
@@ -66,9 +66,9 @@ func addressFrom(remote net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// neighbour is the part of an address that counts as one client: of IPv6 the first
+// networkOf returns the part of an address that counts as one client: of IPv6 the first
 // 64 bits, because a client usually has all addresses behind them.
-func Neighbour(address netip.Addr) string {
+func networkOf(address netip.Addr) string {
 	if address.Is6() {
 		if network, err := address.Prefix(64); err == nil {
 			return network.String()

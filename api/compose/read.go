@@ -1,0 +1,56 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/route"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/versions"
+)
+
+// Read runs a plan that only reads, in this gateway. Each step is shared and cached as its
+// service declares. An error is a *wire.Error, or that of an ended context.
+func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire.Reply, wire.ReplyMeta, error) {
+	place := r.Plan.Name()
+	if !c.cfg.Limit.Enter(place) {
+		e := wire.NewError(wire.CodeOverloaded, "too many calls of "+place+" are in flight here")
+		e.RetryAfter = time.Second
+		return wire.Reply{}, wire.ReplyMeta{}, e
+	}
+	defer c.cfg.Limit.Leave(place)
+	ends := in.Began.Add(r.Plan.Timeout)
+	request := &wire.Request{ID: in.RequestID, Action: r.Action.Name}
+	meta := wire.Meta{TraceParent: in.Trace, Version: in.Version, Principal: in.Principal}
+	if in.OwnID {
+		meta.RequestID = in.RequestID
+		request.ID, request.Meta = in.ID.String(), in.EncodeMeta("", 0)
+	}
+	// Until bounds each step: a context with a deadline would cost more.
+	answer, err := r.Plan.Run(context.Background(), versions.Input{Args: args, Principal: in.Principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
+		call := newCall(step, args, &meta, request.ID)
+		call.Until = ends
+		answer, err := c.cfg.Caller.Do(ctx, call)
+		if failed, known := errors.AsType[*wire.Error](err); known {
+			return failedReply(failed, request), nil
+		}
+		return answer.Reply, err
+	})
+	if err != nil {
+		return wire.Reply{}, wire.ReplyMeta{}, err
+	}
+	if e := answer.Refusal; e != nil {
+		if e.Status == http.StatusInternalServerError {
+			c.cfg.Log.Error("a composition failed", "composition", r.Action.Name, "request", in.ID, "error", e.Message)
+			return wire.Reply{}, wire.ReplyMeta{}, wire.NewError(wire.CodeInternal, "internal error")
+		}
+		e.Service, e.Action = wire.ReservedService, r.Action.Name
+		e.Stamp(request)
+		answer.Envelope = string(wire.Failure(e))
+	}
+	return wire.Reply{Envelope: answer.Envelope},
+		wire.ReplyMeta{Status: answer.Status, Location: answer.Location, Timing: timings(answer.Timings)}, nil
+}

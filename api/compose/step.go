@@ -1,0 +1,44 @@
+package compose
+
+import (
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/wire"
+	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/versions"
+)
+
+// newCall returns the call of a step. own is the meta of the request, id its ID.
+func newCall(s *versions.Step, args string, own *wire.Meta, id string) *calls.Call {
+	meta := wire.Meta{
+		RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: wire.ReservedService, Depth: own.Depth + 1,
+	}
+	if meta.RequestID == "" {
+		meta.RequestID = id
+	}
+	return &calls.Call{
+		Call:  caller.Call{Service: s.Service, Action: s.Action, Args: args, Principal: own.Principal, Meta: meta.Encode()},
+		Depth: meta.Depth,
+	}
+}
+
+// failedReply returns the reply for a step that got none from its service.
+func failedReply(failed *wire.Error, r *wire.Request) wire.Reply {
+	e := *failed
+	e.Stamp(r)
+	meta := wire.ReplyMeta{Status: e.Status}
+	return wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(&e))}
+}
+
+// timings lists start and duration of each step, for Server-Timing.
+func timings(steps []versions.Timing) string {
+	b := make([]byte, 0, 64)
+	for i, t := range steps {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(append(b, t.Step...), `;desc="from `...)
+		b = append(wire.AppendMillis(b, t.Began), `";dur=`...)
+		b = wire.AppendMillis(b, t.Took)
+	}
+	return string(b)
+}

@@ -1,0 +1,28 @@
+package route
+
+import (
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/versions"
+)
+
+// Route is one method at one path, and its action. It is read-only.
+type Route struct {
+	Service   string
+	Pattern   string // as the service declares it
+	Action    *wire.Action
+	arguments *arguments
+	object    string         // wire.InBody or wire.InQuery: where the last argument comes from
+	Caching   *Caching       // nil: answers are not shared
+	Plan      *versions.Plan // the steps of a composition; nil: an action of a service
+	Unknown   string         // a service of the plan whose scopes are unknown, since it was never seen
+}
+
+// OutcomeAt returns the path where the outcome of a request can be read; empty: no outcome
+// is kept.
+func (r *Route) OutcomeAt(in *exchange.Request) string {
+	if r.Action.Safe && r.Action.Lane == "" {
+		return ""
+	}
+	return wire.Location(r.Service, in.ID.String())
+}

@@ -1,0 +1,221 @@
+package call
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/registry"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/cache"
+)
+
+// Caller calls actions. It is safe for concurrent use.
+type Caller struct {
+	client *caller.Client
+	cache  *cache.Cache
+	limit  *Limit
+	find   Finder
+	log    *slog.Logger
+}
+
+// Finder returns a service by its name; nil: the service is unknown.
+type Finder func(ctx context.Context, service string) (*registry.Service, error)
+
+// Config configures a Caller. Client, Find and Logger are required.
+type Config struct {
+	// Client sends requests.
+	Client *caller.Client
+	// Find finds services.
+	Find Finder
+	// Cache shares the answers of actions that allow it. Defaults to none: every
+	// call is sent.
+	Cache *cache.Cache
+	// Limit bounds the calls in flight. Defaults to none.
+	Limit *Limit
+	// Logger receives the causes of failures that callers see as INTERNAL.
+	Logger *slog.Logger
+}
+
+// New returns a caller. It closes none of the parts in its config.
+func New(cfg Config) *Caller {
+	return &Caller{client: cfg.Client, cache: cfg.Cache, limit: cfg.Limit, find: cfg.Find, log: cfg.Logger}
+}
+
+// Do calls an action and waits for the answer, at most for the timeout of the action or
+// until the context ends. An error is a *wire.Error, or the cause of a context that was
+// cancelled.
+func (c *Caller) Do(ctx context.Context, call *Call) (Answer, error) {
+	if err := c.prepare(ctx, call); err != nil {
+		return Answer{}, err
+	}
+	var answer Answer
+	var err error
+	if policy, share := Policy(call.Declared); share && c.cache != nil && !call.Keep && !call.Cached.Skip {
+		answer, err = c.share(ctx, call, policy)
+	} else {
+		answer.Reply, err = c.send(ctx, call)
+	}
+	if err != nil {
+		return Answer{}, c.failed(ctx, call, err)
+	}
+	return answer, nil
+}
+
+// Result calls an action and returns the result of its envelope, as JSON. An error of the
+// service is a *wire.Error too.
+func (c *Caller) Result(ctx context.Context, call *Call) (json.RawMessage, error) {
+	answer, err := c.Do(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	result, failure := wire.ParseEnvelope(answer.Envelope)
+	if failure != nil {
+		return nil, failure
+	}
+	return result, nil
+}
+
+// Send sends the request of an unsafe action and returns its ID once it is accepted. Errors
+// are those of Do.
+func (c *Caller) Send(ctx context.Context, call *Call) (uuid.UUID, error) {
+	if err := c.prepare(ctx, call); err != nil {
+		return uuid.Nil, err
+	}
+	if err := c.answerable(ctx, call); err != nil {
+		return uuid.Nil, c.failed(ctx, call, err)
+	}
+	if !c.enter(call) {
+		return uuid.Nil, explain(call, errTooManyCalls)
+	}
+	defer c.leave(call)
+	id, err := c.client.Send(ctx, &call.Call)
+	if err != nil {
+		return uuid.Nil, c.failed(ctx, call, err)
+	}
+	return id, nil
+}
+
+// failed returns the error that the caller gets, and logs the cause of INTERNAL.
+func (c *Caller) failed(ctx context.Context, call *Call, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return context.Cause(ctx) // the caller itself stops
+	}
+	e := explain(call, err)
+	if e.Code == wire.CodeInternal && !errors.Is(err, caller.ErrDead) {
+		c.log.ErrorContext(ctx, "a call failed", "service", call.Service, "action", call.Action, "request", call.ID, "error", err)
+	}
+	return e
+}
+
+// prepare completes a call by the declaration of its action. It refuses a call without
+// one, a cycle, and a deadline that has passed.
+func (c *Caller) prepare(ctx context.Context, call *Call) error {
+	if call.Declared == nil {
+		service, err := c.find(ctx, call.Service)
+		if err != nil {
+			return c.failed(ctx, call, err)
+		}
+		if call.Declared = service.Action(call.Action); call.Declared == nil {
+			if !service.Live() {
+				return explain(call, errNoWorker)
+			}
+			return explain(call, errUnknownAction)
+		}
+	}
+	call.Safe, call.Lane = call.Declared.Safe && !call.Keep, call.Declared.LaneOf(call.Args)
+	if call.Safe && call.Shared { // a safe request keeps no outcome that the ID could find
+		call.ID, call.Shared, call.Store = uuid.Nil, false, 0
+	}
+	switch {
+	case call.Lane != "" && slices.Contains(call.Lanes, wire.LaneName(call.Service, call.Lane)):
+		return explain(call, errCycle)
+	case call.Depth > maxDepth:
+		return explain(call, errTooDeep)
+	}
+	if call.Timeout <= 0 && !call.Endless {
+		call.Timeout = call.Declared.Timeout()
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = call.Until
+	}
+	if !deadline.IsZero() {
+		if call.Timeout = min(call.Timeout, time.Until(deadline)); call.Timeout <= 0 {
+			return explain(call, caller.ErrTimeout)
+		}
+	}
+	return nil
+}
+
+// answerable returns an error if no worker would answer a request.
+func (c *Caller) answerable(ctx context.Context, call *Call) error {
+	if call.Wait {
+		return nil
+	}
+	service, err := c.find(ctx, call.Service)
+	if err == nil && !service.Live() && !c.known(ctx, call) {
+		err = errNoWorker
+	}
+	return err
+}
+
+// known reports whether the ID of a shared call was used before: its outcome may exist
+// although no worker is running.
+func (c *Caller) known(ctx context.Context, call *Call) bool {
+	if !call.Shared {
+		return false
+	}
+	record, err := c.client.Record(ctx, call.Service, call.ID.String())
+	return err == nil && record.State != wire.StateExpired && record.State != wire.StateCancelled
+}
+
+func (c *Caller) enter(call *Call) bool { return c.limit == nil || c.limit.Enter(call.place()) }
+
+func (c *Caller) leave(call *Call) {
+	if c.limit != nil {
+		c.limit.Leave(call.place())
+	}
+}
+
+// send sends the request and waits for the reply.
+func (c *Caller) send(ctx context.Context, call *Call) (wire.Reply, error) {
+	if err := c.answerable(ctx, call); err != nil {
+		return wire.Reply{}, err
+	}
+	if !c.enter(call) {
+		return wire.Reply{}, errTooManyCalls
+	}
+	defer c.leave(call)
+	reply, err := c.client.Do(ctx, &call.Call)
+	if err != nil {
+		return wire.Reply{}, err
+	}
+	// The next call of the same caller must see its change.
+	if c.cache != nil && strings.Contains(reply.Meta, "tags=") {
+		meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no tags
+		c.forget(call.Service, meta.Tags)
+	}
+	return reply, nil
+}
+
+// forget drops the local cache entries with these tags. Tags of a composition begin with
+// their service: "users/user:1".
+func (c *Caller) forget(service string, tags []string) {
+	if service != wire.ReservedService {
+		c.cache.Drop(service, tags...)
+		return
+	}
+	for _, tag := range tags {
+		if service, tag, ok := strings.Cut(tag, "/"); ok {
+			c.cache.Drop(service, tag)
+		}
+	}
+}

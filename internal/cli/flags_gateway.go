@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/bus"
+)
+
+// edgeFlags limit what a gateway admits.
+type edgeFlags struct {
+	Limit           []string      `sep:";" placeholder:"RULE" help:"Rate limits, separated by semicolons: RATE per principal, key, tenant, address or route [on METHOD /path] [burst N], such as \"5/m per address on POST /users\"."`
+	SizeLimit       []string      `sep:";" placeholder:"RULE" help:"Size limits of single routes, separated by semicolons, such as \"POST /users request=64KiB response=1MiB\"."`
+	MaxConnections  int           `placeholder:"N" help:"Maximum number of open client connections; more are closed (default: limit of open files - 256)."`
+	InFlight        int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
+	CORSOrigin      []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
+	CORSCredentials bool          `name:"cors-credentials" help:"Let those pages send cookies and client certificates."`
+	CORSMaxAge      time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`
+	TrustedProxy    []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
+	TLSCert         string        `name:"tls-cert" placeholder:"FILE" help:"PEM file with the certificate chain for HTTPS; read again when it changes."`
+	TLSKey          string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the private key of that certificate."`
+}
+
+// apply sets the fields of a gateway's configuration. The error names all
+// faults.
+func (f *edgeFlags) apply(cfg *api.Config) error {
+	var errs []error
+	for _, text := range f.Limit {
+		rule, err := api.ParseLimit(text)
+		errs = append(errs, named("--limit", err))
+		cfg.Limits = append(cfg.Limits, rule)
+	}
+	for _, text := range f.SizeLimit {
+		rule, err := api.ParseSize(text)
+		errs = append(errs, named("--size-limit", err))
+		cfg.Sizes = append(cfg.Sizes, rule)
+	}
+	for _, text := range f.TrustedProxy {
+		network, err := parseNetwork(text)
+		errs = append(errs, named("--trusted-proxy", err))
+		cfg.TrustedProxies = append(cfg.TrustedProxies, network)
+	}
+	cfg.MaxConnections = f.MaxConnections
+	cfg.InFlight, cfg.TLSCert, cfg.TLSKey = f.InFlight, f.TLSCert, f.TLSKey
+	cfg.CORS = api.CORS{Origins: f.CORSOrigin, Credentials: f.CORSCredentials, MaxAge: f.CORSMaxAge}
+	if f.InFlight < 1 {
+		errs = append(errs, fmt.Errorf("--in-flight: %d is not positive", f.InFlight))
+	}
+	return errors.Join(errs...)
+}
+
+func named(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", flag, err)
+}
+
+// parseNetwork parses a CIDR, or an address as a network of one.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		address = address.Unmap()
+		return address.Prefix(address.BitLen())
+	}
+	network, err := netip.ParsePrefix(text)
+	if err != nil || network.Bits() == 0 || network.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q is not a valid proxy CIDR: give one such as 10.0.0.0/8, or an address", text)
+	}
+	return network.Masked(), nil
+}
+
+// authFlags choose who may call a gateway.
+type authFlags struct {
+	Auth           api.Auth `placeholder:"none|optional|required" help:"Whether callers need an API key or a token: none, optional or required; api has no default, dev defaults to none."`
+	JWTIssuer      string   `name:"jwt-issuer" help:"Issuer (iss) of the tokens to accept."`
+	JWTAudience    string   `name:"jwt-audience" help:"Audience (aud) of the tokens to accept."`
+	JWTJWKS        string   `name:"jwt-jwks" placeholder:"URL|FILE" help:"Public keys of tokens, a JWKS: https://, http:// on loopback, or a file."`
+	JWTSecretFile  string   `name:"jwt-secret-file" placeholder:"FILE" help:"File with the secret of tokens, in place of public keys."`
+	JWTAlgorithms  []string `name:"jwt-algorithms" help:"Algorithms to accept (default: RS256,ES256,EdDSA; HS256 with a secret)."`
+	JWTTenantClaim string   `name:"jwt-tenant-claim" default:"tenant" help:"Claim of a token that names the tenant."`
+}
+
+// tokens returns the configuration of tokens, or nil when none are accepted.
+func (f *authFlags) tokens() *api.Tokens {
+	if f.JWTIssuer == "" && f.JWTAudience == "" && f.JWTJWKS == "" && f.JWTSecretFile == "" && len(f.JWTAlgorithms) == 0 {
+		return nil
+	}
+	return &api.Tokens{
+		Issuer: f.JWTIssuer, Audience: f.JWTAudience, JWKS: f.JWTJWKS, SecretFile: f.JWTSecretFile,
+		Algorithms: f.JWTAlgorithms, TenantClaim: f.JWTTenantClaim,
+	}
+}
+
+// errNoAuth makes the error of a gateway without --auth. There is no default,
+// so that no gateway is open by accident.
+func errNoAuth() error {
+	return usage(errors.New("--auth is missing: give --auth required, to admit callers with an API key (mailroom keys create) or a token; " +
+		"--auth optional, to admit others to actions that need no scope; or --auth none, to admit everybody to everything. " +
+		"MAILROOM_AUTH and the key auth of the config file set it too"))
+}
+
+// greeting returns the last line of the greeting.
+func (f *authFlags) greeting(redis string) string {
+	if f.Auth == api.AuthNone {
+		return "Callers need no API key (--auth none)."
+	}
+	return "Callers need an API key (--auth " + string(f.Auth) + "):\n  mailroom keys create --name me --redis " + redis
+}
+
+// cacheFlags are the flags of every command that uses the shared cache.
+type cacheFlags struct {
+	CacheRedis             string `placeholder:"URL" help:"URL of the Redis that holds the shared cache (default: --redis)."`
+	CacheRedisPasswordFile string `placeholder:"FILE" help:"File with the password of the user in --cache-redis."`
+}
+
+// cacheCredentials returns the credentials for the Redis of the cache. It uses
+// the certificates of the bus.
+func (f *cacheFlags) cacheCredentials(tls tlsFlags) bus.Credentials {
+	own := bus.Credentials{PasswordFile: f.CacheRedisPasswordFile}
+	if strings.HasPrefix(f.CacheRedis, "rediss://") {
+		own.CertFile, own.KeyFile, own.CAFile = tls.RedisTLSCert, tls.RedisTLSKey, tls.RedisTLSCA
+	}
+	return own
+}
+
+// check rejects an invalid URL before the command starts.
+func (f *cacheFlags) check(credentials bus.Credentials) error {
+	if f.CacheRedis == "" {
+		return nil
+	}
+	conn, err := bus.Connect(f.CacheRedis, bus.Options{Credentials: credentials}) // does not dial yet
+	if err != nil {
+		return usage(fmt.Errorf("--cache-redis: %w", err))
+	}
+	return conn.Close()
+}
