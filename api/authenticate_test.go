@@ -58,8 +58,8 @@ func newGuarded(t *testing.T, auth api.Auth, change ...func(*api.Config)) *stage
 	return s
 }
 
-// stranger sends a request that must get 401, and returns the message and challenge.
-func (s *stage) stranger(method, path, body string, headers ...string) string {
+// unauthenticated sends a request that must get 401, and returns the message and challenge.
+func (s *stage) unauthenticated(method, path, body string, headers ...string) string {
 	s.t.Helper()
 	a := s.refused(401, "UNAUTHENTICATED", method, path, body, headers...)
 	challenge := a.header.Get("WWW-Authenticate")
@@ -79,7 +79,7 @@ func TestRequiredCredentials(t *testing.T) {
 	}
 	s.runs.Store(0)
 
-	// A stranger's body is not even read.
+	// A unauthenticated's body is not even read.
 	w := s.dial(t)
 	w.say("POST /guarded HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n") // and nothing more
 	assert.Equal(t, http.StatusUnauthorized, w.hear(http.MethodPost).status)
@@ -88,13 +88,13 @@ func TestRequiredCredentials(t *testing.T) {
 	w.say("POST /guarded HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
 	assert.Equal(t, http.StatusUnauthorized, w.hear(http.MethodPost).status)
 
-	// A stranger learns nothing, also not what there is.
+	// A unauthenticated learns nothing, also not what there is.
 	for _, path := range []string{"/guarded/open", "/guarded/read", "/nope", "/", "/requests/guarded.x", "/requests", "/guarded/cached/1"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodOptions} {
-			assert.NotContains(t, s.stranger(method, path, ""), "error=", "%s %s", method, path)
+			assert.NotContains(t, s.unauthenticated(method, path, ""), "error=", "%s %s", method, path)
 		}
 	}
-	s.stranger(http.MethodPost, "/guarded", `{"name":7}`)
+	s.unauthenticated(http.MethodPost, "/guarded", `{"name":7}`)
 	for _, path := range []string{"/healthz", "/readyz", "/healthz/"} {
 		for _, headers := range [][]string{nil, {"Authorization: Bearer mk_bad"}} {
 			assert.Equal(t, http.StatusOK, s.do(http.MethodGet, path, "", headers...).status, path)
@@ -105,7 +105,7 @@ func TestRequiredCredentials(t *testing.T) {
 		"Authorization: Bearer mk_", "Authorization: Bearer " + text + "x", "Authorization: Bearer a.b.c", "X-API-Key: a.b.c",
 		"X-API-Key: Bearer " + text, "X-API-Key: ", "Authorization: ", "Authorization: Bearer " + strings.Repeat("x", 8<<10),
 	} {
-		assert.Contains(t, s.stranger(http.MethodGet, "/guarded/open", "", bad), `error="invalid_token"`, bad)
+		assert.Contains(t, s.unauthenticated(http.MethodGet, "/guarded/open", "", bad), `error="invalid_token"`, bad)
 	}
 	assert.Zero(t, s.runs.Load())
 }
@@ -140,7 +140,7 @@ func TestKeysWithOneBitChanged(t *testing.T) {
 	for i := len("Authorization: Bearer mk_"); i < len(header); i++ {
 		changed := []byte(header)
 		changed[i] ^= 1
-		s.stranger(http.MethodGet, "/guarded/open", "", string(changed))
+		s.unauthenticated(http.MethodGet, "/guarded/open", "", string(changed))
 	}
 }
 
@@ -149,9 +149,9 @@ func TestOptionalCredentials(t *testing.T) {
 	s := newGuarded(t, api.AuthOptional)
 	s.got(`null`, http.MethodGet, "/guarded/open", "")
 	s.refused(404, "NOT_FOUND", http.MethodGet, "/nope", "")
-	assert.NotContains(t, s.stranger(http.MethodGet, "/guarded/read", ""), "error=")
-	s.stranger(http.MethodPost, "/guarded", `{"name":7}`)
-	assert.Contains(t, s.stranger(http.MethodGet, "/guarded/open", "", "Authorization: Bearer mk_x"), "invalid_token")
+	assert.NotContains(t, s.unauthenticated(http.MethodGet, "/guarded/read", ""), "error=")
+	s.unauthenticated(http.MethodPost, "/guarded", `{"name":7}`)
+	assert.Contains(t, s.unauthenticated(http.MethodGet, "/guarded/open", "", "Authorization: Bearer mk_x"), "invalid_token")
 	header, key := s.key("")
 	s.got(`{"subject":"key:`+key.ID+`"}`, http.MethodGet, "/guarded/open", "", header)
 }
@@ -183,7 +183,7 @@ func TestScopes(t *testing.T) {
 	s.refused(403, "FORBIDDEN", http.MethodGet, "/guarded/cached/1", "", none)
 	etag := s.do(http.MethodGet, "/guarded/cached/1", "", both).header.Get("ETag")
 	s.refused(403, "FORBIDDEN", http.MethodGet, "/guarded/cached/1", "", none, "If-None-Match: "+etag)
-	s.stranger(http.MethodGet, "/guarded/cached/1", "", "If-None-Match: *")
+	s.unauthenticated(http.MethodGet, "/guarded/cached/1", "", "If-None-Match: *")
 }
 
 func TestScopesOfBuildsThatLiveAtTheSameTime(t *testing.T) {
@@ -244,7 +244,7 @@ func TestWithoutRedisNobodyIsCalledAStranger(t *testing.T) {
 	a := s.do(http.MethodGet, "/guarded/open", "", "Authorization: Bearer mk_abcdefghijklmnop_abcdefghijklmnopabcdefghijklmnop")
 	assert.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
 	assert.NotEmpty(t, a.header.Get("Retry-After"))
-	s.stranger(http.MethodGet, "/guarded/open", "")
+	s.unauthenticated(http.MethodGet, "/guarded/open", "")
 }
 
 func TestTicketsAreForWhoMadeThem(t *testing.T) {

@@ -231,13 +231,13 @@ func TestInvalidateByCall(t *testing.T) {
 	t.Parallel()
 	s := newLibrary(t)
 	s.got(`1`, http.MethodGet, "/library/7", "")
-	reply := s.askBus("library", "INVALIDATE", `["books"]`)
+	reply := s.callBus("library", "INVALIDATE", `["books"]`)
 	assert.Equal(t, `{"ok":true,"result":{"invalidated":["books"]}}`, reply)
 	testsupport.Eventually(t, patience, "it is read anew", func() bool {
 		return string(s.do(http.MethodGet, "/library/7", "").Result) != `1`
 	})
 	for _, args := range []string{`[]`, `[7]`, `["two words"]`, `[""]`} {
-		assert.Contains(t, s.askBus("library", "INVALIDATE", args), `"code":"BAD_REQUEST"`)
+		assert.Contains(t, s.callBus("library", "INVALIDATE", args), `"code":"BAD_REQUEST"`)
 	}
 }
 

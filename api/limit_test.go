@@ -203,7 +203,7 @@ func TestLimitsComeBeforeCredentials(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", with(api.AuthRequired), limitTo("3/h per address"))
 	for range 3 {
-		s.stranger(http.MethodGet, "/things/1", "", "Authorization: Bearer mk_guess")
+		s.unauthenticated(http.MethodGet, "/things/1", "", "Authorization: Bearer mk_guess")
 	}
 	s.refused(429, "RATE_LIMITED", http.MethodGet, "/things/1", "", "Authorization: Bearer mk_guess")
 	require.Equal(t, 200, s.do(http.MethodGet, "/healthz", "").status)

@@ -294,8 +294,8 @@ func (s *stage) untouched() {
 	require.Zero(s.t, s.runs.Load(), "a handler ran")
 }
 
-// askBus calls a service without the gateway.
-func (s *stage) askBus(service, action, args string) string {
+// callBus calls a service without the gateway.
+func (s *stage) callBus(service, action, args string) string {
 	s.t.Helper()
 	client := caller.New(s.conn, caller.Config{})
 	defer client.Close()

@@ -94,12 +94,12 @@ func TestTokens(t *testing.T) {
 	s.got(`{"subject":"jwt:ada","tenant":"acme","scopes":["things:read"]}`, http.MethodGet, "/guarded/read", "",
 		ed.header(t, jwt.MapClaims{"tenant": "acme", "scope": "things:read"}))
 	s.refused(403, "FORBIDDEN", http.MethodGet, "/guarded/read", "", ed.header(t, nil))
-	challenge := s.stranger(http.MethodGet, "/guarded/read", "", ed.header(t, jwt.MapClaims{"aud": "other"}))
+	challenge := s.unauthenticated(http.MethodGet, "/guarded/read", "", ed.header(t, jwt.MapClaims{"aud": "other"}))
 	assert.Equal(t, `Bearer realm="mailroom", error="invalid_token", error_description="it is for another audience"`, challenge)
-	challenge = s.stranger(http.MethodGet, "/guarded/read", "", ed.header(t, jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()}))
+	challenge = s.unauthenticated(http.MethodGet, "/guarded/read", "", ed.header(t, jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()}))
 	assert.Contains(t, challenge, "expired")
 	header := ed.header(t, nil)
-	s.stranger(http.MethodGet, "/guarded/read", "", "X-API-Key: "+strings.TrimPrefix(header, "Authorization: Bearer "))
+	s.unauthenticated(http.MethodGet, "/guarded/read", "", "X-API-Key: "+strings.TrimPrefix(header, "Authorization: Bearer "))
 	key, _ := s.key("", "things:read")
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/guarded/read", "", key).status, "keys go on beside them")
 
@@ -114,7 +114,7 @@ func TestTokens(t *testing.T) {
 func TestWithoutTokensNoneIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newGuarded(t, api.AuthRequired)
-	s.stranger(http.MethodGet, "/guarded/open", "", newIssuer(t).header(t, nil))
+	s.unauthenticated(http.MethodGet, "/guarded/open", "", newIssuer(t).header(t, nil))
 }
 
 func TestSettingsOfAuthAreChecked(t *testing.T) {

@@ -60,8 +60,8 @@ func TestCompositionsWantScopes(t *testing.T) {
 	s := newGuarded(t, api.AuthRequired, func(c *api.Config) { c.Versions = []byte(text) })
 	nobody, _ := s.key("acme")
 	reader, key := s.key("acme", "things:read")
-	s.stranger(http.MethodGet, "/v1/reading", "")
-	s.stranger(http.MethodGet, "/v9/reading", "")
+	s.unauthenticated(http.MethodGet, "/v1/reading", "")
+	s.unauthenticated(http.MethodGet, "/v9/reading", "")
 	for _, route := range [][2]string{{http.MethodGet, "/v1/reading"}, {http.MethodPost, "/v1/touching"}, {http.MethodGet, "/v1/guarded/read"}} {
 		got := s.do(route[0], route[1], "", nobody)
 		assert.Equal(t, http.StatusForbidden, got.status, route)
