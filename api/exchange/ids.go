@@ -72,6 +72,9 @@ func saneTraceParent(s string) bool {
 // composition, plan is the hash of its plan and began the time of its first call, in
 // unix milliseconds of the Redis clock.
 func (in *Request) EncodeMeta(plan string, began int64) string {
+	if !in.OwnID && !in.Keyed && in.Trace == "" && in.Version == "" && plan == "" { // most requests
+		return ""
+	}
 	m := wire.Meta{TraceParent: in.Trace, Version: in.Version, Plan: plan, Began: began}
 	if in.OwnID || in.Keyed {
 		m.RequestID = in.RequestID
