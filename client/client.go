@@ -115,7 +115,7 @@ func Call[R any](ctx context.Context, c *Client, service, action string, args ..
 
 // Do is Call with the result as JSON.
 func (c *Client) Do(ctx context.Context, service, action string, args ...any) (json.RawMessage, error) {
-	request, err := c.request(service, action, args)
+	request, err := c.request(ctx, service, action, args)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (c *Client) Do(ctx context.Context, service, action string, args ...any) (j
 }
 
 // request makes the call of an action with the client's options.
-func (c *Client) request(service, action string, args []any) (*call.Call, error) {
+func (c *Client) request(ctx context.Context, service, action string, args []any) (*call.Call, error) {
 	text, err := call.EncodeArgs(args)
 	if err != nil {
 		return nil, fmt.Errorf("call %s %s: %w", service, action, err)
@@ -134,7 +134,11 @@ func (c *Client) request(service, action string, args []any) (*call.Call, error)
 		Meta: (&wire.Meta{RequestID: c.options.requestID, TraceParent: c.options.traceParent}).Encode(),
 	}}
 	if c.options.key != "" {
-		request.ID = wire.DerivedID("client", service, action, c.options.key)
+		secret, err := c.process.Secret(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("call %s %s: the secret of keys is not known: %w", service, action, err)
+		}
+		request.ID = wire.KeyedID(secret, "client", service, action, c.options.key)
 		request.Shared, request.Store = true, keyStore
 	}
 	return request, nil

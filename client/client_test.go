@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/client"
 	"github.com/oskadev/mailroom/testsupport"
 	"github.com/oskadev/mailroom/workers"
@@ -111,6 +112,9 @@ func TestKeyRunsAnActionOnce(t *testing.T) {
 	}
 	_, err := once.Do(t.Context(), "users", "CREATE_USER", user{Name: "Eve"})
 	assert.Equal(t, client.Code("IDEMPOTENCY_KEY_REUSED"), client.CodeOf(err))
+	guess := wire.DerivedID("client", "users", "CREATE_USER", "order-1").String()
+	_, err = s.Client.Outcome(t.Context(), client.Ticket("users."+guess))
+	require.ErrorIs(t, err, client.ErrUnknownTicket, "the key does not tell the ticket")
 	got, err := client.Call[user](t.Context(), s.Client.With(client.Key("order-2")), "users", "CREATE_USER", user{Name: "Eve"})
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, got.ID)

@@ -32,7 +32,7 @@ func (t Ticket) parts() (service, id string, err error) {
 // without a deadline unless the option Timeout sets one. Its outcome is kept for
 // 5 min, with a Key for 24 h.
 func (c *Client) Send(ctx context.Context, service, action string, args ...any) (Ticket, error) {
-	request, err := c.request(service, action, args)
+	request, err := c.request(ctx, service, action, args)
 	if err != nil {
 		return "", err
 	}

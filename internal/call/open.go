@@ -11,6 +11,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/backoff"
 )
 
 // localBytes bounds the local cache entries of a process that is not a gateway.
@@ -97,6 +98,23 @@ func (p *Process) Await(ctx context.Context, service, id string) (caller.Record,
 		}
 		if record, err = p.client.Record(ctx, service, id); err != nil || record.Ended() {
 			return record, err
+		}
+	}
+}
+
+// secretLook is the time between two looks for the secret.
+const secretLook = 5 * time.Millisecond
+
+// Secret waits for the secret that gateways share, or for the end of the context. An ID
+// made with it cannot be guessed from its other parts. Only a process with
+// wire.RoleAPI gets it.
+func (p *Process) Secret(ctx context.Context) ([]byte, error) {
+	for {
+		if secret := p.client.Secret(); secret != nil {
+			return secret, nil
+		}
+		if err := backoff.Pause(ctx, secretLook); err != nil {
+			return nil, err
 		}
 	}
 }
