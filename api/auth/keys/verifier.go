@@ -118,10 +118,14 @@ func (v *Verifier) Verify(ctx context.Context, text string) (*wire.Principal, er
 // find returns the cached result for an ID or looks it up, once for all concurrent
 // callers.
 func (v *Verifier) find(ctx context.Context, id string) (*found, error) {
-	if f, ok := v.cached.GetIfPresent(id); ok && v.cfg.Now().Before(f.until) {
+	if f, ok := v.fresh(id); ok {
 		return f, nil
 	}
 	lookup := v.lookups.DoChan(id, func() (any, error) {
+		// An earlier lookup may have ended since the caller looked in the cache.
+		if f, ok := v.fresh(id); ok {
+			return f, nil
+		}
 		// The lookup serves all callers: it outlives the one that began it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 		defer cancel()
@@ -134,6 +138,12 @@ func (v *Verifier) find(ctx context.Context, id string) (*found, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// fresh returns the cached result for an ID, if it still counts.
+func (v *Verifier) fresh(id string) (*found, bool) {
+	f, ok := v.cached.GetIfPresent(id)
+	return f, ok && v.cfg.Now().Before(f.until)
 }
 
 // look reads a key from Redis.

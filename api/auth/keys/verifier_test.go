@@ -159,7 +159,7 @@ func TestAFloodOfBadKeysIsBounded(t *testing.T) {
 func TestCallersAtTheSameTimeLookOnce(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, testsupport.Miniredis(t))
-	v, asked := newVerifier(t, conn, Config{Timeout: time.Minute})
+	v, asked := newVerifier(t, conn, Config{Timeout: time.Minute, CacheTTL: time.Minute})
 	asked.gate = make(chan struct{})
 	text, _, err := NewStore(conn).Create(t.Context(), Key{Name: "n"}, 0)
 	require.NoError(t, err)
