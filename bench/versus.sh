@@ -3,9 +3,9 @@
 # worker): GET and POST of the echo service. Prints medians of the ratios new / old by round: requests a second, p99,
 # CPU microseconds per request of all three processes. NEW is built from this checkout unless it is given.
 #
-# By environment: CONNS (1,64,256), ROUNDS (5), SECS (3)
+# By environment: CONNS (1,64,256), METHODS (GET,POST), ROUNDS (5), SECS (3)
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-: "${CONNS:=1,64,256}" "${ROUNDS:=5}" "${SECS:=3}"
+: "${CONNS:=1,64,256}" "${METHODS:=GET,POST}" "${ROUNDS:=5}" "${SECS:=3}"
 number ROUNDS
 number SECS
 need wrk curl redis-server redis-cli
@@ -51,7 +51,7 @@ measure() {
 }
 
 for ((round = 1; round <= ROUNDS; round++)); do
-  for method in GET POST; do
+  for method in ${METHODS//,/ }; do
     for connections in ${CONNS//,/ }; do
       order="old new"
       [ $((round % 2)) = 1 ] || order="new old"

@@ -141,17 +141,22 @@ func TestLostReadIsRecovered(t *testing.T) {
 
 func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	t.Parallel()
-	b := newBroken(t, func(c *consumer.Config) { c.IdleLimit = time.Minute })
-	_, err := b.call(t, false)
-	require.NoError(t, err)
-	lost := b.worker.DropNextReply("evalsha")
-	envelope, err := b.call(t, false)
-	require.NoError(t, err)
-	assert.Equal(t, ones, envelope)
-	<-lost
-	b.settled(t)
-	assert.EqualValues(t, 2, b.runs.Load())
-	assert.EqualValues(t, 0, b.redis.Do("XLEN", "mailroom:{things}:dead"))
+	for name, match := range map[string]string{"safe": "xack", "unsafe": "evalsha"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBroken(t, func(c *consumer.Config) { c.IdleLimit = time.Minute })
+			_, err := b.call(t, name == "safe")
+			require.NoError(t, err)
+			lost := b.worker.DropNextReply(match)
+			envelope, err := b.call(t, name == "safe")
+			require.NoError(t, err)
+			assert.Equal(t, ones, envelope)
+			<-lost
+			b.settled(t)
+			assert.EqualValues(t, 2, b.runs.Load())
+			assert.EqualValues(t, 0, b.redis.Do("XLEN", "mailroom:{things}:dead"))
+		})
+	}
 }
 
 // The first call of a service may come long after the subscription began.

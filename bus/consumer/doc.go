@@ -4,8 +4,7 @@
 // Open consumer.go first. The request path through the package:
 //
 //	fetch.go     reads requests into free slots
-//	inline.go    runs fast actions on the reader (fast.go, monitor.go)
-//	pool.go      goroutines that run the other actions
+//	pool.go      goroutines that run them
 //	reclaim.go   takes over the pending requests of dead workers
 //	runner.go    decides whether a request may run, and runs it
 //	outcome.go   how a run ends: Done, Expired, Dead or Retry
