@@ -70,7 +70,8 @@ func (w *responder) writeMeta(res *fasthttp.Response, in *exchange.Request, meta
 	if !own {
 		return
 	}
-	timing := serverTiming(meta, time.Since(in.Began))
+	var space [96]byte
+	timing := appendServerTiming(space[:0], meta, time.Since(in.Began))
 	if meta.Timing != "" && exchange.PlainText(meta.Timing) {
 		timing = append(append(timing, ", "...), meta.Timing...)
 	}
@@ -96,10 +97,9 @@ func (w *responder) fits(in *exchange.Request, r *route.Route, envelope string) 
 	return errTooLong
 }
 
-// serverTiming returns the header Server-Timing (https://www.w3.org/TR/server-timing/): the
-// time in the mailbox, of the run, and the rest.
-func serverTiming(meta wire.ReplyMeta, total time.Duration) []byte {
-	dst := make([]byte, 0, 64)
+// appendServerTiming appends the header Server-Timing
+// (https://www.w3.org/TR/server-timing/): the time in the mailbox, of the run, and the rest.
+func appendServerTiming(dst []byte, meta wire.ReplyMeta, total time.Duration) []byte {
 	dst = wire.AppendMillis(append(dst, "queue;dur="...), meta.Queue)
 	dst = wire.AppendMillis(append(dst, ", run;dur="...), meta.Run)
 	return wire.AppendMillis(append(dst, ", reply;dur="...), total-meta.Queue-meta.Run)

@@ -74,11 +74,14 @@ func newAccess(t target, role string) *access {
 // explain returns a RefusedError for a refusal, and other errors as they are. The
 // command is its name and its arguments.
 func (d *access) explain(err error, command ...any) error {
-	if known := (*RefusedError)(nil); !rediserr.IsRefused(err) || errors.As(err, &known) {
+	if !rediserr.IsRefused(err) {
+		return err
+	}
+	if _, known := errors.AsType[*RefusedError](err); known {
 		return err
 	}
 	refused := &RefusedError{user: d.user, address: d.address, cause: err, role: d.role}
-	if said := redis.Error(nil); errors.As(err, &said) {
+	if said, ok := errors.AsType[redis.Error](err); ok {
 		refused.cause = said // without the prefix of the client library
 	}
 	if !redis.HasErrorPrefix(err, "WRONGPASS") && !redis.HasErrorPrefix(err, "NOAUTH") {

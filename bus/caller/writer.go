@@ -12,6 +12,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/batch"
+	"github.com/oskadev/mailroom/internal/lazyctx"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
 )
@@ -86,8 +87,9 @@ func (w *writer) flush(p *resp.Pipeline, items []outgoing) {
 		return
 	}
 	patience := min(w.conn.Timeout(), flushTimeout)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	limited := lazyctx.WithDeadline(context.Background(), time.Now().Add(patience))
+	defer limited.Cancel(nil)
+	ctx := &limited
 	batches := w.sort(ctx, items)
 	for _, m := range batches {
 		if m.conn, m.err = p.Conn(ctx, w.conn.Keys.Requests(m.service)); m.err == nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/lazyctx"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
 )
@@ -88,9 +89,9 @@ func (f *fetcher) failed(ctx context.Context, err error) {
 // fetchNew takes new requests, or waits for some.
 func (f *fetcher) fetchNew(ctx, working context.Context, free int) error {
 	w := f.w
-	opening, cancel := context.WithTimeout(ctx, w.conn.Timeout())
-	k, err := f.pipeline.Conn(opening, w.mailbox)
-	cancel()
+	opening := lazyctx.WithDeadline(ctx, time.Now().Add(w.conn.Timeout()))
+	k, err := f.pipeline.Conn(&opening, w.mailbox)
+	opening.Cancel(nil)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/batch"
+	"github.com/oskadev/mailroom/internal/lazyctx"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
 )
@@ -152,14 +153,14 @@ func (s *settler) abandon(b *settlement) {
 
 // send sends the unconfirmed completions of a batch, and reads the answers.
 func (s *settler) send(p *resp.Pipeline, b *settlement) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.w.conn.Timeout())
-	defer cancel()
-	k, err := p.Conn(ctx, s.w.mailbox)
+	ctx := lazyctx.WithDeadline(context.Background(), time.Now().Add(s.w.conn.Timeout()))
+	defer ctx.Cancel(nil)
+	k, err := p.Conn(&ctx, s.w.mailbox)
 	if err != nil {
 		return err
 	}
 	s.write(&k.Out, b)
-	p.Exchange(ctx, s.w.conn.Timeout())
+	p.Exchange(&ctx, s.w.conn.Timeout())
 	answers, err := k.Answers()
 	if err != nil {
 		return err

@@ -59,6 +59,9 @@ type ReplyMeta struct {
 // Append appends the metadata in wire format: "-" if there is none, otherwise
 // comma-separated name=value pairs with percent-encoded values.
 func (m ReplyMeta) Append(dst []byte) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, 96) // most have about 60 bytes
+	}
 	start := len(dst)
 	pair := func(name string) {
 		if len(dst) > start {

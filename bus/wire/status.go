@@ -10,27 +10,36 @@ import (
 // envelope. An error never gets the status of a success, nor a success that of an error.
 // 0: the text is not an envelope.
 func StatusOf(envelope string, declared int) int {
+	// The envelopes of Go workers begin like this and need no parsing.
+	ok := strings.HasPrefix(envelope, `{"ok":true,`)
+	if !ok && (declared == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
+		known, status := false, 0
+		if known, ok, status = readStatus(envelope); !known {
+			return 0
+		}
+		if !ok && declared == 0 {
+			declared = status
+		}
+	}
+	if ok {
+		return statusWithin(declared, http.StatusOK, http.StatusMultipleChoices-1, http.StatusOK)
+	}
+	return statusWithin(declared, http.StatusBadRequest, 599, http.StatusInternalServerError)
+}
+
+// readStatus parses an envelope; not known: it is none. An error has a status of its own,
+// or 0.
+func readStatus(envelope string) (known, ok bool, status int) {
 	var read struct {
 		OK    *bool `json:"ok"`
 		Error struct {
 			Status int `json:"status"`
 		} `json:"error"`
 	}
-	// The envelopes of Go workers begin like this and need no parsing.
-	ok := strings.HasPrefix(envelope, `{"ok":true,`)
-	if !ok && (declared == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
-		if json.Unmarshal([]byte(envelope), &read) != nil || read.OK == nil {
-			return 0
-		}
-		ok = *read.OK
+	if json.Unmarshal([]byte(envelope), &read) != nil || read.OK == nil {
+		return false, false, 0
 	}
-	if ok {
-		return statusWithin(declared, http.StatusOK, http.StatusMultipleChoices-1, http.StatusOK)
-	}
-	if declared == 0 {
-		declared = read.Error.Status
-	}
-	return statusWithin(declared, http.StatusBadRequest, 599, http.StatusInternalServerError)
+	return true, *read.OK, read.Error.Status
 }
 
 // statusWithin returns a status, or the fallback if it is out of range or allows no
