@@ -90,7 +90,7 @@ func (f *fetcher) failed(ctx context.Context, err error) {
 func (f *fetcher) fetchNew(ctx, working context.Context, free int) error {
 	w := f.w
 	opening := lazyctx.WithDeadline(ctx, time.Now().Add(w.conn.Timeout()))
-	k, err := f.pipeline.Conn(&opening, w.mailbox)
+	k, err := f.pipeline.Conn(&opening, w.mailbox) //nolint:contextcheck // it is made of ctx
 	opening.Cancel(nil)
 	if err != nil {
 		return err
