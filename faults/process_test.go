@@ -1,11 +1,9 @@
 package faults
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,33 +22,9 @@ type process struct {
 	t       *testing.T
 	role    string
 	cmd     *exec.Cmd
-	printed output
+	printed testsupport.Output
 	gone    chan struct{}
 	err     error // valid once gone is closed
-}
-
-// output holds the output of a process.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-func (o *output) has(text string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return bytes.Contains(o.b.Bytes(), []byte(text))
 }
 
 // start runs this test binary in a role until the test ends.
@@ -137,10 +111,10 @@ func (p *process) works() {
 		case <-p.gone:
 			return true
 		default:
-			return p.printed.has(text)
+			return p.printed.Contains(text)
 		}
 	})
-	if !p.printed.has(text) {
+	if !p.printed.Contains(text) {
 		require.Fail(p.t, "a process ended", "%s: %v\n%s", p.role, p.err, strings.TrimSpace(p.printed.String()))
 	}
 }

@@ -136,6 +136,6 @@ func TestEvictingRedisIsRefused(t *testing.T) {
 	for _, p := range []*process{s.worker(), s.gateway(1)} {
 		p.ended()
 		require.Error(t, p.err)
-		assert.True(t, p.printed.has("maxmemory-policy"), p.printed.String())
+		assert.True(t, p.printed.Contains("maxmemory-policy"), p.printed.String())
 	}
 }

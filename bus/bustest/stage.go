@@ -20,6 +20,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/testsupport"
 )
 
 // patience is the longest wait of a test.
@@ -35,25 +36,7 @@ type stage struct {
 	url  string
 	conn *bus.Conn
 	rdb  redis.UniversalClient
-	logs logged
-}
-
-// logged collects the log of all connections of a stage.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	logs testsupport.Output // of all connections
 }
 
 func newStage(t *testing.T, url string) *stage {

@@ -21,26 +21,8 @@ import (
 type process struct {
 	t       *testing.T
 	cmd     *exec.Cmd
-	printed lockedBuffer
+	printed testsupport.Output
 	ended   chan error
-}
-
-// lockedBuffer is written by the process and read by the test.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // start runs the program until the test ends.

@@ -96,7 +96,7 @@ func runGo(t *testing.T, dir string, args ...string) {
 // startNotes runs the built service until the test ends.
 func startNotes(t *testing.T, dir, redisURL string) {
 	t.Helper()
-	var printed lockedBuffer
+	var printed testsupport.Output
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(dir, "notes"))
 	cmd.Env = append(os.Environ(), "MAILROOM_REDIS_URL="+redisURL)
 	cmd.Stdout, cmd.Stderr = &printed, &printed

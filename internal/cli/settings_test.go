@@ -21,7 +21,7 @@ func TestDev(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var out, errs lockedBuffer
+	var out, errs testsupport.Output
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"--listen", "127.0.0.1:0"}, nil, &out, &errs) }()
 	var base string
@@ -199,7 +199,7 @@ func TestRefusingRedisEndsTheProgram(t *testing.T) {
 		for _, args := range [][]string{{"api", "--auth", "none", "--listen", "127.0.0.1:0"}, {"worker", "users"}} {
 			t.Run(name+" "+args[0], func(t *testing.T) {
 				t.Parallel()
-				var out lockedBuffer
+				var out testsupport.Output
 				err := run(t.Context(), append(args, "--redis", c.url), nil, &out, &out)
 				require.ErrorContains(t, err, c.want)
 				assert.Equal(t, exitFailed, exitCode(err))
