@@ -12,7 +12,7 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race faults faults-long bench bench-peers bench-versus shape profile lint format ci smoke image up down clean
+.PHONY: help build run test race faults faults-long bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench-peers: ## Mailroom beside what one would run instead, and the ratios (see 
 
 bench-versus: ## another binary (OLD=path) against this checkout, in turn (see bench/versus.sh)
 	bench/versus.sh $(OLD)
+
+bench-redis-clients: ## internal/resp beside go-redis and rueidis
+	cd bench/redisclients && go test -run '^$$' -bench . -benchtime 1s -count $${COUNT:-5} .
 
 shape: ## figures of the code's structure, one row each
 	@go run ./internal/shape
