@@ -15,7 +15,7 @@ COUNT    ?= 6
 .PHONY: help build run test race faults faults-long bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the binary into .tmp/bin/mailroom
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(TMP)/bin/mailroom .
@@ -46,7 +46,7 @@ bench-versus: ## another binary (OLD=path) against this checkout, in turn (see b
 	bench/versus.sh $(OLD)
 
 bench-redis-clients: ## internal/resp beside go-redis and rueidis
-	cd bench/redisclients && go test -run '^$$' -bench . -benchtime 1s -count $${COUNT:-5} .
+	cd bench/redisclients && go test -run '^$$' -bench . -benchtime 1s -count $(COUNT) .
 
 shape: ## figures of the code's structure, one row each
 	@go run ./internal/shape
