@@ -18,7 +18,7 @@ type DeadLetter struct {
 	Error string `json:"error"`
 	// Attempts is the number of its deliveries.
 	Attempts int `json:"attempts"`
-	// DeadAt is when it outcome a dead letter, Redis time.
+	// DeadAt is the time when the request became a dead letter, in Redis time.
 	DeadAt time.Time `json:"dead_at"`
 	// Fields are the fields of the request.
 	Fields map[string]string `json:"fields"`
