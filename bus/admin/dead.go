@@ -27,7 +27,7 @@ type DeadLetter struct {
 // RequestID returns the ID of the request; empty: it had none.
 func (l *DeadLetter) RequestID() string { return l.Fields["id"] }
 
-// ErrNoDeadLetter tells that a dead letter does not exist, or no longer.
+// ErrNoDeadLetter reports that a dead letter does not exist or no longer exists.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // DeadLetters lists at most limit dead letters of a service from the oldest, after an
