@@ -30,7 +30,7 @@ type Tokens = tokens.Config
 // LimitRule bounds how often requests may come.
 type LimitRule = limits.Rule
 
-// ParseLimit parses "RATE per WHOM [on METHOD /path] [burst N]", such as
+// ParseLimit parses "RATE per SUBJECT [on METHOD /path] [burst N]", such as
 // "100/s per principal" or "5/m per address on POST /users burst 2".
 func ParseLimit(text string) (LimitRule, error) { return limits.ParseRule(text) }
 

@@ -47,7 +47,7 @@ func TestServicesKeepTheirErrors(t *testing.T) {
 	}
 }
 
-func TestPanicsAndUnknownErrorsTellNothing(t *testing.T) {
+func TestPanicsAndUnknownErrorsAreHidden(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	for _, path := range []string{"/things/panic", "/things/break"} {
@@ -67,7 +67,7 @@ func TestRequestIDs(t *testing.T) {
 	for _, sane := range []string{"mine", "a-b_c.d:e/f+g=h@i", strings.Repeat("x", 128), "0"} {
 		a := s.got(`3`, http.MethodGet, "/things/count", "", "X-Request-Id: "+sane)
 		assert.Equal(t, sane, a.header.Get("X-Request-Id"))
-		// A service's error and the gateway's own: both IDs, to be found in both logs.
+		// Errors of a service and of the gateway have both IDs.
 		for _, a := range []*answer{
 			s.refused(500, "INTERNAL", http.MethodPost, "/things/break", "", "X-Request-Id: "+sane),
 			s.refused(504, "TIMEOUT", http.MethodGet, "/things/stall/safely", "", "X-Request-Id: "+sane),
@@ -103,7 +103,7 @@ func (a *answer) info(t *testing.T) info {
 	return i
 }
 
-func TestWhatTravelsWithARequest(t *testing.T) {
+func TestRequestMetadataReachesTheHandler(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -141,7 +141,7 @@ func TestServerTimingAndWorker(t *testing.T) {
 }
 
 // Redis counts the deliveries.
-func TestAttemptIsToldFromTheSecondOn(t *testing.T) {
+func TestAttemptHeaderStartsAtTheSecondDelivery(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.StartRedis(t).URL(), "")
 	s.work(s.things())
@@ -161,7 +161,7 @@ func TestWorkerCanBeHidden(t *testing.T) {
 	assert.NotEmpty(t, a.header.Get("Server-Timing"))
 }
 
-func TestTimeoutsSayWhereTheOutcomeWillBe(t *testing.T) {
+func TestTimeoutsHaveTheLocationOfTheOutcome(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	a := s.refused(504, "TIMEOUT", http.MethodPost, "/things/stall", "")
@@ -170,7 +170,7 @@ func TestTimeoutsSayWhereTheOutcomeWillBe(t *testing.T) {
 	assert.Equal(t, a.header.Get("X-Request-Id"), id)
 	assert.Equal(t, "STALL", a.Error.Action)
 
-	// Said by the worker, which may give up a moment before the gateway does.
+	// The worker may report the timeout a moment before the gateway does.
 	a = s.refused(504, "SLOW", http.MethodPost, "/things/fail", `{"code":"SLOW","status":504}`)
 	assert.Equal(t, "/requests/things."+a.header.Get("X-Request-Id"), a.header.Get("Location"))
 

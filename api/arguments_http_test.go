@@ -11,7 +11,7 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-func TestPathParametersTakeTheirType(t *testing.T) {
+func TestPathParametersHaveTheirDeclaredType(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	for segment, id := range map[string]string{
@@ -32,7 +32,7 @@ func TestPathParametersTakeTheirType(t *testing.T) {
 	s.untouched()
 }
 
-func TestQueryTakesItsTypes(t *testing.T) {
+func TestQueryParametersHaveTheirDeclaredType(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	for query, result := range map[string]string{
@@ -86,7 +86,7 @@ func TestQueryTakesItsTypes(t *testing.T) {
 	s.untouched()
 }
 
-func TestBodiesReachTheHandlerAsTheyAre(t *testing.T) {
+func TestBodiesReachTheHandlerUnchanged(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	a := s.do(http.MethodPost, "/things", `{"name":"n","size":9007199254740993,"tags":["a"]}`)

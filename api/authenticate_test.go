@@ -79,7 +79,7 @@ func TestRequiredCredentials(t *testing.T) {
 	}
 	s.runs.Store(0)
 
-	// A unauthenticated's body is not even read.
+	// The body of an unauthenticated request is not read.
 	w := s.dial(t)
 	w.say("POST /guarded HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n") // and nothing more
 	assert.Equal(t, http.StatusUnauthorized, w.hear(http.MethodPost).status)
@@ -88,7 +88,7 @@ func TestRequiredCredentials(t *testing.T) {
 	w.say("POST /guarded HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
 	assert.Equal(t, http.StatusUnauthorized, w.hear(http.MethodPost).status)
 
-	// A unauthenticated learns nothing, also not what there is.
+	// An unauthenticated client does not learn which routes exist.
 	for _, path := range []string{"/guarded/open", "/guarded/read", "/nope", "/", "/requests/guarded.x", "/requests", "/guarded/cached/1"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodOptions} {
 			assert.NotContains(t, s.unauthenticated(method, path, ""), "error=", "%s %s", method, path)
@@ -172,13 +172,13 @@ func TestScopes(t *testing.T) {
 	assert.Contains(t, a.header.Get("WWW-Authenticate"), `scope="things:read things:write"`)
 	s.refused(403, "FORBIDDEN", http.MethodPost, "/guarded", `{"name":7}`, reads)
 	s.refused(403, "FORBIDDEN", http.MethodPost, "/guarded", `not JSON`, reads)
-	assert.Zero(t, s.runs.Load(), "nor were the arguments looked at")
+	assert.Zero(t, s.runs.Load(), "and the arguments were not checked")
 	for _, path := range []string{"/guarded/read", "/guarded/both"} {
 		assert.Equal(t, http.StatusOK, s.do(http.MethodGet, path, "", both).status)
 	}
 	s.refused(400, "BAD_REQUEST", http.MethodPost, "/guarded", `{"name":7}`, both)
 
-	// A copy of the answer lets in nobody.
+	// A cached answer needs the scopes too.
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/guarded/cached/1", "", both).status)
 	s.refused(403, "FORBIDDEN", http.MethodGet, "/guarded/cached/1", "", none)
 	etag := s.do(http.MethodGet, "/guarded/cached/1", "", both).header.Get("ETag")
@@ -235,7 +235,7 @@ func TestARevokedKeyIsRefusedAtAllGateways(t *testing.T) {
 	assert.Less(t, time.Since(revoked), time.Second)
 }
 
-func TestWithoutRedisNobodyIsCalledAStranger(t *testing.T) {
+func TestWithoutRedisKeysAreUnavailable(t *testing.T) {
 	t.Parallel()
 	proxy := testsupport.StartProxy(t, strings.TrimPrefix(testsupport.Miniredis(t), "redis://"))
 	s := startGateway(t, proxy.URL(), "", with(api.AuthRequired))
@@ -247,7 +247,7 @@ func TestWithoutRedisNobodyIsCalledAStranger(t *testing.T) {
 	s.unauthenticated(http.MethodGet, "/guarded/open", "")
 }
 
-func TestTicketsAreForWhoMadeThem(t *testing.T) {
+func TestTicketsBelongToTheirPrincipal(t *testing.T) {
 	t.Parallel()
 	s := newGuarded(t, api.AuthOptional)
 	mine, _ := s.key("")
@@ -262,13 +262,13 @@ func TestTicketsAreForWhoMadeThem(t *testing.T) {
 		s.refused(404, "NOT_FOUND", http.MethodDelete, location, "", headers...)
 	}
 	s.refused(409, "CONFLICT", http.MethodDelete, location, "", mine)
-	// What nobody made belongs to whoever knows it.
+	// Every caller that knows the ticket of an anonymous caller can read it.
 	location, _ = s.accepted("/guarded/touch", "Prefer: respond-async")
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, location, "").status)
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, location, "", mine).status)
 }
 
-func TestPrincipalsWithTheSameIdempotencyKeyDoNotMeet(t *testing.T) {
+func TestIdempotencyKeysBelongToTheirPrincipal(t *testing.T) {
 	t.Parallel()
 	s := newGuarded(t, api.AuthOptional)
 	const idempotency = "Idempotency-Key: order-1"
@@ -289,5 +289,5 @@ func TestPrincipalsWithTheSameIdempotencyKeyDoNotMeet(t *testing.T) {
 	assert.EqualValues(t, 3, s.runs.Load())
 	s.got(`null`, http.MethodPost, "/guarded/touch", "", idempotency)
 	s.got(`null`, http.MethodPost, "/guarded/touch", "", idempotency)
-	assert.EqualValues(t, 4, s.runs.Load(), "nobody is one too")
+	assert.EqualValues(t, 4, s.runs.Load(), "all anonymous callers count as one")
 }

@@ -105,7 +105,7 @@ func TestCachedAnswers(t *testing.T) {
 	assert.Equal(t, "public, max-age=60, stale-while-revalidate=3600, stale-if-error=7200", public.header.Get("Cache-Control"))
 }
 
-func TestWhatCallersSayOfCopies(t *testing.T) {
+func TestCacheControlOfRequests(t *testing.T) {
 	t.Parallel()
 	s := newLibrary(t)
 	none := s.refused(504, "TIMEOUT", http.MethodGet, "/library/7", "", "Cache-Control: only-if-cached")
@@ -119,7 +119,7 @@ func TestWhatCallersSayOfCopies(t *testing.T) {
 		a := s.got([]string{`2`, `3`, `4`}[i], http.MethodGet, "/library/7", "", header)
 		assert.Equal(t, "fwd=request", cacheStatus(a))
 	}
-	testsupport.Eventually(t, patience, "the copy is the newest", func() bool {
+	testsupport.Eventually(t, patience, "the entry is the newest", func() bool {
 		return string(s.do(http.MethodGet, "/library/7", "").Result) == `4`
 	})
 	a := s.got(`5`, http.MethodGet, "/library/7", "", "Cache-Control: no-store")
@@ -140,7 +140,7 @@ func TestWhatCallersSayOfCopies(t *testing.T) {
 	assert.EqualValues(t, 5, s.runs.Load())
 }
 
-func TestWritesMakeCopiesStaleBeforeTheyAreAnswered(t *testing.T) {
+func TestWritesInvalidateBeforeTheyAreAnswered(t *testing.T) {
 	t.Parallel()
 	s := newLibrary(t)
 	other := startGateway(t, s.url, "", patiently)
@@ -154,7 +154,7 @@ func TestWritesMakeCopiesStaleBeforeTheyAreAnswered(t *testing.T) {
 		s.refused(409, "CONFLICT", http.MethodPost, "/library/7/burn", "")
 		assert.NotEqual(t, string(after.Result), string(s.do(http.MethodGet, "/library/7", "").Result), "a failed write may have changed something")
 	}
-	// The other gateway's near copy goes by message, or after a second.
+	// The other gateway drops its local entry by a message, or after a second.
 	old := string(other.do(http.MethodGet, "/library/7", "").Result)
 	s.got(`"lent"`, http.MethodPost, "/library/7/lend", "")
 	began := time.Now()
@@ -164,12 +164,12 @@ func TestWritesMakeCopiesStaleBeforeTheyAreAnswered(t *testing.T) {
 	assert.Less(t, time.Since(began), 5*time.Second)
 }
 
-func TestSharedErrorsSayWhichCallTheyAnswer(t *testing.T) {
+func TestSharedErrorsHaveTheIDsOfTheirCaller(t *testing.T) {
 	t.Parallel()
 	s := newLibrary(t)
-	var asking sync.WaitGroup
+	var calls sync.WaitGroup
 	for range 20 {
-		asking.Go(func() {
+		calls.Go(func() {
 			a, err := s.send(s.request(http.MethodGet, "/library/7/missing", "", "X-Request-Id: mine"))
 			if err != nil {
 				t.Error(err)
@@ -183,8 +183,8 @@ func TestSharedErrorsSayWhichCallTheyAnswer(t *testing.T) {
 			assert.Equal(t, "no-store", a.header.Get("Cache-Control"))
 		})
 	}
-	asking.Wait()
-	// Another one: for a moment the last failure may still be handed out.
+	calls.Wait()
+	// Another request: callers may still join the last one for a moment.
 	a := s.refused(404, "NOT_FOUND", http.MethodGet, "/library/8/missing", "")
 	assert.Empty(t, a.Error.CorrelationID)
 }
@@ -195,10 +195,10 @@ func TestIdenticalCallsRunOnceOverGateways(t *testing.T) {
 	other := startGateway(t, s.url, "", patiently)
 	other.awaitRoute("/library/0/public")
 	s.runs.Store(0)
-	var asking sync.WaitGroup
+	var calls sync.WaitGroup
 	for range 50 {
 		for _, gateway := range []*stage{s, other} {
-			asking.Go(func() {
+			calls.Go(func() {
 				a, err := gateway.send(gateway.request(http.MethodGet, "/library/7/once", ""))
 				if assert.NoError(t, err) {
 					assert.Equal(t, http.StatusOK, a.status, a.body)
@@ -207,18 +207,18 @@ func TestIdenticalCallsRunOnceOverGateways(t *testing.T) {
 			})
 		}
 	}
-	asking.Wait()
-	assert.Less(t, s.runs.Load(), int64(4), "one, unless the machine took a third of a second to send all")
+	calls.Wait()
+	assert.Less(t, s.runs.Load(), int64(4), "one run, unless it took a third of a second to send all calls")
 }
 
-func TestStaleAnswersWhenNobodyAnswers(t *testing.T) {
+func TestStaleAnswersWithoutAWorker(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", patiently)
 	stop := s.work(s.library())
 	s.awaitRoute("/library/0/public")
 	s.got(`1`, http.MethodGet, "/library/7/brief", "")
 	stop()
-	testsupport.Eventually(t, patience, "the copy is stale", func() bool {
+	testsupport.Eventually(t, patience, "the entry is stale", func() bool {
 		a := s.do(http.MethodGet, "/library/7/brief", "")
 		require.Equal(t, http.StatusOK, a.status, a.body)
 		return cacheStatus(a) == "fwd=stale; detail=error"
@@ -233,7 +233,7 @@ func TestInvalidateByCall(t *testing.T) {
 	s.got(`1`, http.MethodGet, "/library/7", "")
 	reply := s.callBus("library", "INVALIDATE", `["books"]`)
 	assert.Equal(t, `{"ok":true,"result":{"invalidated":["books"]}}`, reply)
-	testsupport.Eventually(t, patience, "it is read anew", func() bool {
+	testsupport.Eventually(t, patience, "it runs again", func() bool {
 		return string(s.do(http.MethodGet, "/library/7", "").Result) != `1`
 	})
 	for _, args := range []string{`[]`, `[7]`, `["two words"]`, `[""]`} {
@@ -241,7 +241,7 @@ func TestInvalidateByCall(t *testing.T) {
 	}
 }
 
-func TestACacheOfItsOwnMayGoAway(t *testing.T) {
+func TestSeparateCacheRedisMayFail(t *testing.T) {
 	t.Parallel()
 	own := testsupport.StartRedis(t)
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.CacheRedisURL, c.LocalBytes = own.URL(), -1 })
@@ -266,7 +266,7 @@ func TestACacheOfItsOwnMayGoAway(t *testing.T) {
 
 // A proxy may store a public answer only where no credential is needed, and a browser must
 // not give the answer of one credential to another.
-func TestCopiesThatOthersKeep(t *testing.T) {
+func TestCacheHeadersForBrowsersAndProxies(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		auth          api.Auth
@@ -299,14 +299,14 @@ func TestCopiesThatOthersKeep(t *testing.T) {
 
 // A local cache entry does not count as a call in flight. The size limit of the route
 // applies to it.
-func TestCopiesAtTheEdge(t *testing.T) {
+func TestLimitsOfLocalCacheEntries(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", patiently, func(c *api.Config) {
 		c.InFlight = 1
 		c.Sizes = []api.SizeRule{{Route: "GET /slow/cached/short", Response: 10}}
 	})
 	entered, release := s.hold()
-	testsupport.Eventually(t, patience, "there is a copy", func() bool {
+	testsupport.Eventually(t, patience, "there is a local entry", func() bool {
 		return cacheStatus(s.do(http.MethodGet, "/slow/cached", "")) == "hit; detail=near"
 	})
 	held := make(chan int, 1)

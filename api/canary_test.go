@@ -22,7 +22,7 @@ import (
 
 // A secret in any part of a request appears in no answer, no log line, and nothing in
 // Redis, dead letters included.
-func TestSecretsShowUpNowhere(t *testing.T) {
+func TestSecretsAppearNowhere(t *testing.T) {
 	t.Parallel()
 	ed := newIssuer(t)
 	s := newGuarded(t, api.AuthRequired, ed.accepted)
@@ -31,12 +31,12 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 	token := strings.TrimPrefix(ed.header(t, jwt.MapClaims{"scope": "things:write"}), "Authorization: Bearer ")
 	signature := token[strings.LastIndex(token, ".")+1:]
 	const canary = "canary-5f0c"
-	var said strings.Builder
-	tell := func(a *answer) {
-		fmt.Fprintln(&said, a.status, a.header, a.body)
+	var answers strings.Builder
+	record := func(a *answer) {
+		fmt.Fprintln(&answers, a.status, a.header, a.body)
 	}
 
-	// Where a credential belongs, and where it is no good.
+	// In the headers of credentials, which are not valid.
 	badKey := "mk_abcdefghijklmnop_" + strings.Repeat("canary5f", 4)
 	parts := strings.Split(token, ".")
 	for _, header := range []string{
@@ -47,15 +47,15 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 	} {
 		a := s.do(http.MethodGet, "/guarded/read", "", header)
 		assert.Equal(t, http.StatusUnauthorized, a.status)
-		tell(a)
-		tell(s.do(http.MethodGet, "/nope", "", header))
+		record(a)
+		record(s.do(http.MethodGet, "/nope", "", header))
 	}
 	r := s.request(http.MethodGet, "/guarded/read", "", good)
 	r.Header.Add("X-Api-Key", canary)
 	a, err := s.send(r)
 	require.NoError(t, err)
-	tell(a)
-	// In a message that is none.
+	record(a)
+	// In a message that is not valid HTTP.
 	for _, raw := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\nAuthorization : Bearer " + canary + "\r\n\r\n", "GET / HTTP/1.1\r\nAuthorization\r\n " + canary + "\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + canary + "\x00\r\n\r\n", "BAD " + canary + "\r\n\r\n",
@@ -66,9 +66,9 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 		require.NoError(t, err)
 		text, _ := io.ReadAll(bufio.NewReader(io.LimitReader(conn, 300)))
 		_ = conn.Close()
-		said.Write(text)
+		answers.Write(text)
 	}
-	// Good ones, of calls that end in every way.
+	// Valid credentials, of calls that end in every way.
 	log, logs := testsupport.Logger(t)
 	s.workWith(workers.Config{Logger: log}, failing())
 	testsupport.Eventually(t, patience, "it is served", func() bool {
@@ -76,20 +76,20 @@ func TestSecretsShowUpNowhere(t *testing.T) {
 	})
 	for _, header := range []string{good, "Authorization: Bearer " + token, "X-API-Key: " + strings.TrimPrefix(good, "Authorization: Bearer ")} {
 		for _, path := range []string{"/failing/panic", "/failing/error", "/failing/never", "/failing/nothing", "/guarded/touch"} {
-			tell(s.do(http.MethodPost, path, "", header))
+			record(s.do(http.MethodPost, path, "", header))
 		}
-		tell(s.do(http.MethodPost, "/guarded", "{", header))
-		tell(s.do(http.MethodPost, "/guarded/touch", "", header, "Idempotency-Key: k", "Prefer: respond-async"))
-		tell(s.do(http.MethodGet, "/guarded/both", "", header))
+		record(s.do(http.MethodPost, "/guarded", "{", header))
+		record(s.do(http.MethodPost, "/guarded/touch", "", header, "Idempotency-Key: k", "Prefer: respond-async"))
+		record(s.do(http.MethodGet, "/guarded/both", "", header))
 	}
 	letters, err := admin.DeadLetters(s.ctx, s.conn, "failing", "", 10)
 	require.NoError(t, err)
-	require.Len(t, letters, 3, "or else nothing is shown of them")
+	require.Len(t, letters, 3, "otherwise the test shows nothing of dead letters")
 
 	dump := s.dump()
-	assert.Contains(t, dump, made.ID, "or else nothing is shown")
-	assert.Contains(t, logs.String(), "handler panicked", "or else nothing is shown")
-	for place, text := range map[string]string{"answers": said.String(), "logs": s.logs.String(), "workers' logs": logs.String(), "Redis": dump} {
+	assert.Contains(t, dump, made.ID, "otherwise the test shows nothing of Redis")
+	assert.Contains(t, logs.String(), "handler panicked", "otherwise the test shows nothing of logs")
+	for place, text := range map[string]string{"answers": answers.String(), "logs": s.logs.String(), "workers' logs": logs.String(), "Redis": dump} {
 		for what, found := range map[string]string{"canary": canary, "bad key": badKey, "bad key's secret": badKey[20:], "key": secret, "token": signature} {
 			assert.NotContains(t, text, found, "%s in %s", what, place)
 		}
@@ -101,13 +101,13 @@ func failing() *workers.Service {
 	failing := workers.NewService("failing")
 	workers.Handle0(failing, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /failing/ready"))
 	workers.Handle0(failing, "PANIC", func(ctx context.Context) (int, error) {
-		panic(fmt.Sprintf("%+v", workers.InfoFrom(ctx))) //nolint:forbidigo // that is what is tested
+		panic(fmt.Sprintf("%+v", workers.InfoFrom(ctx))) //nolint:forbidigo // the test needs a panic
 	}, workers.Route("POST /failing/panic"))
 	workers.Handle0(failing, "ERROR", func(ctx context.Context) (int, error) {
-		return 0, fmt.Errorf("%+v", workers.PrincipalFrom(ctx)) //nolint:err113 // it tells all that there is to tell
+		return 0, fmt.Errorf("%+v", workers.PrincipalFrom(ctx)) //nolint:err113 // its text holds all request data
 	}, workers.Route("POST /failing/error"))
 	workers.Handle0(failing, "NEVER", func(ctx context.Context) (int, error) {
-		return 0, workers.NoOutcome(fmt.Errorf("%+v", workers.InfoFrom(ctx))) //nolint:err113 // it tells all that there is to tell
+		return 0, workers.NoOutcome(fmt.Errorf("%+v", workers.InfoFrom(ctx))) //nolint:err113 // its text holds all request data
 	}, workers.Route("POST /failing/never"))
 	return failing
 }

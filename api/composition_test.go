@@ -24,7 +24,7 @@ import (
 
 // One of two concurrent steps may have had its effect when the other cannot be called. The
 // failure is then not the answer, whichever step began first.
-func TestTogetherWaitsForWhatIsAwayOnceAnythingMayHaveHappened(t *testing.T) {
+func TestTogetherWaitsOnceAStepMayHaveHadAnEffect(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
 		c.Versions = []byte(`versions: {v1: {routes: {"POST /both/:id": {path: {id: {type: integer}}, timeout: 20s, steps: [
@@ -38,9 +38,9 @@ func TestTogetherWaitsForWhatIsAwayOnceAnythingMayHaveHappened(t *testing.T) {
 	stop()
 	s.awaitNoWorker("/notes/ready")
 	const calls = 8
-	var asking sync.WaitGroup
+	var sending sync.WaitGroup
 	for i := range calls {
-		asking.Go(func() {
+		sending.Go(func() {
 			got, err := s.send(s.request(http.MethodPost, fmt.Sprintf("/v1/both/%d", i), ""))
 			if assert.NoError(t, err) {
 				assert.Equal(t, http.StatusCreated, got.status, got.body)
@@ -49,7 +49,7 @@ func TestTogetherWaitsForWhatIsAwayOnceAnythingMayHaveHappened(t *testing.T) {
 	}
 	testsupport.Eventually(t, patience, "all parts are made", func() bool { return p.made.Load() == calls })
 	s.work(notes())
-	asking.Wait()
+	sending.Wait()
 	assert.EqualValues(t, calls, p.made.Load())
 }
 
@@ -65,12 +65,12 @@ func TestCompositionThatCouldNotBegin(t *testing.T) {
 	var p parts
 	s.work(p.service(), notes())
 	testsupport.Eventually(t, patience, "the same key is tried again", func() bool {
-		response, err := s.client.Do(s.request(http.MethodPost, "/v1/things/7", "", key)) // for a moment still the 503
+		response, err := s.client.Do(s.request(http.MethodPost, "/v1/things/7", "", key)) // 503 for a moment
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		return response.StatusCode == http.StatusCreated
 	})
-	testsupport.Eventually(t, patience, "what was accepted has run", func() bool {
+	testsupport.Eventually(t, patience, "the accepted request has run", func() bool {
 		return s.state(accepted.header.Get("Location")).State == "done"
 	})
 	assert.Contains(t, s.do(http.MethodGet, accepted.header.Get("Location"), "").body, `"id":8`)
@@ -79,7 +79,7 @@ func TestCompositionThatCouldNotBegin(t *testing.T) {
 
 // A composition is not continued when the outcomes of its steps may have expired: the steps
 // would run again.
-func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
+func TestOldCompositionsAreNotContinued(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) })
 	var p parts
@@ -96,11 +96,11 @@ func TestOldCompositionsAreNotGoneOnWith(t *testing.T) {
 	dies := func(change func(*wire.Meta)) string {
 		own := meta
 		change(&own)
-		ask := &caller.Call{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
-		reply, err := client.Do(s.ctx, ask)
+		request := &caller.Call{Service: wire.ReservedService, Action: "POST /v1/things/:id", Args: "[8]", ID: uuid.New(), Meta: own.Encode()}
+		reply, err := client.Do(s.ctx, request)
 		require.NoError(t, err)
 		assert.Contains(t, reply.Envelope, `"state":"dead"`)
-		letter, err := admin.FindDeadLetter(s.ctx, s.conn, wire.ReservedService, ask.ID.String())
+		letter, err := admin.FindDeadLetter(s.ctx, s.conn, wire.ReservedService, request.ID.String())
 		require.NoError(t, err)
 		return letter.Error
 	}

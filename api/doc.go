@@ -8,7 +8,7 @@
 //
 //	edge/        accepts the connection; refuses what is not a valid request
 //	exchange/    copies the request out of Fiber; writes answers
-//	handler.go   conducts one request through the rooms below
+//	handler.go   passes one request through the packages below
 //	limits/      counts the request by the rate limits
 //	auth/        authenticates the caller; checks its scopes
 //	route/       finds the route; binds the arguments by their schemas

@@ -23,8 +23,8 @@ type oddAnswer struct {
 	meta     wire.ReplyMeta
 }
 
-// odd serves GET /odd/:number on the bus itself, as a worker in any language
-// may: it says whatever it likes.
+// odd starts a worker that does not use package workers, such as one in another language.
+// It serves GET /odd/:number with any reply.
 func (s *stage) odd(answers []oddAnswer) {
 	s.t.Helper()
 	consumer, err := consumer.New(s.connect(s.url), consumer.Config{
@@ -106,7 +106,7 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 	for i := range 4 {
 		s.refused(500, "INTERNAL", http.MethodGet, "/odd/"+string(number(i)), "")
 	}
-	// A route that cannot be served hides no other.
+	// A route that cannot be served affects no other route.
 	for _, lost := range []string{"FETCH /odd/method", "GET /elsewhere", "GET /odd//empty", "GET /odd/:a/:b/:c", "GET /odd/:other", "GET /odd/broken/:x"} {
 		assert.Contains(t, s.logs.Wait(t, `route="`+lost+`"`), "left out a route")
 	}
@@ -118,7 +118,7 @@ func number(i int) []byte {
 	return text
 }
 
-func TestGivenUpRequestsSayWhereTheyLie(t *testing.T) {
+func TestDeadRequestsHaveALocation(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.StartRedis(t).URL(), "")
 	doomed := workers.NewService("doomed")

@@ -42,7 +42,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 }
 
 // A client that sends its whole request before it reads gets an answer and not a reset.
-func TestRefusedClientsCanReadWhy(t *testing.T) {
+func TestRefusedClientsCanReadTheError(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) { c.BodyLimit = 1000 })
 	for range 20 {
@@ -122,7 +122,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 
 	plain := newStage(t)
 	a = plain.got(`3`, http.MethodGet, "/things/count", "", "Origin: https://app.example.com")
-	assert.Empty(t, a.header.Get("Access-Control-Allow-Origin"), "nobody is let in who was not named")
+	assert.Empty(t, a.header.Get("Access-Control-Allow-Origin"), "only the named origins are admitted")
 }
 
 // A page can read a refusal that the gateway sends before it handles the request.
@@ -148,7 +148,7 @@ func TestPagesReadEarlyRefusals(t *testing.T) {
 	}
 }
 
-func TestConfigTellsAllFaults(t *testing.T) {
+func TestConfigOfTheEdgeNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
 	require.NoError(t, err)

@@ -159,7 +159,7 @@ func TestHonestRequestsOnTheWire(t *testing.T) {
 	w.closed()
 }
 
-func TestTooLargeIsSaidBeforeItIsRead(t *testing.T) {
+func TestLargeBodiesAreRefusedBeforeTheyAreRead(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) { c.BodyLimit = 1000 })
 	const post = "POST /things HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Type: application/json\r\n"
@@ -192,7 +192,7 @@ func TestTooLargeIsSaidBeforeItIsRead(t *testing.T) {
 	s.refused(413, "PAYLOAD_TOO_LARGE", http.MethodPost, "/things", body+" ")
 }
 
-func TestContinueIsSaidToABodyThatFits(t *testing.T) {
+func TestContinueIsSentForABodyThatFits(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	w := s.dial(t)

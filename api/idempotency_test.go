@@ -28,7 +28,7 @@ func TestOneKeyRunsOnce(t *testing.T) {
 	s.got(`{"id":7}`, http.MethodDelete, "/things/7", "", key)
 	assert.EqualValues(t, 3, s.runs.Load(), "another key, and another action, are other requests")
 
-	// A failure is an outcome too, with all that belongs to it.
+	// A failure is an outcome too, with its status, details and IDs.
 	// The request that it names is the one that ran.
 	const failing = `{"code":"SOLD_OUT","status":409}`
 	s.refused(409, "SOLD_OUT", http.MethodPost, "/things/fail", failing, "Idempotency-Key: f", "X-Request-Id: first")
@@ -48,7 +48,7 @@ func TestOneKeyRunsOnce(t *testing.T) {
 	}
 	assert.EqualValues(t, 5, s.runs.Load())
 
-	// A safe route does not mind it.
+	// A safe route ignores the key.
 	for range 2 {
 		a = s.got(`{"id":5}`, http.MethodGet, "/things/5", "", key)
 		assert.Empty(t, a.header.Get("Idempotency-Replayed"))

@@ -111,7 +111,7 @@ func TestDrainHasALimit(t *testing.T) {
 	answers := s.later()
 	<-g.entered
 	require.ErrorContains(t, s.ends(s.drain(), patience), "drain limit of 200ms")
-	if a := <-answers; a != nil { // the process may be gone before it is written
+	if a := <-answers; a != nil { // the process may end before the answer is written
 		check(t, http.MethodPost, a)
 		assert.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
 		assert.Equal(t, "UNAVAILABLE", a.Error.Code)
@@ -142,7 +142,7 @@ func TestDrainingIsNotReady(t *testing.T) {
 	g := s.gate()
 	answers := s.later()
 	<-g.entered
-	// A request that has begun before the end is still served, and told how things are.
+	// A request that began before the drain is still served: /readyz answers 503.
 	w := s.dial(t)
 	w.say("GET /readyz HTTP/1.1\r\nHost: x\r\n")
 	again := s.dial(t)
@@ -223,7 +223,7 @@ func TestRedisAwayAndBack(t *testing.T) {
 		a := s.refused(503, "UNAVAILABLE", call[0], call[1], "")
 		assert.Less(t, time.Since(began), time.Second, call)
 		assert.NotEmpty(t, a.header.Get("Retry-After"))
-		assert.NotContains(t, a.body, "127.0.0.1", "what Redis is called is nobody's business")
+		assert.NotContains(t, a.body, "127.0.0.1", "the answer does not contain the address of Redis")
 		assert.NotContains(t, a.header, "Location", "it was not sent")
 	}
 	s.refused(400, "BAD_REQUEST", http.MethodGet, "/things/abc", "")

@@ -58,12 +58,12 @@ func TestLimitsOfRoutesAndTheTightest(t *testing.T) {
 	a := s.got(`3`, http.MethodGet, "/things/count", "")
 	assert.Regexp(t, `^"route";r=\d+;t=`, a.header.Get("RateLimit"))
 	a = s.got(`{"id":4}`, http.MethodDelete, "/things/4", "")
-	assert.Equal(t, `"route";q=1;w=1800`, a.header.Get("RateLimit-Policy"), "the one with the least left")
+	assert.Equal(t, `"route";q=1;w=1800`, a.header.Get("RateLimit-Policy"), "the rule with the least left")
 	s.refused(429, "RATE_LIMITED", http.MethodDelete, "/things/4", "")
 	s.got(`3`, http.MethodGet, "/things/count", "")
 }
 
-func TestRulesThatMatchNothingAreTold(t *testing.T) {
+func TestRulesThatMatchNothingAreLogged(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, limitTo("1/h per key on GET /things/:name", "1/h per key on GET /things/:id", "1/h per key on GET /others/:id"), func(c *api.Config) {
 		c.Sizes = []api.SizeRule{{Route: "POST /thing", Request: 1}, {Route: "PUT /things", Request: 1}}
@@ -75,10 +75,10 @@ func TestRulesThatMatchNothingAreTold(t *testing.T) {
 }
 
 // A Redis that does not count fails no request; each gateway counts for itself.
-func TestLimitsWithoutTheirRedis(t *testing.T) {
+func TestLimitsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, limitTo("2/h per address on GET /things/:id"))
-	// What redis_rate needs is away: its script finds a key of another kind.
+	// The script of redis_rate fails, because the key has another type.
 	require.NoError(t, s.conn.Redis().LPush(s.ctx, "rate:mailroom:limit:2/h per address on GET /things/:id:127.0.0.1", "x").Err())
 	s.got(`{"id":5}`, http.MethodGet, "/things/5", "")
 	s.got(`{"id":5}`, http.MethodGet, "/things/5", "")
@@ -135,18 +135,18 @@ func TestAddressesBehindProxies(t *testing.T) {
 	}
 	from(200, "203.0.113.7")
 	from(429, "203.0.113.7")
-	from(429, "198.51.100.1, 203.0.113.7", "10.0.0.9") // what the caller made up counts for nothing
+	from(429, "198.51.100.1, 203.0.113.7", "10.0.0.9") // the first address is forged and ignored
 	from(200, "203.0.113.8, 10.1.1.1, 10.0.0.9")
 	from(429, "203.0.113.8")
 	from(200, "2001:db8:1:2::1")
-	from(429, "2001:db8:1:2:ffff::9") // whoever has one address there has all
+	from(429, "2001:db8:1:2:ffff::9") // one client has all addresses of a /64 network
 	from(200, "2001:db8:1:3::1")
-	from(200, "unknown, 10.0.0.9") // not what a proxy of ours writes: the proxy's own
+	from(200, "unknown, 10.0.0.9") // not an address: that of the proxy counts
 	from(429, "unknown, 10.0.0.9")
 	from(200, "203.0.113.9:4711")
 	from(429, "203.0.113.9:4712") // some proxies add the port
 	from(200, "[2001:db8:9:9::1]:80")
-	from(200) // no header: the connection's
+	from(200) // no header: the address of the connection
 	from(429, "")
 
 	alone := newStage(t, limitTo("1/h per address on GET /things/:id"))
@@ -171,8 +171,8 @@ func TestLimitsOfPrincipals(t *testing.T) {
 	assert.Contains(t, touch(429, ada).Error.Message, "2/h per principal")
 	touch(200, bob)
 	assert.Contains(t, touch(429, bob).Error.Message, "3/h per tenant", "both are of one tenant")
-	touch(200, eve) // who has no tenant shares none
-	touch(200)      // who is nobody counts by address
+	touch(200, eve) // a caller without a tenant has no tenant limit
+	touch(200)      // an anonymous caller counts by address
 	touch(200)
 	touch(429)
 	touch(200, eve)
@@ -181,11 +181,11 @@ func TestLimitsOfPrincipals(t *testing.T) {
 	require.Equal(t, 200, keys.do(http.MethodPost, "/guarded/touch", "", one).status)
 	require.Equal(t, 429, keys.do(http.MethodPost, "/guarded/touch", "", one).status)
 	for range 3 {
-		require.Equal(t, 200, keys.do(http.MethodPost, "/guarded/touch", "").status, "it has no key")
+		require.Equal(t, 200, keys.do(http.MethodPost, "/guarded/touch", "").status, "a caller without a key is not counted")
 	}
 }
 
-func TestLimitsOfCallersCountWhateverTheyCall(t *testing.T) {
+func TestLimitsOfCallersCountAllPaths(t *testing.T) {
 	t.Parallel()
 	// By tenant: the stage waits for its service with a key that has none.
 	s := newGuarded(t, api.AuthOptional, limitTo("4/h per tenant"))

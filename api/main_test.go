@@ -12,7 +12,7 @@ func TestMain(m *testing.M) {
 	testsupport.Main(m,
 		// fasthttp starts one for the Date header of all servers, and never ends it.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		// fasthttp's pool of connection workers looks every 10 s whether it has been stopped.
+		// The worker pool of fasthttp checks every 10 s whether it has been stopped.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 	)
 }

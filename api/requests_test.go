@@ -32,7 +32,7 @@ func (s *stage) state(location string) requestState {
 	return state
 }
 
-func TestRequestsTellTheirState(t *testing.T) {
+func TestStateOfRequests(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	var location string
@@ -53,7 +53,7 @@ func TestRequestsTellTheirState(t *testing.T) {
 	require.NoError(t, json.Unmarshal(s.state(location).Outcome, &outcome))
 	assert.Equal(t, "STALL", outcome.Error.Action)
 
-	// The other states, as they lie in Redis.
+	// The other states, written to Redis directly.
 	rdb := s.conn.Redis()
 	mailbox := s.conn.Keys.Requests("others")
 	require.NoError(t, rdb.XGroupCreateMkStream(s.ctx, mailbox, wire.Group, "0").Err())
@@ -64,21 +64,21 @@ func TestRequestsTellTheirState(t *testing.T) {
 	}
 }
 
-func TestRequestsOfOthersAndUnknownOnes(t *testing.T) {
+func TestRequestsOfOthersAreUnknown(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	somebodys := uuid.NewString()
-	key := s.conn.Keys.Record("things", somebodys)
+	foreign := uuid.NewString()
+	key := s.conn.Keys.Record("things", foreign)
 	require.NoError(t, s.conn.Redis().HSet(s.ctx, key, "state", "done", "principal", "ada", "outcome", `- {"ok":true,"result":"secret"}`).Err())
 	for _, name := range []string{
-		"things." + somebodys, "things." + uuid.NewString(), "nobody." + uuid.NewString(), "things.7", "things.", "things", "", ".", "{}.*",
+		"things." + foreign, "things." + uuid.NewString(), "nobody." + uuid.NewString(), "things.7", "things.", "things", "", ".", "{}.*",
 		"things." + uuid.NewString() + ".x", "Things." + uuid.NewString(),
 	} {
 		a := s.refused(404, "NOT_FOUND", http.MethodGet, "/requests/"+name, "")
 		assert.NotContains(t, a.body, "secret")
 	}
-	a := s.refused(405, "METHOD_NOT_ALLOWED", http.MethodPost, "/requests/things."+somebodys, "")
+	a := s.refused(405, "METHOD_NOT_ALLOWED", http.MethodPost, "/requests/things."+foreign, "")
 	assert.Equal(t, "GET, HEAD, DELETE, OPTIONS", a.header.Get("Allow"))
-	a = s.refused(405, "METHOD_NOT_ALLOWED", http.MethodDelete, "/requests/things."+somebodys+"/events", "")
+	a = s.refused(405, "METHOD_NOT_ALLOWED", http.MethodDelete, "/requests/things."+foreign+"/events", "")
 	assert.Equal(t, "GET, HEAD, OPTIONS", a.header.Get("Allow"))
 }

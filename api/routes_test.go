@@ -19,7 +19,7 @@ const soon = 2 * time.Second
 // small is a service with one action, GET /<name>.
 func small(name string) *workers.Service {
 	s := workers.NewService(name)
-	// A call that comes between the last worker's end and the news of it waits for its timeout.
+	// A call after the end of the last worker, but before the gateway knows it, waits for its timeout.
 	workers.Handle0(s, "GREET", func(context.Context) (string, error) { return "I am " + name, nil },
 		workers.Route("GET /"+name), workers.Timeout(time.Second))
 	return s

@@ -64,7 +64,7 @@ func TestSizeRules(t *testing.T) {
 }
 
 // A slow service delays only its own callers.
-func TestSlowServiceTakesNoRoomFromOthers(t *testing.T) {
+func TestSlowServiceDelaysNoOtherService(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) { c.InFlight = 3 })
 	other := s.quick()
@@ -93,7 +93,7 @@ func TestSlowServiceTakesNoRoomFromOthers(t *testing.T) {
 
 // The same holds for compositions: each has a limit of its own, and its steps count for the
 // services that they call.
-func TestSlowServiceTakesNoRoomFromCompositions(t *testing.T) {
+func TestSlowServiceDelaysNoComposition(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, func(c *api.Config) {
 		c.InFlight = 3

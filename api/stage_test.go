@@ -37,7 +37,7 @@ type stage struct {
 	client *http.Client
 	logs   *testsupport.Logs
 	stop   func() error // drains the gateway and gives what Serve returned
-	runs   atomic.Int64 // how often a handler of this stage's services ran
+	runs   atomic.Int64 // the number of runs of all handlers of the stage
 }
 
 // newStage starts a gateway and one worker of things.
@@ -285,8 +285,8 @@ func (s *stage) got(result, method, path, body string, headers ...string) *answe
 // untouched checks that no handler ran and that the mailbox is empty.
 func (s *stage) untouched() {
 	s.t.Helper()
-	// What was answered before leaves the mailbox a moment later; what should not
-	// be there would leave it by a run.
+	// Answered requests leave the mailbox a moment later. An unexpected request
+	// would leave it by a run.
 	testsupport.Eventually(s.t, patience, "the mailbox is empty", func() bool {
 		length, err := s.conn.Redis().XLen(s.ctx, s.conn.Keys.Requests("things")).Result()
 		return err == nil && length == 0

@@ -13,7 +13,7 @@ import (
 
 // A request that found no route in the table of a gateway that had just started must not
 // get 404 when the services appear a moment later.
-func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing.T) {
+func TestCallBeforeTheFirstReadOfServicesIsNotUnknown(t *testing.T) {
 	t.Parallel()
 	router, err := route.New("", nil, nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -21,5 +21,5 @@ func TestCallThatMatchedBeforeTheFirstLookIsNotToldThatThereIsNoRoute(t *testing
 	matched := router.Table()
 	router.Update(registry.Snapshot{"things": {Name: "things"}})
 	assert.True(t, s.tooEarly(matched))
-	assert.False(t, s.tooEarly(s.router.Table()), "it has seen services")
+	assert.False(t, s.tooEarly(s.router.Table()), "the table has services")
 }

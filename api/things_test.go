@@ -72,7 +72,7 @@ func (s *stage) things() *workers.Service {
 }
 
 func addReads(things *workers.Service) {
-	// The arguments as they lie on the bus: what an action of any other language would get.
+	// The raw arguments on the bus, as a worker in any language gets them.
 	raw := func(_ context.Context, args json.RawMessage) (json.RawMessage, error) { return args, nil }
 	workers.Handle0(things, "COUNT", func(context.Context) (int, error) { return 3, nil }, workers.Route("GET /things/count"))
 	workers.Handle1(things, "GET_THING", func(_ context.Context, id int64) (seen, error) { return seen{ID: id}, nil },
@@ -117,7 +117,7 @@ func addWrites(things *workers.Service) {
 		return "", err
 	}, workers.Route("POST /things/fail"))
 	workers.Handle0(things, "PANIC", func(context.Context) (string, error) {
-		panic(panicText) //nolint:forbidigo // that is what is tested
+		panic(panicText) //nolint:forbidigo // the test needs a panic
 	}, workers.Route("POST /things/panic"))
 	workers.Handle0(things, "BREAK", func(context.Context) (string, error) { return "", errors.New("the secret error") },
 		workers.Route("POST /things/break"))

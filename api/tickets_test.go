@@ -62,9 +62,9 @@ func TestWaitEndsWithATicket(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(began), time.Second)
 	close(g.open)
 	assert.Equal(t, wire.StateDone, s.state(location+"?wait=20").State)
-	// In time there is no need of one.
+	// An answer in time needs no ticket.
 	s.got(`"passed"`, http.MethodPost, "/gate", "", "Prefer: wait=20")
-	// Reads have none.
+	// Safe actions have no ticket.
 	s.got(`true`, http.MethodGet, "/gate", "", "Prefer: respond-async")
 }
 
@@ -105,7 +105,7 @@ func TestStoredOutcomeNeedsNoWorker(t *testing.T) {
 func TestTicketsCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	s := startGateway(t, testsupport.Miniredis(t), "")
-	g := s.gate() // which does one at a time
+	g := s.gate() // runs one request at a time
 	running, _ := s.accepted("/gate", "Prefer: respond-async")
 	<-g.entered
 	waiting, _ := s.accepted("/gate", "Prefer: respond-async")

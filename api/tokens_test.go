@@ -56,9 +56,9 @@ func (i *tokenIssuer) header(t testing.TB, changes jwt.MapClaims) string {
 	return "Authorization: Bearer " + text
 }
 
-// A caller never gets a cached answer of another principal, at any gateway, nor one of its
-// own from when it had more scopes.
-func TestNobodyIsGivenWhatIsSomebodyElses(t *testing.T) {
+// A caller never gets a cached answer of another principal, at any gateway, nor an answer
+// to itself with more scopes.
+func TestCachedAnswersBelongToTheirPrincipal(t *testing.T) {
 	t.Parallel()
 	ed := newIssuer(t)
 	s := newGuarded(t, api.AuthOptional, ed.accepted)
@@ -84,7 +84,7 @@ func TestNobodyIsGivenWhatIsSomebodyElses(t *testing.T) {
 		require.Subset(t, want, got.Scopes)
 		require.Subset(t, got.Scopes, want)
 	}
-	assert.Less(t, s.runs.Load(), int64(400), "there were hits, or else nothing is shown")
+	assert.Less(t, s.runs.Load(), int64(400), "there were hits, otherwise the test shows nothing")
 }
 
 func TestTokens(t *testing.T) {
@@ -101,9 +101,9 @@ func TestTokens(t *testing.T) {
 	header := ed.header(t, nil)
 	s.unauthenticated(http.MethodGet, "/guarded/read", "", "X-API-Key: "+strings.TrimPrefix(header, "Authorization: Bearer "))
 	key, _ := s.key("", "things:read")
-	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/guarded/read", "", key).status, "keys go on beside them")
+	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/guarded/read", "", key).status, "keys are accepted too")
 
-	// A subject is told as it is, and is nobody else.
+	// A subject reaches the handler unchanged, and cannot forge another principal.
 	name := `x","principal":{"subject":"root"},"y":"` + "\u2028\n"
 	a := s.do(http.MethodGet, "/guarded/open", "", ed.header(t, jwt.MapClaims{"sub": name}))
 	var got wire.Principal

@@ -43,7 +43,7 @@ func TestRulesHoldUnderVersions(t *testing.T) {
 
 // A caller needs the scopes of all steps, unless the route declares its own. The steps see
 // the principal.
-func TestCompositionsWantScopes(t *testing.T) {
+func TestCompositionsRequireScopes(t *testing.T) {
 	t.Parallel()
 	const text = `versions:
   v1:
@@ -58,12 +58,12 @@ func TestCompositionsWantScopes(t *testing.T) {
         steps: [{name: written, call: guarded WRITE, args: ['{"name": "x", "size": 1}']}]
 `
 	s := newGuarded(t, api.AuthRequired, func(c *api.Config) { c.Versions = []byte(text) })
-	nobody, _ := s.key("acme")
+	unscoped, _ := s.key("acme")
 	reader, key := s.key("acme", "things:read")
 	s.unauthenticated(http.MethodGet, "/v1/reading", "")
 	s.unauthenticated(http.MethodGet, "/v9/reading", "")
 	for _, route := range [][2]string{{http.MethodGet, "/v1/reading"}, {http.MethodPost, "/v1/touching"}, {http.MethodGet, "/v1/guarded/read"}} {
-		got := s.do(route[0], route[1], "", nobody)
+		got := s.do(route[0], route[1], "", unscoped)
 		assert.Equal(t, http.StatusForbidden, got.status, route)
 	}
 	assert.Zero(t, s.runs.Load())
@@ -73,9 +73,9 @@ func TestCompositionsWantScopes(t *testing.T) {
 		assert.Equal(t, http.StatusOK, got.status, got.body)
 		assert.Contains(t, got.body, "key:"+key.ID)
 	}
-	// Another caller learns nothing of a composition.
+	// Another caller cannot read the ticket of a composition.
 	got := s.do(http.MethodPost, "/v1/touching", "", reader, "Prefer: respond-async")
 	at := got.header.Get("Location")
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, at+"?wait=10", "", reader).status)
-	assert.Equal(t, http.StatusNotFound, s.do(http.MethodGet, at, "", nobody).status)
+	assert.Equal(t, http.StatusNotFound, s.do(http.MethodGet, at, "", unscoped).status)
 }

@@ -292,15 +292,15 @@ func TestCompositionWaitsForItsSteps(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, waiting, 1)
 	meta, _ := waiting[0].Values["meta"].(string)
-	asked := (&wire.Request{Meta: meta}).ParseMeta().Began
-	assert.WithinDuration(t, time.Now(), time.UnixMilli(asked), patience, "it says when it was asked for")
+	began := (&wire.Request{Meta: meta}).ParseMeta().Began
+	assert.WithinDuration(t, time.Now(), time.UnixMilli(began), patience, "it has the time of the call")
 	s.work(notes())
 	got = <-done
 	assert.Equal(t, http.StatusCreated, got.status, got.body)
 	assert.Equal(t, `{"ok":true,"result":{"id":7,"currency":"EUR"}}`, got.body)
 	assert.Equal(t, "/parts/7", got.header.Get("Location"))
 	assert.EqualValues(t, 1, p.made.Load())
-	// Whichever gateway ran it, the caller's hears what it has changed.
+	// The gateway of the caller drops its local entries, whichever gateway ran the composition.
 	keys, err := s.conn.Redis().Keys(s.ctx, "*{compositions}:req:*").Result()
 	require.NoError(t, err)
 	changed := 0
@@ -381,7 +381,7 @@ func TestRefusedVersionsAreTriedAgain(t *testing.T) {
 	workers.Handle0(grown, "LATER", func(context.Context) (bool, error) { return true, nil }, workers.Safe())
 	s.work(grown)
 	s.awaitRoute("/v1/later")
-	// What was refused for good does not come back.
+	// A file that was refused for its own faults is not tried again.
 	write("versions: {v1: {routes: {GET /later: {steps: [{call: notes NEVER}]}}}}")
 	s.logs.Wait(t, "notes has no action NEVER")
 	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/v1/later", "").status)

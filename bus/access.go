@@ -11,7 +11,7 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// RefusedError tells that Redis refuses the login of a user or a command. A retry does
+// RefusedError reports that Redis refuses the login of a user or a command. A retry does
 // not help until an administrator changes the user or its rights.
 type RefusedError struct {
 	user    string // of Redis

@@ -162,7 +162,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-// errEviction tells that Redis may delete keys of the bus.
+// errEviction reports that Redis may delete keys of the bus.
 var errEviction = errors.New("Redis may evict requests: set maxmemory-policy to noeviction")
 
 // checkEviction refuses a Redis that deletes keys when its memory is full: a mailbox or

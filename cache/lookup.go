@@ -74,7 +74,7 @@ func (c *Cache) lookUp(q *Query, mode string, run Run) (l *lookup, first bool, e
 	return l, true, nil
 }
 
-// depart notes that the lookup is sent now: nobody can join it any more.
+// depart marks the lookup as sent: no further query can join it.
 func (l *lookup) depart() {
 	c := l.cache
 	c.cfg.at(stepLookup, l.query.Identity)

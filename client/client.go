@@ -16,7 +16,8 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-// Error is the failure of a call: what the service said, or why there is no answer.
+// Error is the failure of a call: the error of the service, or the reason why there is
+// no answer.
 type Error = workers.Error
 
 // Code names a failure for programs. The constants are in package workers.
@@ -26,35 +27,36 @@ type Code = workers.Code
 // INTERNAL for any other error, and "" for nil.
 func CodeOf(err error) Code { return workers.CodeOf(err) }
 
-// Credentials prove to Redis who a process is, beside its URL.
+// Credentials authenticate a process to Redis, beside the user and password of its URL.
 type Credentials = bus.Credentials
 
-// Config of a Client.
+// Config configures a Client.
 type Config struct {
 	// Redis is the address of the bus: redis://, rediss:// (TLS),
 	// redis+cluster://h1:p1,h2:p2 or redis+sentinel://h1:p1,h2:p2/MASTER. Required.
 	Redis string
-	// Credentials prove who the process is, beside the URL. Defaults to none.
+	// Credentials authenticate the process, beside the URL. Defaults to none.
 	Credentials Credentials
 	// Namespace is the prefix of all keys. Defaults to "mailroom".
 	Namespace string
-	// CacheRedis is the address of the cache. Defaults to Redis.
+	// CacheRedis is the address of the cache, in the form of Redis. Defaults to the value
+	// of Redis.
 	CacheRedis string
-	// CacheCredentials prove there who the process is. Defaults to none.
+	// CacheCredentials authenticate the process to CacheRedis. Defaults to none.
 	CacheCredentials Credentials
-	// Logger defaults to slog.Default().
+	// Logger receives messages for operators. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Client calls services. It is safe for concurrent use. Close it.
+// Client calls services. It is safe for concurrent use. Close it after the last call.
 type Client struct {
 	process *call.Process
 	close   func()
 	options options
 }
 
-// New connects to the bus and waits until replies would be heard, or ctx ends. Where
-// Redis refuses the process it returns an error at once.
+// New connects to Redis and waits until the client can receive replies, or ctx ends. If
+// Redis refuses the process, New returns an error at once.
 func New(ctx context.Context, cfg Config) (*Client, error) {
 	var opened []func()
 	closeAll := func() {
@@ -96,11 +98,12 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	return &Client{process: process, close: closeAll}, nil
 }
 
-// Close ends the client. Calls that still wait fail with UNAVAILABLE.
+// Close closes the client. Calls that still wait fail with UNAVAILABLE.
 func (c *Client) Close() { c.close() }
 
-// Call calls an action and returns its result. Arguments are encoded as JSON. It
-// waits as long as the action may take, or until ctx ends.
+// Call calls an action and returns its result. Arguments are encoded as JSON. Call waits
+// for the timeout of the action, or that of the option Timeout, or until ctx ends. The
+// error of a failed call is an *Error.
 func Call[R any](ctx context.Context, c *Client, service, action string, args ...any) (R, error) {
 	var result R
 	text, err := c.Do(ctx, service, action, args...)
@@ -113,7 +116,7 @@ func Call[R any](ctx context.Context, c *Client, service, action string, args ..
 	return result, nil
 }
 
-// Do is Call with the result as JSON.
+// Do calls an action like Call, and returns the result as JSON.
 func (c *Client) Do(ctx context.Context, service, action string, args ...any) (json.RawMessage, error) {
 	request, err := c.request(ctx, service, action, args)
 	if err != nil {

@@ -5,9 +5,9 @@
 //	user, err := client.Call[User](ctx, c, "users", "GET_USER", 1)
 //
 // A call behaves as at the gateway: answers are shared and cached, and requests wait
-// in their lane, as the service declares. Unsafe actions keep their outcome: with a
-// key ([Client.With], [Key]) they run once however often they are called, and
-// [Client.Send] returns a [Ticket] without waiting for the outcome.
+// in their lane, as the service declares. The outcome of an unsafe action is stored:
+// calls with the same key ([Client.With], [Key]) run it once, and [Client.Send]
+// returns a [Ticket] without waiting for the outcome.
 //
 // A failure is an [*Error] with a code; see [CodeOf].
 //

@@ -2,7 +2,7 @@ package client
 
 import "time"
 
-// Option sets something of the calls of a client; see Client.With.
+// Option configures the calls of a client; see Client.With.
 type Option func(*options)
 
 type options struct {
@@ -13,23 +13,25 @@ type options struct {
 }
 
 // Key makes an unsafe action run once: a call of the same action with the same key
-// returns the stored outcome, for 24 h. Another call under the same key fails with
-// IDEMPOTENCY_KEY_REUSED. The key belongs to the namespace: include in it what tells
-// your callers apart.
+// returns the stored outcome, for 24 h. A call with the same key and other arguments
+// fails with IDEMPOTENCY_KEY_REUSED. All clients of the namespace share their keys: if
+// you act for several callers, include the caller in the key.
 func Key(key string) Option { return func(o *options) { o.key = key } }
 
-// Timeout is how long a call waits for its answer, and how long its request may wait
-// for a worker. Defaults to what the action declares.
+// Timeout limits the time that a call waits for its answer, and the time until a worker
+// begins the request. Defaults to the timeout of the action.
 func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
-// RequestID names the call in the logs of all services that it reaches.
+// RequestID sets the X-Request-Id of the call, which the logs of all services contain
+// that the call reaches. Defaults to none.
 func RequestID(id string) Option { return func(o *options) { o.requestID = id } }
 
-// TraceParent passes on a W3C trace context (https://www.w3.org/TR/trace-context/).
+// TraceParent sets the W3C trace context of the call
+// (https://www.w3.org/TR/trace-context/). Defaults to none.
 func TraceParent(header string) Option { return func(o *options) { o.traceParent = header } }
 
 // With returns a client with these options for all of its calls. It shares the
-// connections of c, and is closed with it.
+// connections of c: closing c closes both.
 func (c *Client) With(opts ...Option) *Client {
 	own := *c
 	for _, opt := range opts {

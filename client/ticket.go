@@ -16,8 +16,8 @@ import (
 // SERVICE.ID, as in the header Location of a gateway.
 type Ticket string
 
-// ErrUnknownTicket reports that nothing is known of a request: it never existed, keeps
-// no outcome, or ended longer ago than its outcome is kept.
+// ErrUnknownTicket reports that a request is not known: it never existed, it is safe and
+// keeps no outcome, or its outcome is no longer kept.
 var ErrUnknownTicket = errors.New("unknown ticket")
 
 func (t Ticket) parts() (service, id string, err error) {
@@ -44,7 +44,7 @@ func (c *Client) Send(ctx context.Context, service, action string, args ...any) 
 	return Ticket(service + "." + id.String()), nil
 }
 
-// Outcome is what became of a request.
+// Outcome is the state of a request and, if it has ended, its result or error.
 type Outcome struct {
 	// State is queued, running, done, expired (it never ran), dead or cancelled.
 	State string
@@ -56,10 +56,11 @@ type Outcome struct {
 	Err error
 }
 
-// Ended reports that the state does not change any more by itself.
+// Ended reports whether the state is final.
 func (o *Outcome) Ended() bool { return (caller.Record{State: o.State}).Ended() }
 
-// Outcome returns what became of a request by now.
+// Outcome returns the present state of a request. It does not wait. Errors:
+// ErrUnknownTicket, or that Redis does not answer.
 func (c *Client) Outcome(ctx context.Context, t Ticket) (Outcome, error) {
 	service, id, err := t.parts()
 	if err != nil {
@@ -69,7 +70,8 @@ func (c *Client) Outcome(ctx context.Context, t Ticket) (Outcome, error) {
 	return outcomeOf(record, err)
 }
 
-// Wait waits until a request has ended, or ctx ends, and returns its outcome.
+// Wait waits until a request has ended, or ctx ends, and returns its outcome. The error
+// is that of Outcome, or that of ctx.
 func (c *Client) Wait(ctx context.Context, t Ticket) (Outcome, error) {
 	service, id, err := t.parts()
 	if err != nil {
@@ -79,7 +81,8 @@ func (c *Client) Wait(ctx context.Context, t Ticket) (Outcome, error) {
 	return outcomeOf(record, err)
 }
 
-// Cancel cancels a request that no worker has read yet, and returns its state.
+// Cancel cancels a request that no worker has read yet, and returns its state. If a
+// worker has read it, the state is returned unchanged.
 func (c *Client) Cancel(ctx context.Context, t Ticket) (Outcome, error) {
 	service, id, err := t.parts()
 	if err != nil {

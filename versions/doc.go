@@ -8,7 +8,7 @@
 //	outline.go  finds values that cannot fit a schema
 //	plan.go     is one route: its steps, its source and its hash
 //	mark.go     notes which values expressions use
-//	run.go      runs the steps of a plan; the caller brings the way to call services
+//	run.go      runs the steps of a plan; the caller passes the function that calls services
 //	show.go     prints routes and steps as a tree
 //
 // It knows neither HTTP nor Redis.

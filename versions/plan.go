@@ -35,7 +35,7 @@ type Version struct {
 	at position
 }
 
-// Retirement tells when a version or a route ends; a zero time means never.
+// Retirement holds the times at which a version or a route ends; zero means never.
 type Retirement struct {
 	// Deprecated is the time from which callers should no longer use it (RFC 9745).
 	Deprecated time.Time
@@ -105,7 +105,7 @@ type Arguments struct {
 	used  map[string]bool // the parts that expressions use
 }
 
-// output tells how a plan computes its answer.
+// output describes how a plan computes its answer.
 type output struct {
 	result *expression
 	step   string // the name of the step that gives the answer its status and Location

@@ -49,7 +49,7 @@ type Answer struct {
 	Timings []Timing
 }
 
-// Timing tells when a step began and how long it took.
+// Timing holds when a step began and how long it took.
 type Timing struct {
 	Step  string
 	Began time.Duration // since the run began

@@ -79,7 +79,7 @@ func TestEveryRunInvalidates(t *testing.T) {
 		case "fail":
 			return "", errors.New("it broke")
 		case "panic":
-			panic("oh") //nolint:forbidigo // that is what is tested
+			panic("oh") //nolint:forbidigo // the test needs a panic
 		}
 		return what, nil
 	}
@@ -103,6 +103,6 @@ func TestEveryRunInvalidates(t *testing.T) {
 		assert.ElementsMatch(t, []string{"seen", "book:" + what}, meta.Tags)
 		assert.NotEqual(t, "old", conn.Redis().Get(t.Context(), nonce).Val())
 		assert.Positive(t, conn.Redis().TTL(t.Context(), nonce).Val())
-		assert.Zero(t, conn.Redis().Exists(t.Context(), "mailroom:{books}:tag:seen").Val(), "what nobody has cached has no nonce")
+		assert.Zero(t, conn.Redis().Exists(t.Context(), "mailroom:{books}:tag:seen").Val(), "a tag without cached answers has no nonce")
 	}
 }

@@ -44,7 +44,7 @@ func serving(f func(ctx context.Context, c *client.Client), services ...*workers
 		fmt.Println(err)
 		return
 	}
-	for _, s := range services { // a worker tells that it is there right after it starts
+	for _, s := range services { // a worker registers right after its start
 		for client.CodeOf(doNothing(ctx, c, s)) == workers.CodeUnavailable {
 		}
 	}

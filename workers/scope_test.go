@@ -38,5 +38,5 @@ func TestHandlersKnowTheirCallers(t *testing.T) {
 	ada := &wire.Principal{Subject: "jwt:ada", Tenant: "acme", Scopes: []string{"a"}}
 	ctx := workers.NewContext(t.Context(), workers.Info{Principal: ada})
 	assert.Equal(t, ada, workers.PrincipalFrom(ctx))
-	assert.False(t, workers.PrincipalFrom(t.Context()).Has("a"), "nobody may nothing")
+	assert.False(t, workers.PrincipalFrom(t.Context()).Has("a"), "an anonymous caller has no scope")
 }

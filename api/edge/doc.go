@@ -1,6 +1,6 @@
 // Package edge is the network side of the gateway: the listener, TLS, the bounds on
 // connections, sizes and headers, and the drain. It answers a message that is not a
-// valid request before any other room sees it.
+// valid request before any other package sees it.
 //
 // It knows no routes, credentials or services; the gateway passes it functions for them.
 //

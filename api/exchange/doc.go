@@ -1,7 +1,7 @@
 // Package exchange is one HTTP exchange: the request, copied out of Fiber once, and the
-// ways to write an answer. All other rooms of the gateway use it.
+// ways to write an answer. All other packages below api use it.
 //
-// It knows no routes, credentials or services, and imports no other room.
+// It knows no routes, credentials or services, and imports no other package below api.
 //
 // Open request.go first.
 //

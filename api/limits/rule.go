@@ -51,7 +51,7 @@ func (r *Rule) Check() error {
 	return r.Rate.Check()
 }
 
-// ParseRule parses "RATE per WHOM [on METHOD /path] [burst N]", such as
+// ParseRule parses "RATE per SUBJECT [on METHOD /path] [burst N]", such as
 // "100/s per principal" or "5/m per address on POST /users burst 2".
 func ParseRule(text string) (Rule, error) {
 	fault := func(why error) (Rule, error) {
@@ -59,7 +59,7 @@ func ParseRule(text string) (Rule, error) {
 	}
 	words := strings.Fields(text)
 	if len(words) < 3 || words[1] != "per" {
-		return fault(errors.New(`want "RATE per WHOM", such as "100/s per principal"`))
+		return fault(errors.New(`want "RATE per SUBJECT", such as "100/s per principal"`))
 	}
 	r := Rule{Per: words[2]}
 	var err error

@@ -48,8 +48,8 @@ const maxWatchers = 20_000
 
 // Serve serves /requests/<name>, where name is <service>.<id> or <service>.<id>/events: the
 // state of a request, its states as events, and its cancellation. Only the principal that
-// made the request has access; to a request of an anonymous caller everybody who knows its
-// random ID has. waits ends when the gateway stops: it ends waiting.
+// made the request has access. Every caller that knows its random ID has access to a request
+// of an anonymous caller. waits ends when the gateway stops: then callers wait no longer.
 func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, name string) {
 	name, events := strings.CutSuffix(name, "/events")
 	get := in.Method == fiber.MethodGet || in.Method == fiber.MethodHead

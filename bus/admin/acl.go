@@ -27,7 +27,7 @@ func GatewayUser(name string, keys wire.Keys) (ACLUser, error) {
 	return newACLUser(name, gatewayRights(keys))
 }
 
-// WorkerAccess tells which services a worker serves and calls.
+// WorkerAccess lists the services that a worker serves and calls.
 type WorkerAccess struct {
 	// Services are the services that it serves. Required.
 	Services []string

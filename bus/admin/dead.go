@@ -18,7 +18,7 @@ type DeadLetter struct {
 	Error string `json:"error"`
 	// Attempts is the number of its deliveries.
 	Attempts int `json:"attempts"`
-	// DeadAt is when it outcome a dead letter, Redis time.
+	// DeadAt is the time when the request became a dead letter, in Redis time.
 	DeadAt time.Time `json:"dead_at"`
 	// Fields are the fields of the request.
 	Fields map[string]string `json:"fields"`
@@ -27,7 +27,7 @@ type DeadLetter struct {
 // RequestID returns the ID of the request; empty: it had none.
 func (l *DeadLetter) RequestID() string { return l.Fields["id"] }
 
-// ErrNoDeadLetter tells that a dead letter does not exist, or no longer.
+// ErrNoDeadLetter reports that a dead letter does not exist or no longer exists.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // DeadLetters lists at most limit dead letters of a service from the oldest, after an

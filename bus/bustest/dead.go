@@ -73,7 +73,7 @@ func replayed(s *stage) {
 func givenUpAtOnce(s *stage) {
 	c := s.client(caller.Config{})
 	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome {
-		return consumer.Dead("nobody knows any more")
+		return consumer.Dead("the outcome is unknown")
 	})
 	call := unsafe(`[1]`)
 	call.ID = uuid.New()
@@ -82,14 +82,14 @@ func givenUpAtOnce(s *stage) {
 	require.Equal(s.t, wire.CodeInternal, open(s.t, reply).Error.Code)
 	letter, err := admin.FindDeadLetter(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, "nobody knows any more", letter.Error)
+	assert.Equal(s.t, "the outcome is unknown", letter.Error)
 	assert.Equal(s.t, 1, letter.Attempts)
 }
 
 func replayOfDone(s *stage) {
 	c := s.client(caller.Config{})
 	call, _, runs := s.dies(c)
-	// Somebody else found the outcome out.
+	// Another process has stored the outcome.
 	key := s.conn.Keys.Record("things", call.ID.String())
 	require.NoError(s.t, s.rdb.HSet(s.ctx, key, "state", wire.StateDone, "outcome", `- {"ok":true,"result":7}`).Err())
 	letters, err := admin.DeadLetters(s.ctx, s.conn, "things", "", 10)
@@ -122,8 +122,8 @@ func dropped(s *stage) {
 	require.ErrorIs(s.t, err, admin.ErrNoDeadLetter)
 }
 
-// letterOfNobody is a dead letter without an ID: its entry was not a valid request.
-func letterOfNobody(s *stage) {
+// letterWithoutID is a dead letter without an ID: its entry was not a valid request.
+func letterWithoutID(s *stage) {
 	mailbox := s.conn.Keys.Requests("things")
 	require.NoError(s.t, s.rdb.XAdd(s.ctx, &redis.XAddArgs{Stream: mailbox, Values: []string{"hello", "world"}}).Err())
 	s.serve(echo)

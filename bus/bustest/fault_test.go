@@ -22,8 +22,8 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// broken is a bus over a line that can fail: caller and worker reach Redis
-// through proxies of their own, the test itself directly.
+// broken is a bus with connections that can fail. Caller and worker reach Redis through
+// proxies of their own, the test reaches it directly.
 type broken struct {
 	redis  *testsupport.RedisServer
 	caller *testsupport.Proxy
@@ -110,7 +110,7 @@ func TestLostAnswerToAnEnqueueSendsNothingTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBroken(t, nil)
-			_, err := b.call(t, name == "safe") // scripts are loaded, channels heard
+			_, err := b.call(t, name == "safe") // loads scripts, subscribes to channels
 			require.NoError(t, err)
 			lost := b.caller.DropNextReply(match)
 			envelope, err := b.call(t, name == "safe")
@@ -129,7 +129,7 @@ func TestLostReadIsRecovered(t *testing.T) {
 	_, err := b.call(t, false)
 	require.NoError(t, err)
 	lost := b.worker.DropNextReply("xreadgroup")
-	for range 2 { // the read under way may have begun before
+	for range 2 { // the pending read may have begun before
 		envelope, err := b.call(t, false)
 		require.NoError(t, err)
 		assert.Equal(t, ones, envelope)
@@ -159,27 +159,27 @@ func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	}
 }
 
-// The first call of a service may come long after the subscription began.
-func TestServiceAskedLateIsHeard(t *testing.T) {
+// The first call of a service can come long after the subscription began.
+func TestLateFirstCallGetsItsReply(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
-	const beat = 20 * time.Millisecond
-	client := caller.New(b.connect(t, b.redis.URL()), caller.Config{Ping: beat})
+	const ping = 20 * time.Millisecond
+	client := caller.New(b.connect(t, b.redis.URL()), caller.Config{Ping: ping})
 	t.Cleanup(client.Close)
 	require.NoError(t, client.WaitReady(t.Context()))
 	began := time.Now()
-	testsupport.Eventually(t, 5*time.Second, "some beats have passed", func() bool { return time.Since(began) > 10*beat })
+	testsupport.Eventually(t, 5*time.Second, "some pings have passed", func() bool { return time.Since(began) > 10*ping })
 	reply, err := client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 10 * time.Second})
 	require.NoError(t, err)
 	assert.Equal(t, ones, reply.Envelope)
 }
 
-func TestDeafSubscriptionIsNoticed(t *testing.T) {
+func TestSilentSubscriptionIsNoticed(t *testing.T) {
 	t.Parallel()
 	b := newBroken(t, nil)
 	_, err := b.call(t, true)
 	require.NoError(t, err)
-	// Connections stay open and nothing comes back: the worst way to fail.
+	// Connections stay open, but no reply arrives.
 	b.caller.BlackholeReplies(true)
 	testsupport.Eventually(t, 5*time.Second, "the client notices", func() bool { return !b.client.Ready() })
 	began := time.Now()
@@ -187,7 +187,7 @@ func TestDeafSubscriptionIsNoticed(t *testing.T) {
 	require.ErrorIs(t, err, caller.ErrUnavailable)
 	assert.Less(t, time.Since(began), 2*time.Second)
 	b.caller.BlackholeReplies(false)
-	testsupport.Eventually(t, 10*time.Second, "the client hears again", b.client.Ready)
+	testsupport.Eventually(t, 10*time.Second, "the client receives replies again", b.client.Ready)
 	envelope, err := b.call(t, false)
 	require.NoError(t, err)
 	assert.Equal(t, ones, envelope)
@@ -259,9 +259,9 @@ func TestMailboxLimitHoldsUnderOverload(t *testing.T) {
 	assert.LessOrEqual(t, length, int64(2*limit))
 }
 
-// Requests that no worker would reach in time are refused at once, with the time of a
-// retry. Requests that can wait are not refused.
-func TestWhatCannotBeAnsweredInTimeIsRefused(t *testing.T) {
+// A request that no worker can reach before its deadline is refused at once, with the time
+// of a retry. A request with a later deadline is accepted.
+func TestRequestsPastTheMeasuredRateAreRefused(t *testing.T) {
 	t.Parallel()
 	const wait = 20 * time.Millisecond // of each request: 50 a second
 	b := newBroken(t, func(c *consumer.Config) {

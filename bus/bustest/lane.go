@@ -62,7 +62,7 @@ func (t *turns) ran(lane string) []string {
 	return append([]string(nil), t.order[lane]...)
 }
 
-// send has a request accepted, and waits for no outcome.
+// send sends a request without waiting for its outcome.
 func (s *stage) send(c *caller.Client, call *caller.Call) string {
 	s.t.Helper()
 	id, err := c.Send(s.ctx, call)
@@ -316,8 +316,8 @@ func cancelledInALane(s *stage) {
 	assert.Equal(s.t, []string{`[2]`}, seen.ran("item:1"))
 }
 
-// sharedInALane: one ID that several callers send while it waits runs once, and all get its
-// outcome at once, not by a later look.
+// sharedInALane: one ID that several callers send while it waits runs once. All callers get
+// its outcome from the reply, not by a later read of the record.
 func sharedInALane(s *stage) {
 	release := make(chan struct{})
 	var runs counter

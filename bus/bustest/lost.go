@@ -83,7 +83,7 @@ func lostUnsafeReply(s *stage) {
 
 func forgedReply(s *stage) {
 	c := s.client(caller.Config{})
-	// It calls another service too, so that it listens to that one's channel.
+	// It calls another service too, so that it subscribes to the channel of that service.
 	other := safe(`[]`)
 	other.Service, other.Timeout = "others", time.Millisecond
 	_, err := c.Do(s.ctx, other)

@@ -50,7 +50,7 @@ func tests() map[string]func(*stage) {
 		"a request can be given up at once":                    givenUpAtOnce,
 		"a dead letter that has an outcome does not run again": replayOfDone,
 		"a dropped dead letter frees its ID":                   dropped,
-		"a dead letter without an ID can be dropped":           letterOfNobody,
+		"a dead letter without an ID can be dropped":           letterWithoutID,
 		"all requests of a dead worker are taken over":         manyOfADeadWorker,
 		"requests that began far apart are settled together":   settledTogether,
 		"long work is kept":                                    longWork,

@@ -68,7 +68,7 @@ func TestRefusedCredentialsEndAWorkerAtOnce(t *testing.T) {
 	require.ErrorContains(t, wrong.WaitReady(ctx), "WRONGPASS")
 }
 
-func TestFullRedisCostsNoOutcome(t *testing.T) {
+func TestFullRedisLosesNoOutcome(t *testing.T) {
 	t.Parallel()
 	running, release := make(chan struct{}, 1), make(chan struct{})
 	full := newBroken(t, func(c *consumer.Config) {
@@ -91,11 +91,11 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	<-running
 	full.redis.Do("CONFIG", "SET", "maxmemory", "1")
 	close(release)
-	// Far longer than the idle limit: no worker may take it over meanwhile.
+	// This takes longer than the idle limit. No worker may take the request over meanwhile.
 	for range 4 {
 		full.logs.Wait(t, "cannot settle outcomes")
 	}
-	testsupport.Eventually(t, 10*time.Second, "it is tried again and again", func() bool {
+	testsupport.Eventually(t, 10*time.Second, "it is retried", func() bool {
 		return strings.Count(full.logs.String(), "cannot settle outcomes") >= 6
 	})
 	full.redis.Do("CONFIG", "SET", "maxmemory", "0")
@@ -104,7 +104,7 @@ func TestFullRedisCostsNoOutcome(t *testing.T) {
 	full.settled(t)
 }
 
-func TestOneBadRecordSpoilsNoOther(t *testing.T) {
+func TestBadRecordAffectsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	var begun sync.WaitGroup
 	begun.Add(5)
@@ -133,7 +133,7 @@ func TestOneBadRecordSpoilsNoOther(t *testing.T) {
 		}()
 	}
 	begun.Wait()
-	b.redis.Do("SET", "mailroom:{things}:req:"+bad.String(), "somebody's")
+	b.redis.Do("SET", "mailroom:{things}:req:"+bad.String(), "foreign")
 	close(release)
 	for range 4 {
 		assert.Equal(t, ones+"<nil>", <-answers)
@@ -159,7 +159,7 @@ func TestFrozenRedisIsNoticedWithinSeconds(t *testing.T) {
 		assert.Less(t, time.Since(began), time.Second)
 	}
 	b.redis.Thaw()
-	require.NoError(t, <-unknown, "it is answered after all")
+	require.NoError(t, <-unknown, "the request is answered in the end")
 	testsupport.Eventually(t, 10*time.Second, "the client is ready again", b.client.Ready)
 	envelope, err := b.call(t, true)
 	require.NoError(t, err)
@@ -194,7 +194,7 @@ func TestNothingIsAdmittedBeforeRedisIsFull(t *testing.T) {
 		return errors.Is(err, caller.ErrOverloaded)
 	})
 	close(release)
-	assert.Equal(t, ones+"<nil>", <-answered, "what was admitted ends")
+	assert.Equal(t, ones+"<nil>", <-answered, "the admitted request ends")
 	b.redis.Do("CONFIG", "SET", "maxmemory", "0")
 	testsupport.Eventually(t, 5*time.Second, "new requests are admitted again", func() bool {
 		envelope, err := b.client.Do(t.Context(), &caller.Call{Service: "things", Action: "DO", Args: `[1]`, Safe: true, Timeout: 5 * time.Second})

@@ -16,8 +16,8 @@ import (
 )
 
 // sharedIDRunsOnce sends one ID many times at once, within and across gateways, some
-// with another request: all callers with an equal request get the one
-// outcome, the others an error and never that outcome.
+// with another request. All callers with an equal request get the same outcome. The
+// others get an error, never that outcome.
 func sharedIDRunsOnce(s *stage) {
 	var runs counter
 	release := make(chan struct{})

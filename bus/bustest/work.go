@@ -98,7 +98,7 @@ func deadWorkersRequests(s *stage) {
 	s.empty()
 }
 
-// manyOfADeadWorker has a dead worker leave more than one page of pending entries.
+// manyOfADeadWorker: a dead worker leaves more than one page of pending entries.
 func manyOfADeadWorker(s *stage) {
 	c := s.client(caller.Config{})
 	replies := make([]<-chan string, 250)

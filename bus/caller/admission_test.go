@@ -16,7 +16,7 @@ func TestFlowIsKnownOnlyWhileMoreWaitsThanIsWorkedOn(t *testing.T) {
 	began := time.Now()
 	at := func(s float64) time.Time { return began.Add(time.Duration(s * float64(time.Second))) }
 	var f flow
-	assert.Zero(t, f.perSecond(at(0)), "nobody has looked")
+	assert.Zero(t, f.perSecond(at(0)), "nothing was measured yet")
 	f.add(sample{at: at(0), ended: 1000, unread: 500, pending: 64})
 	assert.Zero(t, f.perSecond(at(0)), "one look is no rate")
 	f.add(sample{at: at(1), ended: 1100, unread: 500, pending: 60})

@@ -34,7 +34,7 @@ type Call struct {
 	Args string
 	// ID is the correlation ID, a UUID. Defaults to a fresh UUIDv7.
 	ID uuid.UUID
-	// Shared tells that other callers may use the same ID, as with one
+	// Shared reports that other callers may use the same ID, as with one
 	// Idempotency-Key: the first request runs, and callers with an equal request get
 	// its outcome. A caller with another request gets ErrKeyReused.
 	Shared bool
@@ -49,7 +49,7 @@ type Call struct {
 	// Endless removes the deadline of the request: it may begin at any time. Timeout
 	// limits only the wait for the reply then.
 	Endless bool
-	// Safe tells that the action may run twice. An unsafe request keeps its outcome.
+	// Safe reports that the action may run twice. An unsafe request keeps its outcome.
 	Safe bool
 	// Store is how long the outcome is kept. Defaults to 5 minutes, and to 1 minute
 	// for a safe call with a lane.

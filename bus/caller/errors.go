@@ -51,7 +51,7 @@ type OverloadedError struct {
 	Waiting int64
 	// Lane is the full lane; empty: no lane is full.
 	Lane string
-	// Late tells that the mailbox has room, but a worker would begin the request only
+	// Late reports that the mailbox has room, but a worker would begin the request only
 	// after its deadline.
 	Late bool
 	// RetryAfter is the time after which a retry may succeed.

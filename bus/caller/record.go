@@ -25,7 +25,7 @@ type Record struct {
 	Outcome string
 }
 
-// Tell returns the record in the form that callers see.
+// Tell returns the record as the result of GET /requests/<service>.<id>.
 func (r Record) Tell(service, id string) wire.RequestState {
 	state := wire.RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
 	if json.Valid([]byte(r.Outcome)) {

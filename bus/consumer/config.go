@@ -47,8 +47,7 @@ type Config struct {
 	// mailbox of compositions; only a hidden service may have a reserved name.
 	// Defaults to false.
 	Hidden bool
-	// Run runs one request. It is called on many goroutines at once, and for fast
-	// actions on the goroutine that reads the mailbox.
+	// Run runs one request. It is called on many goroutines at once.
 	Run func(context.Context, *Delivery) Outcome
 }
 

@@ -30,8 +30,8 @@ func newDelivery(entry string, fields []string) *Delivery {
 	return d
 }
 
-// Extend keeps the worker's claim on a running request for so long from now, where that
-// is later than its deadline would keep it. The request's own deadline stays.
+// Extend keeps a running request with this worker until the given time from now, if that
+// is later than its deadline. The deadline itself does not change.
 func (d *Delivery) Extend(by time.Duration) {
 	if d.owner != nil {
 		d.owner.extend(d.Entry, by)

@@ -25,19 +25,19 @@ const (
 )
 
 // Done is an outcome that answers the request with an envelope, of a success or of a
-// failure. Keep is how long the outcome of an unsafe request is stored; 0 stores it as
-// long as its request wants. An outcome that says that nothing has happened is stored
-// briefly, so that a later call with the same ID runs the request again.
+// failure. The outcome of an unsafe request is stored for the time keep; 0 means for the
+// time that its request asks for. If the outcome says that nothing has happened, a short
+// time lets a later call with the same ID run the request again.
 func Done(meta wire.ReplyMeta, envelope []byte, keep time.Duration) Outcome {
 	return Outcome{kind: kindDone, meta: meta, envelope: envelope, keep: keep}
 }
 
-// Expired is the outcome of a request whose time was up before its handler was called.
+// Expired is the outcome of a request whose deadline passed before its handler was called.
 func Expired() Outcome { return Outcome{kind: kindExpired} }
 
 // Dead is the outcome of a request that can never have another one: it becomes a dead
 // letter, with the reason.
 func Dead(reason string) Outcome { return Outcome{kind: kindDead, reason: reason} }
 
-// Retry is no outcome: the request is delivered again.
+// Retry means that the run has no outcome: the request is delivered again.
 func Retry() Outcome { return Outcome{} }

@@ -37,14 +37,14 @@ type Action struct {
 	Summary string `json:"summary,omitempty"`
 	// Routes are "METHOD /path/:parameter".
 	Routes []string `json:"routes,omitempty"`
-	// Safe tells that the action may run twice.
+	// Safe reports that the action may run twice.
 	Safe bool `json:"safe"`
 	// TimeoutMillis is how long the action may take. Defaults to DefaultTimeout.
 	TimeoutMillis int64      `json:"timeout_ms"`
 	Args          []Argument `json:"args"`
 	// Result is the JSON schema of the result.
 	Result json.RawMessage `json:"result,omitempty"`
-	// Cache tells how results are shared; nil: they are not.
+	// Cache describes how results are shared; nil: they are not.
 	Cache *Caching `json:"cache,omitempty"`
 	// Invalidates are the cache tags that the action invalidates; {0} is its first
 	// argument.
@@ -56,14 +56,14 @@ type Action struct {
 	Deprecated bool     `json:"deprecated,omitempty"`
 }
 
-// Caching tells how the results of a safe action are shared.
+// Caching describes how the results of a safe action are shared.
 type Caching struct {
 	// TTLMillis is how long a result is fresh; 0: results are not stored, identical
 	// requests only share a run.
 	TTLMillis int64 `json:"ttl_ms"`
 	// Tags name the data in a result; {0} is the first argument.
 	Tags []string `json:"tags,omitempty"`
-	// Public tells that all principals get the same result.
+	// Public reports that all principals get the same result.
 	Public bool `json:"public,omitempty"`
 	// StaleWhileRevalidateMillis is how long a stale result is served while a new one is
 	// computed; StaleIfErrorMillis, how long it is served if that fails.

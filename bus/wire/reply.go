@@ -26,7 +26,7 @@ type Reply struct {
 	// Envelope is the JSON of the reply, {"ok":true,"result":…} or
 	// {"ok":false,"error":{…}}.
 	Envelope string
-	// Replayed tells that the outcome was stored before this call: an earlier call had
+	// Replayed reports that the outcome was stored before this call: an earlier call had
 	// the same ID.
 	Replayed bool
 }
@@ -52,7 +52,7 @@ type ReplyMeta struct {
 	// RetryAfter is the time after which a retry may succeed, in whole seconds; 0: not
 	// known. Only shared replies have it.
 	RetryAfter time.Duration
-	// Stored tells that the envelope is too long to publish: read the record.
+	// Stored reports that the envelope is too long to publish: read the record.
 	Stored bool
 }
 

@@ -14,7 +14,7 @@ func TestFingerprintTellsRequestsApart(t *testing.T) {
 	a, b := Request{Action: "DO", Args: `X[]`}, Request{Action: "DOX", Args: `[]`}
 	assert.NotEqual(t, a.Fingerprint(), b.Fingerprint())
 	c := Request{ID: "another", Action: "DO", Args: `X[]`, Deadline: 7, Reply: "elsewhere"}
-	assert.Equal(t, a.Fingerprint(), c.Fingerprint(), "only what is asked counts")
+	assert.Equal(t, a.Fingerprint(), c.Fingerprint(), "only action and arguments count")
 }
 
 func FuzzParseRequest(f *testing.F) {

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Batcher collects items of many goroutines and hands them on in batches: while
-// a batch is under way the next one grows, so that the load itself sets the size
-// of the batches and a lone item never waits.
+// Batcher collects items of many goroutines and passes them on in batches. The next
+// batch grows while the current one is in progress, so that the load sets the size of
+// the batches. A single item never waits.
 type Batcher[T any] struct {
 	limit int // items in one batch at most
 
@@ -18,12 +18,12 @@ type Batcher[T any] struct {
 	wake  chan struct{}
 }
 
-// New makes a Batcher that hands on at most limit items at once. Run does so.
+// New returns a Batcher whose Run passes on at most limit items at once.
 func New[T any](limit int) *Batcher[T] {
 	return &Batcher[T]{limit: limit, wake: make(chan struct{}, 1)}
 }
 
-// Add hands an item over. It never blocks.
+// Add adds an item. It never blocks.
 func (b *Batcher[T]) Add(item T) {
 	b.mu.Lock()
 	b.items = append(b.items, item)
@@ -44,7 +44,7 @@ func (b *Batcher[T]) Len() int {
 	return len(b.items)
 }
 
-// Run hands batches to flush until the context ends, and then what is left.
+// Run passes batches to flush until the context ends, and then the remaining items.
 func (b *Batcher[T]) Run(ctx context.Context, flush func([]T)) {
 	var spare []T
 	for {
@@ -55,8 +55,8 @@ func (b *Batcher[T]) Run(ctx context.Context, flush func([]T)) {
 			stop = true
 		}
 		for {
-			// Who is about to add something does so first: the batch is larger,
-			// and nobody who is alone waits.
+			// Goroutines that are about to add an item run first, so that the batch
+			// is larger. This costs a single caller no time.
 			runtime.Gosched()
 			b.mu.Lock()
 			items := b.items

@@ -28,7 +28,7 @@ func FuzzCallers(f *testing.F) {
 		same := subject == subject2 && tenant == tenant2 && slices.Equal(one.Scopes, other.Scopes) && args == args2
 		of := func(p *wire.Principal, args string) string { return identity(action, p, args) }
 		assert.Equal(t, same, of(one, args) == of(other, args2))
-		assert.NotEqual(t, of(nil, args), of(one, args), "nobody is nobody else")
+		assert.NotEqual(t, of(nil, args), of(one, args), "an anonymous caller shares with no principal")
 	})
 }
 

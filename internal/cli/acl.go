@@ -23,8 +23,8 @@ type aclFlags struct {
 	redisFlags
 	User         string   `help:"Name of the user (default: the role or the service)."`
 	PasswordFile []string `placeholder:"FILE" help:"File with the password of the user; repeat it while a new password replaces an old one."`
-	PasswordDir  string   `placeholder:"DIR" help:"Directory of such files, each named like its user."`
-	MakePassword bool     `help:"Make a password and its file where there is none."`
+	PasswordDir  string   `placeholder:"DIR" help:"Directory of password files, each named like its user."`
+	MakePassword bool     `help:"Make a random password and its file for each user without one."`
 	Apply        bool     `help:"Set the users at --redis, on all servers of a cluster, instead of printing them."`
 }
 
@@ -49,8 +49,8 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 
 type aclWorkerCommand struct {
 	aclFlags
-	Asks    []string `placeholder:"SERVICE" help:"Services that the handlers may call; the user can then read requests of others to them."`
-	Reads   []string `placeholder:"SERVICE" help:"Services of which the handlers may call safe actions only."`
+	Asks    []string `placeholder:"SERVICE" help:"Services that the handlers may call. The user can then also read the requests of other callers to these services."`
+	Reads   []string `placeholder:"SERVICE" help:"Services of which the handlers may call only the safe actions."`
 	Service []string `arg:"" help:"Services of the user."`
 }
 

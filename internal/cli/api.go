@@ -24,8 +24,8 @@ type gatewayFlags struct {
 	Versions     string        `placeholder:"FILE" help:"Versions file; read again when it changes, and on SIGHUP (default in dev: the shop example's)."`
 	BodyLimit    int           `default:"1048576" help:"Maximum size of a request body, in bytes."`
 	MailboxLimit int64         `default:"100000" help:"Maximum number of requests that wait for one service; more are rejected."`
-	Admission    bool          `default:"true" negatable:"" help:"Reject requests that no worker can reach before their deadline, at the measured rate."`
-	MinReplicas  int           `default:"0" help:"Replicas of Redis that must hold the outcome of an unsafe request before it is answered."`
+	Admission    bool          `default:"true" negatable:"" help:"Reject requests that, at the measured rate, no worker can reach before their deadline."`
+	MinReplicas  int           `default:"0" help:"Number of Redis replicas that must hold the outcome of an unsafe request before its caller gets it."`
 	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Send the headers Mailroom-Worker and Mailroom-Attempt."`
 	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`

@@ -18,7 +18,7 @@ import (
 type callCommand struct {
 	commonFlags
 	redisFlags
-	Async   bool          `help:"Print the ticket and do not wait; without a worker, the request waits for one."`
+	Async   bool          `help:"Do not wait: print the service and the ID of the request, which make its ticket SERVICE.ID. Without a worker, the request waits for one."`
 	Timeout time.Duration `help:"Time to wait for the reply (default: the timeout of the action)."`
 	Service string        `arg:"" help:"Service to call."`
 	Action  string        `arg:"" help:"Action to call, such as UPDATE_USER."`

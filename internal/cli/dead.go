@@ -33,7 +33,7 @@ type deadFlags struct {
 // chosenFlags select letters.
 type chosenFlags struct {
 	ID  []string `arg:"" optional:"" help:"IDs of the entries or of their requests."`
-	All bool     `help:"Select all that exist when the command starts."`
+	All bool     `help:"Select all dead letters that exist when the command starts."`
 }
 
 type deadListCommand struct {

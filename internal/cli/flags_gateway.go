@@ -18,7 +18,7 @@ type edgeFlags struct {
 	MaxConnections  int           `placeholder:"N" help:"Maximum number of open client connections; more are closed (default: limit of open files - 256)."`
 	InFlight        int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
 	CORSOrigin      []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
-	CORSCredentials bool          `name:"cors-credentials" help:"Let those pages send cookies and client certificates."`
+	CORSCredentials bool          `name:"cors-credentials" help:"Let pages of these origins send cookies and client certificates."`
 	CORSMaxAge      time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`
 	TrustedProxy    []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
 	TLSCert         string        `name:"tls-cert" placeholder:"FILE" help:"PEM file with the certificate chain for HTTPS; read again when it changes."`

@@ -18,7 +18,7 @@ import (
 type ticketCommand struct {
 	commonFlags
 	redisFlags
-	Name    string        `arg:"" placeholder:"SERVICE.ID" help:"Ticket, as in the header Location or the output of call --async."`
+	Name    string        `arg:"" placeholder:"SERVICE.ID" help:"Ticket SERVICE.ID, as in the header Location; service and id are also in the output of call --async."`
 	Wait    bool          `help:"Wait until the request ends."`
 	Timeout time.Duration `help:"Time to wait with --wait (default: no limit)."`
 }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// isClosed reports that the other side has closed a connection, or said something that
-// nobody asked for. It does not wait.
+// isClosed reports whether the other side has closed the connection or sent data without
+// a request. It does not wait.
 func isClosed(conn net.Conn) bool {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()

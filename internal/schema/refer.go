@@ -43,7 +43,7 @@ const maxFollow = 8
 const maxSteps = 100
 
 // checkReferences refuses references of a schema that Follow does not follow. A circle
-// through one of them would take the whole process along, whoever declared it.
+// of such references would end the whole process, whichever service declared it.
 func checkReferences(text []byte) error {
 	var read any
 	if err := json.Unmarshal(text, &read); err != nil {

@@ -57,7 +57,8 @@ func writeEscaped(dst *strings.Builder, value json.RawMessage) {
 	}
 }
 
-// Check says what is wrong with a template for so many arguments; nil: nothing.
+// Check returns the fault of a template for an action with this number of arguments; nil:
+// it has none.
 func Check(template string, arguments int) error {
 	if template == "" || len(template) > longest {
 		return fmt.Errorf("%.40q: want 1 to %d bytes", template, longest)

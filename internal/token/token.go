@@ -1,4 +1,4 @@
-// Package token makes texts that nobody can guess.
+// Package token makes random texts that cannot be guessed.
 package token
 
 import (

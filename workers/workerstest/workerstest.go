@@ -7,9 +7,10 @@
 //		…
 //	}
 //
-// A call goes the whole way: arguments are encoded and checked, the request lies in a
-// mailbox, a worker runs it, its outcome is stored. The in-memory Redis is for the
-// logic of services; it does not behave as a real one under faults.
+// A call takes the path of production, without the gateway: its arguments are encoded and
+// checked, a worker reads the request from a mailbox and runs it, and the outcome is
+// stored. The in-memory Redis is for the logic of services; it does not behave as a real
+// one under faults.
 package workerstest
 
 import (
@@ -26,9 +27,9 @@ import (
 
 // Services are running services. They stop when the test ends.
 type Services struct {
-	// Client calls them, and anything else on their Redis.
+	// Client calls the actions of these services, and of any other on their Redis.
 	Client *client.Client
-	// RedisURL is the address of their Redis.
+	// RedisURL is the address of the Redis in memory.
 	RedisURL string
 
 	t     testing.TB
@@ -39,8 +40,8 @@ type Services struct {
 const idleLimit = 500 * time.Millisecond
 
 // Start runs services until the test ends, and waits until they can be called. A
-// service that is not declared correctly fails the test. Records below warn are
-// dropped from their log, which goes to the test's.
+// service that is not declared correctly fails the test. The log of the services goes to
+// that of the test, from level warn.
 func Start(t testing.TB, services ...*workers.Service) *Services {
 	t.Helper()
 	if len(services) == 0 {
@@ -81,8 +82,8 @@ func Start(t testing.TB, services ...*workers.Service) *Services {
 	return s
 }
 
-// await waits until a service has told that it is there: a worker does so right after
-// it starts.
+// await waits until the client knows a live worker of the service. A worker registers
+// right after its start.
 func (s *Services) await(service string) {
 	s.t.Helper()
 	for {
@@ -96,7 +97,9 @@ func (s *Services) await(service string) {
 	}
 }
 
-// Call calls an action of the first service, within the test's context.
+// Call calls an action of the first service with the context of the test, and returns
+// its result. Arguments are encoded as JSON. The error of a failed call is a
+// *workers.Error.
 func Call[R any](s *Services, action string, args ...any) (R, error) {
 	return client.Call[R](s.t.Context(), s.Client, s.first, action, args...)
 }

@@ -70,7 +70,7 @@ func TestAKeySaysWhoCalls(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, &wire.Principal{Subject: "key:" + key.ID, Tenant: "acme", Scopes: []string{"users:write"}}, p)
 	}
-	assert.EqualValues(t, 1, asked.n.Load(), "it was known")
+	assert.EqualValues(t, 1, asked.n.Load(), "the key was cached")
 }
 
 func TestAKeyWithOneBitChangedIsNone(t *testing.T) {
@@ -143,7 +143,7 @@ func TestAFloodOfBadKeysIsBounded(t *testing.T) {
 		_, err := v.Verify(t.Context(), bad)
 		require.ErrorIs(t, err, ErrRefused)
 	}
-	assert.EqualValues(t, 1, asked.n.Load(), "that there is none is known too")
+	assert.EqualValues(t, 1, asked.n.Load(), "that the key does not exist is cached too")
 	for range 2000 {
 		_, err := v.Verify(t.Context(), Prefix+random(10)+"_"+random(20))
 		require.ErrorIs(t, err, ErrRefused)
@@ -153,7 +153,7 @@ func TestAFloodOfBadKeysIsBounded(t *testing.T) {
 	before := asked.n.Load()
 	_, err := v.Verify(t.Context(), "mk_malformed")
 	require.ErrorIs(t, err, ErrRefused)
-	assert.Equal(t, before, asked.n.Load(), "Redis is not asked for what can be no key")
+	assert.Equal(t, before, asked.n.Load(), "a malformed key is not looked up")
 }
 
 func TestCallersAtTheSameTimeLookOnce(t *testing.T) {
@@ -183,7 +183,7 @@ func TestCallersAtTheSameTimeLookOnce(t *testing.T) {
 	close(asked.gate)
 	all.Wait()
 	for range cap(errs) {
-		require.NoError(t, <-errs, "who leaves takes nobody with him")
+		require.NoError(t, <-errs, "a caller that leaves does not affect the others")
 	}
 	assert.EqualValues(t, 1, asked.n.Load())
 }
