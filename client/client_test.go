@@ -151,6 +151,26 @@ func TestSendReturnsATicket(t *testing.T) {
 	}
 }
 
+func TestTicketsWithoutRedisAreUnavailable(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	c, err := client.New(t.Context(), client.Config{Redis: redis.URL()})
+	require.NoError(t, err)
+	defer c.Close()
+	redis.Kill()
+	const ticket = client.Ticket("users.00000000-0000-4000-8000-000000000000")
+	for name, get := range map[string]func(context.Context, client.Ticket) (client.Outcome, error){
+		"Outcome": c.Outcome, "Wait": c.Wait, "Cancel": c.Cancel,
+	} {
+		_, err := get(t.Context(), ticket)
+		assert.Equal(t, workers.CodeUnavailable, client.CodeOf(err), "%s: %v", name, err)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = get(ended, ticket)
+		assert.ErrorIs(t, err, context.Canceled, name)
+	}
+}
+
 func TestDeadlinesEndCalls(t *testing.T) {
 	t.Parallel()
 	u := &users{release: make(chan struct{})}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/workers"
 )
 
 // Ticket names a request that was sent without waiting for its outcome:
@@ -60,14 +62,14 @@ type Outcome struct {
 func (o *Outcome) Ended() bool { return (caller.Record{State: o.State}).Ended() }
 
 // Outcome returns the present state of a request. It does not wait. Errors:
-// ErrUnknownTicket, or that Redis does not answer.
+// ErrUnknownTicket, and an Error with the code UNAVAILABLE if Redis does not answer.
 func (c *Client) Outcome(ctx context.Context, t Ticket) (Outcome, error) {
 	service, id, err := t.parts()
 	if err != nil {
 		return Outcome{}, err
 	}
 	record, err := c.process.Record(ctx, service, id)
-	return outcomeOf(record, err)
+	return outcomeOf(ctx, record, err)
 }
 
 // Wait waits until a request has ended, or ctx ends, and returns its outcome. The error
@@ -78,7 +80,7 @@ func (c *Client) Wait(ctx context.Context, t Ticket) (Outcome, error) {
 		return Outcome{}, err
 	}
 	record, err := c.process.Await(ctx, service, id)
-	return outcomeOf(record, err)
+	return outcomeOf(ctx, record, err)
 }
 
 // Cancel cancels a request that no worker has read yet, and returns its state. If a
@@ -89,15 +91,18 @@ func (c *Client) Cancel(ctx context.Context, t Ticket) (Outcome, error) {
 		return Outcome{}, err
 	}
 	record, err := c.process.Cancel(ctx, service, id)
-	return outcomeOf(record, err)
+	return outcomeOf(ctx, record, err)
 }
 
-func outcomeOf(record caller.Record, err error) (Outcome, error) {
-	if errors.Is(err, caller.ErrNoRecord) {
+func outcomeOf(ctx context.Context, record caller.Record, err error) (Outcome, error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, caller.ErrNoRecord):
 		return Outcome{}, ErrUnknownTicket
-	}
-	if err != nil {
-		return Outcome{}, err
+	case ctx.Err() != nil:
+		return Outcome{}, context.Cause(ctx)
+	default:
+		return Outcome{}, workers.Fail(workers.CodeUnavailable, http.StatusServiceUnavailable, "Redis did not answer").WithCause(err)
 	}
 	o := Outcome{State: record.State, Action: record.Action}
 	if record.Outcome != "" {
