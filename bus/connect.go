@@ -49,10 +49,21 @@ type Conn struct {
 	Hook Hook
 
 	log     *slog.Logger
-	target  target
+	address string // without credentials
 	timeout time.Duration
-	rdb     redis.UniversalClient
+	rdb     Redis
+	open    func(pool int) Redis // a separate client; a pool of 0 has the library's default size
 	access  *access
+}
+
+// Redis is a redis.UniversalClient without the methods, such as Subscribe and Watch, whose
+// types slow down the build of each package that passes a Conn on (CONTRIBUTING.md,
+// "Imports").
+type Redis interface {
+	redis.Cmdable
+	Do(ctx context.Context, args ...any) *redis.Cmd
+	Process(ctx context.Context, cmd redis.Cmder) error
+	Close() error
 }
 
 // Connect prepares a connection by URL: redis://, rediss:// (a single server),
@@ -85,20 +96,20 @@ func Connect(url string, opts Options) (*Conn, error) {
 	}
 	c := &Conn{
 		Keys: keys, Clock: &Clock{local: opts.Now}, log: opts.Logger, Hook: opts.Hook,
-		target: t, timeout: opts.Timeout, Scripts: loadScripts(),
+		address: t.String(), timeout: opts.Timeout, Scripts: loadScripts(),
 		access: newAccess(t, opts.Role),
 	}
 	quietLibrary(opts.Logger)
-	c.rdb = c.newClient(0)
+	c.open = func(pool int) Redis { return newClient(t.options, pool, c.timeout, c.access) }
+	c.rdb = c.open(0)
 	return c, nil
 }
 
 // newClient opens a separate client: blocking reads and subscriptions must not use the
-// connections that writes need. A pool of 0 has the library's default size.
-func (c *Conn) newClient(pool int) redis.UniversalClient {
-	o := c.target.options
+// connections that writes need.
+func newClient(o redis.UniversalOptions, pool int, timeout time.Duration, hook redis.Hook) redis.UniversalClient {
 	o.PoolSize = pool
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.timeout, c.timeout, c.timeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = timeout, timeout, timeout
 	o.ContextTimeoutEnabled = true
 	// Every loop of the bus retries itself and knows which commands may be repeated.
 	o.MaxRetries = -1
@@ -115,16 +126,40 @@ func (c *Conn) newClient(pool int) redis.UniversalClient {
 	} else {
 		rdb = redis.NewUniversalClient(&o)
 	}
-	rdb.AddHook(c.access)
+	rdb.AddHook(hook)
 	return rdb
 }
 
 // Redis returns the client of this connection, for stores on the same Redis.
-func (c *Conn) Redis() redis.UniversalClient { return c.rdb }
+func (c *Conn) Redis() Redis { return c.rdb }
 
 // NewClient opens another client to the same Redis, with connections that the bus does
 // not use. Close it.
-func (c *Conn) NewClient() redis.UniversalClient { return c.newClient(0) }
+func (c *Conn) NewClient() Redis { return c.open(0) }
+
+// Listen calls received for each message of a channel until the subscription is lost or
+// the context ends, and returns the reason. It uses connections of its own.
+func (c *Conn) Listen(ctx context.Context, channel string, received func()) error {
+	rdb, _ := c.open(0).(redis.UniversalClient) // it always is one
+	defer func() { _ = rdb.Close() }()
+	pubsub := rdb.Subscribe(ctx, channel)
+	// A blocked read does not notice that the context ended, but that the connection was
+	// closed.
+	unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
+	defer func() {
+		unwatch()
+		_ = pubsub.Close()
+	}()
+	for {
+		message, err := pubsub.Receive(ctx)
+		if err != nil {
+			return c.Explain(err, "subscribe", channel)
+		}
+		if _, ok := message.(*redis.Message); ok {
+			received()
+		}
+	}
+}
 
 // Timeout returns the limit of dialing, writing to and reading from Redis.
 func (c *Conn) Timeout() time.Duration { return c.timeout }
@@ -138,7 +173,7 @@ func (c *Conn) NewPipeline() *resp.Pipeline {
 	return resp.NewPipeline(resp.Options{
 		Client: c.rdb, Hook: c.access, Explain: c.Explain, Timeout: c.timeout,
 		Open: func() *redis.Client {
-			client, _ := c.newClient(1).(*redis.Client) // not called on a cluster
+			client, _ := c.open(1).(*redis.Client) // not called on a cluster
 			return client
 		},
 	})
@@ -148,7 +183,7 @@ func (c *Conn) NewPipeline() *resp.Pipeline {
 func (c *Conn) Log() *slog.Logger { return c.log }
 
 // Address returns the URL of the connection without credentials.
-func (c *Conn) Address() string { return c.target.String() }
+func (c *Conn) Address() string { return c.address }
 
 // Ping sends one command to Redis and corrects the clock.
 func (c *Conn) Ping(ctx context.Context) error {
@@ -213,7 +248,7 @@ func (c *Conn) Refused() <-chan error { return c.access.refused }
 func (c *Conn) Close() error { return c.rdb.Close() }
 
 // Master returns a client of the master that holds a key.
-func (c *Conn) Master(ctx context.Context, key string) (*redis.Client, error) {
+func (c *Conn) Master(ctx context.Context, key string) (Redis, error) {
 	switch rdb := c.rdb.(type) {
 	case *redis.Client:
 		return rdb, nil
@@ -222,4 +257,13 @@ func (c *Conn) Master(ctx context.Context, key string) (*redis.Client, error) {
 	default:
 		return nil, errors.New("find the master of a key: unknown kind of Redis client")
 	}
+}
+
+// EachServer calls do for every server: on a cluster at the same time, and for the
+// replicas too. It returns the first error.
+func (c *Conn) EachServer(ctx context.Context, do func(ctx context.Context, server Redis) error) error {
+	if cluster, ok := c.rdb.(*redis.ClusterClient); ok {
+		return cluster.ForEachShard(ctx, func(ctx context.Context, server *redis.Client) error { return do(ctx, server) })
+	}
+	return do(ctx, c.rdb)
 }

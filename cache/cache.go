@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,9 +34,20 @@ type joinable struct {
 	flights map[string]*flight // by digest and nonces
 }
 
-// New returns a running cache on a Redis or a Redis cluster. Close it after the last
-// query.
-func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
+// client is a redis.UniversalClient, which New checks. It names less of it to keep builds
+// fast (CONTRIBUTING.md, "Imports").
+type client interface {
+	redis.Cmdable
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// New returns a running cache on a Redis or a Redis cluster, whose client is a
+// redis.UniversalClient. Close the cache after the last query.
+func New(rdb client, cfg Config) (*Cache, error) {
+	whole, ok := rdb.(redis.UniversalClient)
+	if !ok {
+		return nil, fmt.Errorf("%T cannot subscribe: pass a redis.UniversalClient", rdb)
+	}
 	cfg.setDefaults()
 	entries, err := newLocal(&cfg)
 	if err != nil {
@@ -46,7 +58,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Cache, error) {
 		hints: newHints(), tasks: newTasks(), counts: &counts{},
 		joinable: joinable{lookups: make(map[string]*lookup), flights: make(map[string]*flight)},
 	}
-	c.subscription = newSubscription(rdb, &cfg, entries, c.handed)
+	c.subscription = newSubscription(func(ctx context.Context) pubsub { return whole.Subscribe(ctx) }, &cfg, entries, c.handed)
 	c.filler = &filler{cfg: &c.cfg, keys: c.keys, pipe: c.pipe, local: entries, memory: c.memory, counts: c.counts}
 	c.leases = newLeaseKeeper(c.pipe, &cfg)
 	for range pipelines {

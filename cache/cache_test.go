@@ -323,3 +323,10 @@ func TestLongValuesAreNotStored(t *testing.T) {
 	s.filled(c, 1)
 	assert.EqualValues(t, 1, c.Stats().Stored, "the short one")
 }
+
+func TestAClientThatCannotSubscribeIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, testsupport.Miniredis(t))
+	_, err := New(s.rdb.Pipeline(), Config{})
+	require.ErrorContains(t, err, "*redis.Pipeline cannot subscribe")
+}

@@ -20,7 +20,7 @@ const maxBehind = 100_000
 // Invalidator makes cache entries invalid by their tags. It is safe for concurrent
 // use.
 type Invalidator struct {
-	rdb     redis.UniversalClient
+	rdb     redis.Cmdable
 	keys    keys
 	log     *slog.Logger
 	timeout time.Duration
@@ -38,7 +38,7 @@ type Invalidator struct {
 // NewInvalidator returns a running Invalidator for the caches on this Redis with the
 // same namespace. changed, unless nil, is called with the number of tags that wait
 // for a later try whenever it changes. Close the Invalidator after use.
-func NewInvalidator(rdb redis.UniversalClient, cfg Config, changed func(behind int)) *Invalidator {
+func NewInvalidator(rdb redis.Cmdable, cfg Config, changed func(behind int)) *Invalidator {
 	cfg.setDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	if changed == nil {

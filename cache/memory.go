@@ -15,14 +15,14 @@ import (
 // memoryMonitor watches whether Redis has room for more entries. A Redis that
 // evicts nothing must keep memory for its other data.
 type memoryMonitor struct {
-	rdb     redis.UniversalClient
+	rdb     redis.Cmdable
 	timeout time.Duration
 	share   float64
 	log     *slog.Logger
 	full    atomic.Bool
 }
 
-func newMemoryMonitor(rdb redis.UniversalClient, cfg *Config) *memoryMonitor {
+func newMemoryMonitor(rdb redis.Cmdable, cfg *Config) *memoryMonitor {
 	return &memoryMonitor{rdb: rdb, timeout: cfg.Timeout, share: cfg.FillShare, log: cfg.Logger}
 }
 

@@ -29,7 +29,7 @@ const (
 
 // pipeline sends the commands of all callers to Redis, many in one round trip.
 type pipeline struct {
-	rdb       redis.UniversalClient
+	rdb       client
 	batches   *batch.Batcher[*command]
 	scripts   scripts
 	timeout   time.Duration
@@ -66,7 +66,7 @@ func (c *command) text(index int) (string, error) {
 	return text, err
 }
 
-func newPipeline(rdb redis.UniversalClient, cfg *Config) *pipeline {
+func newPipeline(rdb client, cfg *Config) *pipeline {
 	return &pipeline{
 		rdb: rdb, timeout: cfg.Timeout, rest: cfg.Away, batches: batch.New[*command](maxBatch),
 		scripts: scripts{lookup: script.New(lookupLua), fill: script.New(fillLua), extend: script.New(extendLua)},

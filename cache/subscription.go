@@ -29,7 +29,7 @@ const (
 // invalidations. A lost message costs time, and never a correct answer: the local
 // entries are dropped when the subscription was interrupted.
 type subscription struct {
-	rdb     redis.UniversalClient
+	open    func(ctx context.Context) pubsub // does not talk to Redis yet
 	keys    keys
 	log     *slog.Logger
 	channel string // of outcomes
@@ -38,11 +38,20 @@ type subscription struct {
 	hears   atomic.Bool // invalidations arrive
 }
 
+// pubsub is a *redis.PubSub.
+type pubsub interface {
+	Subscribe(ctx context.Context, channels ...string) error
+	PSubscribe(ctx context.Context, patterns ...string) error
+	Ping(ctx context.Context, payload ...string) error
+	ReceiveTimeout(ctx context.Context, timeout time.Duration) (any, error)
+	Close() error
+}
+
 // newSubscription returns a subscription that passes outcomes to handed.
-func newSubscription(rdb redis.UniversalClient, cfg *Config, local *local, handed func(payload string)) *subscription {
+func newSubscription(open func(context.Context) pubsub, cfg *Config, local *local, handed func(payload string)) *subscription {
 	keys := keys{cfg.Namespace}
 	return &subscription{
-		rdb: rdb, keys: keys, log: cfg.Logger, local: local, handed: handed,
+		open: open, keys: keys, log: cfg.Logger, local: local, handed: handed,
 		channel: keys.flights(token.New(token.NameBytes)),
 	}
 }
@@ -75,7 +84,7 @@ func (s *subscription) run(ctx context.Context) {
 }
 
 func (s *subscription) session(ctx context.Context, waits *backoff.Backoff) error {
-	pubsub := s.rdb.Subscribe(ctx) // does not talk to Redis yet
+	pubsub := s.open(ctx)
 	// A blocked read does not notice that the context ended, but that the connection
 	// was closed.
 	unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })

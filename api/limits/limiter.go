@@ -61,7 +61,7 @@ type limiter struct {
 
 // newLimiter returns a limiter. All processes with the same Redis and namespace share
 // its counts.
-func newLimiter(rdb redis.UniversalClient, cfg limiterConfig) (*limiter, error) {
+func newLimiter(rdb redis.Cmdable, cfg limiterConfig) (*limiter, error) {
 	cfg.setDefaults()
 	l := &limiter{cfg: cfg, shared: redis_rate.NewLimiter(rdb)}
 	var err error

@@ -2,11 +2,8 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/internal/rediserr"
@@ -22,7 +19,7 @@ func ApplyACL(ctx context.Context, c *bus.Conn, u ACLUser) (saved bool, err erro
 		return false, fmt.Errorf("set the user %q: it has no password; name one", u.Name)
 	}
 	var unsaved atomic.Bool
-	apply := func(ctx context.Context, server *redis.Client) error {
+	err = c.EachServer(ctx, func(ctx context.Context, server bus.Redis) error {
 		if err := server.ACLSetUser(ctx, u.Name, u.rules()...).Err(); err != nil {
 			return err
 		}
@@ -32,15 +29,7 @@ func ApplyACL(ctx context.Context, c *bus.Conn, u ACLUser) (saved bool, err erro
 			return nil
 		}
 		return err
-	}
-	switch rdb := c.Redis().(type) {
-	case *redis.Client:
-		err = apply(ctx, rdb)
-	case *redis.ClusterClient:
-		err = rdb.ForEachShard(ctx, apply) // every server, replicas too
-	default:
-		err = errors.New("unknown kind of Redis client")
-	}
+	})
 	if err != nil {
 		return false, fmt.Errorf("set the user %q at %s: %w", u.Name, c.Address(), err)
 	}

@@ -265,7 +265,7 @@ func TestNoWayAround(t *testing.T) {
 	assert.EqualValues(t, 1, g.redis.Do("XLEN", "mailroom:{items}:requests"))
 }
 
-func script(t *testing.T, rdb redis.UniversalClient, source string, keys ...string) func() error {
+func script(t *testing.T, rdb bus.Redis, source string, keys ...string) func() error {
 	t.Helper()
 	return func() error { return rdb.Eval(t.Context(), source, keys).Err() }
 }

@@ -45,7 +45,7 @@ func newStage(t *testing.T, url string) *stage {
 	t.Cleanup(cancel)
 	s := &stage{t: t, ctx: ctx, url: url}
 	s.conn = s.connect(nil)
-	s.rdb = s.conn.Redis()
+	s.rdb, _ = s.conn.Redis().(redis.UniversalClient) // it always is one
 	return s
 }
 

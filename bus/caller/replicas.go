@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/internal/batch"
 )
@@ -57,7 +55,7 @@ func (r *replication) confirm(ctx context.Context, service string) error {
 func (r *replication) flush(batch []confirmation) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.maxWait+r.conn.Timeout())
 	defer cancel()
-	outcomes := make(map[*redis.Client]error)
+	outcomes := make(map[bus.Redis]error)
 	for _, c := range batch {
 		master, err := r.conn.Master(ctx, r.conn.Keys.Requests(c.service))
 		if err == nil {
@@ -83,7 +81,7 @@ func (c *Client) Confirm(ctx context.Context, service string) error {
 // wait waits for the replicas of a master. WAIT covers what its own connection has
 // done, and any command counts: a PING before it stands for all earlier writes of other
 // connections.
-func (r *replication) wait(ctx context.Context, master *redis.Client) error {
+func (r *replication) wait(ctx context.Context, master bus.Redis) error {
 	pipe := master.Pipeline()
 	pipe.Ping(ctx)
 	confirmed := pipe.Do(ctx, "wait", r.min, r.maxWait.Milliseconds())

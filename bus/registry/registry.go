@@ -139,26 +139,14 @@ func (r *Registry) Run(ctx context.Context) {
 // listen forwards announcements of changes. A lost one only delays the change until the
 // next read.
 func (r *Registry) listen(ctx context.Context, hints chan<- struct{}) {
-	rdb := r.conn.NewClient()
-	defer func() { _ = rdb.Close() }()
 	for ctx.Err() == nil {
-		pubsub := rdb.Subscribe(ctx, r.conn.Keys.Registry())
-		unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
-		for {
-			message, err := pubsub.Receive(ctx)
-			if err != nil {
-				_ = r.conn.Explain(err, "subscribe", r.conn.Keys.Registry()) // reports a refusal
-				break
+		// Listen itself reports a refusal to the connection.
+		_ = r.conn.Listen(ctx, r.conn.Keys.Registry(), func() {
+			select {
+			case hints <- struct{}{}:
+			default: // one is due already
 			}
-			if _, ok := message.(*redis.Message); ok {
-				select {
-				case hints <- struct{}{}:
-				default: // one is due already
-				}
-			}
-		}
-		unwatch()
-		_ = pubsub.Close()
+		})
 		_ = backoff.Pause(ctx, lookEvery) // the loop checks the context
 	}
 }

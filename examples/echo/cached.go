@@ -9,7 +9,7 @@ import (
 
 // runs counts the runs of CACHED for each id. The count is in Redis, and all workers share it.
 type runs struct {
-	rdb    redis.UniversalClient
+	rdb    redis.Cmdable
 	prefix string
 }
 

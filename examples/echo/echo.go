@@ -23,7 +23,7 @@ func withExit(exit func(code int)) Option {
 }
 
 // Service returns the service "echo". It keeps its counts and lists in Redis; namespace is the prefix of its keys.
-func Service(rdb redis.UniversalClient, namespace string, opts ...Option) *workers.Service {
+func Service(rdb redis.Cmdable, namespace string, opts ...Option) *workers.Service {
 	h := handlers{runs: runs{rdb, namespace + ":{echo}:runs:"}, logs: logs{rdb, namespace + ":{echo}:log:"}}
 	for _, opt := range opts {
 		opt(&h)

@@ -15,7 +15,7 @@ import (
 // logs keeps a list of values for each id. It reads a list, appends a value, and writes the list back. Two requests that
 // did so at the same time would lose one of the values; the lane of APPEND prevents that.
 type logs struct {
-	rdb    redis.UniversalClient
+	rdb    redis.Cmdable
 	prefix string
 }
 

@@ -20,7 +20,7 @@ type itemStore struct {
 	reserveScript *redis.Script
 }
 
-func newItemStore(rdb redis.UniversalClient, namespace string) itemStore {
+func newItemStore(rdb redis.Cmdable, namespace string) itemStore {
 	return itemStore{
 		records:       newRecords(rdb, namespace, "items"),
 		reserveScript: redis.NewScript(reserveLua),

@@ -17,7 +17,7 @@ type paymentStore struct {
 	records
 }
 
-func newPaymentStore(rdb redis.UniversalClient, namespace string) paymentStore {
+func newPaymentStore(rdb redis.Cmdable, namespace string) paymentStore {
 	return paymentStore{newRecords(rdb, namespace, "payments")}
 }
 

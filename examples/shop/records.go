@@ -21,12 +21,12 @@ var createLua string
 // records holds the records of one service, each a hash in Redis, and remembers the requests that changed them. All stores
 // use it.
 type records struct {
-	rdb          redis.UniversalClient
+	rdb          redis.Cmdable
 	prefix       string
 	createScript *redis.Script
 }
 
-func newRecords(rdb redis.UniversalClient, namespace, service string) records {
+func newRecords(rdb redis.Cmdable, namespace, service string) records {
 	return records{
 		rdb: rdb,
 		// Braces keep all keys of a service in one slot of a cluster, which scripts and transactions need.
@@ -59,8 +59,12 @@ func (r records) insert(ctx context.Context, index string, fields ...any) (int64
 
 // seedOnce runs write in one transaction, unless this or another process did so before.
 func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) error {
+	rdb, ok := r.rdb.(redis.UniversalClient)
+	if !ok {
+		return fmt.Errorf("%T has no transactions: pass a redis.UniversalClient to New", r.rdb)
+	}
 	marker := r.key("seeded")
-	err := r.rdb.Watch(ctx, func(tx *redis.Tx) error {
+	err := rdb.Watch(ctx, func(tx *redis.Tx) error {
 		seeded, err := tx.Exists(ctx, marker).Result()
 		if err != nil || seeded > 0 {
 			return err
@@ -79,7 +83,7 @@ func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) erro
 }
 
 // read returns the record at key, or the error missing if there is none.
-func read[R any](ctx context.Context, rdb redis.UniversalClient, key string, missing error) (R, error) {
+func read[R any](ctx context.Context, rdb redis.Cmdable, key string, missing error) (R, error) {
 	var record R
 	fields := rdb.HGetAll(ctx, key)
 	if err := fields.Err(); err != nil {

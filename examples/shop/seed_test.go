@@ -90,3 +90,9 @@ func TestSeedSaysWhatFailed(t *testing.T) {
 	err := New(connect(t, proxy.URL()), "test").Seed(t.Context(), "vouchers")
 	require.ErrorContains(t, err, "seed the records of vouchers")
 }
+
+func TestSeedNeedsTransactions(t *testing.T) {
+	t.Parallel()
+	rdb := connect(t, testsupport.Miniredis(t))
+	require.ErrorContains(t, New(rdb.Pipeline(), "test").Seed(t.Context()), "*redis.Pipeline has no transactions")
+}

@@ -22,7 +22,7 @@ type userStore struct {
 	changeScript, deleteScript *redis.Script
 }
 
-func newUserStore(rdb redis.UniversalClient, namespace string) userStore {
+func newUserStore(rdb redis.Cmdable, namespace string) userStore {
 	return userStore{
 		records:      newRecords(rdb, namespace, "users"),
 		changeScript: redis.NewScript(changeLua),

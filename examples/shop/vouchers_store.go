@@ -20,7 +20,7 @@ type voucherStore struct {
 	redeemScript *redis.Script
 }
 
-func newVoucherStore(rdb redis.UniversalClient, namespace string) voucherStore {
+func newVoucherStore(rdb redis.Cmdable, namespace string) voucherStore {
 	return voucherStore{
 		records:      newRecords(rdb, namespace, "vouchers"),
 		redeemScript: redis.NewScript(redeemLua),

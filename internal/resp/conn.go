@@ -9,10 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // ErrNotConnected reports that nothing was sent: the connection was lost before.
@@ -23,10 +20,9 @@ type Conn struct {
 	// Out holds the commands to send next.
 	Out Commands
 
-	client *redis.Client
-	dialed dialed
-	held   *redis.Conn // keeps the connection out of the library's pool
-	conn   net.Conn    // nil: not connected
+	server server
+	conn   net.Conn  // nil: not connected
+	held   io.Closer // closes conn
 
 	input
 	answers []string
@@ -48,45 +44,6 @@ type input struct {
 // or why there are none. They are valid until the next exchange; their text stays.
 func (c *Conn) Answers() ([]string, error) { return c.answers, c.err }
 
-// dialed holds the connection that a client opened last.
-type dialed struct {
-	mu   sync.Mutex
-	conn net.Conn
-}
-
-// DialHook notes what was dialed.
-func (d *dialed) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := next(ctx, network, addr)
-		if err == nil {
-			d.mu.Lock()
-			d.conn = conn
-			d.mu.Unlock()
-		}
-		return conn, err
-	}
-}
-
-// ProcessHook leaves commands as they are.
-func (*dialed) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-// ProcessPipelineHook leaves pipelines as they are.
-func (*dialed) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (d *dialed) last() net.Conn {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.conn
-}
-
-func newConn(client *redis.Client) *Conn {
-	c := &Conn{client: client}
-	client.AddHook(&c.dialed)
-	return c
-}
-
 // checkAfter is how long a connection may be unused before it is checked: the
 // server, or something between, may have closed it.
 const checkAfter = 5 * time.Millisecond
@@ -99,12 +56,11 @@ func (c *Conn) open(ctx context.Context) error {
 	if c.conn != nil {
 		return nil
 	}
-	held := c.client.EphemeralConn()
-	if err := held.Ping(ctx).Err(); err != nil {
-		_ = held.Close()
+	conn, held, err := c.server.connect(ctx)
+	if err != nil {
 		return err
 	}
-	c.held, c.conn, c.used, c.stale = held, c.dialed.last(), time.Now(), false
+	c.held, c.conn, c.used, c.stale = held, conn, time.Now(), false
 	c.in, c.from = c.in[:0], 0
 	c.deadlines.read, c.deadlines.write = time.Time{}, time.Time{}
 	return nil
@@ -131,7 +87,7 @@ func (c *Conn) Drop() {
 
 func (c *Conn) close() {
 	c.Drop()
-	_ = c.client.Close()
+	_ = c.server.Close()
 }
 
 // Net returns the network connection; nil: not connected. Writing to it and

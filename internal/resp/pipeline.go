@@ -13,7 +13,7 @@ import (
 type Options struct {
 	// Client is the library's client: of one server, or of a cluster, whose masters
 	// it knows.
-	Client redis.UniversalClient
+	Client redis.Cmdable
 	// Open returns a client with one connection to the server that Client leads to.
 	// The pipeline closes it. Not used on a cluster.
 	Open func() *redis.Client
@@ -28,25 +28,33 @@ type Options struct {
 // Pipeline sends commands from one goroutine: over one connection, or on a
 // cluster over one to each master that it has sent to.
 type Pipeline struct {
-	opts    Options
-	cluster *redis.ClusterClient // nil: one server
-	conns   map[string]*Conn     // by address; of one server by ""
+	explain func(err error, command ...any) error
+	timeout time.Duration
+	cluster masters                     // nil: one server
+	open    func(address string) server // on a cluster after cluster.of
+	conns   map[string]*Conn            // by address; of one server by ""
 }
 
 // NewPipeline returns a pipeline without a connection. Close it.
 func NewPipeline(opts Options) *Pipeline {
-	p := &Pipeline{opts: opts, conns: make(map[string]*Conn)}
-	p.cluster, _ = opts.Client.(*redis.ClusterClient)
+	p := &Pipeline{
+		explain: opts.Explain, timeout: opts.Timeout, conns: make(map[string]*Conn),
+		open: func(string) server { return newServer(opts.Open()) },
+	}
+	if cluster, ok := opts.Client.(*redis.ClusterClient); ok {
+		m := &libraryMasters{cluster: cluster, hook: opts.Hook}
+		p.cluster, p.open = m, m.open
+	}
 	return p
 }
 
 // Prepare connects to a single server ahead of the first command. When that
 // fails, the first command tries again.
 func (p *Pipeline) Prepare(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	if p.cluster == nil {
-		_, _ = p.connTo(ctx, "", nil)
+		_, _ = p.connTo(ctx, "")
 	}
 }
 
@@ -61,40 +69,28 @@ func (p *Pipeline) Close() {
 // nothing was sent.
 func (p *Pipeline) Conn(ctx context.Context, key string) (*Conn, error) {
 	if p.cluster == nil {
-		return p.connTo(ctx, "", nil)
+		return p.connTo(ctx, "")
 	}
-	master, err := p.cluster.MasterForKey(ctx, key)
+	address, err := p.cluster.of(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return p.connTo(ctx, master.Options().Addr, master)
+	return p.connTo(ctx, address)
 }
 
-// connTo returns an open connection to an address. On a cluster, like is a client
-// of any of its servers: it tells how to log in.
-func (p *Pipeline) connTo(ctx context.Context, address string, like *redis.Client) (*Conn, error) {
+// connTo returns an open connection to an address.
+func (p *Pipeline) connTo(ctx context.Context, address string) (*Conn, error) {
 	c := p.conns[address]
 	if c == nil {
 		p.closeUnused()
-		c = newConn(p.client(address, like))
+		c = &Conn{server: p.open(address)}
 		p.conns[address] = c
 	}
 	err := c.open(ctx)
 	if err != nil {
 		p.ReloadCluster(ctx)
 	}
-	return c, p.opts.Explain(err)
-}
-
-func (p *Pipeline) client(address string, like *redis.Client) *redis.Client {
-	if like == nil {
-		return p.opts.Open()
-	}
-	o := *like.Options()
-	o.Addr, o.PoolSize, o.MinIdleConns = address, 1, 0
-	client := redis.NewClient(&o)
-	client.AddHook(p.opts.Hook)
-	return client
+	return c, p.explain(err)
 }
 
 // unusedLimit is how long a connection may be unused before it is closed: its
@@ -113,7 +109,7 @@ func (p *Pipeline) closeUnused() {
 // ReloadCluster has the client library look for the masters of a cluster again.
 func (p *Pipeline) ReloadCluster(ctx context.Context) {
 	if p.cluster != nil {
-		p.cluster.ReloadState(ctx)
+		p.cluster.reload(ctx)
 	}
 }
 
@@ -190,11 +186,7 @@ func (p *Pipeline) redirect(ctx context.Context, command []byte, answer string, 
 		return "", nil
 	}
 	p.ReloadCluster(ctx)
-	var like *redis.Client
-	for _, known := range p.conns {
-		like = known.client
-	}
-	c, err := p.connTo(ctx, words[2], like)
+	c, err := p.connTo(ctx, words[2])
 	if err != nil {
 		return "", nil //nolint:nilerr // nothing was sent: the redirection stays the answer
 	}

@@ -26,9 +26,14 @@ func New(source string) Script {
 	return Script{Source: source, SHA: hex.EncodeToString(sum[:])}
 }
 
+// processor runs commands: any client of the library.
+type processor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
 // Run calls the script once. The client library never repeats the call: it
 // cannot know whether the first one arrived.
-func (s Script) Run(ctx context.Context, rdb redis.UniversalClient, keys []string, args ...any) (any, error) {
+func (s Script) Run(ctx context.Context, rdb processor, keys []string, args ...any) (any, error) {
 	cmd := s.command(ctx, false, keys, args)
 	if err := rdb.Process(ctx, cmd); rediserr.IsNoScript(err) {
 		cmd = s.command(ctx, true, keys, args)

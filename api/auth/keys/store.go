@@ -10,14 +10,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/oskadev/mailroom/bus"
 )
 
 // Store keeps the API keys of a namespace, in one hash.
 type Store struct {
-	rdb  redis.UniversalClient
+	rdb  bus.Redis
 	name string
 	now  func() time.Time
 }

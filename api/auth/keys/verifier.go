@@ -61,7 +61,7 @@ var ErrRefused = errors.New("the API key is unknown, revoked or expired")
 // Verifier verifies keys. It is safe for concurrent use. Close it.
 type Verifier struct {
 	cfg       Config
-	rdb       redis.UniversalClient
+	rdb       bus.Redis
 	name      string
 	redisTime func() time.Time
 	cached    *otter.Cache[string, *found]

@@ -55,7 +55,9 @@ func newVerifier(t testing.TB, conn *bus.Conn, cfg Config) (*Verifier, *looks) {
 	require.NoError(t, err)
 	t.Cleanup(v.Close)
 	l := &looks{}
-	v.rdb.AddHook(l)
+	rdb, ok := v.rdb.(redis.UniversalClient)
+	require.True(t, ok)
+	rdb.AddHook(l)
 	return v, l
 }
 
