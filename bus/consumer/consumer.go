@@ -74,7 +74,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		<-fetching.Done()
 		presence.leave(context.WithoutCancel(ctx))
 	})
-	newFetcher(w, requests, pool).run(fetching, working)
+	<-newFetcher(w, requests, runner, pool).start(fetching, working)
 	stopFetching()
 	w.drain(pool, working, stopWorking)
 	stopSettling()

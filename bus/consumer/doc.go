@@ -4,7 +4,8 @@
 // Open consumer.go first. The request path through the package:
 //
 //	fetch.go     reads requests into free slots
-//	pool.go      goroutines that run them
+//	inline.go    runs fast actions on the reader (fast.go, monitor.go)
+//	pool.go      goroutines that run the other actions
 //	reclaim.go   takes over the pending requests of dead workers
 //	runner.go    decides whether a request may run, and runs it
 //	outcome.go   how a run ends: Done, Expired, Dead or Retry

@@ -20,7 +20,7 @@ type pool struct {
 	waking bool // one was woken and has not looked at the queue yet
 	closed bool
 
-	goroutines sync.WaitGroup
+	goroutines sync.WaitGroup // also those of the reader
 }
 
 // newPool returns a pool of at most size goroutines. The slots of the worker ensure that

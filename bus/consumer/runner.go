@@ -16,7 +16,8 @@ type completion struct {
 	state    string
 	meta     []byte
 	envelope []byte
-	reason   string // of a dead letter
+	reason   string        // of a dead letter
+	took     time.Duration // by the run
 	keep     time.Duration
 }
 
@@ -33,22 +34,27 @@ type runner struct {
 	w        *worker
 	requests *requests
 	settler  *settler
+	fast     fastActions
 }
 
 func newRunner(w *worker, r *requests, s *settler) *runner {
-	return &runner{w: w, requests: r, settler: s}
+	return &runner{w: w, requests: r, settler: s, fast: newFastActions(w.cfg.Manifest)}
 }
 
-// deliver runs a request, or ends it where it must not run. Its slot stays taken until its
-// completion is settled; without one the request is abandoned.
+// deliver completes a delivery and adds it to the settler.
 func (r *runner) deliver(d *Delivery) {
-	var e *completion
+	if e := r.complete(d); e != nil {
+		r.settler.add(e)
+	}
+}
+
+// complete runs a request, or ends it where it must not run. Its slot stays taken until
+// the completion is settled. Without an outcome it returns nil.
+func (r *runner) complete(d *Delivery) (e *completion) {
 	defer func() {
 		if e == nil { // also when the handler ended its goroutine
 			r.requests.abandon(d.Entry)
-			return
 		}
-		r.settler.add(e)
 	}()
 	step := bus.StepClaimed
 	if d.fresh {
@@ -58,6 +64,7 @@ func (r *runner) deliver(d *Delivery) {
 	if e = r.refuse(d); e == nil {
 		e = r.run(d.run, d)
 	}
+	return e
 }
 
 // refuse ends a delivery that must not run: an invalid entry, a request past its deadline
@@ -132,11 +139,14 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 		return nil
 	}
 	r.w.conn.Hook.At(bus.StepBegin, d.Request.ID)
+	began := time.Now()
 	o := r.w.cfg.Run(ctx, d)
+	took := time.Since(began) // with what surrounds the handler, which may block too
+	r.fast.note(d.Request.Action, took)
 	r.w.conn.Hook.At(bus.StepRan, d.Request.ID)
 	switch {
 	case o.kind == kindDone:
-		return r.done(ctx, d, &o)
+		return r.done(ctx, d, &o, took)
 	case o.kind == kindDead:
 		return r.deadLetter(d, o.reason)
 	case o.kind == kindExpired && d.fresh:
@@ -147,14 +157,14 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 }
 
 // done completes a delivery with the outcome of its handler.
-func (r *runner) done(ctx context.Context, d *Delivery, o *Outcome) *completion {
+func (r *runner) done(ctx context.Context, d *Delivery, o *Outcome, took time.Duration) *completion {
 	if len(o.envelope) > wire.MaxReply {
 		r.w.log.ErrorContext(ctx, "a reply is too large", "action", d.Request.Action,
 			"request", d.Request.ID, "bytes", len(o.envelope), "limit", wire.MaxReply)
 		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, "")
 	}
 	o.meta.Worker, o.meta.Attempt, o.meta.Queue = r.w.id, d.Attempt, d.Queued
-	return &completion{delivery: d, state: wire.StateDone, meta: o.meta.Append(nil), envelope: o.envelope, keep: o.keep}
+	return &completion{delivery: d, state: wire.StateDone, meta: o.meta.Append(nil), envelope: o.envelope, keep: o.keep, took: took}
 }
 
 // stillOwned reports whether the worker owns a request that is about to run. It asks

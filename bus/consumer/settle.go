@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,7 @@ func (s *settler) run(ctx context.Context) {
 // settlement is one batch that is being settled. Confirmed completions are removed from
 // safe and fenced.
 type settlement struct {
+	all    []*completion // of an inline run
 	safe   []*completion // may run again: a reply may be lost
 	fenced []*completion // settled by settle.lua, only while the worker owns them
 	whole  bool          // send the script instead of its digest
@@ -65,9 +67,8 @@ type settlement struct {
 	stored, published int // commands that were written for long envelopes, and PUBLISH
 }
 
-// newSettlement returns a batch of completions.
-func newSettlement(items []*completion, hook bus.Hook) *settlement {
-	b := &settlement{}
+// sort adds completions to those that may run again or to the fenced ones.
+func (b *settlement) sort(items []*completion, hook bus.Hook) {
 	for _, e := range items {
 		hook.At(bus.StepSettle, e.delivery.Request.ID)
 		if e.state == wire.StateDead || !e.delivery.Request.Safe() {
@@ -76,12 +77,13 @@ func newSettlement(items []*completion, hook bus.Hook) *settlement {
 			b.safe = append(b.safe, e)
 		}
 	}
-	return b
 }
 
 // flush settles a batch. What Redis never takes is abandoned.
 func (s *settler) flush(p *resp.Pipeline, items []*completion) {
-	s.settle(p, newSettlement(items, s.w.conn.Hook))
+	b := &settlement{}
+	b.sort(items, s.w.conn.Hook)
+	s.settle(p, b)
 	s.requests.settled(items)
 }
 
@@ -217,4 +219,27 @@ func (s *settler) report(fenced []*completion, owned []string) {
 		}
 		s.w.conn.Hook.At(bus.StepSettled, e.delivery.Request.ID)
 	}
+}
+
+// receive reads the n answers to a batch of inline completions that was sent with other
+// commands. Completions that Redis did not take go back to the settler.
+func (s *settler) receive(k *resp.Conn, b *settlement, n int) error {
+	answers, err := k.Receive(n, s.w.conn.Timeout())
+	if err != nil {
+		return err
+	}
+	_ = s.confirm(b, answers) // the batch holds what Redis did not take
+	unconfirmed := slices.Concat(b.safe, b.fenced)
+	s.requests.settled(slices.DeleteFunc(b.all, func(e *completion) bool { return slices.Contains(unconfirmed, e) }))
+	s.requeue(b)
+	return nil
+}
+
+// requeue adds the unconfirmed completions of a batch. Settling one that was settled is
+// harmless.
+func (s *settler) requeue(b *settlement) {
+	for _, e := range slices.Concat(b.safe, b.fenced) {
+		s.add(e)
+	}
+	b.all, b.safe, b.fenced = nil, nil, nil
 }

@@ -32,6 +32,13 @@ func (s *slots) await(ctx context.Context) (int, error) {
 	}
 }
 
+// none reports whether no slot is free.
+func (s *slots) none() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free <= 0
+}
+
 func (s *slots) take(n int) {
 	s.mu.Lock()
 	s.free -= n
