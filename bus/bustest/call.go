@@ -203,6 +203,26 @@ func expiredDoesNotRun(s *stage) {
 	assert.Empty(s.t, s.deadLetters(), "it never ran, so that it is no dead letter")
 }
 
+// A lost safe request has changed nothing: it is no dead letter, unless it was lost more
+// than once.
+func expiredRead(s *stage) {
+	c := s.client(caller.Config{})
+	call := safe(`[]`)
+	call.Timeout = time.Millisecond
+	_, err := c.Do(s.ctx, call)
+	require.ErrorIs(s.t, err, caller.ErrTimeout)
+	s.take()
+	s.pass()
+	var runs counter
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
+		runs.add(d.Request.ID)
+		return echo(ctx, d)
+	})
+	s.empty()
+	assert.Zero(s.t, runs.total())
+	assert.Empty(s.t, s.deadLetters())
+}
+
 func expiredFreesID(s *stage) {
 	c := s.client(caller.Config{})
 	call := unsafe(`[]`)

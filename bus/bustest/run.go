@@ -32,6 +32,7 @@ func tests() map[string]func(*stage) {
 		"another request under the same ID is refused":         otherRequestSameID,
 		"a caller's time ends, the outcome is kept":            timeoutKeepsOutcome,
 		"an expired request does not run":                      expiredDoesNotRun,
+		"a safe request that its reader lost expires":          expiredRead,
 		"an expired request frees its ID":                      expiredFreesID,
 		"a waiting caller sends an expired request again":      expiredSentAgain,
 		"a full mailbox refuses":                               fullMailboxRefuses,

@@ -74,7 +74,8 @@ func (r *runner) refuse(d *Delivery) *completion {
 	case d.invalid != nil:
 		return r.refuseInvalid(d)
 	case d.Request.Expired(r.w.conn.Clock.Millis()):
-		if d.fresh {
+		// A safe read that was lost once has changed nothing; lost again, it may kill workers.
+		if d.fresh || d.Request.Safe() && d.Attempt <= 2 {
 			return r.expire(d)
 		}
 		return r.deadLetter(d, "the deadline passed; it may have begun before")
@@ -86,9 +87,9 @@ func (r *runner) refuse(d *Delivery) *completion {
 	}
 }
 
-// expire ends a request that never ran. It publishes no reply: see settle.lua.
+// expire ends a request without an effect. It publishes no reply: see settle.lua.
 func (r *runner) expire(d *Delivery) *completion {
-	r.w.log.Info("a request expired before it ran", "action", d.Request.Action, "request", d.Request.ID)
+	r.w.log.Info("a request expired", "action", d.Request.Action, "request", d.Request.ID)
 	return &completion{delivery: d, state: wire.StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
 }
 
