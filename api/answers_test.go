@@ -22,6 +22,8 @@ func TestSuccessTakesStatusAndLocationOfTheHandler(t *testing.T) {
 	assert.Equal(t, http.StatusCreated, a.status)
 	assert.Equal(t, "/things/7", a.header.Get("Location"))
 	assert.JSONEq(t, `{"ok":true,"result":{"name":"n","size":1}}`, a.body)
+	a = s.do(http.MethodPost, "/things", `{"name":"Ö b","size":1}`)
+	assert.Equal(t, "/things/%C3%96%20b", a.header.Get("Location"), "a header has only what a URI may have")
 	a = s.got(`3`, http.MethodGet, "/things/count", "")
 	assert.Empty(t, a.header.Get("Location"))
 	assert.JSONEq(t, `{"ok":true,"result":3}`, a.body)

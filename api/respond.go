@@ -64,8 +64,8 @@ func (w *responder) noEnvelope(in *exchange.Request, r *route.Route) *exchange.F
 // writeMeta writes the headers from the meta of a reply. Timing, worker and attempt are
 // for the caller whose request ran: own.
 func (w *responder) writeMeta(res *fasthttp.Response, in *exchange.Request, meta wire.ReplyMeta, own bool) {
-	if meta.Location != "" && exchange.PlainText(meta.Location) {
-		res.Header.Set(fiber.HeaderLocation, meta.Location)
+	if meta.Location != "" {
+		res.Header.Set(fiber.HeaderLocation, exchange.EncodeURI(meta.Location))
 	}
 	if !own {
 		return

@@ -100,6 +100,9 @@ func addWrites(things *workers.Service) {
 	workers.Handle1(things, "CREATE", func(ctx context.Context, in thing) (thing, error) {
 		workers.SetStatus(ctx, http.StatusCreated)
 		workers.SetLocation(ctx, "/things/7")
+		if in.Name != "n" {
+			workers.SetLocation(ctx, "/things/"+in.Name)
+		}
 		return in, nil
 	}, workers.Route("POST /things"))
 	workers.Handle2(things, "KEEP", func(_ context.Context, id int64, body json.RawMessage) (seen, error) {

@@ -152,7 +152,8 @@ func SetStatus(ctx context.Context, status int) {
 	}
 }
 
-// SetLocation sets the header Location of the answer: the URL of a created resource.
+// SetLocation sets the header Location of the answer: the URL of a created resource. The
+// gateway percent-encodes what a URL cannot have.
 func SetLocation(ctx context.Context, location string) {
 	if s := stateOf(ctx); s != nil {
 		s.mu.Lock()
