@@ -39,6 +39,7 @@ func (s *stage) odd(answers []oddAnswer) {
 			{Name: "BROKEN", Routes: []string{"GET /odd/broken/:x"}, Args: []wire.Argument{
 				{Name: "x", In: wire.InPath, Schema: json.RawMessage(`{"type":17}`)},
 			}},
+			{Name: "BRACES", Routes: []string{"GET /odd/braces/{x}"}, Args: []wire.Argument{{Name: "x", In: wire.InPath}}},
 		}},
 		Run: func(_ context.Context, d *consumer.Delivery) consumer.Outcome {
 			var args []int
@@ -74,9 +75,9 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 		{oddAnswer{envelope: ok}, 200, ""},
 		{oddAnswer{ok, wire.ReplyMeta{Status: 202, Location: "/odd/7?a=b%20c"}}, 202, "/odd/7?a=b%20c"},
 		{oddAnswer{ok, wire.ReplyMeta{Status: 204}}, 200, ""},
-		{oddAnswer{ok, wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, ""},
+		{oddAnswer{ok, wire.ReplyMeta{Status: 302, Location: "/x\r\nSet-Cookie: a=b"}}, 200, "/x%0D%0ASet-Cookie:%20a=b"},
 		{oddAnswer{ok, wire.ReplyMeta{Status: 500}}, 200, ""},
-		{oddAnswer{ok, wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, ""},
+		{oddAnswer{ok, wire.ReplyMeta{Status: -1, Location: "/ä"}}, 200, "/%C3%A4"},
 		{oddAnswer{envelope: failed(404)}, 404, ""},
 		{oddAnswer{failed(404), wire.ReplyMeta{Status: 409}}, 409, ""},
 		{oddAnswer{failed(404), wire.ReplyMeta{Status: 200}}, 500, ""},
@@ -107,7 +108,7 @@ func TestAnswersOfForeignWorkers(t *testing.T) {
 		s.refused(500, "INTERNAL", http.MethodGet, "/odd/"+string(number(i)), "")
 	}
 	// A route that cannot be served affects no other route.
-	for _, lost := range []string{"FETCH /odd/method", "GET /elsewhere", "GET /odd//empty", "GET /odd/:a/:b/:c", "GET /odd/:other", "GET /odd/broken/:x"} {
+	for _, lost := range []string{"FETCH /odd/method", "GET /elsewhere", "GET /odd//empty", "GET /odd/:a/:b/:c", "GET /odd/:other", "GET /odd/broken/:x", "GET /odd/braces/{x}"} {
 		assert.Contains(t, s.logs.Wait(t, `route="`+lost+`"`), "left out a route")
 	}
 	s.refused(404, "NOT_FOUND", http.MethodGet, "/elsewhere", "")

@@ -100,7 +100,7 @@ func addWrites(things *workers.Service) {
 	workers.Handle1(things, "CREATE", func(ctx context.Context, in thing) (thing, error) {
 		workers.SetStatus(ctx, http.StatusCreated)
 		workers.SetLocation(ctx, "/things/7")
-		if in.Name != "n" {
+		if in.Name == "Ö b" {
 			workers.SetLocation(ctx, "/things/"+in.Name)
 		}
 		return in, nil

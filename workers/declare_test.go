@@ -88,12 +88,16 @@ func TestRunReportsEveryFaultOfADeclaration(t *testing.T) {
 	workers.Handle0(s, "ELSEWHERE", handle, workers.Route("GET /items"))
 	workers.Handle0(s, "TOO_MANY", handle, workers.Route("GET /Users/:id"))
 	workers.Handle3(s, "TOO_FEW", two, workers.Route("GET /Users/:id"))
+	workers.Handle1(s, "RENAMED", one, workers.Route("POST /Users/:id", "POST /Users/by/:uid"))
+	workers.Handle1(s, "SCALAR", one, workers.Route("GET /Users"))
 	workers.Handle1(s, "REMOVE", one, workers.Route("DELETE /Users/:id"), workers.Safe())
 	workers.Handle0(s, "NO_JSON", func(context.Context) (func(), error) { return func() {}, nil })
 	workers.Handle1(s, "CHANNEL", func(context.Context, chan int) (int, error) { return 0, nil })
 	_, err := s.Declare()
 	for _, name := range []string{
-		`"Users"`, `"lower"`, "TWICE is declared twice", "SLOW", "BOUND", "METHOD", "ELSEWHERE", "TOO_MANY", "TOO_FEW", "REMOVE", "NO_JSON", "CHANNEL",
+		`"Users"`, `"lower"`, "TWICE is declared twice", "SLOW", "BOUND", "METHOD", "ELSEWHERE", "TOO_MANY", "TOO_FEW", "REMOVE",
+		"RENAMED: route \"POST /Users/by/:uid\" names its parameters other than the first route",
+		"SCALAR: route \"GET /Users\": the last argument comes from the query", "NO_JSON", "CHANNEL",
 	} {
 		require.ErrorContains(t, err, name)
 	}

@@ -34,6 +34,7 @@ func (a *action) check(service string) []error {
 		fault("concurrency %d is negative", a.concurrency)
 	}
 	pattern := regexp.MustCompile(`^/` + regexp.QuoteMeta(service) + `(/(:[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))*$`)
+	first := a.pathArguments()
 	for _, route := range a.declared.Routes {
 		method, path, _ := strings.Cut(route, " ")
 		switch parameters := pathParameters(path); {
@@ -45,11 +46,35 @@ func (a *action) check(service string) []error {
 			fault("route %q has %d parameters, but the handler takes only %d arguments", route, len(parameters), len(a.args))
 		case len(parameters) < len(a.args)-1:
 			fault("route %q has %d parameters, but the handler takes %d arguments; only one can be the body or the query", route, len(parameters), len(a.args))
+		case takesQuery(method) && len(parameters) < len(a.args) && !a.args[len(parameters)].shape.MayBeObject():
+			fault("route %q: the last argument comes from the query, so its type has to be a struct or a map", route)
+		case !sameNames(parameters, first):
+			fault("route %q names its parameters other than the first route, which names the arguments: %s",
+				route, strings.Join(first, ", "))
 		case a.isSafe() && method == "DELETE":
 			fault("route %q has the method DELETE, but the action is safe", route)
 		}
 	}
 	return faults
+}
+
+// takesQuery reports whether the last argument of a route comes from the query.
+func takesQuery(method string) bool { return method == "GET" || method == "DELETE" }
+
+// sameNames reports whether two lists of parameters agree in the places that both have.
+func sameNames(one, other []string) bool {
+	n := min(len(one), len(other))
+	return slices.Equal(one[:n], other[:n])
+}
+
+// pathArguments lists the arguments that come from the path: the parameters of the first
+// route.
+func (a *action) pathArguments() []string {
+	if len(a.declared.Routes) == 0 {
+		return nil
+	}
+	_, path, _ := strings.Cut(a.declared.Routes[0], " ")
+	return pathParameters(path)
 }
 
 // pathParameters lists the names of a path's parameters, in order.
@@ -66,13 +91,11 @@ func pathParameters(path string) []string {
 // arguments describes the arguments for the manifest. The first route decides their names
 // and where the gateway takes them from.
 func (a *action) arguments() []wire.Argument {
-	var parameters []string
-	object := ""
+	parameters, object := a.pathArguments(), ""
 	if len(a.declared.Routes) > 0 {
-		method, path, _ := strings.Cut(a.declared.Routes[0], " ")
-		parameters = pathParameters(path)
+		method, _, _ := strings.Cut(a.declared.Routes[0], " ")
 		object = wire.InBody
-		if method == "GET" || method == "DELETE" {
+		if takesQuery(method) {
 			object = wire.InQuery
 		}
 	}

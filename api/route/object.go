@@ -44,6 +44,9 @@ func newObject(v value, root *jsonschema.Schema) (*object, error) {
 	return o, nil
 }
 
+// mayBeObject reports whether the schema allows an object.
+func (o *object) mayBeObject() bool { return len(o.types) == 0 || slices.Contains(o.types, "object") }
+
 // fromQuery returns the declared fields of a query, and the problem of each that does not
 // fit or is missing.
 func (o *object) fromQuery(query map[string][]string) (map[string]any, []exchange.Problem) {

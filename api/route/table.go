@@ -56,6 +56,12 @@ func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logge
 	return t
 }
 
+// Check returns why a gateway cannot serve a route of an action; nil: it can.
+func Check(service string, action *wire.Action, pattern string) error {
+	t := &Table{root: &node{}, patterns: make(map[string]bool)}
+	return t.add(service, action, pattern)
+}
+
 // add adds one route of an action.
 func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	method, path, _ := strings.Cut(pattern, " ")
@@ -80,13 +86,41 @@ func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkParameters(action, path); err != nil {
+		return err
+	}
 	if r.arguments, err = newArguments(action, parameters); err != nil {
 		return err
+	}
+	if o := r.arguments.object; o != nil && r.object == wire.InQuery && !o.mayBeObject() {
+		return fmt.Errorf("argument %s comes from the query, so its schema has to be an object", o.name)
 	}
 	if other := n.set(method, r); other != nil {
 		return fmt.Errorf("%s has the same route", other.Action.Name)
 	}
 	t.patterns[pattern] = true
+	return nil
+}
+
+// checkParameters checks that each parameter of a path has the name of the argument in
+// its place. An argument that the manifest does not take from the path may have any name.
+func checkParameters(action *wire.Action, path string) error {
+	place := 0
+	for segment := range strings.SplitSeq(path, "/") {
+		if strings.ContainsAny(segment, "{}") {
+			return fmt.Errorf("segment %q: a parameter is written :name, without braces", segment)
+		}
+		name, ok := strings.CutPrefix(segment, ":")
+		if !ok {
+			continue
+		}
+		if place < len(action.Args) {
+			if arg := action.Args[place]; arg.In == wire.InPath && arg.Name != name {
+				return fmt.Errorf("parameter :%s stands in the place of the argument %s", name, arg.Name)
+			}
+		}
+		place++
+	}
 	return nil
 }
 

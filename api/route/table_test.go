@@ -1,6 +1,7 @@
 package route
 
 import (
+	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
@@ -24,6 +25,40 @@ func tableOf(routes ...string) *Table {
 		m.Actions = append(m.Actions, a)
 	}
 	return buildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, nil, slog.New(slog.DiscardHandler))
+}
+
+func TestCheckSaysWhyARouteIsNotServed(t *testing.T) {
+	t.Parallel()
+	path := func(name string) wire.Argument { return wire.Argument{Name: name, In: wire.InPath} }
+	query := func(schema string) wire.Argument {
+		return wire.Argument{Name: "query", In: wire.InQuery, Schema: json.RawMessage(schema)}
+	}
+	for _, c := range []struct {
+		route string
+		args  []wire.Argument
+		want  string // empty: it is served
+	}{
+		{"GET /things/:a/:b", []wire.Argument{path("a"), path("b")}, ""},
+		{"GET /things/:any", []wire.Argument{{Name: "a"}}, ""},
+		{"GET /things/:b/:a", []wire.Argument{path("a"), path("b")}, "parameter :b stands in the place of the argument a"},
+		{"GET /things/:id", []wire.Argument{path("number")}, "parameter :id stands in the place of the argument number"},
+		{"GET /things/{a}", []wire.Argument{path("a")}, `segment "{a}": a parameter is written :name, without braces`},
+		{"GET /things", []wire.Argument{path("a"), path("b")}, "the path has 0 parameters, the action takes 2 arguments"},
+		{"GET /things", []wire.Argument{query(`{"type":"object"}`)}, ""},
+		{"GET /things", []wire.Argument{query(`{"type":["null","object"]}`)}, ""},
+		{"GET /things", []wire.Argument{query(`{}`)}, ""},
+		{"GET /things", []wire.Argument{query(`{"type":"string"}`)}, "argument query comes from the query, so its schema has to be an object"},
+		{"POST /things", []wire.Argument{{Name: "body", In: wire.InBody, Schema: json.RawMessage(`{"type":"string"}`)}}, ""},
+		{"FETCH /things", nil, `method "FETCH" is not one of GET, POST, PUT, PATCH, DELETE`},
+		{"GET /others", nil, `path "/others" does not begin with /things`},
+	} {
+		err := Check("things", &wire.Action{Name: "DO", Args: c.args, Routes: []string{c.route}}, c.route)
+		if c.want == "" {
+			require.NoError(t, err, c.route)
+			continue
+		}
+		require.EqualError(t, err, c.want, c.route)
+	}
 }
 
 func TestTableFindsTheNearestRoute(t *testing.T) {

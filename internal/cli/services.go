@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/registry"
@@ -49,6 +50,8 @@ type actionView struct {
 	Safe    bool     `json:"safe"`
 	Lane    string   `json:"lane,omitempty"`
 	Timeout int64    `json:"timeout_ms"`
+	// NotServed are the routes that gateways leave out, with the reason.
+	NotServed map[string]string `json:"not_served,omitempty"`
 }
 
 // Run prints the services of the registry and the state of their mailboxes.
@@ -72,6 +75,7 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 		return printJSON(p.stdout, views)
 	}
 	printServices(p.stdout, views)
+	printNotServed(p.stdout, views)
 	switch c.Name {
 	case "":
 	case wire.ReservedService: // declares no actions
@@ -135,10 +139,25 @@ func viewOf(s *registry.Service, stats admin.Stats) serviceView {
 			}
 			v.Actions = append(v.Actions, actionView{
 				Name: a.Name, Summary: a.Summary, Routes: routes, Safe: a.Safe, Lane: a.Lane, Timeout: a.Timeout().Milliseconds(),
+				NotServed: notServed(s.Name, &a),
 			})
 		}
 	}
 	return v
+}
+
+// notServed returns the routes of an action that gateways leave out, with the reasons.
+func notServed(service string, a *wire.Action) map[string]string {
+	var reasons map[string]string
+	for _, pattern := range a.Routes {
+		if err := route.Check(service, a, pattern); err != nil {
+			if reasons == nil {
+				reasons = make(map[string]string)
+			}
+			reasons[pattern] = err.Error()
+		}
+	}
+	return reasons
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -155,6 +174,16 @@ func printServices(w io.Writer, views []serviceView) {
 			len(v.Workers), len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
 	}
 	_ = t.Flush()
+}
+
+func printNotServed(w io.Writer, views []serviceView) {
+	for _, v := range views {
+		for _, a := range v.Actions {
+			for _, pattern := range slices.Sorted(maps.Keys(a.NotServed)) {
+				_, _ = fmt.Fprintf(w, "\n%s: the route %q of %s is not served: %s\n", v.Name, pattern, a.Name, a.NotServed[pattern])
+			}
+		}
+	}
 }
 
 func printDetails(w io.Writer, v *serviceView) {

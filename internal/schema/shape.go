@@ -101,6 +101,9 @@ func (s *Shape) Fits(value any) bool {
 	}
 }
 
+// MayBeObject reports whether the schema allows an object; a nil Shape does.
+func (s *Shape) MayBeObject() bool { return s == nil || s.allows("object") }
+
 func (s *Shape) allows(name string) bool { return len(s.types) == 0 || slices.Contains(s.types, name) }
 
 func (s *Shape) fitsFields(object map[string]any) bool {

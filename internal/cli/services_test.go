@@ -1,0 +1,25 @@
+package cli
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/oskadev/mailroom/bus/admin"
+	"github.com/oskadev/mailroom/bus/registry"
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+func TestServicesNameRoutesThatAreNotServed(t *testing.T) {
+	t.Parallel()
+	s := &registry.Service{Name: "things", Manifest: &wire.Manifest{Service: "things", Protocol: 1, Actions: []wire.Action{{
+		Name: "GET_THING", Routes: []string{"GET /things/{id}", "GET /things/:id"}, Args: []wire.Argument{{Name: "id", In: wire.InPath}},
+	}}}}
+	view := viewOf(s, admin.Stats{})
+	const reason = `segment "{id}": a parameter is written :name, without braces`
+	assert.Equal(t, map[string]string{"GET /things/{id}": reason}, view.Actions[0].NotServed)
+	var out bytes.Buffer
+	printNotServed(&out, []serviceView{view})
+	assert.Equal(t, "\nthings: the route \"GET /things/{id}\" of GET_THING is not served: "+reason+"\n", out.String())
+}
