@@ -133,3 +133,32 @@ func TestDeadRequestsHaveALocation(t *testing.T) {
 	assert.JSONEq(t, `{"state":"dead"}`, string(a.Error.Details))
 	assert.True(t, strings.HasPrefix(a.header.Get("Location"), "/requests/doomed."), a.header)
 }
+
+// During a rolling update some builds lack a route. Any worker may read its requests, so no
+// gateway serves it, but it is not unknown either.
+func TestRouteThatSomeBuildsLackIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "")
+	build := func(more bool) *workers.Service {
+		split := workers.NewService("split")
+		workers.Handle1(split, "GET_PART", func(_ context.Context, id string) (string, error) { return id, nil }, workers.Route("GET /split/:id"))
+		if more {
+			handle := func(context.Context) (int, error) { return 1, nil }
+			workers.Handle0(split, "COUNT_PARTS", handle, workers.Route("GET /split/count"))
+			workers.Handle0(split, "CLEAR", handle, workers.Route("POST /split/clear"))
+		}
+		return split
+	}
+	s.work(build(true))
+	s.awaitRoute("/split/count")
+	s.work(build(false))
+	testsupport.Eventually(t, patience, "both builds are known", func() bool {
+		return s.do(http.MethodPost, "/split/clear", "").status == http.StatusServiceUnavailable
+	})
+	a := s.refused(503, "UNAVAILABLE", http.MethodPost, "/split/clear", "")
+	assert.Equal(t, "some live builds of split do not serve POST /split/clear", a.Error.Message)
+	assert.Equal(t, "1", a.header.Get("Retry-After"))
+	s.refused(503, "UNAVAILABLE", http.MethodGet, "/split/count", "")
+	s.logs.Wait(t, `route="GET /split/count"`)
+	s.got(`"1"`, http.MethodGet, "/split/1", "")
+}

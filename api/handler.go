@@ -50,6 +50,11 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		s.unrouted(c, &in, t, segments, allowed)
 		return nil
 	}
+	if r.Partial {
+		in.Service = r.Service
+		exchange.Refuse(c, &in, exchange.Unavailable("some live builds of "+r.Service+" do not serve "+r.Pattern))
+		return nil
+	}
 	in.Service, in.Action = r.Service, r.Action.Name
 	if f := s.call(ctx, c, &in, r, params, &quota); f != nil {
 		exchange.Refuse(c, &in, f)

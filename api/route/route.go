@@ -15,6 +15,7 @@ type Route struct {
 	object    string         // wire.InBody or wire.InQuery: where the last argument comes from
 	Caching   *Caching       // nil: answers are not shared
 	Plan      *versions.Plan // the steps of a composition; nil: an action of a service
+	Partial   bool           // some live builds of the service do not declare it: it is not served
 	Unknown   string         // a service of the plan whose scopes are unknown, since it was never seen
 }
 

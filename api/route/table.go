@@ -44,6 +44,7 @@ func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logge
 			}
 		}
 	}
+	t.addPartial(log)
 	if file == nil {
 		return t
 	}
@@ -56,6 +57,26 @@ func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logge
 	return t
 }
 
+// addPartial adds the routes that only some live builds of a service declare, so that no
+// request takes them for unknown or for a less literal route.
+func (t *Table) addPartial(log *slog.Logger) {
+	for _, name := range slices.Sorted(maps.Keys(t.Services)) {
+		for _, pattern := range t.Services[name].Partial {
+			method, path, err := splitPattern(name, pattern)
+			if err != nil {
+				continue
+			}
+			n, _, err := t.root.place(path)
+			if err != nil {
+				continue
+			}
+			if n.set(method, &Route{Service: name, Pattern: pattern, Partial: true}) == nil {
+				log.Warn("a route is not served, because some live builds do not declare it", "service", name, "route", pattern)
+			}
+		}
+	}
+}
+
 // Check returns why a gateway cannot serve a route of an action; nil: it can.
 func Check(service string, action *wire.Action, pattern string) error {
 	t := &Table{root: &node{}, patterns: make(map[string]bool)}
@@ -64,14 +85,9 @@ func Check(service string, action *wire.Action, pattern string) error {
 
 // add adds one route of an action.
 func (t *Table) add(service string, action *wire.Action, pattern string) error {
-	method, path, _ := strings.Cut(pattern, " ")
-	switch method {
-	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-	default:
-		return fmt.Errorf("method %q is not one of GET, POST, PUT, PATCH, DELETE", method)
-	}
-	if path != "/"+service && !strings.HasPrefix(path, "/"+service+"/") {
-		return fmt.Errorf("path %q does not begin with /%s", path, service)
+	method, path, err := splitPattern(service, pattern)
+	if err != nil {
+		return err
 	}
 	r := &Route{Service: service, Pattern: pattern, Action: action, object: wire.InBody, Caching: newCaching(action)}
 	if method == http.MethodGet || method == http.MethodDelete {
@@ -100,6 +116,20 @@ func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	}
 	t.patterns[pattern] = true
 	return nil
+}
+
+// splitPattern returns the method and the path of a service's route.
+func splitPattern(service, pattern string) (method, path string, err error) {
+	method, path, _ = strings.Cut(pattern, " ")
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return "", "", fmt.Errorf("method %q is not one of GET, POST, PUT, PATCH, DELETE", method)
+	}
+	if path != "/"+service && !strings.HasPrefix(path, "/"+service+"/") {
+		return "", "", fmt.Errorf("path %q does not begin with /%s", path, service)
+	}
+	return method, path, nil
 }
 
 // checkParameters checks that each parameter of a path has the name of the argument in

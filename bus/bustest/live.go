@@ -98,8 +98,10 @@ func routesOfAll(s *stage) {
 		return routes
 	}
 	assert.Equal(s.t, []string{"GET /things/:id"}, routes(2))
+	assert.Equal(s.t, []string{"GET /things/new", "GET /things/old"}, registry.Snapshot()["things"].Partial)
 	require.NoError(s.t, newer.stop())
 	assert.Equal(s.t, []string{"GET /things/:id", "GET /things/old"}, routes(1))
+	assert.Empty(s.t, registry.Snapshot()["things"].Partial)
 }
 
 func retired(s *stage) {

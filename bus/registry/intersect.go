@@ -41,6 +41,28 @@ func intersect(digests []string, manifests map[string]*wire.Manifest) *wire.Mani
 	return &common
 }
 
+// partial returns the routes of manifests that are not common to all.
+func partial(manifests map[string]*wire.Manifest, common *wire.Manifest) []string {
+	shared := make(map[string]bool)
+	for _, action := range common.Actions {
+		for _, route := range action.Routes {
+			shared[route] = true
+		}
+	}
+	var routes []string
+	for _, m := range manifests {
+		for _, action := range m.Actions {
+			for _, route := range action.Routes {
+				if !shared[route] {
+					routes = append(routes, route)
+				}
+			}
+		}
+	}
+	slices.Sort(routes)
+	return slices.Compact(routes)
+}
+
 // commonCaching merges the caching of two builds: results are shared only if both share
 // them, for the shorter time.
 func commonCaching(c, other *wire.Caching) *wire.Caching {

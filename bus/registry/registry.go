@@ -29,6 +29,9 @@ type Service struct {
 	Manifest *wire.Manifest
 	// Workers are the live workers, sorted by ID.
 	Workers []Worker
+	// Partial are the routes that some live builds declare and others do not, sorted. They
+	// are not in Manifest, since any worker may get the request.
+	Partial []string
 
 	digests string // of the manifests that Manifest merges
 }
@@ -258,6 +261,7 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 	digests := slices.Sorted(maps.Keys(live))
 	s.digests = strings.Join(digests, " ")
 	s.Manifest = intersect(digests, live)
+	s.Partial = partial(live, s.Manifest)
 	return s, nil
 }
 
