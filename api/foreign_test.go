@@ -162,3 +162,39 @@ func TestRouteThatSomeBuildsLackIsUnavailable(t *testing.T) {
 	s.logs.Wait(t, `route="GET /split/count"`)
 	s.got(`"1"`, http.MethodGet, "/split/1", "")
 }
+
+// During a rolling update two builds may declare other arguments. Half of the requests would
+// be refused by the worker that reads them.
+func TestRequestsFitAllLiveBuilds(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "")
+	type text struct {
+		Text string `json:"text"`
+	}
+	type sizedText struct {
+		text
+		Size int `json:"size,omitempty"`
+	}
+	older, newer := workers.NewService("split"), workers.NewService("split")
+	workers.Handle2(older, "KEEP", func(_ context.Context, _ int64, in text) (string, error) { return in.Text, nil }, workers.Route("PUT /split/:id"))
+	workers.Handle2(newer, "KEEP", func(_ context.Context, _ int64, in sizedText) (string, error) { return in.Text, nil }, workers.Route("PUT /split/:id"))
+	workers.Handle1(older, "GET_PART", func(_ context.Context, id int64) (int64, error) { return id, nil }, workers.Route("GET /split/:id"))
+	workers.Handle1(newer, "GET_PART", func(_ context.Context, id string) (string, error) { return id, nil }, workers.Route("GET /split/:id"))
+	workers.Handle1(older, "MOVE", func(_ context.Context, id int64) (int64, error) { return id, nil }, workers.Route("POST /split/:id/move"))
+	workers.Handle2(newer, "MOVE", func(_ context.Context, id, _ int64) (int64, error) { return id, nil }, workers.Route("POST /split/:id/move"))
+	s.work(older)
+	s.awaitRoute("/split/1")
+	s.work(newer)
+	testsupport.Eventually(t, patience, "both builds are known", func() bool {
+		return s.do(http.MethodGet, "/split/1", "").status == http.StatusServiceUnavailable
+	})
+	a := s.refused(503, "UNAVAILABLE", http.MethodGet, "/split/1", "")
+	assert.Equal(t, "the live builds of split disagree about the arguments of GET /split/:id", a.Error.Message)
+	s.refused(400, "BAD_REQUEST", http.MethodGet, "/split/one", "")
+	for range 10 {
+		s.got(`"a"`, http.MethodPut, "/split/1", `{"text":"a"}`)
+		s.refused(400, "BAD_REQUEST", http.MethodPut, "/split/1", `{"text":"a","size":1}`)
+		s.refused(400, "BAD_REQUEST", http.MethodPost, "/split/1/move", "")
+		s.refused(400, "BAD_REQUEST", http.MethodPost, "/split/1/move", "5")
+	}
+}

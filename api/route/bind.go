@@ -14,11 +14,27 @@ import (
 )
 
 // Bind returns the arguments of a request as a JSON array, or a BAD_REQUEST failure that
-// lists every problem.
+// lists every problem. Where live builds declare different arguments, the request has to
+// fit all of them: any worker may read it.
 func (r *Route) Bind(c *fiber.Ctx, in *exchange.Request, params []string) (string, *exchange.Failure) {
+	args, f := r.bind(c, in, params, r.arguments)
+	for _, variant := range r.variants {
+		if f != nil {
+			break
+		}
+		var other string
+		if other, f = r.bind(c, in, params, variant); f == nil && other != args {
+			f = exchange.Unavailable("the live builds of " + r.Service + " disagree about the arguments of " + r.Pattern)
+		}
+	}
+	return args, f
+}
+
+// bind binds a request to the arguments of one build.
+func (r *Route) bind(c *fiber.Ctx, in *exchange.Request, params []string, declared *arguments) (string, *exchange.Failure) {
 	dst := append(make([]byte, 0, 32+len(in.Body)), '[')
-	dst, problems := r.arguments.appendPath(dst, params)
-	object, more, f := r.bindObject(c, in)
+	dst, problems := declared.appendPath(dst, params)
+	object, more, f := r.bindObject(c, in, declared.object)
 	if f != nil {
 		return "", f
 	}
@@ -56,8 +72,7 @@ func appendHeaders(dst []byte, c *fiber.Ctx, names []string, noObject bool) []by
 }
 
 // bindObject returns the last argument, from the body or the query; empty: there is none.
-func (r *Route) bindObject(c *fiber.Ctx, in *exchange.Request) (string, []exchange.Problem, *exchange.Failure) {
-	o := r.arguments.object
+func (r *Route) bindObject(c *fiber.Ctx, in *exchange.Request, o *object) (string, []exchange.Problem, *exchange.Failure) {
 	if r.object == wire.InQuery {
 		if o == nil {
 			return "", nil, nil

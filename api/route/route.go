@@ -12,6 +12,7 @@ type Route struct {
 	Pattern   string // as the service declares it
 	Action    *wire.Action
 	arguments *arguments
+	variants  []*arguments   // of live builds that declare other arguments
 	object    string         // wire.InBody or wire.InQuery: where the last argument comes from
 	Caching   *Caching       // nil: answers are not shared
 	Plan      *versions.Plan // the steps of a composition; nil: an action of a service

@@ -30,21 +30,17 @@ type Table struct {
 // and leaves out a route that cannot be served.
 func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logger) *Table {
 	t := &Table{Services: services, root: &node{}, patterns: make(map[string]bool), versions: make(map[string]*versionTable)}
-	for _, name := range slices.Sorted(maps.Keys(services)) {
-		s := services[name]
-		if s.Manifest == nil {
-			continue
-		}
-		for i := range s.Manifest.Actions {
-			action := &s.Manifest.Actions[i]
-			for _, pattern := range action.Routes {
-				if err := t.add(name, action, pattern); err != nil {
-					log.Error("left out a route", "service", name, "action", action.Name, "route", pattern, "error", err)
-				}
+	names := slices.Sorted(maps.Keys(services))
+	for _, name := range names {
+		t.addService(services[name], log)
+	}
+	for _, name := range names { // behind all routes that are served
+		for _, pattern := range services[name].Partial {
+			if t.addPartial(name, pattern) {
+				log.Warn("a route is not served, because some live builds do not declare it", "service", name, "route", pattern)
 			}
 		}
 	}
-	t.addPartial(log)
 	if file == nil {
 		return t
 	}
@@ -57,24 +53,37 @@ func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logge
 	return t
 }
 
-// addPartial adds the routes that only some live builds of a service declare, so that no
-// request takes them for unknown or for a less literal route.
-func (t *Table) addPartial(log *slog.Logger) {
-	for _, name := range slices.Sorted(maps.Keys(t.Services)) {
-		for _, pattern := range t.Services[name].Partial {
-			method, path, err := splitPattern(name, pattern)
-			if err != nil {
+// addService adds the routes of a service.
+func (t *Table) addService(s *registry.Service, log *slog.Logger) {
+	if s.Manifest == nil {
+		return
+	}
+	for i := range s.Manifest.Actions {
+		action := &s.Manifest.Actions[i]
+		variants := s.Variants[action.Name]
+		for _, pattern := range action.Routes {
+			err := t.add(s.Name, action, pattern, variants...)
+			if err == nil {
 				continue
 			}
-			n, _, err := t.root.place(path)
-			if err != nil {
-				continue
-			}
-			if n.set(method, &Route{Service: name, Pattern: pattern, Partial: true}) == nil {
-				log.Warn("a route is not served, because some live builds do not declare it", "service", name, "route", pattern)
+			log.Error("left out a route", "service", s.Name, "action", action.Name, "route", pattern, "error", err)
+			if len(variants) > 0 {
+				t.addPartial(s.Name, pattern)
 			}
 		}
 	}
+}
+
+// addPartial adds a route that only some live builds of a service serve, so that no request
+// takes it for unknown or for a less literal route. It reports false if the path is not
+// valid or another route has it.
+func (t *Table) addPartial(service, pattern string) bool {
+	method, path, err := splitPattern(service, pattern)
+	if err != nil {
+		return false
+	}
+	n, _, err := t.root.place(path)
+	return err == nil && n.set(method, &Route{Service: service, Pattern: pattern, Partial: true}) == nil
 }
 
 // Check returns why a gateway cannot serve a route of an action; nil: it can.
@@ -83,8 +92,8 @@ func Check(service string, action *wire.Action, pattern string) error {
 	return t.add(service, action, pattern)
 }
 
-// add adds one route of an action.
-func (t *Table) add(service string, action *wire.Action, pattern string) error {
+// add adds one route of an action. variants are its declarations by other live builds.
+func (t *Table) add(service string, action *wire.Action, pattern string, variants ...*wire.Action) error {
 	method, path, err := splitPattern(service, pattern)
 	if err != nil {
 		return err
@@ -102,20 +111,36 @@ func (t *Table) add(service string, action *wire.Action, pattern string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkParameters(action, path); err != nil {
+	if r.arguments, err = r.argumentsOf(action, path, parameters); err != nil {
 		return err
 	}
-	if r.arguments, err = newArguments(action, parameters); err != nil {
-		return err
-	}
-	if o := r.arguments.object; o != nil && r.object == wire.InQuery && !o.mayBeObject() {
-		return fmt.Errorf("argument %s comes from the query, so its schema has to be an object", o.name)
+	for _, variant := range variants {
+		other, err := r.argumentsOf(variant, path, parameters)
+		if err != nil {
+			return fmt.Errorf("another live build: %w", err)
+		}
+		r.variants = append(r.variants, other)
 	}
 	if other := n.set(method, r); other != nil {
 		return fmt.Errorf("%s has the same route", other.Action.Name)
 	}
 	t.patterns[pattern] = true
 	return nil
+}
+
+// argumentsOf returns the arguments of a declaration, if they fit the path of the route.
+func (r *Route) argumentsOf(action *wire.Action, path string, parameters int) (*arguments, error) {
+	if err := checkParameters(action, path); err != nil {
+		return nil, err
+	}
+	args, err := newArguments(action, parameters)
+	if err != nil {
+		return nil, err
+	}
+	if o := args.object; o != nil && r.object == wire.InQuery && !o.mayBeObject() {
+		return nil, fmt.Errorf("argument %s comes from the query, so its schema has to be an object", o.name)
+	}
+	return args, nil
 }
 
 // splitPattern returns the method and the path of a service's route.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/oskadev/mailroom/bus/wire"
@@ -8,7 +9,7 @@ import (
 
 // intersect keeps the actions that all manifests declare, and their common routes,
 // since any worker may get the request. If manifests differ in other fields of an
-// action, the first manifest by digest counts.
+// action, the first manifest by digest counts; see Service.Variants for arguments.
 func intersect(digests []string, manifests map[string]*wire.Manifest) *wire.Manifest {
 	first := manifests[digests[0]]
 	if len(digests) == 1 {
@@ -61,6 +62,27 @@ func partial(manifests map[string]*wire.Manifest, common *wire.Manifest) []strin
 	}
 	slices.Sort(routes)
 	return slices.Compact(routes)
+}
+
+// variants returns the declarations whose arguments differ from the common ones.
+func variants(digests []string, manifests map[string]*wire.Manifest, common *wire.Manifest) map[string][]*wire.Action {
+	found := make(map[string][]*wire.Action)
+	for i := range common.Actions {
+		action := &common.Actions[i]
+		for _, digest := range digests {
+			other := manifests[digest].Action(action.Name)
+			if !slices.EqualFunc(action.Args, other.Args, sameArgument) {
+				found[action.Name] = append(found[action.Name], other)
+			}
+		}
+	}
+	return found
+}
+
+// sameArgument compares two arguments. Schemas in manifests are canonical: equal ones have
+// the same bytes.
+func sameArgument(one, other wire.Argument) bool {
+	return one.Name == other.Name && one.In == other.In && bytes.Equal(one.Schema, other.Schema)
 }
 
 // commonCaching merges the caching of two builds: results are shared only if both share

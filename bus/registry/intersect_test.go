@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,4 +38,17 @@ func TestBuildsWantTheScopesOfBoth(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, both(manifest(), one))
 	assert.Equal(t, []string{"b", "a"}, one.Actions[0].Scopes, "it is others' too")
 	assert.Nil(t, both(manifest(), manifest()))
+}
+
+func TestVariantsAreBuildsWithOtherArguments(t *testing.T) {
+	t.Parallel()
+	manifest := func(schema string) *wire.Manifest {
+		return &wire.Manifest{Service: "things", Actions: []wire.Action{
+			{Name: "GET", Args: []wire.Argument{{Name: "id", In: wire.InPath, Schema: json.RawMessage(schema)}}}, {Name: "SAME"},
+		}}
+	}
+	manifests := map[string]*wire.Manifest{"1": manifest(`1`), "2": manifest(`2`), "3": manifest(`1`)}
+	digests := []string{"1", "2", "3"}
+	found := variants(digests, manifests, intersect(digests, manifests))
+	assert.Equal(t, map[string][]*wire.Action{"GET": {&manifests["2"].Actions[0]}}, found)
 }

@@ -32,6 +32,9 @@ type Service struct {
 	// Partial are the routes that some live builds declare and others do not, sorted. They
 	// are not in Manifest, since any worker may get the request.
 	Partial []string
+	// Variants are the declarations of an action by other live builds whose arguments
+	// differ from those in Manifest, by the name of the action.
+	Variants map[string][]*wire.Action
 
 	digests string // of the manifests that Manifest merges
 }
@@ -261,7 +264,7 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 	digests := slices.Sorted(maps.Keys(live))
 	s.digests = strings.Join(digests, " ")
 	s.Manifest = intersect(digests, live)
-	s.Partial = partial(live, s.Manifest)
+	s.Partial, s.Variants = partial(live, s.Manifest), variants(digests, live, s.Manifest)
 	return s, nil
 }
 
