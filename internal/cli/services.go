@@ -34,6 +34,8 @@ type serviceView struct {
 	Workers  []workerView `json:"workers"`
 	admin.Stats
 	Actions []actionView `json:"actions"`
+	// Partial are the routes that only some live builds declare.
+	Partial []string     `json:"partial,omitempty"`
 	Lanes   []admin.Lane `json:"lanes,omitempty"`
 }
 
@@ -123,7 +125,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 }
 
 func viewOf(s *registry.Service, stats admin.Stats) serviceView {
-	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Stats: stats}
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Partial: s.Partial, Stats: stats}
 	for _, w := range s.Workers {
 		v.Workers = append(v.Workers, workerView{ID: w.ID, Version: w.Version, Expires: w.Expires.UTC()})
 		if !slices.Contains(v.Versions, w.Version) {
@@ -178,6 +180,9 @@ func printServices(w io.Writer, views []serviceView) {
 
 func printNotServed(w io.Writer, views []serviceView) {
 	for _, v := range views {
+		for _, pattern := range v.Partial {
+			_, _ = fmt.Fprintf(w, "\n%s: the route %q is not served: some live builds do not declare it\n", v.Name, pattern)
+		}
 		for _, a := range v.Actions {
 			for _, pattern := range slices.Sorted(maps.Keys(a.NotServed)) {
 				_, _ = fmt.Fprintf(w, "\n%s: the route %q of %s is not served: %s\n", v.Name, pattern, a.Name, a.NotServed[pattern])
