@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -149,9 +150,9 @@ func TestRouteThatSomeBuildsLackIsUnavailable(t *testing.T) {
 		}
 		return split
 	}
-	s.work(build(true))
+	stopOne := s.work(build(true))
 	s.awaitRoute("/split/count")
-	s.work(build(false))
+	stopOther := s.work(build(false))
 	testsupport.Eventually(t, patience, "both builds are known", func() bool {
 		return s.do(http.MethodPost, "/split/clear", "").status == http.StatusServiceUnavailable
 	})
@@ -161,6 +162,21 @@ func TestRouteThatSomeBuildsLackIsUnavailable(t *testing.T) {
 	s.refused(503, "UNAVAILABLE", http.MethodGet, "/split/count", "")
 	s.logs.Wait(t, `route="GET /split/count"`)
 	s.got(`"1"`, http.MethodGet, "/split/1", "")
+
+	// Both die: their heartbeats expire.
+	heartbeats := s.conn.Keys.Workers("split")
+	builds, err := s.conn.Redis().ZRange(s.ctx, heartbeats, 0, -1).Result()
+	require.NoError(t, err)
+	require.Len(t, builds, 2)
+	stopOne()
+	stopOther()
+	for _, one := range builds {
+		require.NoError(t, s.conn.Redis().ZAdd(s.ctx, heartbeats, redis.Z{Score: 1, Member: one}).Err())
+	}
+	testsupport.Eventually(t, patience, "the gateway knows that no worker is running", func() bool {
+		return strings.Contains(s.do(http.MethodPost, "/split/clear", "").body, "no worker of split is running")
+	})
+	s.refused(503, "UNAVAILABLE", http.MethodPost, "/split/clear", "")
 }
 
 // During a rolling update two builds may declare other arguments. Half of the requests would

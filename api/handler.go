@@ -51,8 +51,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		return nil
 	}
 	if r.Partial {
-		in.Service = r.Service
-		exchange.Refuse(c, &in, exchange.Unavailable("some live builds of "+r.Service+" do not serve "+r.Pattern))
+		s.refusePartial(c, &in, t, r)
 		return nil
 	}
 	in.Service, in.Action = r.Service, r.Action.Name
@@ -87,6 +86,16 @@ func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r
 		return f
 	}
 	return s.serve(ctx, c, in, r, args)
+}
+
+// refusePartial answers a request whose route only some builds of the service serve.
+func (s *Server) refusePartial(c *fiber.Ctx, in *exchange.Request, t *route.Table, r *route.Route) {
+	in.Service = r.Service
+	message := "some live builds of " + r.Service + " do not serve " + r.Pattern
+	if !t.Services[r.Service].Live() {
+		message = "no worker of " + r.Service + " is running"
+	}
+	exchange.Refuse(c, in, exchange.Unavailable(message))
 }
 
 // tooEarly reports whether a table is empty because the registry had not been read when

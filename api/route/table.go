@@ -36,7 +36,7 @@ func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logge
 	}
 	for _, name := range names { // behind all routes that are served
 		for _, pattern := range services[name].Partial {
-			if t.addPartial(name, pattern) {
+			if t.addPartial(name, pattern) && services[name].Live() {
 				log.Warn("a route is not served, because some live builds do not declare it", "service", name, "route", pattern)
 			}
 		}
@@ -86,10 +86,11 @@ func (t *Table) addPartial(service, pattern string) bool {
 	return err == nil && n.set(method, &Route{Service: service, Pattern: pattern, Partial: true}) == nil
 }
 
-// Check returns why a gateway cannot serve a route of an action; nil: it can.
-func Check(service string, action *wire.Action, pattern string) error {
+// Check returns why a gateway cannot serve a route of an action; nil: it can. variants are
+// the declarations of the action by other live builds.
+func Check(service string, action *wire.Action, pattern string, variants ...*wire.Action) error {
 	t := &Table{root: &node{}, patterns: make(map[string]bool)}
-	return t.add(service, action, pattern)
+	return t.add(service, action, pattern, variants...)
 }
 
 // add adds one route of an action. variants are its declarations by other live builds.

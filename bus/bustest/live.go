@@ -81,9 +81,9 @@ func routesOfAll(s *stage) {
 	with := func(routes ...string) func(*consumer.Config) {
 		return func(c *consumer.Config) { c.Manifest = manifest("things", routes...) }
 	}
-	s.serve(echo, with("GET /things/:id", "GET /things/old"))
+	older := s.serve(echo, with("GET /things/:id", "GET /things/old"))
 	newer := s.serve(echo, with("GET /things/:id", "GET /things/new"))
-	registry := registry.New(s.conn, nil)
+	registry, late := registry.New(s.conn, nil), registry.New(s.conn, nil)
 	routes := func(workers int) []string {
 		var routes []string
 		s.eventually("both workers are listed", func() bool {
@@ -99,9 +99,15 @@ func routesOfAll(s *stage) {
 	}
 	assert.Equal(s.t, []string{"GET /things/:id"}, routes(2))
 	assert.Equal(s.t, []string{"GET /things/new", "GET /things/old"}, registry.Snapshot()["things"].Partial)
+	require.NoError(s.t, late.Look(s.ctx))
 	require.NoError(s.t, newer.stop())
 	assert.Equal(s.t, []string{"GET /things/:id", "GET /things/old"}, routes(1))
 	assert.Empty(s.t, registry.Snapshot()["things"].Partial)
+	require.NoError(s.t, older.stop())
+	require.NoError(s.t, late.Look(s.ctx)) // both have left since its last look
+	found := late.Snapshot()["things"]
+	assert.False(s.t, found.Live())
+	assert.Equal(s.t, []string{"GET /things/new", "GET /things/old"}, found.Partial, "as it was known last")
 }
 
 func retired(s *stage) {

@@ -30,7 +30,8 @@ type Service struct {
 	// Workers are the live workers, sorted by ID.
 	Workers []Worker
 	// Partial are the routes that some live builds declare and others do not, sorted. They
-	// are not in Manifest, since any worker may get the request.
+	// are not in Manifest, since any worker may get the request. Without live workers they
+	// are those of the last known builds.
 	Partial []string
 	// Variants are the declarations of an action by other live builds whose arguments
 	// differ from those in Manifest, by the name of the action.
@@ -258,6 +259,7 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 	if len(live) == 0 {
 		if before := r.Snapshot()[name]; before != nil {
 			s.Manifest, s.digests = before.Manifest, before.digests
+			s.Partial, s.Variants = before.Partial, before.Variants
 		}
 		return s, nil
 	}

@@ -125,7 +125,10 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 }
 
 func viewOf(s *registry.Service, stats admin.Stats) serviceView {
-	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Partial: s.Partial, Stats: stats}
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Stats: stats}
+	if s.Live() {
+		v.Partial = s.Partial
+	}
 	for _, w := range s.Workers {
 		v.Workers = append(v.Workers, workerView{ID: w.ID, Version: w.Version, Expires: w.Expires.UTC()})
 		if !slices.Contains(v.Versions, w.Version) {
@@ -141,7 +144,7 @@ func viewOf(s *registry.Service, stats admin.Stats) serviceView {
 			}
 			v.Actions = append(v.Actions, actionView{
 				Name: a.Name, Summary: a.Summary, Routes: routes, Safe: a.Safe, Lane: a.Lane, Timeout: a.Timeout().Milliseconds(),
-				NotServed: notServed(s.Name, &a),
+				NotServed: notServed(s.Name, &a, s.Variants[a.Name]),
 			})
 		}
 	}
@@ -149,10 +152,10 @@ func viewOf(s *registry.Service, stats admin.Stats) serviceView {
 }
 
 // notServed returns the routes of an action that gateways leave out, with the reasons.
-func notServed(service string, a *wire.Action) map[string]string {
+func notServed(service string, a *wire.Action, variants []*wire.Action) map[string]string {
 	var reasons map[string]string
 	for _, pattern := range a.Routes {
-		if err := route.Check(service, a, pattern); err != nil {
+		if err := route.Check(service, a, pattern, variants...); err != nil {
 			if reasons == nil {
 				reasons = make(map[string]string)
 			}

@@ -16,6 +16,8 @@ func TestServicesNameRoutesThatAreNotServed(t *testing.T) {
 	s := &registry.Service{Name: "things", Manifest: &wire.Manifest{Service: "things", Protocol: 1, Actions: []wire.Action{{
 		Name: "GET_THING", Routes: []string{"GET /things/{id}", "GET /things/:id"}, Args: []wire.Argument{{Name: "id", In: wire.InPath}},
 	}}}, Partial: []string{"POST /things"}}
+	assert.Empty(t, viewOf(s, admin.Stats{}).Partial, "no build is live")
+	s.Workers = []registry.Worker{{ID: "things.1"}}
 	view := viewOf(s, admin.Stats{})
 	const reason = `segment "{id}": a parameter is written :name, without braces`
 	assert.Equal(t, map[string]string{"GET /things/{id}": reason}, view.Actions[0].NotServed)
