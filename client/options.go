@@ -22,8 +22,8 @@ func Key(key string) Option { return func(o *options) { o.key = key } }
 // begins the request. Defaults to the timeout of the action.
 func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
-// RequestID sets the X-Request-Id of the call, which the logs of all services contain
-// that the call reaches. Defaults to none.
+// RequestID sets the X-Request-Id of the call, which handlers find in workers.Info.
+// Defaults to none.
 func RequestID(id string) Option { return func(o *options) { o.requestID = id } }
 
 // TraceParent sets the W3C trace context of the call

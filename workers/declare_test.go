@@ -96,7 +96,7 @@ func TestRunReportsEveryFaultOfADeclaration(t *testing.T) {
 	_, err := s.Declare()
 	for _, name := range []string{
 		`"Users"`, `"lower"`, "TWICE is declared twice", "SLOW", "BOUND", "METHOD", "ELSEWHERE", "TOO_MANY", "TOO_FEW", "REMOVE",
-		"RENAMED: route \"POST /Users/by/:uid\" names its parameters other than the first route",
+		"RENAMED: route \"POST /Users/by/:uid\": its parameters need the names that they have in the first route: id",
 		"SCALAR: route \"GET /Users\": the last argument comes from the query", "NO_JSON", "CHANNEL",
 	} {
 		require.ErrorContains(t, err, name)

@@ -49,8 +49,7 @@ func (a *action) check(service string) []error {
 		case takesQuery(method) && len(parameters) < len(a.args) && !a.args[len(parameters)].shape.MayBeObject():
 			fault("route %q: the last argument comes from the query, so its type has to be a struct or a map", route)
 		case !sameNames(parameters, first):
-			fault("route %q names its parameters other than the first route, which names the arguments: %s",
-				route, strings.Join(first, ", "))
+			fault("route %q: its parameters need the names that they have in the first route: %s", route, strings.Join(first, ", "))
 		case a.isSafe() && method == "DELETE":
 			fault("route %q has the method DELETE, but the action is safe", route)
 		}

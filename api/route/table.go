@@ -74,9 +74,9 @@ func (t *Table) addService(s *registry.Service, log *slog.Logger) {
 	}
 }
 
-// addPartial adds a route that only some live builds of a service serve, so that no request
-// takes it for unknown or for a less literal route. It reports false if the path is not
-// valid or another route has it.
+// addPartial adds a route that only some live builds of a service serve: its requests get
+// neither 404 nor a less literal route. It reports false if the path is not valid or another
+// route has it.
 func (t *Table) addPartial(service, pattern string) bool {
 	method, path, err := splitPattern(service, pattern)
 	if err != nil {
