@@ -298,6 +298,7 @@ func TestStaleIfError(t *testing.T) {
 		require.Equal(t, "1", got.Value)
 		return got.Source == Stale
 	})
+	s.released() // a caller before that shares the broken run
 	failed := func(context.Context) Outcome { return Outcome{Value: "no such thing"} }
 	got, err := c.Do(t.Context(), q, failed)
 	require.NoError(t, err)
