@@ -239,7 +239,7 @@ func TestBadFramesEndTheConnection(t *testing.T) {
 		`{"run":"1"}`: "not a frame",
 		`{"serve":{"service":"things","actions":[{"name":"GET","routes":["GET /other"]}]}}`:                                          "want a path below /things",
 		`{"serve":{"service":"things","actions":[{"name":"GET","routes":["GET /things/:id"],"args":[{"name":"key","in":"path"}]}]}}`: "has :id in its place",
-		`{"serve":{"service":"things","actions":[{"name":"GET","args":[{"schema":{"$ref":"other.json"}}]}]}}`:                          "argument 0",
+		`{"serve":{"service":"things","actions":[{"name":"GET","args":[{"schema":{"$ref":"other.json"}}]}]}}`:                        "argument 0",
 		`{"serve":{"service":"things","protocol":2,"actions":[]}}`:                                                                   "protocol 2 is not 1",
 	} {
 		t.Run(want, func(t *testing.T) {
