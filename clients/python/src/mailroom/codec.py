@@ -4,8 +4,11 @@ import dataclasses
 import datetime
 import enum
 import json
+import logging
 import uuid
 from typing import Any
+
+log = logging.getLogger("mailroom")
 
 
 def _plain(value: Any) -> Any:
@@ -36,6 +39,13 @@ def encode(value: Any) -> bytes:
     return _encode(value).encode()
 
 
-def decode(text: str | bytes) -> Any:
-    """Return the value of a JSON text. Raises ValueError if it is not valid."""
-    return json.loads(text)
+def decode_frame(text: str | bytes) -> dict[str, Any] | None:
+    """Return a frame. None: the text is no JSON object, which is logged."""
+    try:
+        frame = json.loads(text)
+    except ValueError:
+        frame = None
+    if isinstance(frame, dict):
+        return frame
+    log.warning("ignored a message that is no frame: %.80r", text)
+    return None

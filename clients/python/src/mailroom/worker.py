@@ -31,10 +31,9 @@ class Worker:
     def __init__(self, service: Service, send: Callable[[bytes], None], threads: Threads, limit: int) -> None:
         self.service = service
         self.loop = asyncio.get_running_loop()
-        self.serving = asyncio.Event()  # Mailroom has accepted the manifest
         self.idle = asyncio.Event()  # there are no unfinished runs
         self.idle.set()
-        self.bye: dict[str, Any] | None = None
+        self.bye: dict[str, Any] = {}
         self.draining = False  # Mailroom sends no more runs
         self._send = send
         self._threads = threads
@@ -52,14 +51,13 @@ class Worker:
         self._send(codec.encode(frame))
 
     def receive(self, text: str | bytes) -> None:
+        """Handle the text of one frame. Anything else is logged and ignored."""
+        if (frame := codec.decode_frame(text)) is not None:
+            self.handle(frame)
+
+    def handle(self, frame: dict[str, Any]) -> None:
         """Handle one frame. Frames and members that are not known are ignored."""
-        try:
-            frame = codec.decode(text)
-        except ValueError:
-            frame = None
-        if not isinstance(frame, dict):
-            log.warning("ignored a message that is no frame: %.80r", text)
-        elif "run" in frame:
+        if "run" in frame:
             self._start(frame) if self._held is None else self._held.append(frame)
         elif "call" in frame:
             self._answered(frame)
@@ -71,7 +69,6 @@ class Worker:
             self._release()
         elif "serving" in frame:
             log.info("serving %s as %s", frame["serving"], frame.get("worker"))
-            self.serving.set()
         elif "bye" in frame:
             self.bye = frame["bye"]
 
@@ -94,9 +91,7 @@ class Worker:
 
     def post(self, ctx: Context, member: str, value: Any) -> None:
         """Send a frame of a run that is not its last one. May be called from any thread."""
-        text = codec.encode({"run": ctx.run, member: value})
-        if len(text) > self._limit:
-            raise ValueError(f"the frame {member} has {len(text)} bytes, and at most {self._limit} are allowed")
+        text = self._limited(member, {"run": ctx.run, member: value})
         if asyncio._get_running_loop() is self.loop:
             self._post(ctx, text)
         else:
@@ -110,11 +105,18 @@ class Worker:
             return future
         self._last_call += 1
         name = f"c{self._last_call}"
+        frame = {"call": name, "run": ctx.run, "service": service, "request": action, "args": args}
+        self._send(self._limited("call", frame))
         self._calls[name] = future, ctx
         future.add_done_callback(lambda _: self._calls.pop(name, None))
-        frame = {"call": name, "run": ctx.run, "service": service, "request": action, "args": args}
-        self._send(codec.encode(frame))
         return future
+
+    def _limited(self, kind: str, frame: dict[str, Any]) -> bytes:
+        """Return the text of a frame. Raises ValueError if it is too large, or not JSON."""
+        text = codec.encode(frame)
+        if len(text) > self._limit:
+            raise ValueError(f"the {kind} has {len(text)} bytes, and at most {self._limit} are allowed")
+        return text
 
     def _post(self, ctx: Context, text: bytes) -> None:
         if self._runs.get(ctx.run) is ctx:
@@ -165,10 +167,7 @@ class Worker:
             pass  # the loop is closed: the connection has ended long ago
 
     def _success(self, ctx: Context, result: Any) -> bytes:
-        text = codec.encode({"run": ctx.run, "ok": True, "result": result, **ctx.answer})
-        if len(text) > self._limit:
-            raise ValueError(f"the result has {len(text)} bytes, and at most {self._limit} are allowed")
-        return text
+        return self._limited("result", {"run": ctx.run, "ok": True, "result": result, **ctx.answer})
 
     def _failure(self, action: Action, ctx: Context, error: BaseException) -> bytes:
         if isinstance(error, asyncio.CancelledError) and ctx.cancelled.is_set():
@@ -181,10 +180,7 @@ class Worker:
             frame["invalidate"] = tags
         if isinstance(error, MailroomError) and not fault:
             try:
-                text = codec.encode(frame | {"error": error.frame()})
-                if len(text) <= self._limit:
-                    return text
-                fault = f"it has {len(text)} bytes, and at most {self._limit} are allowed"
+                return self._limited("failure", frame | {"error": error.frame()})
             except (TypeError, ValueError) as invalid:
                 fault = str(invalid)
         fault = f": this failure cannot be sent: {fault}" if fault else ""
