@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from . import schema
+from .schema import Convert, Schema
 from .errors import BadRequest
 
 Seconds = float | timedelta
@@ -42,8 +43,8 @@ class Argument:
 
     name: str
     source: str  # path, query or body; empty: not reachable by REST
-    schema: schema.Schema
-    convert: schema.Convert | None
+    schema: Schema
+    convert: Convert | None
 
 
 @dataclass
@@ -51,8 +52,8 @@ class _Parameter:
     """One parameter of a handler."""
 
     name: str
-    schema: schema.Schema
-    convert: schema.Convert | None
+    schema: Schema
+    convert: Convert | None
     required: bool
 
 
@@ -162,15 +163,15 @@ def _arrange(name: str, parameters: list[_Parameter], routes: list[str]) -> tupl
     return [*arguments, Argument(source, source, *_fold(rest))], True
 
 
-def _fold(parameters: list[_Parameter]) -> tuple[schema.Schema, schema.Convert | None]:
+def _fold(parameters: list[_Parameter]) -> tuple[Schema, Convert | None]:
     """Return the schema and the converter of an object with a field for each parameter."""
-    definitions: schema.Schema = {}
-    properties: schema.Schema = {}
+    definitions: Schema = {}
+    properties: Schema = {}
     for parameter in parameters:
         own = dict(parameter.schema)
         definitions |= own.pop("$defs", {})
         properties[parameter.name] = own
-    folded: schema.Schema = {"type": "object", "properties": properties}
+    folded: Schema = {"type": "object", "properties": properties}
     if required := [p.name for p in parameters if p.required]:
         folded["required"] = required
     folded["additionalProperties"] = False
@@ -190,7 +191,7 @@ def _required(arguments: list[Argument], parameters: list[_Parameter]) -> int:
     return len(arguments) - optional
 
 
-def _result_schema(annotation: Any) -> schema.Schema:
+def _result_schema(annotation: Any) -> Schema:
     """Return the schema of a result. A type that has none is no error: results are not checked."""
     try:
         return schema.build(annotation)[0]

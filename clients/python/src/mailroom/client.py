@@ -73,6 +73,11 @@ class Socket:
         """The subject of the caller. Empty: anonymous, or not connected."""
         return str(self._channel.hello.get("principal", "")) if self._channel else ""
 
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait until fewer are in flight, or for a connection."""
+        return len(self._waiting)
+
     async def request(
         self,
         service: str,
@@ -98,7 +103,7 @@ class Socket:
         If the task is cancelled, the request is cancelled too.
         """
         options = {"key": key or (None if safe else str(uuid.uuid4())), "version": version}
-        frame = {"service": service, "request": action, "args": args}
+        frame: dict[str, Any] = {"service": service, "request": action, "args": args}
         frame |= {member: value for member, value in options.items() if value}
         if on_progress:
             frame["progress"] = True

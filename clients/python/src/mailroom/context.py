@@ -48,7 +48,7 @@ class Context:
     def __init__(self, frame: dict[str, Any], port: Port, cancelled: Event) -> None:
         self._frame = frame
         self._port = port
-        self._ends = time.monotonic() + frame.get("deadline", 10_000) / 1000
+        self._ends: float = time.monotonic() + frame.get("deadline", 10_000) / 1000
         self.answer: dict[str, Any] = {}
         self.cancelled = cancelled
         self.reason = ""  # why the run was lost: deadline, cancelled, taken, drain or connection

@@ -100,7 +100,7 @@ class _Builder:
         if origin in _DICTS:
             schema, convert = self.build(args[1]) if args else ({}, None)
             schema = {"type": "object"} | ({"additionalProperties": schema} if schema else {})
-            return schema, convert and (lambda value: {name: convert(item) for name, item in value.items()})
+            return schema, _dict_of(convert)
         if origin is tuple and not (len(args) == 2 and args[1] is ...):
             return self._tuple(args)
         if origin in _LISTS or origin is tuple:
@@ -152,7 +152,7 @@ class _Builder:
             return self._fields(cls, names, required, make=cls)
         if typing.is_typeddict(cls):
             hints = list(typing.get_type_hints(cls))
-            return self._fields(cls, hints, [name for name in hints if name in cls.__required_keys__], make=None)
+            return self._fields(cls, hints, [name for name in hints if name in getattr(cls, "__required_keys__", hints)], make=None)
         raise TypeError(f"the class {cls.__name__} has no JSON schema: use a dataclass, a TypedDict or Any")
 
     def _fields(
@@ -189,6 +189,12 @@ def _list_of(convert: Convert | None, make: Convert | None) -> Convert | None:
     if make is None:
         return lambda value: [convert(item) for item in value]
     return lambda value: make(convert(item) for item in value)
+
+
+def _dict_of(convert: Convert | None) -> Convert | None:
+    if convert is None:
+        return None
+    return lambda value: {name: convert(item) for name, item in value.items()}
 
 
 def record(converts: dict[str, Convert], make: Callable[..., Any] | None) -> Convert | None:

@@ -78,9 +78,9 @@ class Service:
         """Declare an action with the route DELETE path."""
         return self._declare([f"DELETE {path}"], options)
 
-    def action(self, name: str = "", **options: Unpack[Options]) -> Callable[[Handler], Handler]:
+    def action(self, **options: Unpack[Options]) -> Callable[[Handler], Handler]:
         """Declare an action without a route, or with the routes of the option `routes`."""
-        return self._declare([], {"name": name, **options})
+        return self._declare([], options)
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest of the service."""

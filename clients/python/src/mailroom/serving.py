@@ -39,7 +39,7 @@ def serve(
 
     The arguments are those of serve_async.
     """
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    _log_to_stderr()
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -165,19 +165,31 @@ async def _until_stopped(worker: Worker, ended: asyncio.Future[None], stop: asyn
     if not ended.done():
         worker.hold()
         waiting = asyncio.create_task(worker.idle.wait())
-        await asyncio.wait({ended, waiting}, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [ended, waiting]
+        await asyncio.wait(both, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
+        if ended.done():
+            ended.exception()  # that the connection has ended does not matter any more
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T] | asyncio.Future[T]) -> T | None:
     """Return the result of work. Return None, and cancel work, if stop is set before."""
     task, waiting = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
         task.cancel()
         waiting.cancel()
+
+
+def _log_to_stderr() -> None:
+    """Print the messages of this package, unless the program has set up logging."""
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
 
 
 @contextlib.contextmanager
