@@ -64,7 +64,17 @@ class Host:
         self.writer.write(b"".join(json.dumps(frame, ensure_ascii=False).encode() + b"\n" for frame in frames))
 
     def run(self, name: str, action: str, *args: Any, **members: Any) -> None:
-        self.send({"run": name, "action": action, "args": args, "deadline": 10_000, "attempt": 1, "id": f"id-{name}", **members})
+        self.send(
+            {
+                "run": name,
+                "action": action,
+                "args": args,
+                "deadline": 10_000,
+                "attempt": 1,
+                "id": f"id-{name}",
+                **members,
+            }
+        )
 
     async def read(self) -> dict[str, Any]:
         """Return the next frame of the worker. {}: the connection has ended."""

@@ -6,7 +6,16 @@ import unittest
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NewType,
+    NotRequired,
+    Optional,
+    TypedDict,
+    TypeVar,
+)
 
 from mailroom import schema, validate
 
@@ -50,7 +59,11 @@ class Model:
 
     @classmethod
     def model_json_schema(cls) -> dict[str, Any]:
-        return {"type": "object", "properties": {"other": {"$ref": "#/$defs/Other"}}, "$defs": {"Other": {"type": "string"}}}
+        return {
+            "type": "object",
+            "properties": {"other": {"$ref": "#/$defs/Other"}},
+            "$defs": {"Other": {"type": "string"}},
+        }
 
     @classmethod
     def model_validate(cls, value: Any) -> "Model":
@@ -79,7 +92,7 @@ class SchemaTest(unittest.TestCase):
             (T, {}),
             (None, {"type": "null"}),
             (UserId, {"type": "integer"}),
-            (Optional[int], {"type": ["integer", "null"]}),
+            (Optional[int], {"type": ["integer", "null"]}),  # noqa: UP045
             (int | str | None, {"type": ["integer", "string", "null"]}),
             (int | Any, {}),
             (dict, {"type": "object"}),
@@ -136,7 +149,11 @@ class SchemaTest(unittest.TestCase):
             (set[int], [1, 2], {1, 2}),
             (Wrapped, {"item": {"name": "a"}}, {"item": Item("a")}),
             (uuid.UUID, str(name), name),
-            (datetime.datetime, "2024-01-02T03:04:05+00:00", datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)),
+            (
+                datetime.datetime,
+                "2024-01-02T03:04:05+00:00",
+                datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
+            ),
         ]:
             with self.subTest(annotation):
                 convert = schema.build(annotation)[1]

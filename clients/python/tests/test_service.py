@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from mailroom import Cache, Conflict, Context, MailroomError, NotFound, Principal, Service, Unavailable
+from mailroom import (
+    Cache,
+    Conflict,
+    Context,
+    MailroomError,
+    NotFound,
+    Principal,
+    Service,
+    Unavailable,
+)
 from mailroom.errors import BadRequest
 from mailroom.testing import Tester
 
@@ -22,7 +31,10 @@ class DeclarationTest(unittest.TestCase):
 
     def declared(self) -> dict[str, Any]:
         manifest = self.users.manifest()
-        self.assertEqual({k: manifest[k] for k in ("service", "version", "protocol")}, {"service": "users", "version": "1.0.0", "protocol": 1})
+        self.assertEqual(
+            {k: manifest[k] for k in ("service", "version", "protocol")},
+            {"service": "users", "version": "1.0.0", "protocol": 1},
+        )
         (action,) = manifest["actions"]
         return dict(action)
 
@@ -70,7 +82,7 @@ class DeclarationTest(unittest.TestCase):
 
     def test_parameters_become_fields_of_the_query(self) -> None:
         @self.users.get("/users/:group", cache=Cache(1.5, ["g:{group}"], public=True, stale_if_error=2), summary="")
-        def listUsers(group, limit: int = 20, cursor: str | None = None):  # type: ignore[no-untyped-def]  # noqa: N802
+        def listUsers(group, limit: int = 20, cursor: str | None = None):  # type: ignore[no-untyped-def]
             """Not the summary."""
 
         query = {

@@ -211,7 +211,9 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(await host.read(), {"run": "1", "extend": 5000})
             self.assertEqual(await host.read(), {"run": "1", "progress": "from a thread"})
             call = await host.read()
-            self.assertEqual(call | {"call": ""}, {"call": "", "run": "1", "service": "items", "request": "GET_ITEM", "args": [1]})
+            self.assertEqual(
+                call | {"call": ""}, {"call": "", "run": "1", "service": "items", "request": "GET_ITEM", "args": [1]}
+            )
             host.send({"call": "unknown", "ok": True}, {"call": call["call"], "ok": True, "result": {"item": 1}})
             self.assertEqual((await host.read())["result"], "{'item': 1}")
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from . import schema
-from .schema import Convert, Schema
 from .errors import BadRequest
+from .schema import Convert, Schema
 
 Seconds = float | timedelta
 
@@ -109,10 +109,12 @@ class Action:
 
         def number(match: re.Match[str]) -> str:
             if match[1] in names:
-                return "{%d}" % names.index(match[1])
+                return f"{{{names.index(match[1])}}}"
             if match[1].isdecimal() and int(match[1]) < len(names):
                 return match[0]
-            raise ValueError(f"{self.name}: {template!r} names {match[0]}, the arguments are {', '.join(names) or 'none'}")
+            raise ValueError(
+                f"{self.name}: {template!r} names {match[0]}, the arguments are {', '.join(names) or 'none'}"
+            )
 
         return re.sub(r"\{([^{}]*)\}", number, template)
 

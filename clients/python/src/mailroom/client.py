@@ -291,7 +291,7 @@ def _again(error: MailroomError) -> MailroomError:
     return MailroomError(error.code, error.status, error.message, error.details)
 
 
-class connect:  # noqa: N801 - it is used like a function
+class connect:
     """Open a socket to a gateway.
 
         async with connect("https://api.example.com", token="mk_…") as socket:

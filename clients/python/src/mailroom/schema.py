@@ -119,8 +119,7 @@ class _Builder:
             raise TypeError(f"a value of {args!r} does not say which of the types it has: use one type, or Any")
         convert = built[0][1] if len(built) == 1 else None
         if convert and nullable:
-            inner = convert
-            convert = lambda value: None if value is None else inner(value)  # noqa: E731
+            convert = _or_none(convert)
         schemas = [schema for schema, _ in built] + ([{"type": "null"}] if nullable else [])
         if any(not schema for schema in schemas):
             return {}, convert
@@ -152,7 +151,9 @@ class _Builder:
             return self._fields(cls, names, required, make=cls)
         if typing.is_typeddict(cls):
             hints = list(typing.get_type_hints(cls))
-            return self._fields(cls, hints, [name for name in hints if name in getattr(cls, "__required_keys__", hints)], make=None)
+            return self._fields(
+                cls, hints, [name for name in hints if name in getattr(cls, "__required_keys__", hints)], make=None
+            )
         raise TypeError(f"the class {cls.__name__} has no JSON schema: use a dataclass, a TypedDict or Any")
 
     def _fields(
@@ -189,6 +190,10 @@ def _list_of(convert: Convert | None, make: Convert | None) -> Convert | None:
     if make is None:
         return lambda value: [convert(item) for item in value]
     return lambda value: make(convert(item) for item in value)
+
+
+def _or_none(convert: Convert) -> Convert:
+    return lambda value: None if value is None else convert(value)
 
 
 def _dict_of(convert: Convert | None) -> Convert | None:

@@ -43,10 +43,10 @@ class Options(TypedDict, total=False):
 class Service:
     """A service: a name and its actions.
 
-        users = Service("users", version="1.4.0")
+    users = Service("users", version="1.4.0")
 
-        @users.get("/users/:id")
-        async def get_user(ctx, id: int) -> dict: ...
+    @users.get("/users/:id")
+    async def get_user(ctx, id: int) -> dict: ...
     """
 
     def __init__(self, name: str, *, version: str = "0.0.0") -> None:

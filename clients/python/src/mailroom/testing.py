@@ -61,7 +61,9 @@ class Tester:
         self._reset()
         declared = self.service.actions.get(action)
         if declared is None:
-            raise ValueError(f"the service {self.service.name} has no action {action}: it has {', '.join(self.service.actions)}")
+            raise ValueError(
+                f"the service {self.service.name} has no action {action}: it has {', '.join(self.service.actions)}"
+            )
         values = json.loads(codec.encode(args))
         if len(values) == len(declared.arguments) - 1 and declared.arguments[-1].source in ("query", "body"):
             values.append({})

@@ -8,7 +8,8 @@ from typing import Any
 from .schema import Schema
 
 _KINDS: dict[str, Any] = {
-    "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "number": (int, float), "integer": int,
+    "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
+    "number": (int, float), "integer": int,
 }  # fmt: skip
 
 
