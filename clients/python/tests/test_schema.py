@@ -140,8 +140,8 @@ class SchemaTest(unittest.TestCase):
         for annotation, value, want in [
             (float, 1, 1.0),
             (Item, {"name": "a"}, Item("a")),
-            (Optional[Item], None, None),
-            (Optional[Item], {"name": "a", "color": "red"}, Item("a", color=Color.RED)),
+            (Optional[Item], None, None),  # noqa: UP045
+            (Optional[Item], {"name": "a", "color": "red"}, Item("a", color=Color.RED)),  # noqa: UP045
             (dict[str, Item], {"x": {"name": "a"}}, {"x": Item("a")}),
             (list[Item], [{"name": "a"}], [Item("a")]),
             (tuple[Item, int], [{"name": "a"}, 2], (Item("a"), 2)),
