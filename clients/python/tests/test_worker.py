@@ -224,6 +224,24 @@ class WorkerTest(unittest.IsolatedAsyncioTestCase):
             del error["request_id"]
             self.assertEqual(await host.read(), {"run": "2", "ok": False, "error": error})
 
+    async def test_no_more_than_64_calls_are_unanswered(self) -> None:
+        many = Service("demo")
+
+        @many.action()
+        async def sum_up(ctx: Any, count: int) -> int:
+            return sum(await asyncio.gather(*(ctx.call("items", "COUNT", n) for n in range(count))))
+
+        async with Host.start(many) as host:
+            host.run("1", "SUM_UP", 200)
+            calls = [await host.read() for _ in range(64)]
+            host.run("2", "GONE")  # its answer is the next frame: there is no call before it
+            self.assertEqual((await host.read())["run"], "2")
+            for n in range(200):
+                host.send({"call": calls[n]["call"], "ok": True, "result": 1})
+                if len(calls) < 200:
+                    calls.append(await host.read())
+            self.assertEqual(await host.read(), {"run": "1", "ok": True, "result": 200})
+
     async def test_a_sync_handler_calls(self) -> None:
         async with Host.start(self.service) as host:
             host.run("1", "BLOCK", "call")

@@ -1,10 +1,12 @@
 """Worker runs the handlers of a service for one connection, whatever its transport."""
 
 import asyncio
+import collections
 import logging
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from . import codec
@@ -16,9 +18,20 @@ from .threads import Threads
 
 log = logging.getLogger("mailroom")
 
+_MAX_CALLS = 64  # the calls that a connection may have unanswered
 _INTERNAL = {"code": "INTERNAL", "status": 500, "message": "the service has failed"}
 # From Python 3.12 on, a handler starts without a round of the loop.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call of another service. It counts until it is answered, also if nobody waits for it."""
+
+    name: str
+    ctx: Context
+    future: asyncio.Future[Any]
+    text: bytes
 
 
 class Worker:
@@ -40,7 +53,8 @@ class Worker:
         self._limit = limit
         self._runs: dict[str, Context] = {}
         self._held: list[dict[str, Any]] | None = None  # runs that arrive while this process stops
-        self._calls: dict[str, tuple[asyncio.Future[Any], Context]] = {}
+        self._calls: dict[str, _Call] = {}  # unanswered
+        self._waiting: collections.deque[_Call] = collections.deque()  # more than may be unanswered
         self._last_call = 0
 
     def start(self, concurrency: int | None) -> None:
@@ -86,8 +100,6 @@ class Worker:
         self._send = lambda _: None
         for ctx in list(self._runs.values()):
             self._lose(ctx, reason)
-        for future, _ in self._calls.values():
-            future.cancel()
 
     def post(self, ctx: Context, member: str, value: Any) -> None:
         """Send a frame of a run that is not its last one. May be called from any thread."""
@@ -106,10 +118,16 @@ class Worker:
         self._last_call += 1
         name = f"c{self._last_call}"
         frame = {"call": name, "run": ctx.run, "service": service, "request": action, "args": args}
-        self._send(self._limited("call", frame))
-        self._calls[name] = future, ctx
-        future.add_done_callback(lambda _: self._calls.pop(name, None))
+        self._waiting.append(_Call(name, ctx, future, self._limited("call", frame)))
+        self._send_calls()
         return future
+
+    def _send_calls(self) -> None:
+        while self._waiting and len(self._calls) < _MAX_CALLS:
+            call = self._waiting.popleft()
+            if not call.future.done():
+                self._calls[call.name] = call
+                self._send(call.text)
 
     def _limited(self, kind: str, frame: dict[str, Any]) -> bytes:
         """Return the text of a frame. Raises ValueError if it is too large, or not JSON."""
@@ -198,20 +216,23 @@ class Worker:
     def _lose(self, ctx: Context, reason: str) -> None:
         ctx.reason = reason
         ctx.cancelled.set()
-        for future, caller in list(self._calls.values()):
-            if caller is ctx:
-                future.cancel()
+        for call in (*self._calls.values(), *self._waiting):
+            if call.ctx is ctx:
+                call.future.cancel()
         if ctx.task:
             ctx.task.cancel()
 
     def _answered(self, frame: dict[str, Any]) -> None:
-        future, _ = self._calls.get(frame["call"], (None, None))
-        if future is None or future.done():
+        call = self._calls.pop(frame["call"], None)
+        if call is None:
+            return
+        self._send_calls()
+        if call.future.done():
             return
         if frame.get("ok"):
-            future.set_result(frame.get("result"))
+            call.future.set_result(frame.get("result"))
         else:
-            future.set_exception(from_frame(frame))
+            call.future.set_exception(from_frame(frame))
 
 
 def _raise(error: BaseException) -> None:
