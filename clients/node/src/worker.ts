@@ -53,11 +53,7 @@ export class Worker implements Host {
   }
 
   send(frame: object): void {
-    const text = stringify(frame)
-    if (this.#tooLarge(text)) {
-      throw new MailroomError('PAYLOAD_TOO_LARGE', 413, `a frame may have at most ${this.config.max} bytes`)
-    }
-    this.config.write(text)
+    this.config.write(this.#encode(frame))
   }
 
   /** Handles the text of one frame. */
@@ -88,8 +84,9 @@ export class Worker implements Host {
     if (run.finished) return Promise.reject(new Error(`call ${service} ${action}: the run has finished; await every call in the handler`))
     const call = `c${++this.#lastCall}`
     return new Promise((resolve, reject) => {
-      this.send({ call, run: run.frame.run, service, request: action, args })
+      const text = this.#encode({ call, run: run.frame.run, service, request: action, args })
       this.#calls.set(call, { run, resolve, reject })
+      this.config.write(text)
     })
   }
 
@@ -159,6 +156,12 @@ export class Worker implements Host {
     this.#running.delete(run.frame.run)
     this.config.write(text)
     if (this.drained && this.#running.size === 0) this.config.onIdle?.()
+  }
+
+  #encode(frame: object): string {
+    const text = stringify(frame)
+    if (!this.#tooLarge(text)) return text
+    throw new MailroomError('PAYLOAD_TOO_LARGE', 413, `a frame may have at most ${this.config.max} bytes`)
   }
 
   #tooLarge(text: string): boolean {
