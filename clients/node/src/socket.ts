@@ -199,8 +199,6 @@ export class Client implements Requester {
     const pending: Pending = { id, text, sent: false, abandoned: false, onProgress: undefined, settle }
     if (this.#failure) {
       settle(this.#failure)
-    } else if (this.#hello && tooLarge(text, this.#hello.max)) {
-      settle(new MailroomError('PAYLOAD_TOO_LARGE', 413, `a request may have at most ${this.#hello.max} bytes`))
     } else {
       this.#pending.set(id, pending)
       this.#waiting.push(pending)
@@ -212,15 +210,18 @@ export class Client implements Requester {
   /** Sends waiting requests, as many as may be unanswered. */
   #flush(): void {
     if (!this.#hello) return
-    let n = 0
-    while (n < this.#waiting.length && this.#unanswered < this.#hello.inflight) {
-      const pending = this.#waiting[n++]!
+    while (this.#waiting.length > 0 && this.#unanswered < this.#hello.inflight) {
+      const pending = this.#waiting.shift()!
       if (pending.abandoned) continue
+      if (tooLarge(pending.text, this.#hello.max)) {
+        this.#pending.delete(pending.id)
+        pending.settle(new MailroomError('PAYLOAD_TOO_LARGE', 413, `a request may have at most ${this.#hello.max} bytes`))
+        continue
+      }
       pending.sent = true
       this.#unanswered++
       this.#connection.send(pending.text)
     }
-    if (n > 0) this.#waiting.splice(0, n)
   }
 
   /** Forgets a request whose promise is settled; cancel: the gateway does too. */
