@@ -4,7 +4,9 @@ export interface Failure {
   message?: string
   status?: number
   details?: unknown
-  [member: string]: unknown
+  /** The action that failed, if it is another one. */
+  service?: string
+  action?: string
 }
 
 /**
@@ -19,6 +21,9 @@ export class MailroomError extends Error {
   readonly status: number
   /** Any JSON value; undefined: none. */
   readonly details?: unknown
+  /** The action that failed, if a call failed. */
+  service?: string
+  action?: string
   /** The ticket of the unsafe request that failed; undefined: none. */
   ticket?: string
   /** The time after which a further attempt makes sense, in ms; undefined: not known. */
@@ -36,13 +41,18 @@ export class MailroomError extends Error {
 
   /** The failure as it is sent over the wire. */
   toJSON(): Failure {
-    return { code: this.code, message: this.message, status: this.status, details: this.details }
+    const { code, message, status, details, service, action } = this
+    return { code, message, status, details, service, action }
   }
 
   /** Returns the error of a failure that was received. */
   static from(failure: Failure | undefined): MailroomError {
-    const { code = 'INTERNAL', status, message, details } = failure ?? {}
-    return new MailroomError(code, status, message, details)
+    const { code = 'INTERNAL', status, message, details, service, action } = failure ?? {}
+    const error: { -readonly [K in keyof MailroomError]: MailroomError[K] } = new MailroomError('INTERNAL', status, message || code, details)
+    error.code = code // of a service in any language: not checked
+    if (service !== undefined) error.service = service
+    if (action !== undefined) error.action = action
+    return error
   }
 }
 

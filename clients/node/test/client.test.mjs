@@ -42,6 +42,10 @@ test('authenticates, requests, and gets results and errors in any order', async 
     return true
   })
   assert.equal(client.unanswered, 0)
+
+  const odd = client.request('users', 'ODD')
+  server.send({ id: (await server.next()).id, ok: false, error: { code: 'not-ours' } })
+  await assert.rejects(odd, { code: 'not-ours', status: 500, message: 'not-ours' })
 })
 
 test('options of a request', async (t) => {

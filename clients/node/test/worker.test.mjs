@@ -245,7 +245,7 @@ test('a handler calls other services', async (t) => {
   peer.send({ call: two.call, ok: true, result: 'b' }, { call: one.call, ok: true, result: 'a' })
   assert.deepEqual((await peer.next()).result, ['a', 'b'])
 
-  const error = { code: 'ITEM_GONE', status: 410, message: 'gone', details: { id: 3 } }
+  const error = { code: 'ITEM_GONE', status: 410, message: 'gone', details: { id: 3 }, service: 'items', action: 'GET_ITEM' }
   for (const [action, want] of [['FAILS', { ok: false, error }], ['HANDLES', { ok: true, result: [true, 'ITEM_GONE'] }]]) {
     peer.send(run('2', action))
     const { call } = await peer.next()
