@@ -90,8 +90,8 @@ function serveLines(service: Service, path: string, options: ServeOptions, stop:
     socket.on('close', () => {
       drain.end()
       worker.disconnect()
-      if (bye && bye.reason !== 'drain') reject(new Error(`Mailroom refused to serve ${service.name} (${bye.reason}): ${bye.message ?? ''}`))
-      else if (worker.drained || drain.begun) resolve()
+      if (worker.drained || drain.begun) resolve()
+      else if (bye) reject(new Error(`Mailroom refused to serve ${service.name} (${bye.reason}): ${bye.message ?? ''}`))
       else reject(new Error(`the connection to ${path} ended: ${failure?.message ?? 'closed by mailroom serve'}`))
     })
   })

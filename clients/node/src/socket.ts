@@ -57,7 +57,10 @@ export interface Requester {
 interface Pending {
   id: number
   text: string
+  /** It was sent on this connection. */
   sent: boolean
+  /** It was sent on any connection: it may have run. */
+  tried: boolean
   /** The promise is settled; only the answer of the gateway is missing. */
   abandoned: boolean
   onProgress: ((value: any) => void) | undefined
@@ -196,7 +199,7 @@ export class Client implements Requester {
   #enqueue(frame: object, settle: (error: unknown, frame?: any) => void): Pending {
     const id = ++this.#lastID
     const text = stringify({ id, ...frame })
-    const pending: Pending = { id, text, sent: false, abandoned: false, onProgress: undefined, settle }
+    const pending: Pending = { id, text, sent: false, tried: false, abandoned: false, onProgress: undefined, settle }
     if (this.#failure) {
       settle(this.#failure)
     } else {
@@ -218,7 +221,7 @@ export class Client implements Requester {
         pending.settle(new MailroomError('PAYLOAD_TOO_LARGE', 413, `a request may have at most ${this.#hello.max} bytes`))
         continue
       }
-      pending.sent = true
+      pending.sent = pending.tried = true
       this.#unanswered++
       this.#connection.send(pending.text)
     }
@@ -230,7 +233,7 @@ export class Client implements Requester {
     pending.settle(new Error('abandoned')) // cleans up; the promise is settled already
     pending.abandoned = true
     if (!pending.sent) this.#pending.delete(pending.id)
-    else if (cancel && this.#hello) this.#connection.send(stringify({ id: pending.id, cancel: true }))
+    else if (cancel) this.#connection.send(stringify({ id: pending.id, cancel: true }))
   }
 
   #receive(frame: any): void {
@@ -269,6 +272,7 @@ export class Client implements Requester {
     // What is unanswered is sent again, in the same order and under the same keys.
     this.#waiting = []
     for (const pending of this.#pending.values()) {
+      pending.sent = false
       if (pending.abandoned) this.#pending.delete(pending.id)
       else this.#waiting.push(pending)
     }
@@ -297,7 +301,8 @@ export class Client implements Requester {
     const all = Array.from(this.#pending.values())
     this.#pending.clear()
     this.#waiting = []
-    for (const pending of all) if (!pending.abandoned) pending.settle(error)
+    const unsure = new MailroomError(error.code, error.status, `${error.message}; the request may have run`)
+    for (const pending of all) if (!pending.abandoned) pending.settle(pending.tried ? unsure : error)
   }
 }
 

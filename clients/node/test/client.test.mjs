@@ -201,6 +201,22 @@ test('a signal cancels', async (t) => {
   assert.equal(await last, 'f')
 })
 
+test('a signal cancels between two connections', async (t) => {
+  const stop = new AbortController()
+  const { peer, client, server } = await connected(t, { onDisconnect: () => stop.abort() })
+  const open = client.with({ signal: stop.signal }).request('users', 'A')
+  await server.next()
+  server.socket.terminate()
+  await assert.rejects(open, { name: 'AbortError' })
+  const again = await peer.connection()
+  const next = client.request('users', 'B')
+  const { id, request } = await again.next()
+  assert.equal(request, 'B')
+  again.send({ id, ok: true, result: 'b' })
+  assert.equal(await next, 'b')
+  assert.equal(client.unanswered, 0)
+})
+
 test('a request without a connection ends at its timeout, others when patience ends', async (t) => {
   const client = connect('http://127.0.0.1:9', { patience: 30, backoff: { first: 5, longest: 5 } })
   t.after(() => client.close())
@@ -221,7 +237,7 @@ test('close fails what is unanswered', async (t) => {
   const open = client.request('users', 'A')
   await server.next()
   client.close()
-  await assert.rejects(open, { code: 'UNAVAILABLE', message: 'the client was closed' })
+  await assert.rejects(open, { code: 'UNAVAILABLE', message: 'the client was closed; the request may have run' })
   await assert.rejects(client.request('users', 'B'), { message: 'the client was closed' })
   assert.equal(await server.closed, 1000)
 })
