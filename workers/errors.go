@@ -107,7 +107,10 @@ func BadRequest(fields ...FieldError) *Error {
 }
 
 // noOutcomeError is an error that is not an outcome.
-type noOutcomeError struct{ cause error }
+type noOutcomeError struct {
+	cause error
+	ended bool // the work has ended: another worker may take the request at once
+}
 
 func (e *noOutcomeError) Error() string { return "no outcome: " + e.cause.Error() }
 
@@ -122,4 +125,14 @@ func NoOutcome(err error) error {
 		err = errors.New("no reason given")
 	}
 	return &noOutcomeError{cause: err}
+}
+
+// Release returns an error like that of [NoOutcome] for work that has certainly ended, for
+// example because the process that did it is dead. The request is delivered again at once,
+// to any worker, and becomes a dead letter after the last attempt.
+func Release(err error) error {
+	if err == nil {
+		err = errors.New("no reason given")
+	}
+	return &noOutcomeError{cause: err, ended: true}
 }

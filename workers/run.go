@@ -54,6 +54,9 @@ type Config struct {
 	OnCacheBehind func(tags int)
 	// OnReady is called once, when Redis is reachable. Defaults to nil: no call.
 	OnReady func()
+	// OnStart is called once with the worker of each service, when it is registered in Redis.
+	// Defaults to nil: no call.
+	OnStart func(*Worker)
 }
 
 // Run serves the services until ctx ends. Then it drains: it reads no more requests, waits
@@ -107,6 +110,23 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	}
 	return group.Wait()
 }
+
+// Worker is a running worker of one service.
+type Worker struct {
+	service  string
+	consumer *consumer.Consumer
+}
+
+// Service returns the name of the service.
+func (w *Worker) Service() string { return w.service }
+
+// ID returns the identifier of the worker, which is new at each start.
+func (w *Worker) ID() string { return w.consumer.Worker() }
+
+// Resize changes the number of requests that the worker runs at the same time. Running
+// requests are not stopped. With 0, the worker reads no more requests and stays
+// registered.
+func (w *Worker) Resize(n int) { w.consumer.Resize(n) }
 
 // role returns the name that `mailroom acl` uses for a process with these services.
 func role(services []*Service) string {
@@ -175,8 +195,16 @@ func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, inval
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
 	e.invalidator, e.calls = invalidator, own
-	return consumer.New(conn, consumer.Config{
+	w := &Worker{service: s.name}
+	var err error
+	w.consumer, err = consumer.New(conn, consumer.Config{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
-		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Run: e.run,
+		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Remote: s.remote, Run: e.run,
+		OnRegistered: func() {
+			if cfg.OnStart != nil {
+				cfg.OnStart(w)
+			}
+		},
 	})
+	return w.consumer, err
 }

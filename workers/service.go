@@ -16,6 +16,7 @@ type Service struct {
 	actions     []*action
 	byName      map[string]*action
 	middleware  []Middleware
+	remote      bool    // its handlers wait for another process
 	faults      []error // of the declaration; Run reports them
 }
 

@@ -47,6 +47,12 @@ type Config struct {
 	// mailbox of compositions; only a hidden service may have a reserved name.
 	// Defaults to false.
 	Hidden bool
+	// Remote means that Run waits for another process: it never runs on the goroutine
+	// that reads. Defaults to false.
+	Remote bool
+	// OnRegistered is called once, when the worker is on the list of workers. Defaults to
+	// nil: no call.
+	OnRegistered func()
 	// Run runs one request. It is called on many goroutines at once.
 	Run func(context.Context, *Delivery) Outcome
 }

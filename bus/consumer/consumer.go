@@ -27,6 +27,8 @@ type Consumer struct {
 	conn *bus.Conn
 	cfg  Config
 	id   string
+
+	slots *slots // one for each request that may run
 }
 
 // New returns a consumer with a new worker identifier. Run serves the mailbox.
@@ -34,11 +36,17 @@ func New(conn *bus.Conn, cfg Config) (*Consumer, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	return &Consumer{conn: conn, cfg: cfg, id: cfg.Manifest.Service + "." + token.New(token.NameBytes)}, nil
+	return &Consumer{
+		conn: conn, cfg: cfg, id: cfg.Manifest.Service + "." + token.New(token.NameBytes), slots: newSlots(cfg.Concurrency),
+	}, nil
 }
 
 // Worker returns the identifier of the worker.
 func (c *Consumer) Worker() string { return c.id }
+
+// Resize changes how many requests run at once, at any time. Running requests are not
+// stopped. With 0 the consumer reads no more requests, and stays registered.
+func (c *Consumer) Resize(n int) { c.slots.resize(n) }
 
 // Run serves the mailbox until the context ends, and then drains: it stops reading, lets
 // running requests finish up to the drain limit, and settles their outcomes. When Redis
@@ -61,10 +69,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err := w.refusal(); err != nil {
 		return err
 	}
-	requests := newRequests(w)
+	requests := newRequests(w, c.slots)
 	settler := newSettler(w, requests, settling.Done())
 	runner := newRunner(w, requests, settler)
-	pool := newPool(c.cfg.Concurrency, runner.deliver)
+	pool := newPool(runner.deliver)
 	presence := &presence{w: w}
 
 	var settled, background sync.WaitGroup

@@ -25,9 +25,9 @@ func TestReaderStaysWhenItsRunHasReturned(t *testing.T) {
 	})
 	require.NoError(t, err)
 	w := newWorker(c, func() {})
-	requests := newRequests(w)
+	requests := newRequests(w, newSlots(1))
 	runner := newRunner(w, requests, newSettler(w, requests, nil))
-	in := newFetcher(w, requests, runner, newPool(1, runner.deliver)).inline
+	in := newFetcher(w, requests, runner, newPool(runner.deliver)).inline
 	resume := func(int) { t.Error("another goroutine reads") }
 	in.monitored = true
 	in.queue = []*Delivery{{Request: wire.Request{Action: "DO"}}, {Request: wire.Request{Action: "DO"}}}

@@ -6,7 +6,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Outcome is how a run ended: Done, Expired, Dead or Retry. The zero value is Retry.
+// Outcome is how a run ended: Done, Expired, Dead, Retry or Release. The zero value is Retry.
 type Outcome struct {
 	kind     outcomeKind
 	meta     wire.ReplyMeta
@@ -22,6 +22,7 @@ const (
 	kindDone
 	kindExpired
 	kindDead
+	kindRelease
 )
 
 // Done is an outcome that answers the request with an envelope, of a success or of a
@@ -39,5 +40,10 @@ func Expired() Outcome { return Outcome{kind: kindExpired} }
 // letter, with the reason.
 func Dead(reason string) Outcome { return Outcome{kind: kindDead, reason: reason} }
 
-// Retry means that the run has no outcome: the request is delivered again.
+// Retry means that the run has no outcome: the request is delivered again after the idle
+// limit.
 func Retry() Outcome { return Outcome{} }
+
+// Release means that the run has no outcome and has ended: any worker may take the request
+// at once. The delivery counts.
+func Release() Outcome { return Outcome{kind: kindRelease} }

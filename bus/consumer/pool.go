@@ -9,13 +9,11 @@ import "sync"
 // most of many short requests, and a long one does not delay the next.
 type pool struct {
 	run func(*Delivery)
-	max int
 
 	mu     sync.Mutex
 	wakeup sync.Cond
 	queue  []*Delivery
 	next   int  // index in the queue
-	size   int  // number of goroutines that run deliveries
 	idle   int  // how many of them wait
 	waking bool // one was woken and has not looked at the queue yet
 	closed bool
@@ -23,10 +21,10 @@ type pool struct {
 	goroutines sync.WaitGroup // also those of the reader
 }
 
-// newPool returns a pool of at most size goroutines. The slots of the worker ensure that
-// no more deliveries than that are queued and running together.
-func newPool(size int, run func(*Delivery)) *pool {
-	p := &pool{run: run, max: size}
+// newPool returns a pool. The slots of the worker limit how many deliveries are queued and
+// running together, and with them the number of goroutines.
+func newPool(run func(*Delivery)) *pool {
+	p := &pool{run: run}
 	p.wakeup.L = &p.mu
 	return p
 }
@@ -50,8 +48,7 @@ func (p *pool) wake() {
 	case p.idle > 0:
 		p.waking = true
 		p.wakeup.Signal()
-	case p.size < p.max:
-		p.size++
+	default:
 		p.waking = true
 		p.goroutines.Go(p.work)
 	}
@@ -60,7 +57,6 @@ func (p *pool) wake() {
 func (p *pool) work() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer func() { p.size-- }()
 	p.waking = false
 	for {
 		for p.next == len(p.queue) {

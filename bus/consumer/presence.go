@@ -41,6 +41,9 @@ func (p *presence) keepUp(ctx context.Context, r *requests) {
 	announced := time.Time{}
 	for {
 		if p.beat(ctx, announced) {
+			if announced.IsZero() && p.w.cfg.OnRegistered != nil {
+				p.w.cfg.OnRegistered()
+			}
 			announced = time.Now()
 		}
 		for again := true; again; {

@@ -28,9 +28,9 @@ type requests struct {
 	abandoned map[string]bool // pending entries that have begun here, without an outcome
 }
 
-func newRequests(w *worker) *requests {
+func newRequests(w *worker, s *slots) *requests {
 	return &requests{
-		w: w, slots: newSlots(w.cfg.Concurrency),
+		w: w, slots: s,
 		running: make(map[string]*run), abandoned: make(map[string]bool),
 	}
 }

@@ -143,7 +143,9 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 	began := time.Now()
 	o := r.w.cfg.Run(ctx, d)
 	took := time.Since(began) // with what surrounds the handler, which may block too
-	r.fast.note(d.Request.Action, took)
+	if !r.w.cfg.Remote {
+		r.fast.note(d.Request.Action, took)
+	}
 	r.w.conn.Hook.At(bus.StepRan, d.Request.ID)
 	switch {
 	case o.kind == kindDone:
@@ -152,8 +154,22 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 		return r.deadLetter(d, o.reason)
 	case o.kind == kindExpired && d.fresh:
 		return r.expire(d)
+	case o.kind == kindRelease:
+		r.release(ctx, d)
+		return nil
 	default:
 		return nil
+	}
+}
+
+// release gives a request back for any worker to claim at once. Where Redis does not
+// answer, the request is delivered again after the idle limit.
+func (r *runner) release(ctx context.Context, d *Delivery) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.w.conn.Timeout())
+	defer cancel()
+	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, r.w.cfg.IdleLimit.Milliseconds(), d.Entry)
+	if err != nil && !r.w.isRefused(err) {
+		r.w.log.WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", "request", d.Request.ID, "error", err)
 	}
 }
 

@@ -9,11 +9,12 @@ import (
 // takes them; any goroutine gives them back.
 type slots struct {
 	mu   sync.Mutex
-	free int
+	size int
+	free int           // negative after a resize, until enough are given back
 	more chan struct{} // capacity 1: a slot became free
 }
 
-func newSlots(n int) *slots { return &slots{free: n, more: make(chan struct{}, 1)} }
+func newSlots(n int) *slots { return &slots{size: n, free: n, more: make(chan struct{}, 1)} }
 
 // await waits until at least one slot is free, and returns how many are.
 func (s *slots) await(ctx context.Context) (int, error) {
@@ -43,6 +44,15 @@ func (s *slots) take(n int) {
 	s.mu.Lock()
 	s.free -= n
 	s.mu.Unlock()
+}
+
+// resize changes the number of slots.
+func (s *slots) resize(n int) {
+	s.mu.Lock()
+	change := n - s.size
+	s.size = n
+	s.mu.Unlock()
+	s.give(change)
 }
 
 func (s *slots) give(n int) {

@@ -27,6 +27,7 @@ type commands struct {
 	API      apiCommand      `cmd:"" name:"api" help:"Run a gateway."`
 	Demo     demoCommand     `cmd:"" help:"Run the example services."`
 	Worker   workerCommand   `cmd:"" help:"Alias of demo worker: run workers of the example services."`
+	Serve    serveCommand    `cmd:"" help:"Run a worker in any language as a child process."`
 	Call     callCommand     `cmd:"" help:"Send one request and print the reply. Exit code 1: the service answered with an error; 3: not delivered, or not answered in time."`
 	Ticket   ticketCommand   `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
 	Services servicesCommand `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`

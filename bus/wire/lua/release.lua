@@ -1,0 +1,10 @@
+-- Gives a running request back: any worker may claim its entry at once.
+--
+-- KEYS[1]   the mailbox
+-- ARGV[1]   the worker       ARGV[2]  the idle time that the entry then has, in ms
+-- ARGV[3]   the entry
+-- Returns 1, or 0 if the worker no longer owns the entry.
+local row = redis.call('XPENDING', KEYS[1], 'workers', ARGV[3], ARGV[3], 1, ARGV[1])[1]
+if not row then return 0 end
+redis.call('XCLAIM', KEYS[1], 'workers', ARGV[1], 0, ARGV[3], 'IDLE', ARGV[2], 'RETRYCOUNT', row[4], 'JUSTID')
+return 1

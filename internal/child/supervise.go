@@ -1,0 +1,90 @@
+package child
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/frames"
+	"github.com/oskadev/mailroom/internal/host"
+	"github.com/oskadev/mailroom/workers"
+)
+
+// The wait before a child is started again, and the time after which one that runs resets
+// the wait.
+const (
+	minWait  = 100 * time.Millisecond
+	maxWait  = 10 * time.Second
+	goodTime = 10 * time.Second
+)
+
+// Config configures Supervise. Command, Host and Log are required.
+type Config struct {
+	// Command is the program and its arguments.
+	Command []string
+	// Children is the number of processes. Defaults to 1.
+	Children int
+	// Host serves the children.
+	Host *host.Host
+	// Log receives messages for operators, and the output of the children.
+	Log *slog.Logger
+}
+
+// Supervise runs the children until the context ends, and starts each again when it ends.
+// It returns an error if a command cannot be started, if the first manifest is faulty, or
+// if Redis refuses the worker.
+func Supervise(ctx context.Context, cfg Config) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range max(cfg.Children, 1) {
+		s := &supervisor{cfg: &cfg, log: cfg.Log, waits: backoff.New(minWait, maxWait)}
+		if cfg.Children > 1 {
+			s.log = cfg.Log.With("child", i+1)
+		}
+		group.Go(func() error { return s.run(ctx) })
+	}
+	return group.Wait()
+}
+
+// supervisor keeps one child running.
+type supervisor struct {
+	cfg   *Config
+	log   *slog.Logger
+	waits *backoff.Backoff
+}
+
+func (s *supervisor) run(ctx context.Context) error {
+	for first := true; ctx.Err() == nil; first = false {
+		began := time.Now()
+		p, err := start(s.cfg.Command, s.log)
+		if err != nil {
+			if first {
+				return err
+			}
+		} else if err = p.serve(ctx, s.cfg.Host); s.isFatal(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > goodTime {
+			s.waits.Reset()
+		}
+		wait := s.waits.Next()
+		s.log.Error("the worker ended, starting it again", "error", err, "retry_in", wait)
+		_ = backoff.Pause(ctx, wait) // the loop checks the context
+	}
+	return nil
+}
+
+// isFatal reports whether starting the child again would not help.
+func (s *supervisor) isFatal(err error) bool {
+	if bye, ok := errors.AsType[*frames.Bye](err); ok {
+		return bye.Reason == frames.Invalid && !s.cfg.Host.Served()
+	}
+	_, refused := errors.AsType[*workers.RefusedError](err)
+	return refused
+}

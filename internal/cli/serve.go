@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/oskadev/mailroom/internal/child"
+	"github.com/oskadev/mailroom/internal/host"
+	"github.com/oskadev/mailroom/workers"
+)
+
+// serveCommand runs a worker in any language as a child process.
+type serveCommand struct {
+	commonFlags
+	redisFlags
+	cacheFlags
+	Command     []string      `arg:"" optional:"" placeholder:"CMD" help:"The worker: a program and its arguments, after --."`
+	Children    int           `default:"1" help:"Processes of the worker."`
+	Concurrency int           `default:"64" help:"Requests that run at once in each process, if the worker does not say."`
+	IdleLimit   time.Duration `default:"3s" help:"Time without a heartbeat after which another worker takes a request; from 100ms, the same for all workers of a service."`
+	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
+	Drain       time.Duration `default:"20s" help:"Time for running requests to end after a stop signal, and for a worker to end a run past its deadline before it is killed."`
+}
+
+// linger is how long a service stays registered while its last process is started again.
+const linger = 3 * time.Second
+
+// Run serves until the context ends.
+func (c *serveCommand) Run(ctx context.Context, p *program) error {
+	if len(c.Command) == 0 {
+		return usage(errors.New("name the command of the worker, such as: mailroom serve -- node worker.mjs"))
+	}
+	if c.Children < 1 || c.Concurrency < 1 {
+		return usage(errors.New("--children and --concurrency have to be at least 1"))
+	}
+	log := c.logger(p)
+	credentials := c.cacheCredentials(c.tlsFlags)
+	if err := c.check(credentials); err != nil {
+		return err
+	}
+	conn, err := c.connect(&c.redisFlags, "worker NAME", log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	h := host.New(host.Config{
+		Conn: conn, Log: log, Concurrency: c.Concurrency, Linger: linger,
+		Worker: workers.Config{
+			IdleLimit: c.IdleLimit, MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
+			CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
+		},
+	})
+	defer h.Close()
+	return child.Supervise(ctx, child.Config{Command: c.Command, Children: c.Children, Host: h, Log: log})
+}
