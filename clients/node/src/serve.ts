@@ -143,15 +143,20 @@ function serveWebSocket(service: Service, url: string, options: ServeOptions, st
   })
 }
 
+/** The time that a run may be on its way after the worker has asked for no more, in ms. */
+const grace = 250
+
 /** Ends a worker in order: no more runs, the unfinished ones to their end, then the connection. */
 class Drain {
   begun = false
   #worker: Worker | undefined
-  #timer: ReturnType<typeof setTimeout> | undefined
+  #timers: ReturnType<typeof setTimeout>[] = []
+  #quiet = false
   readonly #begin = () => {
     if (this.begun || !this.#worker) return
     this.begun = true
-    this.#timer = setTimeout(this.close, this.options.drain ?? 20_000)
+    this.#timers.push(setTimeout(this.close, this.options.drain ?? 20_000))
+    this.#timers.push(setTimeout(() => this.#wait(), grace))
     this.#worker.drain()
   }
 
@@ -169,13 +174,18 @@ class Drain {
     if (this.stop.aborted) this.#begin()
   }
 
-  /** The worker has no run left, and gets no more. If Mailroom began, it closes the connection. */
+  /** The worker has no run now. If Mailroom began the drain, it closes the connection. */
   idle(): void {
-    if (this.begun) setImmediate(this.close)
+    if (this.begun && (this.#quiet || this.#worker?.drained)) setImmediate(this.close)
   }
 
   end(): void {
-    clearTimeout(this.#timer)
+    for (const timer of this.#timers) clearTimeout(timer)
     this.stop.removeEventListener('abort', this.#begin)
+  }
+
+  #wait(): void {
+    this.#quiet = true
+    if (this.#worker?.unfinished === 0) this.idle()
   }
 }

@@ -15,7 +15,7 @@ export interface WorkerConfig {
   onServing?: ((worker: string) => void) | undefined
   /** Called with the last frame before Mailroom closes the connection. */
   onBye?: ((bye: Bye) => void) | undefined
-  /** Called when no run is left after a drain. */
+  /** Called when no run is left and a drain has begun on either side. */
   onIdle?: (() => void) | undefined
 }
 
@@ -29,6 +29,7 @@ interface Call {
 export class Worker implements Host {
   /** Mailroom sends no more runs. */
   drained = false
+  #draining = false
   #running = new Map<string, Run>()
   #calls = new Map<string, Call>()
   #lastCall = 0
@@ -47,8 +48,9 @@ export class Worker implements Host {
     this.send({ serve: this.service.manifest, concurrency: this.config.concurrency })
   }
 
-  /** Asks Mailroom for no more runs. It answers with a drain of its own. */
+  /** Asks Mailroom for no more runs. A run may be on its way. */
   drain(): void {
+    this.#draining = true
     this.send({ drain: true })
   }
 
@@ -155,7 +157,7 @@ export class Worker implements Host {
     run.finished = true
     this.#running.delete(run.frame.run)
     this.config.write(text)
-    if (this.drained && this.#running.size === 0) this.config.onIdle?.()
+    if ((this.drained || this.#draining) && this.#running.size === 0) this.config.onIdle?.()
   }
 
   #encode(frame: object): string {

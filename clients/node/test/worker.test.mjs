@@ -296,6 +296,22 @@ test('a signal lets the runs end, then the connection', async (t) => {
   await done
 })
 
+test('a signal ends the connection if Mailroom does not answer the drain', async (t) => {
+  let go
+  const stop = new AbortController()
+  const users = service('users').action('WAIT', () => new Promise((resolve) => (go = resolve))).action('ONE', () => 1)
+  const { peer, done } = await serving(t, users, { signal: stop.signal })
+  peer.send(run('1', 'WAIT'))
+  while (!go) await new Promise(setImmediate)
+  stop.abort()
+  assert.deepEqual(await peer.next(), { drain: true })
+  go('end')
+  assert.equal((await peer.next()).result, 'end')
+  peer.send(run('2', 'ONE')) // was on its way
+  assert.equal((await peer.next()).result, 1)
+  await done
+})
+
 test('the drain ends at its limit', async (t) => {
   const stop = new AbortController()
   let signal
