@@ -85,19 +85,18 @@ func (h *Host) Close() {
 // of Redis.
 func (h *Host) Serve(ctx context.Context, conn Conn, stray Stray) error {
 	s := newSession(h, conn, stray)
-	var reading, sending sync.WaitGroup
+	var reading sync.WaitGroup
 	reading.Go(func() { s.end(s.read()) })
-	sending.Go(func() {
-		if err := s.out.run(); err != nil {
-			s.end(err)
-		}
-	})
 	err := h.conduct(ctx, s)
 	s.end(err)
+	var last func([]byte) []byte
 	bye, _ := errors.AsType[*frames.Bye](err)
-	s.out.bye(bye)
+	if bye != nil {
+		last = bye.Append
+	}
+	s.out.Close(last, bye != nil)
 	cut := time.AfterFunc(flushLimit, func() { conn.Close(bye) }) // the worker may not read
-	sending.Wait()
+	s.out.Wait()
 	cut.Stop()
 	conn.Close(bye)
 	reading.Wait()

@@ -100,6 +100,9 @@ func (v *service) closeIfIdle() bool {
 	return true
 }
 
+// errDraining means that a connection takes no more runs.
+var errDraining = errors.New("the worker takes no more runs")
+
 var errNoConnection = errors.New("no process serves the request")
 
 // handle runs one request on the connection that has the most free slots. It waits for a
@@ -108,7 +111,11 @@ func (v *service) handle(ctx context.Context, args []json.RawMessage) (any, erro
 	for {
 		s, changed := v.take()
 		if s != nil {
-			return s.run(ctx, args)
+			result, err := s.run(ctx, args)
+			if errors.Is(err, errDraining) {
+				continue
+			}
+			return result, err
 		}
 		if changed == nil {
 			return nil, workers.Release(errNoConnection)
