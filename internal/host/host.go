@@ -127,6 +127,7 @@ func (h *Host) conduct(ctx context.Context, s *session) error {
 	select {
 	case <-v.started:
 		s.send((&frames.Serving{Service: v.name, Worker: v.worker.ID()}).Append)
+		v.open(s)
 	case <-v.ended:
 	case <-s.ended:
 	case <-ctx.Done():

@@ -44,17 +44,24 @@ func (v *service) end(err error) {
 	close(v.ended)
 }
 
-// add adds a connection; false: the service has ended.
+// add adds a connection, which gets runs once it is open; false: the service has ended.
 func (v *service) add(s *session) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
 		return false
 	}
-	s.free = s.capacity
 	v.sessions = append(v.sessions, s)
 	v.resize(s.capacity)
 	return true
+}
+
+// open lets a connection have runs.
+func (v *service) open(s *session) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s.free = s.capacity
+	v.wake()
 }
 
 // remove removes a connection: it gets no more runs.
