@@ -36,6 +36,8 @@ type Config struct {
 	// Linger is how long a service stays registered without a connection, while a new one
 	// is expected. Defaults to 0: it ends with its last connection.
 	Linger time.Duration
+	// DrainBye is the last frame of a connection that was drained. Defaults to nil: none.
+	DrainBye *frames.Bye
 	// Allow refuses a service. Defaults to nil: every service is allowed.
 	Allow func(service string) *frames.Bye
 }
@@ -90,11 +92,14 @@ func (h *Host) Serve(ctx context.Context, conn Conn, stray Stray) error {
 	err := h.conduct(ctx, s)
 	s.end(err)
 	var last func([]byte) []byte
-	bye, _ := errors.AsType[*frames.Bye](err)
+	bye, refused := errors.AsType[*frames.Bye](err)
+	if err == nil {
+		bye = h.cfg.DrainBye
+	}
 	if bye != nil {
 		last = bye.Append
 	}
-	s.out.Close(last, bye != nil)
+	s.out.Close(last, refused)
 	cut := time.AfterFunc(flushLimit, func() { conn.Close(bye) }) // the worker may not read
 	s.out.Wait()
 	cut.Stop()
