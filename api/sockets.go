@@ -124,6 +124,7 @@ func (s *Server) answerCall(ctx context.Context, in *exchange.Request, r *route.
 		request.Timeout = min(call.Timeout, r.Action.Timeout())
 	}
 	request.ID, request.Meta = in.ID, in.EncodeMeta(plan.hash, plan.began)
+	request.Progress = call.Progress
 	if call.Async && !r.Action.Safe {
 		return s.acceptCall(ctx, in, r, &request)
 	}
@@ -179,8 +180,8 @@ func (s *Server) acceptCall(ctx context.Context, in *exchange.Request, r *route.
 	}, nil
 }
 
-// cancelCall cancels the request of a call that its client gave up. One that runs already
-// has its outcome.
+// cancelCall cancels the request of a call that its client gave up. The answer is the
+// outcome where the request could not be stopped before.
 func (s *Server) cancelCall(ctx context.Context, in *exchange.Request, r *route.Route, request *calls.Call) (*socket.Answer, *exchange.Failure) {
 	cancelled := func() *exchange.Failure {
 		return exchange.Fail(wire.CodeConflict, "the request was cancelled").With(map[string]string{"state": wire.StateCancelled})
@@ -199,7 +200,11 @@ func (s *Server) cancelCall(ctx context.Context, in *exchange.Request, r *route.
 			return nil, exchange.Unavailable("Redis is not reachable").At(r.OutcomeAt(in))
 		}
 	}
-	if record.State != wire.StateDone {
+	switch record.State {
+	case wire.StateDone:
+	case wire.StateCancelled:
+		return nil, cancelled()
+	default:
 		return nil, s.responder.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
 	}
 	return s.replied(in, r, wire.Reply{Envelope: record.Outcome}, wire.ReplyMeta{})

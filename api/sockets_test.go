@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net/http"
@@ -231,4 +232,60 @@ func TestSocketAnswersAsync(t *testing.T) {
 	testsupport.Eventually(t, patience, "it has its outcome", func() bool {
 		return strings.Contains(s.do(http.MethodGet, "/requests/"+ticket, "").body, `"state":"done"`)
 	})
+}
+
+func TestSocketReportsProgressAndStopsHandlers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	long := workers.NewService("long")
+	stopped := make(chan error, 1)
+	workers.Handle0(long, "WORK", func(ctx context.Context) (string, error) {
+		for {
+			if err := workers.Progress(ctx, map[string]int{"done": 1}); err != nil {
+				return "", err
+			}
+			select {
+			case <-ctx.Done():
+				stopped <- context.Cause(ctx)
+				return "", ctx.Err()
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}, workers.Route("POST /long"), workers.Timeout(time.Minute))
+	workers.Handle0(long, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /long"))
+	s.work(long)
+	s.awaitRoute("/long")
+	p := s.socket()
+	p.send(`{"id":1,"service":"long","request":"WORK","progress":true}`)
+	for range 2 {
+		assert.Equal(t, map[string]any{"id": 1.0, "progress": map[string]any{"done": 1.0}}, p.expect("progress"))
+	}
+	p.send(`{"id":1,"cancel":true}`)
+	var answer map[string]any
+	for answer = p.expect("id"); answer["progress"] != nil; answer = p.expect("id") {
+	}
+	assert.Equal(t, "CONFLICT", code(answer))
+	require.ErrorContains(t, <-stopped, "cancelled")
+
+	// The same over HTTP.
+	accepted := s.do(http.MethodPost, "/long", "", "Prefer: respond-async")
+	at := accepted.header.Get("Location")
+	testsupport.Eventually(t, patience, "its state has progress", func() bool {
+		return strings.Contains(s.do(http.MethodGet, at, "").body, `"progress":{"done":1}`)
+	})
+	events, err := s.client.Do(s.request(http.MethodGet, at+"/events", ""))
+	require.NoError(t, err)
+	defer func() { _ = events.Body.Close() }()
+	lines := bufio.NewScanner(events.Body)
+	for lines.Scan() && lines.Text() != "event: progress" {
+	}
+	require.True(t, lines.Scan())
+	assert.JSONEq(t, `{"done":1}`, strings.TrimPrefix(lines.Text(), "data: "))
+	a := s.do(http.MethodDelete, at, "")
+	assert.Equal(t, http.StatusAccepted, a.status, a.body)
+	assert.Contains(t, a.body, `"state":"cancelling"`)
+	for lines.Scan() && !strings.Contains(lines.Text(), `"state":"cancelled"`) {
+	}
+	assert.Contains(t, lines.Text(), `"state":"cancelled"`)
+	assert.Equal(t, http.StatusOK, s.do(http.MethodDelete, at, "").status, "it is cancelled")
 }

@@ -6,17 +6,18 @@ import (
 )
 
 // Scripts are the Lua scripts of the protocol. Each runs on the slot of one service.
-type Scripts struct{ Enqueue, Settle, Keep, Release, Retire, Replay, Watch, Cancel script.Script }
+type Scripts struct{ Enqueue, Settle, Keep, Progress, Release, Retire, Replay, Watch, Cancel script.Script }
 
 func loadScripts() Scripts {
 	return Scripts{
-		Enqueue: script.New(wire.LuaSource("lane.lua", "enqueue.lua")),
-		Settle:  script.New(wire.LuaSource("lane.lua", "settle.lua")),
-		Keep:    script.New(wire.LuaSource("keep.lua")),
-		Release: script.New(wire.LuaSource("release.lua")),
-		Retire:  script.New(wire.LuaSource("retire.lua")),
-		Replay:  script.New(wire.LuaSource("lane.lua", "replay.lua")),
-		Watch:   script.New(wire.LuaSource("watch.lua")),
-		Cancel:  script.New(wire.LuaSource("lane.lua", "cancel.lua")),
+		Enqueue:  script.New(wire.LuaSource("lane.lua", "enqueue.lua")),
+		Settle:   script.New(wire.LuaSource("lane.lua", "settle.lua")),
+		Keep:     script.New(wire.LuaSource("keep.lua")),
+		Progress: script.New(wire.LuaSource("progress.lua")),
+		Release:  script.New(wire.LuaSource("release.lua")),
+		Retire:   script.New(wire.LuaSource("retire.lua")),
+		Replay:   script.New(wire.LuaSource("lane.lua", "replay.lua")),
+		Watch:    script.New(wire.LuaSource("watch.lua")),
+		Cancel:   script.New(wire.LuaSource("lane.lua", "cancel.lua")),
 	}
 }

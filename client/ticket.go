@@ -83,8 +83,9 @@ func (c *Client) Wait(ctx context.Context, t Ticket) (Outcome, error) {
 	return outcomeOf(ctx, record, err)
 }
 
-// Cancel cancels a request that no worker has read yet, and returns its state. If a
-// worker has read it, the state is returned unchanged.
+// Cancel cancels a request and returns its state: "cancelled" if no worker had read it, or
+// "cancelling" while its handler is told to stop, and then the handler's outcome or
+// "cancelled". Any other state means that it could not be cancelled.
 func (c *Client) Cancel(ctx context.Context, t Ticket) (Outcome, error) {
 	service, id, err := t.parts()
 	if err != nil {

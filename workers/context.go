@@ -2,6 +2,8 @@ package workers
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -42,7 +44,8 @@ type state struct {
 	mu       sync.Mutex
 	status   int
 	location string
-	tags     []string // to invalidate
+	tags     []string          // to invalidate
+	progress []json.RawMessage // only in tests of handlers
 	calls    *calls
 	called   map[string]int // number of equal calls
 }
@@ -119,6 +122,30 @@ func Extend(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	}
 }
 
+// Progress reports how far a handler is, as any value that can be encoded as JSON, in at
+// most 16 KiB. Callers that wait for events get it, and the state of an unsafe request has
+// the last one. Reports that come faster than every 100 ms replace each other. It returns
+// an error if the value cannot be encoded or is too large. Outside a handler it does
+// nothing.
+func Progress(ctx context.Context, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode the progress as JSON: %w", err)
+	}
+	s := stateOf(ctx)
+	switch {
+	case s == nil:
+		return nil
+	case s.delivery == nil: // in a test of a handler
+		s.mu.Lock()
+		s.progress = append(s.progress, text)
+		s.mu.Unlock()
+		return nil
+	default:
+		return s.delivery.Progress(text)
+	}
+}
+
 // Recorded holds what a handler set for its answer.
 type Recorded struct {
 	// Status is the value of SetStatus; 0: none.
@@ -127,6 +154,8 @@ type Recorded struct {
 	Location string
 	// Tags are the tags of Invalidate.
 	Tags []string
+	// Progress are the values of Progress, as JSON.
+	Progress []json.RawMessage
 }
 
 // RecordedIn returns what a handler that ran with this context set for its answer, for
@@ -138,7 +167,7 @@ func RecordedIn(ctx context.Context) Recorded {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Recorded{Status: s.status, Location: s.location, Tags: s.tags}
+	return Recorded{Status: s.status, Location: s.location, Tags: s.tags, Progress: s.progress}
 }
 
 // SetStatus sets the HTTP status of a successful answer: 200 to 299, except 204 and 205,

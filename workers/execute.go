@@ -139,6 +139,8 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta 
 			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
 		}
 		return e.failure(r, own, meta)
+	case errors.Is(context.Cause(ctx), consumer.ErrCancelled):
+		return consumer.Cancelled()
 	case ctx.Err() != nil:
 		log.WarnContext(ctx, "a handler was interrupted", "cause", context.Cause(ctx), "error", err)
 		return consumer.Retry()

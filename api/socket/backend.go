@@ -38,6 +38,7 @@ type Call struct {
 	Timeout   time.Duration  // 0: that of the action
 	Version   string         // of the API; empty: none
 	Async     bool           // answer as soon as the request is accepted
+	Progress  func(string)   // gets reports of progress as JSON, and must not block; nil: ignored
 }
 
 // Answer is the answer to a call.

@@ -127,6 +127,11 @@ func (k *client) request(f *frames.Client) error {
 		Principal: k.shake.Principal, Address: k.shake.Address, Service: f.Service, Action: f.Request, Args: f.Args,
 		Key: f.Key, Timeout: time.Duration(f.Timeout) * time.Millisecond, Version: f.Version, Async: f.Async,
 	}}
+	if f.Progress {
+		p.call.Progress = func(text string) {
+			k.send(func(dst []byte) []byte { return frames.AppendProgress(dst, f.ID, text) })
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch open := len(k.open); {

@@ -64,8 +64,10 @@ func rank(state string) int {
 		return 1
 	case wire.StateRunning:
 		return 2
-	default:
+	case wire.StateCancelling:
 		return 3
+	default:
+		return 4
 	}
 }
 
@@ -93,8 +95,13 @@ func (s *stream) run(ctx context.Context, record caller.Record) {
 	for n := 0; err == nil && s.send(ctx, record) == nil && !record.Ended(); n++ {
 		for next := time.Now().Add(pollInterval(n)); ; {
 			var ended bool
-			ended, err = watch.Wait(ctx, min(pingInterval, time.Until(next)))
-			if err != nil || s.write(": ping\n\n") != nil {
+			var progress string
+			ended, progress, err = watch.Next(ctx, min(pingInterval, time.Until(next)))
+			event := ": ping\n\n"
+			if progress != "" {
+				event = "event: progress\ndata: " + progress + "\n\n"
+			}
+			if err != nil || s.write(event) != nil {
 				return
 			}
 			if ended || !time.Now().Before(next) {

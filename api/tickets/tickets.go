@@ -189,7 +189,7 @@ func writeState(c *fiber.Ctx, in *exchange.Request, status int, state wire.Reque
 	return nil
 }
 
-// cancel cancels a request that no worker has read.
+// cancel cancels a request. A running one is told to stop: the answer is 202.
 func (s *Tickets) cancel(ctx context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
 	record, err := s.client.Record(ctx, t.service, t.id)
 	if f := s.checkAccess(in, t, record, err); f != nil {
@@ -202,8 +202,10 @@ func (s *Tickets) cancel(ctx context.Context, c *fiber.Ctx, in *exchange.Request
 	switch record.State {
 	case wire.StateCancelled:
 		return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
+	case wire.StateCancelling:
+		return writeState(c, in, fiber.StatusAccepted, record.Tell(t.service, t.id))
 	case wire.StateRunning, wire.StateQueued:
-		return exchange.Fail(wire.CodeConflict, "the request runs already").With(map[string]string{"state": record.State})
+		return exchange.Fail(wire.CodeConflict, "the request runs already, and cannot be stopped").With(map[string]string{"state": record.State})
 	default:
 		return exchange.Fail(wire.CodeConflict, "the request has ended already").With(map[string]string{"state": record.State})
 	}

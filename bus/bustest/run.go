@@ -26,6 +26,8 @@ func tests() map[string]func(*stage) {
 		"a request sent without waiting can be watched":        sentIsAccepted,
 		"a watcher finds the end without a message":            watcherFindsOut,
 		"a request can be cancelled until it runs":             cancelled,
+		"a running request can be cancelled":                   cancelledWhileItRuns,
+		"a handler reports progress":                           reportsProgress,
 		"joining without a deadline removes the deadline":      joinedOutlivesItsDeadline,
 		"a request sent again keeps its watchers":              sentAnewKeepsWatchers,
 		"a replayed dead letter can not be cancelled":          replayedIsNotCancelled,

@@ -164,9 +164,9 @@ func cancelled(s *stage) {
 	s.eventually("it runs", func() bool { return runs.total() == 1 })
 	record, err := caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, wire.StateRunning, record.State, "what runs goes on")
+	assert.Equal(s.t, wire.StateCancelling, record.State, "its handler is told to stop")
 	close(release)
-	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered, "and may have an outcome all the same")
 	record, err = caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
 	require.NoError(s.t, err)
 	assert.Equal(s.t, wire.StateDone, record.State)
@@ -237,4 +237,88 @@ func replayedIsNotCancelled(s *stage) {
 	assert.Equal(s.t, wire.StateQueued, record.State)
 	s.serve(echo)
 	s.eventually("it runs", func() bool { return s.record(call.ID.String())["state"] == wire.StateDone })
+}
+
+// cancelledWhileItRuns: the handler's context ends, its caller gets CONFLICT, and the ID is
+// free.
+func cancelledWhileItRuns(s *stage) {
+	c := s.client(caller.Config{})
+	call := unsafe(`[1]`)
+	call.ID, call.Lane = uuid.New(), "one"
+	var runs counter
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
+		if runs.add(d.Request.ID); runs.total() > 1 {
+			return echo(ctx, d)
+		}
+		<-ctx.Done()
+		assert.Equal(s.t, consumer.ErrCancelled, context.Cause(ctx))
+		return consumer.Cancelled()
+	})
+	answered := s.call(c, call)
+	s.eventually("it runs", func() bool { return runs.total() == 1 })
+	record, err := caller.Cancel(s.ctx, s.conn, "things", call.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, wire.StateCancelling, record.State)
+	answer := <-answered
+	assert.Contains(s.t, answer, wire.CodeConflict)
+	assert.Contains(s.t, answer, `"began":true`)
+	record, err = caller.FindRecord(s.ctx, s.conn, "things", call.ID.String())
+	require.NoError(s.t, err)
+	assert.Equal(s.t, wire.StateCancelled, record.State)
+	s.idle("one")
+	s.empty()
+	assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-s.call(c, call), "sent again, it runs again")
+}
+
+// reportsProgress: callers and watchers get reports, the record keeps the last, and a
+// report does not end the wait.
+func reportsProgress(s *stage) {
+	c := s.client(caller.Config{})
+	var began counter
+	release := make(chan struct{})
+	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
+		began.add(d.Request.ID)
+		<-release
+		assert.NoError(s.t, d.Progress([]byte(`{"done":1}`)))
+		<-release
+		for range 100 { // the last of many counts
+			assert.NoError(s.t, d.Progress([]byte(`{"done":2}`)))
+		}
+		assert.NoError(s.t, d.Progress([]byte(`{"done":3}`)))
+		<-release
+		assert.Error(s.t, d.Progress(make([]byte, consumer.MaxProgress+1)))
+		assert.Error(s.t, d.Progress([]byte("1\n2")))
+		return echo(ctx, d)
+	})
+	for _, call := range []*caller.Call{unsafe(`[1]`), safe(`[1]`)} {
+		call.ID = uuid.New()
+		reports := make(chan string, 100)
+		call.Progress = func(text string) { reports <- text }
+		before := began.total()
+		answered := s.call(c, call)
+		s.eventually("it runs", func() bool { return began.total() == before+1 })
+		var watching *caller.Watching
+		if !call.Safe {
+			var err error
+			watching, _, err = s.client(caller.Config{}).Watch(s.ctx, "things", call.ID.String())
+			require.NoError(s.t, err)
+		}
+		release <- struct{}{}
+		assert.Equal(s.t, `{"done":1}`, <-reports)
+		release <- struct{}{}
+		for <-reports != `{"done":3}` {
+		}
+		if watching != nil {
+			_, progress, err := watching.Next(s.ctx, patience)
+			require.NoError(s.t, err)
+			assert.Contains(s.t, progress, `{"done":`)
+			record, err := caller.FindRecord(s.ctx, s.conn, "things", call.ID.String())
+			require.NoError(s.t, err)
+			assert.Equal(s.t, `{"done":3}`, record.Progress)
+			watching.Close()
+		}
+		release <- struct{}{}
+		assert.Equal(s.t, `{"ok":true,"result":[1]}`, <-answered)
+	}
+	s.empty()
 }

@@ -58,6 +58,9 @@ type Call struct {
 	// in which they are accepted. A call with a lane keeps its outcome even if it is
 	// Safe. Defaults to none. See wire.Action.LaneOf.
 	Lane string
+	// Progress gets the reports of progress of the handler, as JSON. It must not block.
+	// Defaults to nil: they are ignored.
+	Progress func(text string)
 }
 
 // Config of a Client. The zero value is ready to use.
@@ -193,7 +196,7 @@ func (c *Client) once(ctx context.Context, call *Call) (wire.Reply, error) {
 		return wire.Reply{}, err
 	}
 	request := c.request(id, channel, call, timeout)
-	w := c.waiters.get(call.Service, request, purpose{shared: call.Shared})
+	w := c.waiters.get(call.Service, request, purpose{shared: call.Shared, progress: call.Progress})
 	c.waiters.add(id, w)
 	c.writer.add(outgoing{service: call.Service, id: id, request: request})
 	r, err := c.waiters.wait(ctx, id, w, timeout)

@@ -23,6 +23,10 @@ type Record struct {
 	Principal string
 	// Outcome is the envelope of the reply; empty unless State is wire.StateDone.
 	Outcome string
+	// Progress is the last that the handler reported, as JSON; empty: none.
+	Progress string
+
+	cancelling bool
 }
 
 // Tell returns the record as the result of GET /requests/<service>.<id>.
@@ -30,6 +34,9 @@ func (r Record) Tell(service, id string) wire.RequestState {
 	state := wire.RequestState{ID: id, Service: service, Action: r.Action, State: r.State}
 	if json.Valid([]byte(r.Outcome)) {
 		state.Outcome = json.RawMessage(r.Outcome)
+	}
+	if json.Valid([]byte(r.Progress)) {
+		state.Progress = json.RawMessage(r.Progress)
 	}
 	return state
 }
@@ -54,6 +61,9 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 		return r, nil
 	case err != nil:
 		return Record{}, fmt.Errorf("look up request %s of %s: %w", id, service, err)
+	case len(pending) > 0 && r.cancelling:
+		r.State = wire.StateCancelling
+		return r, nil
 	case len(pending) > 0:
 		r.State = wire.StateRunning
 		return r, nil
@@ -64,7 +74,7 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 }
 
 func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record, entry string, err error) {
-	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry").Result()
+	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry", "progress", "cancelling").Result()
 	if err != nil {
 		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
 	}
@@ -72,7 +82,7 @@ func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record,
 		s, _ := values[i].(string)
 		return s
 	}
-	r = Record{State: text(0), Action: text(1), Principal: text(2)}
+	r = Record{State: text(0), Action: text(1), Principal: text(2), Progress: text(5), cancelling: text(6) != ""}
 	if r.State == "" { // the stored long reply of a safe request
 		return Record{}, "", ErrNoRecord
 	}

@@ -239,11 +239,16 @@ func (s *subscription) dispatch(channel, payload string) {
 		}
 		name, reply, err := wire.ParseReplyLine(line)
 		var id uuid.UUID
+		name, progress := wire.CutProgress(name)
 		if err == nil {
 			id, err = uuid.Parse(name)
 		}
 		if err != nil {
 			s.conn.Log().Warn("dropped an unreadable reply", "service", service, "error", err)
+			continue
+		}
+		if progress {
+			s.waiters.report(id, service, reply.Envelope)
 			continue
 		}
 		s.conn.Hook.At(bus.StepReply, name)

@@ -49,6 +49,8 @@ type Watching struct {
 	id      uuid.UUID
 	w       *waiter
 	ended   bool
+
+	progress chan string // capacity 1: the latest
 }
 
 // Watch subscribes to the end of a request and returns its present record. If the
@@ -63,6 +65,17 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 		return nil, Record{}, err
 	}
 	watching := &Watching{client: c, service: service, id: key, w: c.waiters.get(service, &wire.Request{ID: id, Store: 1}, purpose{watching: true})}
+	watching.progress = make(chan string, 1)
+	watching.w.progress = func(text string) {
+		select {
+		case <-watching.progress: // an older one
+		default:
+		}
+		select {
+		case watching.progress <- text:
+		default:
+		}
+	}
 	watching.w.sent = true
 	c.waiters.add(key, watching.w)
 	state, err := c.addChannel(ctx, service, id, channel)
@@ -83,16 +96,28 @@ func (c *Client) Watch(ctx context.Context, service, id string) (*Watching, Reco
 // Wait waits for the end of the request, at most the given time, and reports whether
 // the request has ended. Record returns its outcome.
 func (t *Watching) Wait(ctx context.Context, maxWait time.Duration) (bool, error) {
+	ended, _, err := t.next(ctx, maxWait, nil)
+	return ended, err
+}
+
+// Next is Wait that also ends with a report of progress, and returns it as JSON.
+func (t *Watching) Next(ctx context.Context, maxWait time.Duration) (ended bool, progress string, err error) {
+	return t.next(ctx, maxWait, t.progress)
+}
+
+func (t *Watching) next(ctx context.Context, maxWait time.Duration, reports <-chan string) (ended bool, progress string, err error) {
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	select {
 	case r := <-t.w.wake:
 		t.ended = true
-		return true, r.err
+		return true, "", r.err
+	case progress := <-reports:
+		return false, progress, nil
 	case <-timer.C:
-		return false, nil
+		return false, "", nil
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return false, "", ctx.Err()
 	}
 }
 
@@ -125,12 +150,13 @@ func (c *Client) Record(ctx context.Context, service, id string) (Record, error)
 	return FindRecord(ctx, c.conn, service, id)
 }
 
-// Cancel cancels a request that no worker has read yet: it never runs. The record that
-// it returns has the state wire.StateCancelled, or another if the request could not be
-// cancelled. Errors: ErrNoRecord.
+// Cancel cancels a request. One that no worker has read yet never runs: the record that it
+// returns has the state wire.StateCancelled. The handler of a running one is told to stop:
+// the state is wire.StateCancelling, and then the handler's outcome or wire.StateCancelled.
+// Any other state means that the request could not be cancelled. Errors: ErrNoRecord.
 func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error) {
 	before, err := FindRecord(ctx, c, service, id)
-	if err != nil || before.State != wire.StateQueued {
+	if err != nil || before.State != wire.StateQueued && before.State != wire.StateRunning {
 		return before, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
@@ -149,7 +175,7 @@ func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error
 	return FindRecord(ctx, c, service, id)
 }
 
-// Cancel cancels a request that no worker has read yet; see the function Cancel.
+// Cancel cancels a request; see the function Cancel.
 func (c *Client) Cancel(ctx context.Context, service, id string) (Record, error) {
 	return Cancel(ctx, c.conn, service, id)
 }

@@ -28,6 +28,8 @@ type purpose struct {
 	sending  bool // only the acceptance of its request
 	watching bool // the end of a request that another caller sent
 	shared   bool // other callers may send another request under its ID
+
+	progress func(text string) // gets reports of progress, and must not block; nil: ignored
 }
 
 // delivery is the known state of the request in Redis and of its reply.

@@ -160,6 +160,18 @@ func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
 	wakeAll(w, result{reply: reply})
 }
 
+// report passes a report of progress to the waiters of an ID.
+func (t *waiters) report(id uuid.UUID, service, progress string) {
+	s := &t.shards[shardOf(id)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := s.byID[id]; w != nil; w = w.next {
+		if w.service == service && w.progress != nil {
+			w.progress(progress)
+		}
+	}
+}
+
 // end ends the wait for one request only.
 func (t *waiters) end(id uuid.UUID, request *wire.Request, r result) {
 	s := &t.shards[shardOf(id)]

@@ -18,6 +18,10 @@ var ErrOwnershipLost = errors.New("another worker has taken the request")
 // handler took longer than the drain limit.
 var ErrDraining = errors.New("the worker is stopping")
 
+// ErrCancelled is the cause of a handler's ended context when a caller has cancelled its
+// request.
+var ErrCancelled = errors.New("the request was cancelled")
+
 // errRefused is the cause of a handler's ended context when Redis refuses its worker,
 // which cannot settle any outcome then.
 var errRefused = errors.New("the worker is refused by Redis")

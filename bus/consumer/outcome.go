@@ -6,7 +6,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Outcome is how a run ended: Done, Expired, Dead, Retry or Release. The zero value is Retry.
+// Outcome is how a run ended: Done, Expired, Dead, Cancelled, Retry or Release. The zero value is Retry.
 type Outcome struct {
 	kind     outcomeKind
 	meta     wire.ReplyMeta
@@ -23,6 +23,7 @@ const (
 	kindExpired
 	kindDead
 	kindRelease
+	kindCancelled
 )
 
 // Done is an outcome that answers the request with an envelope, of a success or of a
@@ -39,6 +40,9 @@ func Expired() Outcome { return Outcome{kind: kindExpired} }
 // Dead is the outcome of a request that can never have another one: it becomes a dead
 // letter, with the reason.
 func Dead(reason string) Outcome { return Outcome{kind: kindDead, reason: reason} }
+
+// Cancelled is the outcome of a run that ended because its caller cancelled the request.
+func Cancelled() Outcome { return Outcome{kind: kindCancelled} }
 
 // Retry means that the run has no outcome: the request is delivered again after the idle
 // limit.

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,10 @@ import (
 type run struct {
 	lazyctx.Context
 
-	until int64 // unix ms up to which the worker keeps it; guarded by requests.mu
+	// Guarded by requests.mu:
+	until    int64     // unix ms up to which the worker keeps it
+	progress []byte    // to be reported; nil: nothing
+	reported time.Time // when progress was reported last
 }
 
 // requests are the requests that a worker has been delivered, by stream entry.
@@ -81,8 +85,8 @@ func (r *requests) extend(entry string, by time.Duration) {
 	}
 }
 
-// keep resets the idle time of the running requests. A request that another worker has
-// taken ends the context of its handler.
+// keep resets the idle time of the running requests. The context of a handler ends when
+// another worker has taken its request, or a caller has cancelled it.
 func (r *requests) keep(ctx context.Context) {
 	now := r.w.conn.Clock.Millis()
 	args := []any{r.w.id}
@@ -110,8 +114,13 @@ func (r *requests) keep(ctx context.Context) {
 	defer r.mu.Unlock()
 	for _, e := range entries {
 		entry, _ := e.(string)
+		entry, cancelled := strings.CutPrefix(entry, "-")
 		// It may have been settled since the list was made.
-		if run := r.running[entry]; run != nil {
+		switch run := r.running[entry]; {
+		case run == nil:
+		case cancelled:
+			run.Cancel(ErrCancelled)
+		default:
 			run.Cancel(ErrOwnershipLost)
 		}
 	}

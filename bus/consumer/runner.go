@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
@@ -154,6 +155,11 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 		return r.deadLetter(d, o.reason)
 	case o.kind == kindExpired && d.fresh:
 		return r.expire(d)
+	case o.kind == kindCancelled:
+		return r.fail(d, wire.StateCancelled, wire.Error{
+			Code: wire.CodeConflict, Status: 409, Message: "the request was cancelled",
+			Details: map[string]any{"state": wire.StateCancelled, "began": true},
+		}, "")
 	case o.kind == kindRelease:
 		r.release(ctx, d)
 		return nil
@@ -195,7 +201,8 @@ func (r *runner) stillOwned(ctx context.Context, d *Delivery) bool {
 	ctx, cancel := context.WithTimeout(ctx, r.w.conn.Timeout())
 	defer cancel()
 	lost, err := r.w.conn.Scripts.Keep.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, d.Entry)
-	if entries, _ := lost.([]any); err == nil && len(entries) == 0 {
+	// A cancelled one is still owned: the next keep-alive ends its handler.
+	if entries, _ := lost.([]any); err == nil && !slices.Contains(entries, any(d.Entry)) {
 		return true
 	}
 	r.w.log.WarnContext(ctx, "a request was not started, another worker may own it", "request", d.Request.ID, "error", err)

@@ -187,6 +187,19 @@ func parseDuration(ms string) (time.Duration, error) {
 	return time.Duration(f * float64(time.Millisecond)), nil
 }
 
+// progressSuffix follows the ID in a line that reports progress. Readers that do not know
+// it find no request of that name.
+const progressSuffix = "+progress"
+
+// ProgressLine returns the line that reports the progress of a request: JSON without line
+// breaks.
+func ProgressLine(id string, progress []byte) string {
+	return id + progressSuffix + " - " + string(progress) + "\n"
+}
+
+// CutProgress returns the ID in the name of a line that reports progress.
+func CutProgress(name string) (id string, found bool) { return strings.CutSuffix(name, progressSuffix) }
+
 var errReplyLine = errors.New("not a reply line: want <id> <meta> <envelope>")
 
 // ParseReplyLine splits a line without its line break into the ID and the reply.

@@ -14,6 +14,8 @@ const (
 	StateExpired   = "expired"
 	StateDead      = "dead"
 	StateCancelled = "cancelled"
+	// StateCancelling is that of a running request whose handler has been told to stop.
+	StateCancelling = "cancelling"
 )
 
 // Location returns the path at which a gateway serves the state of a request.
@@ -26,6 +28,8 @@ type RequestState struct {
 	Service string `json:"service"`
 	Action  string `json:"action"`
 	State   string `json:"state"`
+	// Progress is the last that the handler reported; empty: none.
+	Progress json.RawMessage `json:"progress,omitempty"`
 	// Outcome is the envelope of the reply; empty unless State is StateDone.
 	Outcome json.RawMessage `json:"outcome,omitempty"`
 }

@@ -31,7 +31,7 @@ esac; done
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "worker")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o700)) //nolint:gosec // it has to be executable
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o700))
 	return path
 }
 

@@ -20,6 +20,7 @@ type ticketCommand struct {
 	redisFlags
 	Name    string        `arg:"" placeholder:"SERVICE.ID" help:"Ticket SERVICE.ID, as in the header Location; service and id are also in the output of call --async."`
 	Wait    bool          `help:"Wait until the request ends."`
+	Cancel  bool          `help:"Cancel the request. The handler of a running one is told to stop."`
 	Timeout time.Duration `help:"Time to wait with --wait (default: no limit)."`
 }
 
@@ -41,6 +42,11 @@ func (c *ticketCommand) Run(ctx context.Context, p *program) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
+	}
+	if c.Cancel {
+		if _, err := caller.Cancel(ctx, conn, service, strings.ToLower(id)); err != nil {
+			return undelivered(fmt.Errorf("%s: %w", c.Name, err))
+		}
 	}
 	record, err := c.look(ctx, conn, service, strings.ToLower(id))
 	if err != nil {

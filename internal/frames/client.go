@@ -101,6 +101,12 @@ func (a *Answer) Append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
+// AppendProgress appends a report of progress, JSON, of a request.
+func AppendProgress(dst []byte, id jsontext.Value, progress string) []byte {
+	dst = append(append(append(dst, `{"id":`...), id...), `,"progress":`...)
+	return append(appendJSON(dst, []byte(progress)), '}')
+}
+
 // AppendOK appends the answer to a frame that has no result.
 func AppendOK(dst []byte, id jsontext.Value) []byte {
 	return append(append(append(dst, `{"id":`...), id...), `,"ok":true}`...)

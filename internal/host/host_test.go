@@ -304,3 +304,28 @@ func TestWorkerThatDrainsGetsNoMoreRuns(t *testing.T) {
 	p.send(`{"run":"` + run["run"].(string) + `","ok":true,"result":1}`)
 	assert.JSONEq(t, "1", string((<-first).value), "the run before still has its outcome")
 }
+
+func TestProgressAndCancelReachTheWorker(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t), func(c *Config) { c.DrainLimit = 20 * time.Second })
+	p := s.serve("1")
+	ticket, err := s.client.Send(t.Context(), "things", "SET", "7")
+	require.NoError(t, err)
+	name := p.expect("run")["run"].(string)
+	p.send(`{"run":"` + name + `","progress":{"done":1}}`)
+	p.send(`{"run":"99","progress":{"done":1}}`)
+	_, id, _ := strings.Cut(string(ticket), ".")
+	testsupport.Eventually(t, 20*time.Second, "the record has it", func() bool {
+		text, err := s.conn.Redis().HGet(t.Context(), s.conn.Keys.Record("things", id), "progress").Result()
+		return err == nil && text == `{"done":1}`
+	})
+	outcome, err := s.client.Cancel(t.Context(), ticket)
+	require.NoError(t, err)
+	assert.Equal(t, "cancelling", outcome.State)
+	lost := p.expect("lost")
+	assert.Equal(t, "cancelled", lost["reason"])
+	p.send(`{"run":"` + name + `","stopped":true}`)
+	outcome, err = s.client.Wait(t.Context(), ticket)
+	require.NoError(t, err)
+	assert.Equal(t, "cancelled", outcome.State)
+}

@@ -69,6 +69,8 @@ func lostReason(ctx context.Context) frames.LostReason {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, consumer.ErrOwnershipLost):
 		return frames.LostTaken
+	case errors.Is(cause, consumer.ErrCancelled):
+		return frames.LostCancelled
 	case errors.Is(cause, context.DeadlineExceeded):
 		return frames.LostDeadline
 	default:
@@ -81,7 +83,7 @@ func lostReason(ctx context.Context) frames.LostReason {
 func stopped(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	switch {
-	case errors.Is(cause, context.DeadlineExceeded):
+	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, consumer.ErrCancelled):
 		return cause
 	case cause == nil:
 		cause = errors.New("the worker gave up the run")

@@ -119,6 +119,10 @@ func (s *session) frame(message []byte) error {
 	case r == nil: // it is finished
 	case f.Kind() == frames.KindExtend:
 		r.extend(f)
+	case f.Kind() == frames.KindProgress:
+		if err := workers.Progress(r.context(), json.RawMessage(f.Progress)); err != nil {
+			s.host.cfg.Log.Warn("a report of progress was dropped", "error", err)
+		}
 	case f.Kind() == frames.KindFinal:
 		r.final <- f
 		s.service.give(s)

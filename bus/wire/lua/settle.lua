@@ -6,7 +6,7 @@
 -- KEYS[3..] the record of each request
 -- ARGV[1]   the worker
 -- ARGV[2..] eight for each request: entry id state meta envelope store error
---           attempts. State is done, expired or dead; store is in ms ("" stores
+--           attempts. State is done, expired, cancelled or dead; store is in ms ("" stores
 --           nothing); error and attempts are those of a dead letter
 -- Returns 1 for each request that it settled, 0 for each that the worker does not own.
 local KEYS, ARGV = KEYS, ARGV
@@ -126,6 +126,9 @@ for i = 3, #KEYS do
           call('HSET', record, 'state', 'expired')
           call('PEXPIRE', record, store)
         end
+      elseif state == 'cancelled' then
+        call('HSET', record, 'state', 'cancelled')
+        call('PEXPIRE', record, store)
       else
         call('HSET', record, 'state', 'dead')
         call('PERSIST', record)
