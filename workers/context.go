@@ -142,7 +142,7 @@ func Progress(ctx context.Context, value any) error {
 		s.mu.Unlock()
 		return nil
 	default:
-		return s.delivery.Progress(text)
+		return s.delivery.Progress(ctx, text)
 	}
 }
 

@@ -279,15 +279,15 @@ func reportsProgress(s *stage) {
 	s.serve(func(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 		began.add(d.Request.ID)
 		<-release
-		assert.NoError(s.t, d.Progress([]byte(`{"done":1}`)))
+		assert.NoError(s.t, d.Progress(ctx, []byte(`{"done":1}`)))
 		<-release
 		for range 100 { // the last of many counts
-			assert.NoError(s.t, d.Progress([]byte(`{"done":2}`)))
+			assert.NoError(s.t, d.Progress(ctx, []byte(`{"done":2}`)))
 		}
-		assert.NoError(s.t, d.Progress([]byte(`{"done":3}`)))
+		assert.NoError(s.t, d.Progress(ctx, []byte(`{"done":3}`)))
 		<-release
-		assert.Error(s.t, d.Progress(make([]byte, consumer.MaxProgress+1)))
-		assert.Error(s.t, d.Progress([]byte("1\n2")))
+		assert.Error(s.t, d.Progress(ctx, make([]byte, consumer.MaxProgress+1)))
+		assert.Error(s.t, d.Progress(ctx, []byte("1\n2")))
 		return echo(ctx, d)
 	})
 	for _, call := range []*caller.Call{unsafe(`[1]`), safe(`[1]`)} {

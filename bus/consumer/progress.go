@@ -22,20 +22,20 @@ var errProgressLine = errors.New("progress has a line break")
 
 // Progress reports the progress of a running request, as JSON without line breaks. Reports
 // are sent at most every 100 ms: then the latest.
-func (d *Delivery) Progress(text []byte) error {
+func (d *Delivery) Progress(ctx context.Context, text []byte) error {
 	switch {
 	case len(text) > MaxProgress:
 		return fmt.Errorf("progress of %d bytes is larger than %d", len(text), MaxProgress)
 	case bytes.ContainsAny(text, "\r\n"):
 		return errProgressLine
 	case d.owner != nil:
-		d.owner.progress(d, text)
+		d.owner.progress(context.WithoutCancel(ctx), d, text)
 	}
 	return nil
 }
 
 // progress keeps a report until it is sent.
-func (r *requests) progress(d *Delivery, text []byte) {
+func (r *requests) progress(ctx context.Context, d *Delivery, text []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	run := r.running[d.Entry]
@@ -46,7 +46,7 @@ func (r *requests) progress(d *Delivery, text []byte) {
 	if run.progress = text; waits {
 		return
 	}
-	time.AfterFunc(max(0, progressInterval-time.Since(run.reported)), func() { r.report(context.WithoutCancel(run), d) })
+	time.AfterFunc(max(0, progressInterval-time.Since(run.reported)), func() { r.report(ctx, d) })
 }
 
 // report sends the latest report of a request that is still running.
