@@ -18,18 +18,25 @@ type backend struct {
 	client   *caller.Client
 	registry *registry.Registry
 	caller   *calls.Caller
+	shared   *cache.Cache
 	limit    *calls.Limit
 	close    func()
 }
 
+// invalidations hears of invalidated tags.
+type invalidations interface {
+	Dropped(service string, tags []string)
+	Missed()
+}
+
 // newBackend opens a client, a registry and the shared cache. It calls changed with the
 // services whenever they change.
-func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(registry.Snapshot), log *slog.Logger) (*backend, error) {
-	shared, closeCache, err := openCache(conn, cfg, log)
+func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(registry.Snapshot), stale invalidations, log *slog.Logger) (*backend, error) {
+	shared, closeCache, err := openCache(conn, cfg, stale, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &backend{conn: conn, limit: calls.NewLimit(cfg.InFlight), registry: registry.New(conn, changed)}
+	b := &backend{conn: conn, shared: shared, limit: calls.NewLimit(cfg.InFlight), registry: registry.New(conn, changed)}
 	b.client = caller.New(conn, caller.Config{MailboxLimit: cfg.MailboxLimit, AdmitLate: cfg.AdmitLate, MinReplicas: cfg.MinReplicas})
 	b.caller = calls.New(calls.Config{Client: b.client, Cache: shared, Limit: b.limit, Find: find, Logger: log})
 	b.close = func() {
@@ -40,7 +47,7 @@ func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(reg
 }
 
 // openCache opens the shared cache, on the Redis of the bus or on its own.
-func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cache, closeCache func(), err error) {
+func openCache(conn *bus.Conn, cfg *Config, stale invalidations, log *slog.Logger) (shared *cache.Cache, closeCache func(), err error) {
 	own, namespace := conn, conn.Keys.Namespace()
 	if cfg.CacheRedisURL != "" {
 		own, err = bus.Connect(cfg.CacheRedisURL, bus.Options{Namespace: namespace, Logger: log, Role: wire.RoleAPI, Credentials: cfg.CacheCredentials})
@@ -55,7 +62,7 @@ func openCache(conn *bus.Conn, cfg *Config, log *slog.Logger) (shared *cache.Cac
 			_ = own.Close()
 		}
 	}
-	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.LocalBytes, Timeout: cfg.CacheTimeout, Logger: log})
+	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.LocalBytes, Timeout: cfg.CacheTimeout, OnDropped: stale.Dropped, OnGap: stale.Missed, Logger: log})
 	if err != nil {
 		closeRedis()
 		return nil, nil, fmt.Errorf("open the cache: %w", err)

@@ -122,15 +122,6 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.quotas.Close)
-	s.backend, err = newBackend(conn, cfg, s.router.Find, func(services registry.Snapshot) {
-		s.router.Update(services)
-		s.auth.WarnUncheckedScopes(services)
-	}, s.cfg.Logger)
-	if err != nil {
-		return err
-	}
-	s.life.closers = append(s.life.closers, s.backend.close)
-	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.sockets = socket.New(socket.Config{
 		Backend: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
 		Host: host.Config{
@@ -139,6 +130,15 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		},
 		Log: cfg.Logger,
 	})
+	s.backend, err = newBackend(conn, cfg, s.router.Find, func(services registry.Snapshot) {
+		s.router.Update(services)
+		s.auth.WarnUncheckedScopes(services)
+	}, s.sockets, s.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.backend.close)
+	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
 		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,

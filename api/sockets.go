@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/template"
 )
 
 // socketPath is the path of WebSockets.
@@ -70,6 +73,37 @@ func (b socketBackend) Call(ctx context.Context, call *socket.Call) *socket.Answ
 		return nil // the socket is closed
 	}
 	return refused(&in, f)
+}
+
+// MaySubscribe refuses a subscription to a tag that no cached action of the service
+// declares, or whose actions the principal may not call.
+func (b socketBackend) MaySubscribe(principal *wire.Principal, service, tag string) *exchange.Failure {
+	refused := exchange.Fail(wire.CodeNotFound, fmt.Sprintf("no cached action of %.64q has the tag %.128q", service, tag))
+	s := b.router.Services()[service]
+	if s == nil || s.Manifest == nil {
+		return refused
+	}
+	for i := range s.Manifest.Actions {
+		a := &s.Manifest.Actions[i]
+		if a.Cache == nil || len(a.Routes) == 0 || !slices.ContainsFunc(a.Cache.Tags, func(t string) bool { return template.Matches(t, tag) }) {
+			continue
+		}
+		if refused = b.auth.Authorize(principal, a.Scopes, ""); refused == nil {
+			return nil
+		}
+	}
+	return refused
+}
+
+// Nonce returns the nonce of a cache tag.
+func (b socketBackend) Nonce(ctx context.Context, service, tag string) (string, error) {
+	return b.backend.shared.Nonce(ctx, service, tag)
+}
+
+// Follow follows a request.
+func (b socketBackend) Follow(ctx context.Context, principal *wire.Principal, ticket string, tell func(wire.RequestState), progress func(string)) (func(), *exchange.Failure) {
+	in := exchange.NewMessage(principal, "")
+	return b.tickets.Follow(ctx, &in, ticket, tell, progress)
 }
 
 // refused returns the answer for a failure.

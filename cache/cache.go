@@ -19,6 +19,7 @@ type Cache struct {
 	local        *local
 	memory       *memoryMonitor
 	subscription *subscription
+	nonces       redis.Cmdable
 	filler       *filler
 	leases       *leaseKeeper
 	hints        *hints
@@ -55,7 +56,7 @@ func New(rdb client, cfg Config) (*Cache, error) {
 	}
 	c := &Cache{
 		cfg: cfg, keys: keys{cfg.Namespace}, pipe: newPipeline(rdb, &cfg), local: entries, memory: newMemoryMonitor(rdb, &cfg),
-		hints: newHints(), tasks: newTasks(), counts: &counts{},
+		nonces: rdb, hints: newHints(), tasks: newTasks(), counts: &counts{},
 		joinable: joinable{lookups: make(map[string]*lookup), flights: make(map[string]*flight)},
 	}
 	c.subscription = newSubscription(func(ctx context.Context) pubsub { return whole.Subscribe(ctx) }, &cfg, entries, c.handed)

@@ -33,6 +33,12 @@ type Config struct {
 	// FillShare is the share of Redis' memory above which nothing is stored, if
 	// Redis evicts nothing. Defaults to 0.5.
 	FillShare float64
+	// OnDropped is called with the tags of a space that were invalidated, on the goroutine
+	// that receives messages. Defaults to nil: no call.
+	OnDropped func(space string, tags []string)
+	// OnGap is called when invalidations may have been missed, and are received again.
+	// Defaults to nil: no call.
+	OnGap func()
 	// Logger receives messages for operators. Defaults to slog.Default().
 	Logger *slog.Logger
 
@@ -81,6 +87,12 @@ func (c *Config) setDefaults() {
 		if *d.value == 0 {
 			*d.value = d.or
 		}
+	}
+	if c.OnDropped == nil {
+		c.OnDropped = func(string, []string) {}
+	}
+	if c.OnGap == nil {
+		c.OnGap = func() {}
 	}
 	if c.at == nil {
 		c.at = func(step, string) {}

@@ -35,6 +35,8 @@ type subscription struct {
 	channel string // of outcomes
 	local   *local
 	handed  func(payload string)
+	dropped func(space string, tags []string)
+	gap     func()
 	hears   atomic.Bool // invalidations arrive
 }
 
@@ -51,7 +53,7 @@ type pubsub interface {
 func newSubscription(open func(context.Context) pubsub, cfg *Config, local *local, handed func(payload string)) *subscription {
 	keys := keys{cfg.Namespace}
 	return &subscription{
-		open: open, keys: keys, log: cfg.Logger, local: local, handed: handed,
+		open: open, keys: keys, log: cfg.Logger, local: local, handed: handed, dropped: cfg.OnDropped, gap: cfg.OnGap,
 		channel: keys.flights(token.New(token.NameBytes)),
 	}
 }
@@ -122,12 +124,15 @@ func (s *subscription) session(ctx context.Context, waits *backoff.Backoff) erro
 				waits.Reset()
 				s.local.clear() // earlier invalidations were not received
 				s.hears.Store(true)
+				s.gap()
 			}
 		case *redis.Message:
 			if m.Channel == s.channel {
 				s.handed(m.Payload)
 			} else {
-				s.local.drop(s.keys.droppedSpace(m.Channel), strings.Fields(m.Payload))
+				space, tags := s.keys.droppedSpace(m.Channel), strings.Fields(m.Payload)
+				s.local.drop(space, tags)
+				s.dropped(space, tags)
 			}
 		}
 	}

@@ -22,6 +22,13 @@ type Backend interface {
 	// or with the cause ErrCancelled: then the backend cancels the request, and answers
 	// whether that succeeded.
 	Call(ctx context.Context, call *Call) *Answer
+	// MaySubscribe refuses a subscription to a cache tag of a service.
+	MaySubscribe(principal *wire.Principal, service, tag string) *exchange.Failure
+	// Nonce returns the nonce of a cache tag, which changes with every invalidation.
+	Nonce(ctx context.Context, service, tag string) (string, error)
+	// Follow returns a function that passes on the states of a request and its reports of
+	// progress, until it has ended or the context ends.
+	Follow(ctx context.Context, principal *wire.Principal, ticket string, tell func(wire.RequestState), progress func(string)) (run func(), f *exchange.Failure)
 }
 
 // ErrCancelled is the cause of the context of a call that its client cancels.

@@ -30,6 +30,8 @@ type client struct {
 	mu   sync.Mutex
 	open map[string]*pending // unanswered, by the ID
 	idle sync.Cond           // open became empty
+
+	subscriptions map[string]*subscription // by the ID; nil: it begins
 }
 
 // pending is an unanswered request.
@@ -52,6 +54,7 @@ func (s *Sockets) serveClient(c *conn, h Handshake) {
 	stop := context.AfterFunc(s.draining, k.drain)
 	<-ctx.Done()
 	stop()
+	k.unsubscribeAll()
 	bye, isBye := errors.AsType[*frames.Bye](context.Cause(ctx))
 	var last func([]byte) []byte
 	if isBye {
@@ -113,6 +116,10 @@ func (k *client) frame(f *frames.Client) error {
 		k.cancel(f.ID)
 	case f.Request != "":
 		return k.request(f)
+	case f.Subscribe != "":
+		k.subscribe(f)
+	case f.Unsubscribe:
+		k.unsubscribe(f.ID)
 	default:
 		return &frames.Bye{Reason: frames.Invalid, Message: "not a frame of a client"}
 	}
@@ -146,9 +153,7 @@ func (k *client) request(f *frames.Client) error {
 		return &frames.Bye{Reason: frames.Invalid, Message: fmt.Sprintf("the id %s is in use", f.ID)}
 	case open >= limit:
 		cancel(nil)
-		in := exchange.NewMessage(nil, "")
-		k.send((&frames.Answer{ID: f.ID, Envelope: string(exchange.Fail(wire.CodeOverloaded,
-			fmt.Sprintf("more than %d requests are unanswered", limit)).Envelope(&in)), RetryAfter: time.Second.Milliseconds()}).Append)
+		k.refuse(f.ID, exchange.Fail(wire.CodeOverloaded, fmt.Sprintf("more than %d requests are unanswered", limit)).After(time.Second))
 		return nil
 	}
 	k.open[string(f.ID)] = p

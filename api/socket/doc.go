@@ -12,5 +12,6 @@
 //	write.go      frames and close codes on a connection
 //	session.go    one socket, until it is known who speaks
 //	client.go     the requests of a client
+//	subscribe.go  the subscriptions of clients
 //	backend.go    what the gateway does for a client
 package socket

@@ -54,6 +54,7 @@ type Sockets struct {
 	cfg      Config
 	draining context.Context //nolint:containedctx // ends when the gateway stops
 	drain    context.CancelFunc
+	topics   topics
 
 	mu   sync.Mutex
 	open sync.WaitGroup
@@ -66,7 +67,7 @@ func New(cfg Config) *Sockets {
 	setDefault(&cfg.Ping, defaultPing)
 	setDefault(&cfg.AuthLimit, defaultAuthLimit)
 	cfg.Host.DrainBye = &frames.Bye{Reason: frames.Drain, Retry: retryAfter}
-	s := &Sockets{cfg: cfg}
+	s := &Sockets{cfg: cfg, topics: topics{subscribers: make(map[topic]map[*subscription]struct{})}}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
 }

@@ -3,7 +3,6 @@ package tickets
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"net"
 	"strconv"
 	"time"
@@ -48,11 +47,11 @@ func (s *Tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set("X-Accel-Buffering", "no") // nginx would buffer events
-	stream := &stream{tickets: s, ticket: t, last: last, conn: c.Context().Conn()}
+	conn := c.Context().Conn()
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer s.watching.Add(-1)
-		stream.out = w
-		stream.run(waits, record)
+		out := &stream{conn: conn, out: w, timeout: s.writeTimeout}
+		(&follower{tickets: s, ticket: t, last: last, tell: out.state, progress: out.progress, idle: out.ping}).run(waits, record)
 	})
 	return nil
 }
@@ -71,18 +70,20 @@ func rank(state string) int {
 	}
 }
 
-// stream is the stream of events of one client.
-type stream struct {
+// follower follows the states of one request.
+type follower struct {
 	tickets *Tickets
 	ticket  ticket
-	last    int // the rank of the state that was sent last
-	conn    net.Conn
-	out     *bufio.Writer
+	last    int // the rank of the state that was told last
+	// tell gets each new state with its rank, progress each report as JSON, and idle is
+	// called when nothing happened for a while. An error ends the follower.
+	tell     func(rank int, state wire.RequestState) error
+	progress func(text string) error
+	idle     func() error
 }
 
-// run sends each new state until the last one, or until the client leaves or the gateway
-// stops. On an error it ends: the client connects again.
-func (s *stream) run(ctx context.Context, record caller.Record) {
+// run follows the request until it has ended or the context ends.
+func (s *follower) run(ctx context.Context, record caller.Record) {
 	if s.send(ctx, record) != nil || record.Ended() {
 		return
 	}
@@ -97,11 +98,12 @@ func (s *stream) run(ctx context.Context, record caller.Record) {
 			var ended bool
 			var progress string
 			ended, progress, err = watch.Next(ctx, min(pingInterval, time.Until(next)))
-			event := ": ping\n\n"
-			if progress != "" {
-				event = "event: progress\ndata: " + progress + "\n\n"
+			if err == nil && progress != "" {
+				err = s.progress(progress)
+			} else if err == nil {
+				err = s.idle()
 			}
-			if err != nil || s.write(event) != nil {
+			if err != nil {
 				return
 			}
 			if ended || !time.Now().Before(next) {
@@ -116,27 +118,69 @@ func (s *stream) run(ctx context.Context, record caller.Record) {
 	}
 }
 
-// send sends a state unless it was sent before.
-func (s *stream) send(ctx context.Context, record caller.Record) error {
+// send tells a state unless it was told before.
+func (s *follower) send(ctx context.Context, record caller.Record) error {
 	if rank(record.State) <= s.last {
 		return nil
 	}
 	if s.tickets.confirmed(ctx, s.ticket, record) != nil {
 		return caller.ErrNotReplicated
 	}
-	data, err := json.Marshal(record.Tell(s.ticket.service, s.ticket.id))
-	if err != nil {
-		return err
-	}
 	s.last = rank(record.State)
-	return s.write("id: " + strconv.Itoa(s.last) + "\nevent: state\ndata: " + string(data) + "\n\n")
+	return s.tell(s.last, record.Tell(s.ticket.service, s.ticket.id))
 }
+
+// stream is a stream of server-sent events.
+type stream struct {
+	conn    net.Conn
+	out     *bufio.Writer
+	timeout time.Duration // of a write
+}
+
+// state writes a state as an event.
+func (s *stream) state(rank int, state wire.RequestState) error {
+	return s.write("id: " + strconv.Itoa(rank) + "\nevent: state\ndata: " + string(state.JSON()) + "\n\n")
+}
+
+// progress writes a report of progress as an event.
+func (s *stream) progress(text string) error {
+	return s.write("event: progress\ndata: " + text + "\n\n")
+}
+
+// ping writes a comment: only a failed write shows that a client has gone.
+func (s *stream) ping() error { return s.write(": ping\n\n") }
 
 // write writes and flushes text, within the write timeout.
 func (s *stream) write(text string) error {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(s.tickets.writeTimeout)) // a closed connection fails in the write
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.timeout)) // a closed connection fails in the write
 	if _, err := s.out.WriteString(text); err != nil {
 		return err
 	}
 	return s.out.Flush()
+}
+
+// Follow passes the states of a request to tell, and its reports of progress, until it has
+// ended or the context ends. Only the principal that made the request may follow it.
+func (s *Tickets) Follow(ctx context.Context, in *exchange.Request, name string, tell func(wire.RequestState), progress func(text string)) (run func(), f *exchange.Failure) {
+	t, ok := parseTicket(name)
+	if !ok {
+		return nil, unknownRequest()
+	}
+	record, err := s.client.Record(ctx, t.service, t.id)
+	if f := s.checkAccess(in, t, record, err); f != nil {
+		return nil, f
+	}
+	if s.watching.Add(1) > maxWatchers {
+		s.watching.Add(-1)
+		return nil, exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(pingInterval)
+	}
+	following := &follower{
+		tickets: s, ticket: t, idle: func() error { return nil },
+		tell:     func(_ int, state wire.RequestState) error { tell(state); return nil },
+		progress: func(text string) error { progress(text); return nil },
+	}
+	return func() {
+		defer s.watching.Add(-1)
+		following.run(ctx, record)
+	}, nil
 }

@@ -60,13 +60,11 @@ func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.R
 		exchange.RefuseMethod(c, in, requestMethods)
 		return
 	}
-	var t ticket
-	t.service, t.id, _ = strings.Cut(name, ".")
-	if wire.CheckServiceName(t.service) != nil && t.service != wire.ReservedService || len(t.id) != 36 || uuid.Validate(t.id) != nil {
+	t, ok := parseTicket(name)
+	if !ok {
 		exchange.Refuse(c, in, unknownRequest())
 		return
 	}
-	t.id = strings.ToLower(t.id)
 	if !s.client.Ready() {
 		exchange.Refuse(c, in, exchange.Unavailable("Redis is not reachable"))
 		return
@@ -83,6 +81,15 @@ func (s *Tickets) Serve(ctx, waits context.Context, c *fiber.Ctx, in *exchange.R
 	if f != nil {
 		exchange.Refuse(c, in, f)
 	}
+}
+
+// parseTicket parses <service>.<id>.
+func parseTicket(name string) (t ticket, ok bool) {
+	t.service, t.id, _ = strings.Cut(name, ".")
+	ok = wire.CheckServiceName(t.service) == nil || t.service == wire.ReservedService
+	ok = ok && len(t.id) == 36 && uuid.Validate(t.id) == nil
+	t.id = strings.ToLower(t.id)
+	return t, ok
 }
 
 // unknownRequest returns the failure for a request without a record, or of another

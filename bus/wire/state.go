@@ -34,14 +34,19 @@ type RequestState struct {
 	Outcome json.RawMessage `json:"outcome,omitempty"`
 }
 
-// Envelope returns the state as the envelope of an answer.
-func (s *RequestState) Envelope() []byte {
-	result, err := json.Marshal(s)
-	if err != nil { // the outcome is no JSON
-		return Failure(NewError(CodeInternal, "internal error"))
+// JSON returns the state as JSON, without an outcome or progress that is no JSON.
+func (s *RequestState) JSON() []byte {
+	text, err := json.Marshal(s)
+	if err != nil {
+		plain := *s
+		plain.Outcome, plain.Progress = nil, nil
+		text, _ = json.Marshal(&plain) // strings can always be encoded
 	}
-	return Success(result)
+	return text
 }
+
+// Envelope returns the state as the envelope of an answer.
+func (s *RequestState) Envelope() []byte { return Success(s.JSON()) }
 
 // StepStore is how long the outcome of a composition's step is kept. Within this time
 // after its first call a composition can be continued without repeating a step.

@@ -107,6 +107,53 @@ func AppendProgress(dst []byte, id jsontext.Value, progress string) []byte {
 	return append(appendJSON(dst, []byte(progress)), '}')
 }
 
+// Subscribed is the answer to a subscription.
+type Subscribed struct {
+	ID jsontext.Value
+	// At is the position of a tag, for After; empty for a ticket.
+	At string
+	// Recovered is false if events after the position After were missed.
+	Recovered bool
+}
+
+// Append appends the frame.
+func (s *Subscribed) Append(dst []byte) []byte {
+	dst = append(append(append(dst, `{"id":`...), s.ID...), `,"ok":true`...)
+	if s.At != "" {
+		dst = appendString(append(dst, `,"at":`...), s.At)
+	}
+	dst = strconv.AppendBool(append(dst, `,"recovered":`...), s.Recovered)
+	return append(dst, '}')
+}
+
+// Event is an event of a subscription.
+type Event struct {
+	// Event is the tag or the ticket.
+	Event string
+	// Service and At are those of a tag.
+	Service, At string
+	// Data is the state of a request, as JSON.
+	Data []byte
+	// Progress is a report of progress of a request, as JSON.
+	Progress string
+}
+
+// Append appends the frame.
+func (e *Event) Append(dst []byte) []byte {
+	dst = appendString(append(dst, `{"event":`...), e.Event)
+	if e.Service != "" {
+		dst = appendString(append(dst, `,"service":`...), e.Service)
+		dst = appendString(append(dst, `,"at":`...), e.At)
+	}
+	if len(e.Data) > 0 {
+		dst = appendJSON(append(dst, `,"data":`...), e.Data)
+	}
+	if e.Progress != "" {
+		dst = appendJSON(append(dst, `,"progress":`...), []byte(e.Progress))
+	}
+	return append(dst, '}')
+}
+
 // AppendOK appends the answer to a frame that has no result.
 func AppendOK(dst []byte, id jsontext.Value) []byte {
 	return append(append(append(dst, `{"id":`...), id...), `,"ok":true}`...)

@@ -73,3 +73,22 @@ func Check(template string, arguments int) error {
 	_, err := Fill(template, "["+strings.Join(list, ",")+"]")
 	return err
 }
+
+// Matches reports whether a template can be filled to this name.
+func Matches(template, name string) bool {
+	before, after, found := strings.Cut(template, "{")
+	rest, ok := strings.CutPrefix(name, before)
+	if !found || !ok {
+		return ok && rest == ""
+	}
+	_, behind, _ := strings.Cut(after, "}")
+	for i := range len(rest) + 1 { // what the argument is filled to
+		if Matches(behind, rest[i:]) {
+			return true
+		}
+		if i < len(rest) && strings.IndexByte("-_.~%", rest[i]) < 0 && (rest[i] < '0' || rest[i] > 'z' || rest[i] > '9' && rest[i] < 'A' || rest[i] > 'Z' && rest[i] < 'a') {
+			return false
+		}
+	}
+	return false
+}

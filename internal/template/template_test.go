@@ -50,3 +50,16 @@ func FuzzFill(f *testing.F) {
 		require.True(t, strings.HasPrefix(filled, "user:"))
 	})
 }
+
+func TestMatches(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"user:1": true, "user:": true, "user:a%20b": true, "user:1:2": false, "user": false, "users:1": false, "user:1 ": false,
+	} {
+		assert.Equal(t, want, Matches("user:{0}", name), name)
+	}
+	assert.True(t, Matches("users", "users"))
+	assert.False(t, Matches("users", "users2"))
+	assert.True(t, Matches("a:{0}:b:{1}", "a:b:b:b:b"[:7]))
+	assert.False(t, Matches("a:{0}:b:{1}", "a:1:c:2"))
+}
