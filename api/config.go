@@ -90,6 +90,9 @@ type Config struct {
 	// IdleLimit is the time without a heartbeat after which another gateway continues a
 	// composition; the same for all gateways. Defaults to 3 s.
 	IdleLimit time.Duration
+	// SocketInFlight is the maximum number of unanswered requests of one WebSocket.
+	// Defaults to 1024.
+	SocketInFlight int
 	// HideWorker omits the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool
@@ -164,6 +167,10 @@ func (c *Config) setDefaults() error {
 	}
 	if c.InFlight < 0 {
 		errs = append(errs, fmt.Errorf("in flight %d is negative", c.InFlight))
+	}
+	orDefault(&c.SocketInFlight, 1024)
+	if c.SocketInFlight < 0 {
+		errs = append(errs, fmt.Errorf("socket in flight %d is negative", c.SocketInFlight))
 	}
 	if c.CORS.MaxAge == 0 {
 		c.CORS.MaxAge = 10 * time.Minute

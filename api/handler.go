@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -19,6 +20,10 @@ import (
 func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	in := exchange.NewRequest(c)
 	if s.serveProbe(c, &in) {
+		return nil
+	}
+	if in.Path == socketPath {
+		s.openSocket(ctx, c, &in)
 		return nil
 	}
 	// Authentication comes first: without it a client does not learn which routes exist.
@@ -63,19 +68,22 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 
 // admit authenticates the caller and counts the request.
 func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, quota *limits.Tightest) (f *exchange.Failure) {
-	if f = s.quotas.Count(ctx, c, in, limits.StageAddress, "", quota); f != nil {
+	defer func() { quota.Write(c.Response()) }()
+	address := func() netip.Addr { return s.quotas.Address(c) }
+	if f = s.quotas.Count(ctx, address, in, limits.StageAddress, "", quota); f != nil {
 		return f
 	}
 	if in.Principal, f = s.auth.Authenticate(ctx, &c.Request().Header); f != nil {
 		return f
 	}
-	return s.quotas.Count(ctx, c, in, limits.StageCaller, "", quota)
+	return s.quotas.Count(ctx, address, in, limits.StageCaller, "", quota)
 }
 
 // call conducts a request with a route. It checks the scopes before the arguments and the
 // cache.
 func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, params []string, quota *limits.Tightest) *exchange.Failure {
-	if f := s.quotas.Count(ctx, c, in, limits.StageRoute, r.Pattern, quota); f != nil {
+	f := s.quotas.Count(ctx, func() netip.Addr { return s.quotas.Address(c) }, in, limits.StageRoute, r.Pattern, quota)
+	if quota.Write(c.Response()); f != nil {
 		return f
 	}
 	if f := s.auth.Authorize(in.Principal, r.Action.Scopes, r.Unknown); f != nil {

@@ -19,18 +19,9 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	if r.Plan != nil && r.Action.Safe {
 		return s.serveRead(c, in, r, args) //nolint:contextcheck // its deadline ends it
 	}
-	request := calls.Call{
-		Call:     caller.Call{Service: r.Service, Action: r.Action.Name, Args: args, Principal: in.Principal},
-		Declared: r.Action,
-	}
-	plan, began := "", int64(0)
-	if r.Plan != nil {
-		if err := s.composer.Keep(ctx, r.Plan); err != nil {
-			s.cfg.Logger.Debug("a plan could not be stored", "composition", r.Action.Name, "error", err)
-			return exchange.Unavailable("Redis is not reachable")
-		}
-		request.Wait, request.Place = true, r.Plan.Name() // the gateways run it
-		plan, began = r.Plan.Hash(), s.backend.conn.Clock.Millis()
+	request, plan, f := s.newCall(ctx, in, r, args)
+	if f != nil {
+		return f
 	}
 	var prefs cachePreferences
 	if r.Caching != nil {
@@ -39,12 +30,11 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	}
 	var prefer tickets.Preference
 	if !r.Action.Safe {
-		var f *exchange.Failure
 		if prefer, f = s.tickets.Prepare(c, in, &request); f != nil {
 			return f
 		}
 	}
-	request.ID, request.Meta = in.ID, in.EncodeMeta(plan, began)
+	request.ID, request.Meta = in.ID, in.EncodeMeta(plan.hash, plan.began)
 	if prefer.Given() && prefer.Wait == 0 {
 		return s.accept(ctx, c, in, r, &request, prefer)
 	}
@@ -66,6 +56,29 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	}
 	s.responder.respond(c, in, r, answer.Reply)
 	return nil
+}
+
+// planned is the plan of a composition in the meta of its request.
+type planned struct {
+	hash  string
+	began int64 // unix ms of Redis
+}
+
+// newCall returns the call of a route's action, without its ID and meta.
+func (s *Server) newCall(ctx context.Context, in *exchange.Request, r *route.Route, args string) (request calls.Call, plan planned, f *exchange.Failure) {
+	request = calls.Call{
+		Call:     caller.Call{Service: r.Service, Action: r.Action.Name, Args: args, Principal: in.Principal},
+		Declared: r.Action,
+	}
+	if r.Plan == nil {
+		return request, plan, nil
+	}
+	if err := s.composer.Keep(ctx, r.Plan); err != nil {
+		s.cfg.Logger.Debug("a plan could not be stored", "composition", r.Action.Name, "error", err)
+		return request, plan, exchange.Unavailable("Redis is not reachable")
+	}
+	request.Wait, request.Place = true, r.Plan.Name() // the gateways run it
+	return request, planned{r.Plan.Hash(), s.backend.conn.Clock.Millis()}, nil
 }
 
 // serveRead runs a composition that only reads and writes the answer.

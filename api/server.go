@@ -16,11 +16,14 @@ import (
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/route"
+	"github.com/oskadev/mailroom/api/socket"
 	"github.com/oskadev/mailroom/api/tickets"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/busctx"
+	"github.com/oskadev/mailroom/internal/host"
+	"github.com/oskadev/mailroom/workers"
 )
 
 // Server is one gateway. New makes it, Serve serves, Close closes one that is not served.
@@ -34,6 +37,7 @@ type Server struct {
 	quotas   limits.Quotas
 	tickets  *tickets.Tickets
 	composer *compose.Composer
+	sockets  *socket.Sockets
 
 	responder   responder
 	certificate *edge.Certificate // nil: plain HTTP
@@ -92,6 +96,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.app.Use(func(c *fiber.Ctx) error { return s.handle(calls, waits, c) })
 	server := s.app.Server()
 	server.CloseOnShutdown = true
+	server.KeepHijackedConns = true // sockets close them
 	server.NoDefaultServerHeader = true
 	server.ExpectHandler = s.gate.Expect
 	server.HeaderReceived = s.gate.HeaderReceived
@@ -127,6 +132,13 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	}
 	s.life.closers = append(s.life.closers, s.backend.close)
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
+	s.sockets = socket.New(socket.Config{
+		Backend: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
+		Host: host.Config{Conn: conn, Log: cfg.Logger, Worker: workers.Config{
+			IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, CacheRedisURL: cfg.CacheRedisURL, CacheCredentials: cfg.CacheCredentials,
+		}},
+		Log: cfg.Logger,
+	})
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
 		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
@@ -188,6 +200,7 @@ func (s *Server) drain(ctx context.Context, listener *edge.Listener, ended <-cha
 	limit := time.Now().Add(s.cfg.DrainLimit)
 	draining, stopDraining := context.WithDeadline(ctx, limit)
 	defer stopDraining()
+	s.sockets.Drain(draining)
 	listener.Drain(draining)
 	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
 	switch {

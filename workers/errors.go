@@ -84,6 +84,14 @@ func (e *Error) WithCause(cause error) *Error {
 	return &c
 }
 
+// Of returns a copy that names the action of another service that failed, for a handler
+// that returns the error of that service.
+func (e *Error) Of(service, action string) *Error {
+	c := *e
+	c.service, c.action = service, action
+	return &c
+}
+
 // NotFound returns 404 NOT_FOUND: the thing does not exist.
 func NotFound(message string) *Error { return Fail(CodeNotFound, http.StatusNotFound, message) }
 

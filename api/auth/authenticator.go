@@ -77,6 +77,31 @@ func (a *Authenticator) Authenticate(ctx context.Context, h *fasthttp.RequestHea
 	case !found:
 		return nil, nil
 	}
+	return a.Verify(ctx, text)
+}
+
+// HasCredential reports whether the headers of a request have a credential, valid or not.
+func (a *Authenticator) HasCredential(h *fasthttp.RequestHeader) bool {
+	_, found, _ := credentialOf(h)
+	return found
+}
+
+// Anonymous refuses a caller without a credential where one is required.
+func (a *Authenticator) Anonymous() *exchange.Failure {
+	if a.mode == Required {
+		return noCredential()
+	}
+	return nil
+}
+
+// Verify returns the principal of a credential; nil: the mode None ignores it.
+func (a *Authenticator) Verify(ctx context.Context, text string) (*wire.Principal, *exchange.Failure) {
+	if a.mode == None {
+		return nil, nil
+	}
+	if len(text) > maxCredential {
+		return nil, badCredential("it is too long")
+	}
 	var principal *wire.Principal
 	var err error
 	switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,22 +89,26 @@ func exposed() string {
 // allow sets the CORS headers of an answer that the middleware did not see: a refusal
 // by the size or form of the message.
 func (c *CORS) allow(origin string, res *fasthttp.Response) {
-	for _, allowed := range c.Origins {
-		scheme, domain, wild := strings.Cut(allowed, "://*.")
-		under := wild && strings.HasPrefix(origin, scheme+"://") && strings.HasSuffix(origin, "."+domain)
-		switch {
-		case allowed == "*":
-			res.Header.Set(fiber.HeaderAccessControlAllowOrigin, "*")
-		case allowed == origin || under:
-			res.Header.Set(fiber.HeaderAccessControlAllowOrigin, origin)
-			res.Header.Set(fiber.HeaderVary, fiber.HeaderOrigin)
-			if c.Credentials {
-				res.Header.Set(fiber.HeaderAccessControlAllowCredentials, "true")
-			}
-		default:
-			continue
-		}
-		res.Header.Set(fiber.HeaderAccessControlExposeHeaders, exposed())
+	if !c.Allows(origin) {
 		return
 	}
+	if slices.Contains(c.Origins, "*") {
+		res.Header.Set(fiber.HeaderAccessControlAllowOrigin, "*")
+	} else {
+		res.Header.Set(fiber.HeaderAccessControlAllowOrigin, origin)
+		res.Header.Set(fiber.HeaderVary, fiber.HeaderOrigin)
+		if c.Credentials {
+			res.Header.Set(fiber.HeaderAccessControlAllowCredentials, "true")
+		}
+	}
+	res.Header.Set(fiber.HeaderAccessControlExposeHeaders, exposed())
+}
+
+// Allows reports whether pages of an origin may call.
+func (c *CORS) Allows(origin string) bool {
+	return slices.ContainsFunc(c.Origins, func(allowed string) bool {
+		scheme, domain, wild := strings.Cut(allowed, "://*.")
+		return allowed == "*" || allowed == origin ||
+			wild && strings.HasPrefix(origin, scheme+"://") && strings.HasSuffix(origin, "."+domain)
+	})
 }

@@ -62,6 +62,13 @@ func BadRequest(problems ...Problem) *Failure {
 	return Fail(wire.CodeBadRequest, message).With(problems)
 }
 
+// Envelope returns the envelope of a failure as the answer to a request.
+func (f *Failure) Envelope(in *Request) []byte {
+	e := in.stamp()
+	e.Code, e.Message, e.Status, e.Details = f.Code, f.Message, f.Status, f.Details
+	return wire.Failure(&e)
+}
+
 // Seconds formats a duration in whole seconds, rounded up, at least 1.
 func Seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))

@@ -48,10 +48,7 @@ func NewRequest(c *fiber.Ctx) Request {
 		Body:   string(c.Request().Body()),
 		Began:  time.Now(),
 	}
-	var err error
-	if in.ID, err = uuid.NewV7(); err != nil {
-		in.ID = uuid.New()
-	}
+	in.ID = newID()
 	in.sent = sentIn(c.Request().Header.RawHeaders())
 	if in.sent&sentRequestID != 0 {
 		if own := c.Get(HeaderRequestID); saneRequestID(own) {
@@ -67,6 +64,20 @@ func NewRequest(c *fiber.Ctx) Request {
 		}
 	}
 	return in
+}
+
+// NewMessage returns a request that came as a message on a socket.
+func NewMessage(principal *wire.Principal, version string) Request {
+	id := newID()
+	return Request{identity: identity{ID: id, RequestID: id.String()}, Principal: principal, Version: version, Began: time.Now()}
+}
+
+func newID() uuid.UUID {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.New()
+	}
+	return id
 }
 
 // methodOf returns a copy of a method. The usual ones need no memory.

@@ -63,11 +63,16 @@ func WriteFailure(res *fasthttp.Response, f *Failure, e wire.Error) {
 
 // Refuse writes a failure as the answer to a request.
 func Refuse(c *fiber.Ctx, in *Request, f *Failure) {
+	WriteFailure(c.Response(), f, in.stamp())
+}
+
+// stamp returns an error with the IDs, service and action of the request.
+func (in *Request) stamp() wire.Error {
 	e := wire.Error{RequestID: in.RequestID, Service: in.Service, Action: in.Action}
 	if id := in.ID.String(); in.Service != "" && id != in.RequestID {
 		e.CorrelationID = id
 	}
-	WriteFailure(c.Response(), f, e)
+	return e
 }
 
 // ReadMethods are the methods of a path of the gateway that is only read.

@@ -70,24 +70,33 @@ type Tightest struct {
 	left result
 }
 
+// Write sets the headers RateLimit and RateLimit-Policy.
+func (t *Tightest) Write(res *fasthttp.Response) {
+	if t.rule != nil {
+		writeLimit(res, t.rule, t.left)
+	}
+}
+
+// Address returns the address of the client that limits count it by.
+func (q *Quotas) Address(c *fiber.Ctx) netip.Addr { return q.proxies.addressOf(c) }
+
 // Count counts a request by the rules of one stage, in their order, and refuses it by
-// the first exhausted one: RATE_LIMITED with Retry-After. The RateLimit headers describe
-// the tightest rule, which the caller carries from stage to stage. The pattern is that
+// the first exhausted one: RATE_LIMITED with Retry-After. The caller carries the tightest
+// rule from stage to stage. address returns the address of the client. The pattern is that
 // of the route; empty until StageRoute.
-func (q *Quotas) Count(ctx context.Context, c *fiber.Ctx, in *exchange.Request, at Stage, pattern string, tightest *Tightest) *exchange.Failure {
+func (q *Quotas) Count(ctx context.Context, address func() netip.Addr, in *exchange.Request, at Stage, pattern string, tightest *Tightest) *exchange.Failure {
 	for i := range q.rules {
 		rule := &q.rules[i]
 		if rule.stage() != at {
 			continue
 		}
-		who, counts := q.counted(c, in, pattern, rule)
+		who, counts := counted(address, in, pattern, rule)
 		if !counts {
 			continue
 		}
 		left := q.limiter.take(ctx, "limit:"+rule.String()+":"+who, rule.Rate)
 		if tightest.rule == nil || !left.Allowed || left.Remaining < tightest.left.Remaining {
 			*tightest = Tightest{rule, left}
-			writeLimit(c.Response(), rule, left)
 		}
 		if !left.Allowed {
 			return exchange.Fail(wire.CodeRateLimited, "too many calls: "+rule.String()+" is the limit").After(left.RetryAfter)
@@ -98,7 +107,7 @@ func (q *Quotas) Count(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 
 // counted returns the subject that a rule counts a request for; counts is false where
 // the rule does not apply.
-func (q *Quotas) counted(c *fiber.Ctx, in *exchange.Request, pattern string, rule *Rule) (who string, counts bool) {
+func counted(address func() netip.Addr, in *exchange.Request, pattern string, rule *Rule) (who string, counts bool) {
 	if rule.Route != "" && rule.Route != pattern {
 		return "", false
 	}
@@ -107,7 +116,7 @@ func (q *Quotas) counted(c *fiber.Ctx, in *exchange.Request, pattern string, rul
 	case rule.Per == perRoute:
 		return pattern, true
 	case rule.Per == perAddress, rule.Per == perPrincipal && p == nil:
-		return networkOf(q.proxies.addressOf(c)), true
+		return networkOf(address()), true
 	case rule.Per == perPrincipal, rule.Per == perKey && keys.IsHolder(p):
 		return short(p.Key()), true
 	case rule.Per == perTenant && p != nil && p.Tenant != "":

@@ -22,14 +22,15 @@ type Table struct {
 	Services registry.Snapshot
 
 	root     *node
-	patterns map[string]bool // of all routes, as services declare them
+	patterns map[string]bool   // of all routes, as services declare them
+	actions  map[string]*Route // the first route of each action, by service and name
 	versions map[string]*versionTable
 }
 
 // buildTable returns the table of the services and of a versions file; nil: none. It logs
 // and leaves out a route that cannot be served.
 func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logger) *Table {
-	t := &Table{Services: services, root: &node{}, patterns: make(map[string]bool), versions: make(map[string]*versionTable)}
+	t := &Table{Services: services, root: &node{}, patterns: make(map[string]bool), actions: make(map[string]*Route), versions: make(map[string]*versionTable)}
 	names := slices.Sorted(maps.Keys(services))
 	for _, name := range names {
 		t.addService(services[name], log)
@@ -89,7 +90,7 @@ func (t *Table) addPartial(service, pattern string) bool {
 // Check returns why a gateway cannot serve a route of an action; nil: it can. variants are
 // the declarations of the action by other live builds.
 func Check(service string, action *wire.Action, pattern string, variants ...*wire.Action) error {
-	t := &Table{root: &node{}, patterns: make(map[string]bool)}
+	t := &Table{root: &node{}, patterns: make(map[string]bool), actions: make(map[string]*Route)}
 	return t.add(service, action, pattern, variants...)
 }
 
@@ -126,6 +127,9 @@ func (t *Table) add(service string, action *wire.Action, pattern string, variant
 		return fmt.Errorf("%s has the same route", other.Action.Name)
 	}
 	t.patterns[pattern] = true
+	if key := service + " " + action.Name; t.actions[key] == nil {
+		t.actions[key] = r
+	}
 	return nil
 }
 

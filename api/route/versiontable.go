@@ -12,14 +12,15 @@ import (
 
 // versionTable holds the routes of one version.
 type versionTable struct {
-	root *node
+	root  *node
+	plans map[string]*Route // by method and shape of the path
 	versions.Retirement
 }
 
 // newVersionTable returns the table of a version. It logs and leaves out a route that
 // cannot be served.
 func newVersionTable(v *versions.Version, services registry.Snapshot, log *slog.Logger) *versionTable {
-	t := &versionTable{root: &node{}, Retirement: v.Retirement}
+	t := &versionTable{root: &node{}, plans: make(map[string]*Route), Retirement: v.Retirement}
 	for _, p := range v.Plans {
 		scopes, unknown := p.Needs(services)
 		action := &wire.Action{
@@ -35,6 +36,7 @@ func newVersionTable(v *versions.Version, services registry.Snapshot, log *slog.
 			log.Error("left out a route", "route", p.Name(), "error", err)
 			continue
 		}
+		t.plans[shapeOf(p.Method+" "+p.Path)] = r
 		n.set(p.Method, r) // the parser refuses a file with a route twice
 	}
 	return t

@@ -2,7 +2,6 @@ package tickets
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -158,6 +157,11 @@ func (s *Tickets) awaitEnd(ctx, waits context.Context, t ticket, timeout time.Du
 	return s.client.Record(ctx, t.service, t.id)
 }
 
+// Await waits for the end of a request, at most for a time, and returns its record.
+func (s *Tickets) Await(ctx context.Context, service, id string, timeout time.Duration) (caller.Record, error) {
+	return s.awaitEnd(ctx, ctx, ticket{service, id}, timeout)
+}
+
 // parseWait parses the query parameter wait.
 func parseWait(query string) (time.Duration, *exchange.Failure) {
 	values, err := url.ParseQuery(query)
@@ -177,11 +181,7 @@ func parseWait(query string) (time.Duration, *exchange.Failure) {
 
 // writeState answers with the state of a request.
 func writeState(c *fiber.Ctx, in *exchange.Request, status int, state wire.RequestState) *exchange.Failure {
-	result, err := json.Marshal(state)
-	if err != nil {
-		return exchange.Fail(wire.CodeInternal, "internal error")
-	}
-	exchange.WriteEnvelope(c.Response(), status, string(wire.Success(result)), in.RequestID)
+	exchange.WriteEnvelope(c.Response(), status, string(state.Envelope()), in.RequestID)
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	if !(caller.Record{State: state.State}).Ended() {
 		c.Set(fiber.HeaderRetryAfter, "1")
@@ -232,20 +232,28 @@ func (s *Tickets) Write(c *fiber.Ctx, in *exchange.Request, location string, pre
 // Prepare applies the headers Idempotency-Key and Prefer of an unsafe request to its call.
 func (s *Tickets) Prepare(c *fiber.Ctx, in *exchange.Request, request *calls.Call) (Preference, *exchange.Failure) {
 	if c.Request().Header.Peek(exchange.HeaderIdempotencyKey) != nil {
-		key, f := idempotencyKey(c.Get(exchange.HeaderIdempotencyKey))
-		if f != nil {
+		if f := s.Key(in, request, c.Get(exchange.HeaderIdempotencyKey)); f != nil {
 			return Preference{}, f
 		}
-		secret := s.client.Secret()
-		if secret == nil {
-			return Preference{}, exchange.Unavailable("Redis is not reachable")
-		}
-		in.ID, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
-		request.Shared, request.Store = true, keyedStore
 	}
 	prefer := parsePrefer(c.Get("Prefer"))
 	if prefer.Given() {
 		request.Endless, request.Wait, request.Timeout = true, true, prefer.Wait
 	}
 	return prefer, nil
+}
+
+// Key applies an Idempotency-Key to an unsafe request and its call.
+func (s *Tickets) Key(in *exchange.Request, request *calls.Call, header string) *exchange.Failure {
+	key, f := idempotencyKey(header)
+	if f != nil {
+		return f
+	}
+	secret := s.client.Secret()
+	if secret == nil {
+		return exchange.Unavailable("Redis is not reachable")
+	}
+	in.ID, in.Keyed = keyedID(secret, in.Principal.Key(), in.Service, in.Action, key), true
+	request.Shared, request.Store = true, keyedStore
+	return nil
 }

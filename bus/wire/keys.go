@@ -28,7 +28,7 @@ const maxNameLength = 64
 // first segments of the gateway's own paths: a service's routes begin with its
 // name.
 func reservedNames() []string {
-	return []string{ReservedService, RoleAPI, "requests", "healthz", "readyz", "metrics", "docs", "console", "ws", "events"}
+	return []string{ReservedService, RoleAPI, "requests", "healthz", "readyz", "metrics", "docs", "console", "ws", "events", "socket"}
 }
 
 // Keys names the keys and channels of one namespace. Every key of a service

@@ -30,6 +30,15 @@ type RequestState struct {
 	Outcome json.RawMessage `json:"outcome,omitempty"`
 }
 
+// Envelope returns the state as the envelope of an answer.
+func (s *RequestState) Envelope() []byte {
+	result, err := json.Marshal(s)
+	if err != nil { // the outcome is no JSON
+		return Failure(NewError(CodeInternal, "internal error"))
+	}
+	return Success(result)
+}
+
 // StepStore is how long the outcome of a composition's step is kept. Within this time
 // after its first call a composition can be continued without repeating a step.
 const StepStore = 7 * 24 * time.Hour

@@ -17,6 +17,7 @@ type edgeFlags struct {
 	SizeLimit       []string      `sep:";" placeholder:"RULE" help:"Size limits of single routes, separated by semicolons, such as \"POST /users request=64KiB response=1MiB\"."`
 	MaxConnections  int           `placeholder:"N" help:"Maximum number of open client connections; more are closed (default: limit of open files - 256)."`
 	InFlight        int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
+	SocketInFlight  int           `default:"1024" help:"Maximum number of unanswered requests of one WebSocket."`
 	CORSOrigin      []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
 	CORSCredentials bool          `name:"cors-credentials" help:"Let pages of these origins send cookies and client certificates."`
 	CORSMaxAge      time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`
@@ -45,8 +46,12 @@ func (f *edgeFlags) apply(cfg *api.Config) error {
 		cfg.TrustedProxies = append(cfg.TrustedProxies, network)
 	}
 	cfg.MaxConnections = f.MaxConnections
+	cfg.SocketInFlight = f.SocketInFlight
 	cfg.InFlight, cfg.TLSCert, cfg.TLSKey = f.InFlight, f.TLSCert, f.TLSKey
 	cfg.CORS = api.CORS{Origins: f.CORSOrigin, Credentials: f.CORSCredentials, MaxAge: f.CORSMaxAge}
+	if f.SocketInFlight < 1 {
+		errs = append(errs, fmt.Errorf("--socket-in-flight: %d is not positive", f.SocketInFlight))
+	}
 	if f.InFlight < 1 {
 		errs = append(errs, fmt.Errorf("--in-flight: %d is not positive", f.InFlight))
 	}

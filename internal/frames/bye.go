@@ -16,6 +16,7 @@ const (
 	Slow            Reason = "slow"            // the peer does not read, or has a stuck run
 	Flood           Reason = "flood"           // far more requests in flight than allowed
 	Drain           Reason = "drain"           // Mailroom stops
+	Unavailable     Reason = "unavailable"     // Mailroom cannot serve the peer at present
 )
 
 // CloseCode returns the status code that closes a WebSocket
@@ -32,6 +33,8 @@ func (r Reason) CloseCode() int {
 		return 4409
 	case Drain:
 		return 1001
+	case Unavailable:
+		return 1013
 	default:
 		return 4400
 	}

@@ -10,6 +10,5 @@
 //	service.go  one service, and the connections that share its requests
 //	session.go  one connection
 //	run.go      one request on a connection
-//	outbox.go   sends frames in batches
 //	lines.go    frames as lines, on a pipe or a unix socket
 package host

@@ -36,6 +36,8 @@ type Config struct {
 	// Linger is how long a service stays registered without a connection, while a new one
 	// is expected. Defaults to 0: it ends with its last connection.
 	Linger time.Duration
+	// DrainBye is the last frame of a connection that was drained. Defaults to nil: none.
+	DrainBye *frames.Bye
 	// Allow refuses a service. Defaults to nil: every service is allowed.
 	Allow func(service string) *frames.Bye
 }
@@ -85,19 +87,21 @@ func (h *Host) Close() {
 // of Redis.
 func (h *Host) Serve(ctx context.Context, conn Conn, stray Stray) error {
 	s := newSession(h, conn, stray)
-	var reading, sending sync.WaitGroup
+	var reading sync.WaitGroup
 	reading.Go(func() { s.end(s.read()) })
-	sending.Go(func() {
-		if err := s.out.run(); err != nil {
-			s.end(err)
-		}
-	})
 	err := h.conduct(ctx, s)
 	s.end(err)
-	bye, _ := errors.AsType[*frames.Bye](err)
-	s.out.bye(bye)
+	var last func([]byte) []byte
+	bye, refused := errors.AsType[*frames.Bye](err)
+	if err == nil {
+		bye = h.cfg.DrainBye
+	}
+	if bye != nil {
+		last = bye.Append
+	}
+	s.out.Close(last, refused)
 	cut := time.AfterFunc(flushLimit, func() { conn.Close(bye) }) // the worker may not read
-	sending.Wait()
+	s.out.Wait()
 	cut.Stop()
 	conn.Close(bye)
 	reading.Wait()
@@ -128,6 +132,7 @@ func (h *Host) conduct(ctx context.Context, s *session) error {
 	select {
 	case <-v.started:
 		s.send((&frames.Serving{Service: v.name, Worker: v.worker.ID()}).Append)
+		v.open(s)
 	case <-v.ended:
 	case <-s.ended:
 	case <-ctx.Done():

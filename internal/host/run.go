@@ -28,9 +28,11 @@ type run struct {
 
 // run passes a request on to the worker and waits for its final frame.
 func (s *session) run(ctx context.Context, args []json.RawMessage) (any, error) {
-	r := s.begin(ctx)
+	r := s.begin(ctx, args)
+	if r == nil {
+		return nil, errDraining
+	}
 	defer r.end()
-	s.send(s.describe(ctx, r.name, args).Append)
 	for now := ctx; ; now = r.context() {
 		select {
 		case f := <-r.final:
@@ -108,18 +110,39 @@ func outcome(ctx context.Context, f *frames.Worker) (any, error) {
 	if len(f.Error.Details) > 0 {
 		e.Details = json.RawMessage(f.Error.Details)
 	}
-	return nil, e
+	return nil, e.Of(f.Error.Service, f.Error.Action)
 }
 
-// begin adds a run.
-func (s *session) begin(ctx context.Context) *run {
+// begin adds a run and sends its frame; nil: the worker takes no more runs.
+func (s *session) begin(ctx context.Context, args []json.RawMessage) *run {
 	r := &run{ctx: ctx, final: make(chan *frames.Worker, 1), extended: make(chan struct{}, 1)}
+	frame := describe(ctx, args)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining {
+		return nil
+	}
 	s.last++
 	r.name = strconv.FormatUint(s.last, 10)
+	frame.Run = r.name
 	s.runs[r.name] = r
+	s.send(frame.Append)
 	return r
+}
+
+// drain takes the connection of a worker that takes no more runs off its service, and
+// tells the worker that none follows.
+func (s *session) drain() {
+	if s.service == nil {
+		return
+	}
+	s.service.remove(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining {
+		s.draining = true
+		s.send(frames.AppendDrain)
+	}
 }
 
 // find returns the run of a frame, and removes it with its final frame; nil: there is no
@@ -135,11 +158,11 @@ func (s *session) find(f *frames.Worker) *run {
 }
 
 // describe returns the frame of a request.
-func (s *session) describe(ctx context.Context, name string, args []json.RawMessage) *frames.Run {
+func describe(ctx context.Context, args []json.RawMessage) *frames.Run {
 	info := workers.InfoFrom(ctx)
 	deadline, _ := ctx.Deadline()
 	return &frames.Run{
-		Run: name, Action: info.Action, Args: args, Deadline: time.Until(deadline), Attempt: info.Attempt,
+		Action: info.Action, Args: args, Deadline: time.Until(deadline), Attempt: info.Attempt,
 		ID: info.RequestID, RequestID: info.CallerRequestID, Principal: info.Principal,
 		Version: info.Version, Trace: info.TraceParent,
 	}

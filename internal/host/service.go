@@ -44,17 +44,24 @@ func (v *service) end(err error) {
 	close(v.ended)
 }
 
-// add adds a connection; false: the service has ended.
+// add adds a connection, which gets runs once it is open; false: the service has ended.
 func (v *service) add(s *session) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
 		return false
 	}
-	s.free = s.capacity
 	v.sessions = append(v.sessions, s)
 	v.resize(s.capacity)
 	return true
+}
+
+// open lets a connection have runs.
+func (v *service) open(s *session) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s.free = s.capacity
+	v.wake()
 }
 
 // remove removes a connection: it gets no more runs.
@@ -100,6 +107,9 @@ func (v *service) closeIfIdle() bool {
 	return true
 }
 
+// errDraining means that a connection takes no more runs.
+var errDraining = errors.New("the worker takes no more runs")
+
 var errNoConnection = errors.New("no process serves the request")
 
 // handle runs one request on the connection that has the most free slots. It waits for a
@@ -108,7 +118,11 @@ func (v *service) handle(ctx context.Context, args []json.RawMessage) (any, erro
 	for {
 		s, changed := v.take()
 		if s != nil {
-			return s.run(ctx, args)
+			result, err := s.run(ctx, args)
+			if errors.Is(err, errDraining) {
+				continue
+			}
+			return result, err
 		}
 		if changed == nil {
 			return nil, workers.Release(errNoConnection)

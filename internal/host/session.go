@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/oskadev/mailroom/internal/frames"
+	"github.com/oskadev/mailroom/internal/outbox"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -20,7 +21,7 @@ type Stray func(message []byte)
 type session struct {
 	host  *Host
 	conn  Conn
-	out   *outbox
+	out   *outbox.Outbox
 	stray Stray
 
 	declared    chan struct{} // closed when the four below are set
@@ -37,16 +38,22 @@ type session struct {
 
 	calls atomic.Int64 // of other services, unanswered
 
-	mu   sync.Mutex
-	runs map[string]*run // unfinished
-	last uint64          // number of the last run
+	mu       sync.Mutex
+	runs     map[string]*run // unfinished
+	last     uint64          // number of the last run
+	draining bool            // the worker takes no more runs
 }
 
+// maxUnsent is how many bytes may wait for a worker that does not read.
+const maxUnsent = 64 << 20
+
 func newSession(h *Host, conn Conn, stray Stray) *session {
-	return &session{
-		host: h, conn: conn, out: newOutbox(conn), stray: stray,
+	s := &session{
+		host: h, conn: conn, stray: stray,
 		declared: make(chan struct{}), ended: make(chan struct{}), runs: make(map[string]*run),
 	}
+	s.out = outbox.New(maxUnsent, conn.Send, s.end)
+	return s
 }
 
 // end ends the session. The first call counts.
@@ -61,7 +68,7 @@ var errUnread = &frames.Bye{Reason: frames.Slow, Message: "the worker does not r
 
 // send adds a frame to those that are sent.
 func (s *session) send(frame func([]byte) []byte) {
-	if !s.out.add(frame) {
+	if !s.out.Add(frame) {
 		s.end(errUnread)
 	}
 }
@@ -104,9 +111,7 @@ func (s *session) frame(message []byte) error {
 	case frames.KindCall:
 		return s.call(f)
 	case frames.KindDrain:
-		if s.service != nil {
-			s.service.remove(s)
-		}
+		s.drain()
 		return nil
 	}
 	r := s.find(f)

@@ -1,0 +1,50 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// Backend answers the calls of clients.
+type Backend interface {
+	// Verify returns the principal of a credential. nil: the gateway ignores credentials.
+	Verify(ctx context.Context, credential string) (*wire.Principal, *exchange.Failure)
+	// Anonymous refuses a caller without a credential where one is required.
+	Anonymous() *exchange.Failure
+	// Call calls an action. The context ends with the socket, or with the cause
+	// ErrCancelled: then the backend cancels the request, and answers whether that
+	// succeeded.
+	Call(ctx context.Context, call *Call) *Answer
+}
+
+// ErrCancelled is the cause of the context of a call that its client cancels.
+var ErrCancelled = errors.New("the client cancelled the request")
+
+// Call is the request of a client.
+type Call struct {
+	Principal *wire.Principal
+	Address   netip.Addr // of the client
+	Service   string
+	Action    string
+	Args      jsontext.Value // an array; empty: no arguments
+	Key       string         // Idempotency-Key; empty: none
+	Timeout   time.Duration  // 0: that of the action
+	Version   string         // of the API; empty: none
+	Async     bool           // answer as soon as the request is accepted
+}
+
+// Answer is the answer to a call.
+type Answer struct {
+	Envelope   string
+	Status     int // 0: as the envelope says
+	Location   string
+	Ticket     string
+	RetryAfter time.Duration
+}

@@ -1,0 +1,183 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/frames"
+	"github.com/oskadev/mailroom/internal/outbox"
+)
+
+// maxUnsent is how many bytes of answers may wait for a client that does not read.
+const maxUnsent = 8 << 20
+
+// client is a socket that calls actions.
+type client struct {
+	sockets *Sockets
+	conn    *conn
+	out     *outbox.Outbox
+	shake   Handshake
+	ctx     context.Context //nolint:containedctx // ends with the socket
+
+	end  context.CancelCauseFunc
+	mu   sync.Mutex
+	open map[string]*pending // unanswered, by the ID
+	idle sync.Cond           // open became empty
+}
+
+// pending is an unanswered request.
+type pending struct {
+	call   *Call
+	cancel context.CancelCauseFunc
+}
+
+var errUnread = &frames.Bye{Reason: frames.Slow, Message: "the client does not read its answers"}
+
+// serveClient serves a client until its socket ends, or the gateway stops and its requests
+// are answered.
+func (s *Sockets) serveClient(c *conn, h Handshake) {
+	ctx, end := context.WithCancelCause(context.Background())
+	k := &client{sockets: s, conn: c, shake: h, ctx: ctx, end: end, open: make(map[string]*pending)}
+	k.idle.L = &k.mu
+	k.out = outbox.New(maxUnsent, c.Send, end)
+	var reading sync.WaitGroup
+	reading.Go(func() { end(k.read()) })
+	stop := context.AfterFunc(s.draining, k.drain)
+	<-ctx.Done()
+	stop()
+	bye, isBye := errors.AsType[*frames.Bye](context.Cause(ctx))
+	var last func([]byte) []byte
+	if isBye {
+		last = bye.Append
+	}
+	k.out.Close(last, isBye && bye.Reason != frames.Drain)
+	k.out.Wait()
+	c.Close(bye)
+	reading.Wait()
+	k.await()
+}
+
+// drain ends the socket once its requests are answered.
+func (k *client) drain() {
+	k.await()
+	k.end(k.sockets.cfg.Host.DrainBye)
+}
+
+// await waits until no request is open.
+func (k *client) await() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for len(k.open) > 0 {
+		k.idle.Wait()
+	}
+}
+
+// read reads frames until the socket ends.
+func (k *client) read() error {
+	for {
+		message, err := k.conn.Receive()
+		if err != nil {
+			return err
+		}
+		if k.ctx.Err() != nil {
+			continue // until the peer has closed
+		}
+		f, err := frames.ParseClient(message)
+		if err == nil {
+			err = k.frame(f)
+		}
+		if err != nil {
+			k.end(err)
+		}
+	}
+}
+
+// frame handles one frame.
+func (k *client) frame(f *frames.Client) error {
+	switch {
+	case f.Ping != nil:
+		k.send(frames.AppendPong)
+	case f.Auth != nil: // the peer is known already
+	case f.Serve != nil:
+		return &frames.Bye{Reason: frames.Invalid, Message: "a client cannot serve: open another socket"}
+	case f.ID == nil:
+		return &frames.Bye{Reason: frames.Invalid, Message: "a frame of a client needs an id"}
+	case f.Cancel:
+		k.cancel(f.ID)
+	case f.Request != "":
+		return k.request(f)
+	default:
+		return &frames.Bye{Reason: frames.Invalid, Message: "not a frame of a client"}
+	}
+	return nil
+}
+
+// request starts a request.
+func (k *client) request(f *frames.Client) error {
+	limit := k.sockets.cfg.InFlight
+	ctx, cancel := context.WithCancelCause(k.ctx)
+	p := &pending{cancel: cancel, call: &Call{
+		Principal: k.shake.Principal, Address: k.shake.Address, Service: f.Service, Action: f.Request, Args: f.Args,
+		Key: f.Key, Timeout: time.Duration(f.Timeout) * time.Millisecond, Version: f.Version, Async: f.Async,
+	}}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch open := len(k.open); {
+	case k.sockets.draining.Err() != nil:
+		cancel(nil)
+		return nil // the client sends it again, after bye
+	case open >= 2*limit:
+		cancel(nil)
+		return &frames.Bye{Reason: frames.Flood, Message: fmt.Sprintf("more than %d requests are unanswered", 2*limit)}
+	case k.open[string(f.ID)] != nil:
+		cancel(nil)
+		return &frames.Bye{Reason: frames.Invalid, Message: fmt.Sprintf("the id %s is in use", f.ID)}
+	case open >= limit:
+		cancel(nil)
+		in := exchange.NewMessage(nil, "")
+		k.send((&frames.Answer{ID: f.ID, Envelope: string(exchange.Fail(wire.CodeOverloaded,
+			fmt.Sprintf("more than %d requests are unanswered", limit)).Envelope(&in)), RetryAfter: time.Second.Milliseconds()}).Append)
+		return nil
+	}
+	k.open[string(f.ID)] = p
+	go k.answer(ctx, f.ID, p)
+	return nil
+}
+
+// answer makes a call and sends its answer.
+func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
+	defer p.cancel(nil)
+	a := k.sockets.cfg.Backend.Call(ctx, p.call)
+	k.send((&frames.Answer{
+		ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
+	}).Append)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.open, string(id))
+	if len(k.open) == 0 {
+		k.idle.Broadcast()
+	}
+}
+
+// cancel cancels a request. A request that is answered already stays as it is.
+func (k *client) cancel(id jsontext.Value) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := k.open[string(id)]; p != nil {
+		p.cancel(ErrCancelled)
+	}
+}
+
+// send adds a frame to those that are sent.
+func (k *client) send(frame func([]byte) []byte) {
+	if !k.out.Add(frame) {
+		k.end(errUnread)
+	}
+}

@@ -1,0 +1,124 @@
+package socket
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/internal/frames"
+	"github.com/oskadev/mailroom/internal/host"
+)
+
+// Defaults of Config.
+const (
+	defaultInFlight   = 1024
+	defaultMaxMessage = 1 << 20
+	defaultPing       = 25 * time.Second
+	defaultAuthLimit  = 5 * time.Second
+)
+
+// retryAfter is when clients of a gateway that stops may connect again.
+const retryAfter = time.Second
+
+// Config configures Sockets. Backend, AllowOrigin, Host and Log are required.
+type Config struct {
+	// Backend answers the calls of clients.
+	Backend Backend
+	// Open reports that the gateway ignores credentials: clients need not send any.
+	// Defaults to false.
+	Open bool
+	// AllowOrigin reports whether pages of an origin may open a socket.
+	AllowOrigin func(origin string) bool
+	// Host is the config of the hosts of workers.
+	Host host.Config
+	// InFlight is the number of requests of one socket that may be unanswered. Defaults
+	// to 1024.
+	InFlight int
+	// MaxMessage is the maximum size of a received message, in bytes. Defaults to 1 MiB.
+	MaxMessage int
+	// Ping is the time between two pings of a socket. Defaults to 25 s.
+	Ping time.Duration
+	// AuthLimit is the time in which a peer has to authenticate. Defaults to 5 s.
+	AuthLimit time.Duration
+	// Log receives messages for operators.
+	Log *slog.Logger
+}
+
+// Sockets are the sockets of a gateway. It is safe for concurrent use.
+type Sockets struct {
+	cfg      Config
+	draining context.Context //nolint:containedctx // ends when the gateway stops
+	drain    context.CancelFunc
+
+	mu   sync.Mutex
+	open sync.WaitGroup
+}
+
+// New returns the sockets of a gateway. Drain them before the backend closes.
+func New(cfg Config) *Sockets {
+	setDefault(&cfg.InFlight, defaultInFlight)
+	setDefault(&cfg.MaxMessage, defaultMaxMessage)
+	setDefault(&cfg.Ping, defaultPing)
+	setDefault(&cfg.AuthLimit, defaultAuthLimit)
+	cfg.Host.DrainBye = &frames.Bye{Reason: frames.Drain, Retry: retryAfter}
+	s := &Sockets{cfg: cfg}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	return s
+}
+
+// setDefault sets a field that is zero.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// enter counts a socket, or refuses it while the gateway stops.
+func (s *Sockets) enter() *exchange.Failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Err() != nil {
+		return exchange.Unavailable("the gateway is stopping")
+	}
+	s.open.Add(1)
+	return nil
+}
+
+// hijacked returns the function that gets the connection of a socket. It returns at once:
+// the HTTP library then frees its buffers, which are larger than those of a socket.
+func (s *Sockets) hijacked(h Handshake) fasthttp.HijackHandler {
+	return func(lent net.Conn) {
+		raw := lent
+		if own, ok := lent.(interface{ UnsafeConn() net.Conn }); ok {
+			raw = own.UnsafeConn()
+		}
+		go func() {
+			defer s.open.Done()
+			_ = raw.SetDeadline(time.Time{})
+			s.serve(newConn(raw, s.cfg.MaxMessage, s.cfg.Ping), h)
+		}()
+	}
+}
+
+// Drain opens no more sockets, finishes the requests in flight, says bye, and waits until
+// all sockets are closed, or the context ends.
+func (s *Sockets) Drain(ctx context.Context) {
+	s.mu.Lock()
+	s.drain()
+	s.mu.Unlock()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.open.Wait()
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}

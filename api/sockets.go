@@ -1,0 +1,201 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/api/route"
+	"github.com/oskadev/mailroom/api/socket"
+	"github.com/oskadev/mailroom/bus/caller"
+	"github.com/oskadev/mailroom/bus/wire"
+	calls "github.com/oskadev/mailroom/internal/call"
+)
+
+// socketPath is the path of WebSockets.
+const socketPath = "/socket"
+
+// openSocket turns a request into a socket. A credential in its headers is verified; the
+// first frame may bring one instead.
+func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Request) {
+	if in.Method != http.MethodGet {
+		exchange.RefuseMethod(c, in, exchange.ReadMethods)
+		return
+	}
+	h := socket.Handshake{Address: s.quotas.Address(c)}
+	var quota limits.Tightest
+	f := s.quotas.Count(ctx, func() netip.Addr { return h.Address }, in, limits.StageAddress, "", &quota)
+	quota.Write(c.Response())
+	if f == nil && s.auth.HasCredential(&c.Request().Header) {
+		h.Principal, f = s.auth.Authenticate(ctx, &c.Request().Header)
+		h.Authenticated = f == nil
+	}
+	if f == nil {
+		f = s.sockets.Upgrade(c, h)
+	}
+	if f != nil {
+		exchange.Refuse(c, in, f)
+	}
+}
+
+// socketBackend answers the calls of sockets, as HTTP requests are answered.
+type socketBackend struct{ *Server }
+
+// Verify returns the principal of a credential.
+func (b socketBackend) Verify(ctx context.Context, credential string) (*wire.Principal, *exchange.Failure) {
+	return b.auth.Verify(ctx, credential)
+}
+
+// Anonymous refuses a caller without a credential where one is required.
+func (b socketBackend) Anonymous() *exchange.Failure { return b.auth.Anonymous() }
+
+// Call calls an action.
+func (b socketBackend) Call(ctx context.Context, call *socket.Call) *socket.Answer {
+	in := exchange.NewMessage(call.Principal, call.Version)
+	r, args, f := b.admitCall(ctx, &in, call)
+	if f == nil {
+		var answer *socket.Answer
+		if answer, f = b.answerCall(ctx, &in, r, args, call); f == nil {
+			return answer
+		}
+	}
+	return refused(&in, f)
+}
+
+// refused returns the answer for a failure.
+func refused(in *exchange.Request, f *exchange.Failure) *socket.Answer {
+	return &socket.Answer{
+		Envelope: string(f.Envelope(in)), Location: f.Location, Ticket: strings.TrimPrefix(f.Location, "/requests/"), RetryAfter: f.RetryAfter,
+	}
+}
+
+// admitCall counts a call, finds its route, and checks its scopes and arguments.
+func (s *Server) admitCall(ctx context.Context, in *exchange.Request, call *socket.Call) (r *route.Route, args string, f *exchange.Failure) {
+	var quota limits.Tightest
+	address := func() netip.Addr { return call.Address }
+	for _, stage := range []limits.Stage{limits.StageAddress, limits.StageCaller} {
+		if f = s.quotas.Count(ctx, address, in, stage, "", &quota); f != nil {
+			return nil, "", f
+		}
+	}
+	if r, f = s.router.Table().FindAction(in, call.Service, call.Action); f != nil {
+		return nil, "", f
+	}
+	in.Service, in.Action = r.Service, r.Action.Name
+	if f = s.quotas.Count(ctx, address, in, limits.StageRoute, r.Pattern, &quota); f != nil {
+		return nil, "", f
+	}
+	if f = s.auth.Authorize(in.Principal, r.Action.Scopes, r.Unknown); f != nil {
+		return nil, "", f
+	}
+	args, f = r.BindArgs(call.Args)
+	return r, args, f
+}
+
+// answerCall calls the action of a route.
+func (s *Server) answerCall(ctx context.Context, in *exchange.Request, r *route.Route, args string, call *socket.Call) (*socket.Answer, *exchange.Failure) {
+	if r.Plan != nil && r.Action.Safe {
+		reply, meta, err := s.composer.Read(in, r, args) //nolint:contextcheck // its deadline ends it
+		if err != nil {
+			return nil, s.responder.explain(in, r, err)
+		}
+		return s.replied(in, r, reply, meta)
+	}
+	request, plan, f := s.newCall(ctx, in, r, args)
+	if f != nil {
+		return nil, f
+	}
+	if !r.Action.Safe && call.Key != "" {
+		if f := s.tickets.Key(in, &request, call.Key); f != nil {
+			return nil, f
+		}
+	}
+	if call.Timeout > 0 {
+		request.Timeout = min(call.Timeout, r.Action.Timeout())
+	}
+	request.ID, request.Meta = in.ID, in.EncodeMeta(plan.hash, plan.began)
+	if call.Async && !r.Action.Safe {
+		return s.acceptCall(ctx, in, r, &request)
+	}
+	answer, err := s.backend.caller.Do(ctx, &request)
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), socket.ErrCancelled):
+		return s.cancelCall(context.WithoutCancel(ctx), in, r, &request)
+	case err != nil:
+		return nil, s.responder.explain(in, r, err)
+	}
+	if answer.Shared != nil && !answer.Shared.OK() {
+		answer.Envelope = stamped(answer.Envelope, in, r)
+	}
+	meta, _ := wire.ParseReplyMeta(answer.Meta) // an unreadable meta is ignored
+	return s.replied(in, r, answer.Reply, meta)
+}
+
+// replied returns the answer for a reply of a service.
+func (s *Server) replied(in *exchange.Request, r *route.Route, reply wire.Reply, meta wire.ReplyMeta) (*socket.Answer, *exchange.Failure) {
+	if err := s.responder.fits(in, r, reply.Envelope); err != nil {
+		return nil, s.responder.explain(in, r, err)
+	}
+	status := wire.StatusOf(reply.Envelope, meta.Status)
+	if status == 0 {
+		return nil, s.responder.noEnvelope(in, r)
+	}
+	answer := &socket.Answer{Envelope: reply.Envelope, RetryAfter: meta.RetryAfter, Ticket: strings.TrimPrefix(r.OutcomeAt(in), "/requests/")}
+	if meta.Location != "" {
+		answer.Location = exchange.EncodeURI(meta.Location)
+	}
+	if status != http.StatusOK {
+		answer.Status = status
+	}
+	return answer, nil
+}
+
+// acceptCall sends a request and answers with its ticket.
+func (s *Server) acceptCall(ctx context.Context, in *exchange.Request, r *route.Route, request *calls.Call) (*socket.Answer, *exchange.Failure) {
+	request.Endless, request.Wait = true, true
+	if _, err := s.backend.caller.Send(ctx, request); err != nil {
+		return nil, s.responder.explain(in, r, err)
+	}
+	state, found := s.tickets.State(ctx, r.Service, in.ID.String())
+	if !found {
+		state = wire.StateQueued
+	}
+	told := wire.RequestState{ID: in.ID.String(), Service: in.Service, Action: in.Action, State: state}
+	location := r.OutcomeAt(in)
+	return &socket.Answer{
+		Envelope: string(told.Envelope()), Status: http.StatusAccepted, Location: location, Ticket: strings.TrimPrefix(location, "/requests/"),
+	}, nil
+}
+
+// cancelCall cancels the request of a call that its client gave up. One that runs already
+// has its outcome.
+func (s *Server) cancelCall(ctx context.Context, in *exchange.Request, r *route.Route, request *calls.Call) (*socket.Answer, *exchange.Failure) {
+	cancelled := func() *exchange.Failure {
+		return exchange.Fail(wire.CodeConflict, "the request was cancelled").With(map[string]string{"state": wire.StateCancelled})
+	}
+	if r.OutcomeAt(in) == "" {
+		return nil, cancelled()
+	}
+	record, err := s.backend.client.Cancel(ctx, r.Service, in.ID.String())
+	switch {
+	case errors.Is(err, caller.ErrNoRecord), err == nil && record.State == wire.StateCancelled:
+		return nil, cancelled()
+	case err != nil:
+		return nil, exchange.Unavailable("Redis is not reachable").At(r.OutcomeAt(in))
+	case !record.Ended():
+		if record, err = s.tickets.Await(ctx, r.Service, in.ID.String(), time.Until(in.Began.Add(request.Timeout))); err != nil {
+			return nil, exchange.Unavailable("Redis is not reachable").At(r.OutcomeAt(in))
+		}
+	}
+	if record.State != wire.StateDone {
+		return nil, s.responder.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
+	}
+	return s.replied(in, r, wire.Reply{Envelope: record.Outcome}, wire.ReplyMeta{})
+}
