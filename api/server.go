@@ -23,7 +23,6 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/host"
-	"github.com/oskadev/mailroom/workers"
 )
 
 // Server is one gateway. New makes it, Serve serves, Close closes one that is not served.
@@ -134,9 +133,10 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.sockets = socket.New(socket.Config{
 		Backend: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
-		Host: host.Config{Conn: conn, Log: cfg.Logger, Worker: workers.Config{
-			IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, CacheRedisURL: cfg.CacheRedisURL, CacheCredentials: cfg.CacheCredentials,
-		}},
+		Host: host.Config{
+			Conn: conn, Log: cfg.Logger, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit,
+			CacheRedisURL: cfg.CacheRedisURL, CacheCredentials: cfg.CacheCredentials,
+		},
 		Log: cfg.Logger,
 	})
 	s.composer = compose.New(compose.Config{

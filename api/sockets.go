@@ -38,7 +38,7 @@ func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Requ
 		h.Authenticated = f == nil
 	}
 	if f == nil {
-		f = s.sockets.Upgrade(c, h)
+		f = s.sockets.Upgrade(c, h) //nolint:contextcheck // the socket outlives the request
 	}
 	if f != nil {
 		exchange.Refuse(c, in, f)
@@ -65,6 +65,9 @@ func (b socketBackend) Call(ctx context.Context, call *socket.Call) *socket.Answ
 		if answer, f = b.answerCall(ctx, &in, r, args, call); f == nil {
 			return answer
 		}
+	}
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), socket.ErrCancelled) {
+		return nil // the socket is closed
 	}
 	return refused(&in, f)
 }
@@ -128,6 +131,8 @@ func (s *Server) answerCall(ctx context.Context, in *exchange.Request, r *route.
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), socket.ErrCancelled):
 		return s.cancelCall(context.WithoutCancel(ctx), in, r, &request)
+	case err != nil && ctx.Err() != nil:
+		return nil, exchange.Unavailable("the socket is closed")
 	case err != nil:
 		return nil, s.responder.explain(in, r, err)
 	}

@@ -25,10 +25,9 @@ import (
 )
 
 // newShop starts a gateway with the versions of the shop and its services.
-func newShop(t *testing.T, url string, change ...func(*api.Config)) *stage {
+func newShop(t *testing.T, url string) *stage {
 	t.Helper()
-	change = append([]func(*api.Config){func(c *api.Config) { c.Versions = shop.Versions }}, change...)
-	s := startGateway(t, url, "", change...)
+	s := startGateway(t, url, "", func(c *api.Config) { c.Versions = shop.Versions })
 	s.sell()
 	return s
 }

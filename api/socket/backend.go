@@ -18,9 +18,9 @@ type Backend interface {
 	Verify(ctx context.Context, credential string) (*wire.Principal, *exchange.Failure)
 	// Anonymous refuses a caller without a credential where one is required.
 	Anonymous() *exchange.Failure
-	// Call calls an action. The context ends with the socket, or with the cause
-	// ErrCancelled: then the backend cancels the request, and answers whether that
-	// succeeded.
+	// Call calls an action. The context ends with the socket, and then the answer is nil;
+	// or with the cause ErrCancelled: then the backend cancels the request, and answers
+	// whether that succeeded.
 	Call(ctx context.Context, call *Call) *Answer
 }
 

@@ -154,10 +154,11 @@ func (k *client) request(f *frames.Client) error {
 // answer makes a call and sends its answer.
 func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
 	defer p.cancel(nil)
-	a := k.sockets.cfg.Backend.Call(ctx, p.call)
-	k.send((&frames.Answer{
-		ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
-	}).Append)
+	if a := k.sockets.cfg.Backend.Call(ctx, p.call); a != nil {
+		k.send((&frames.Answer{
+			ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
+		}).Append)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.open, string(id))

@@ -97,11 +97,10 @@ func (c *conn) receive() ([]byte, error) {
 		case h.Length > int64(c.limit-len(c.text)):
 			return nil, &closeError{ws.StatusMessageTooBig, fmt.Sprintf("a message is longer than %d bytes", c.limit)}
 		}
-		start := len(c.text)
 		if c.text, err = c.payload(c.text, h); err != nil {
 			return nil, err
 		}
-		_ = start
+
 		if h.Fin {
 			break
 		}

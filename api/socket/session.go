@@ -10,11 +10,11 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/internal/host"
 	"github.com/oskadev/mailroom/internal/token"
-	"github.com/oskadev/mailroom/workers"
 )
 
 // serve serves one socket until it ends.
@@ -147,8 +147,7 @@ func (s *Sockets) serveWorker(c *conn, h Handshake) {
 	hosted := host.New(cfg)
 	defer hosted.Close()
 	err := hosted.Serve(s.draining, c, nil)
-	var refused *workers.RefusedError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*bus.RefusedError](err); refused {
 		s.cfg.Log.Error("Redis refuses the worker of a socket", "error", err)
 	}
 }

@@ -56,11 +56,11 @@ func appendHeader(dst []byte, op ws.OpCode, length int) []byte {
 	dst = append(dst, 0x80|byte(op))
 	switch {
 	case length < 126:
-		return append(dst, byte(length))
+		return append(dst, byte(length)) //nolint:gosec // it fits
 	case length <= 0xffff:
-		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(length)) //nolint:gosec // it fits
+		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(length))
 	default:
-		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(length)) //nolint:gosec // it is positive
+		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(length))
 	}
 }
 

@@ -8,10 +8,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/internal/host"
-	"github.com/oskadev/mailroom/workers"
 )
 
 // The wait before a child is started again, and the time after which one that runs resets
@@ -57,18 +57,21 @@ type supervisor struct {
 }
 
 func (s *supervisor) run(ctx context.Context) error {
-	for first := true; ctx.Err() == nil; first = false {
+	for first := true; ctx.Err() == nil; {
 		began := time.Now()
 		p, err := start(s.cfg.Command, s.log)
-		if err != nil {
-			if first {
-				return err
-			}
-		} else if err = p.serve(ctx, s.cfg.Host); s.isFatal(err) {
+		switch {
+		case err == nil:
+			err = p.serve(ctx, s.cfg.Host)
+			first = false
+		case first:
 			return err
 		}
-		if ctx.Err() != nil {
-			break
+		switch {
+		case s.isFatal(err):
+			return err
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the child was told to end
 		}
 		if time.Since(began) > goodTime {
 			s.waits.Reset()
@@ -85,6 +88,6 @@ func (s *supervisor) isFatal(err error) bool {
 	if bye, ok := errors.AsType[*frames.Bye](err); ok {
 		return bye.Reason == frames.Invalid && !s.cfg.Host.Served()
 	}
-	_, refused := errors.AsType[*workers.RefusedError](err)
+	_, refused := errors.AsType[*bus.RefusedError](err)
 	return refused
 }

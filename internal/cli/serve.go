@@ -7,7 +7,6 @@ import (
 
 	"github.com/oskadev/mailroom/internal/child"
 	"github.com/oskadev/mailroom/internal/host"
-	"github.com/oskadev/mailroom/workers"
 )
 
 // serveCommand runs a worker in any language as a child process.
@@ -46,10 +45,8 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	defer func() { _ = conn.Close() }()
 	h := host.New(host.Config{
 		Conn: conn, Log: log, Concurrency: c.Concurrency, Linger: linger,
-		Worker: workers.Config{
-			IdleLimit: c.IdleLimit, MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
-			CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
-		},
+		IdleLimit: c.IdleLimit, MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
+		CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	})
 	defer h.Close()
 	return child.Supervise(ctx, child.Config{Command: c.Command, Children: c.Children, Host: h, Log: log})

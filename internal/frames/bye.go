@@ -41,7 +41,7 @@ func (r Reason) CloseCode() int {
 }
 
 // Bye is the last frame of a connection, and the error that ends it.
-type Bye struct {
+type Bye struct { //nolint:errname // it is a frame first
 	Reason Reason
 	// Message says what is wrong; empty: nothing is.
 	Message string

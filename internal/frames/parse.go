@@ -8,8 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ParseWorker reads a frame of a worker. Values of it share the memory of the text. The
-// error is a *Bye.
+// ParseWorker reads a frame of a worker. The error is a *Bye.
 func ParseWorker(text []byte) (*Worker, error) {
 	w := new(Worker)
 	if err := parse(text, w); err != nil {
@@ -18,9 +17,10 @@ func ParseWorker(text []byte) (*Worker, error) {
 	return w, nil
 }
 
-// parse reads a frame: one JSON object in UTF-8, without repeated names.
+// parse reads a frame: one JSON object. Of a repeated name the last value counts; values
+// inside a frame are for their receiver to check.
 func parse(text []byte, into any) error {
-	err := jsonv2.Unmarshal(text, into)
+	err := jsonv2.Unmarshal(text, into, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if err == nil {
 		return nil
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/client"
 	"github.com/oskadev/mailroom/testsupport"
-	"github.com/oskadev/mailroom/workers"
 )
 
 // manifest declares the service of the tests: safe and unsafe actions, with and without
@@ -33,7 +32,7 @@ type stage struct {
 	client *client.Client
 	log    *testsupport.Logs
 	stop   context.CancelFunc
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it lasts as long as the test
 	serves sync.WaitGroup
 }
 
@@ -43,7 +42,7 @@ func newStage(t *testing.T, url string, change ...func(*Config)) *stage {
 	conn, err := bus.Connect(url, bus.Options{Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	cfg := Config{Conn: conn, Log: log, Worker: workers.Config{IdleLimit: 500 * time.Millisecond, DrainLimit: 500 * time.Millisecond}}
+	cfg := Config{Conn: conn, Log: log, IdleLimit: 500 * time.Millisecond, DrainLimit: 500 * time.Millisecond}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -84,7 +83,7 @@ func (s *stage) connect(frames ...string) *peer {
 }
 
 // serve opens a connection that serves a manifest.
-func (s *stage) serve(manifest string, concurrency string) *peer {
+func (s *stage) serve(concurrency string) *peer {
 	s.t.Helper()
 	p := s.connect(`{"serve":` + compact(s.t, manifest) + `,"concurrency":` + concurrency + `}`)
 	p.expect("serving")

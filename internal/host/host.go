@@ -18,6 +18,7 @@ const (
 	defaultConcurrency = 64
 	maxConcurrency     = 10_000
 	defaultStartLimit  = 30 * time.Second
+	defaultDrainLimit  = 20 * time.Second
 )
 
 // Config configures a Host. Conn and Log are required.
@@ -26,8 +27,13 @@ type Config struct {
 	Conn *bus.Conn
 	// Log receives messages for operators.
 	Log *slog.Logger
-	// Worker holds the settings of the workers: idle limit, attempts, drain limit, cache.
-	Worker workers.Config
+	// IdleLimit, MaxAttempts, DrainLimit and the cache are those of workers.Config. A
+	// worker that does not end a lost run within DrainLimit is stuck.
+	IdleLimit        time.Duration
+	MaxAttempts      int
+	DrainLimit       time.Duration
+	CacheRedisURL    string
+	CacheCredentials bus.Credentials
 	// Concurrency is the number of unfinished runs of a connection whose worker does not
 	// say how many it takes. Defaults to 64.
 	Concurrency int
@@ -60,8 +66,8 @@ func New(cfg Config) *Host {
 	if cfg.StartLimit == 0 {
 		cfg.StartLimit = defaultStartLimit
 	}
-	if cfg.Worker.DrainLimit == 0 {
-		cfg.Worker.DrainLimit = 20 * time.Second
+	if cfg.DrainLimit == 0 {
+		cfg.DrainLimit = defaultDrainLimit
 	}
 	return &Host{cfg: cfg, services: make(map[string]*service)}
 }
@@ -88,7 +94,7 @@ func (h *Host) Close() {
 func (h *Host) Serve(ctx context.Context, conn Conn, stray Stray) error {
 	s := newSession(h, conn, stray)
 	var reading sync.WaitGroup
-	reading.Go(func() { s.end(s.read()) })
+	reading.Go(func() { s.end(s.read()) }) //nolint:contextcheck // a service lives until its last connection ends
 	err := h.conduct(ctx, s)
 	s.end(err)
 	var last func([]byte) []byte
@@ -200,9 +206,11 @@ func (h *Host) start(s *session) *service {
 	v := newService(s.declaration.Name(), stop)
 	s.service = v
 	v.add(s)
-	cfg := h.cfg.Worker
-	cfg.Logger, cfg.Concurrency = h.cfg.Log, s.capacity
-	cfg.OnStart = v.onStart
+	cfg := workers.Config{
+		Logger: h.cfg.Log, Concurrency: s.capacity, OnStart: v.onStart,
+		IdleLimit: h.cfg.IdleLimit, MaxAttempts: h.cfg.MaxAttempts, DrainLimit: h.cfg.DrainLimit,
+		CacheRedisURL: h.cfg.CacheRedisURL, CacheCredentials: h.cfg.CacheCredentials,
+	}
 	h.ending.Go(func() {
 		defer stop()
 		v.end(workers.Run(busctx.With(ctx, h.cfg.Conn), cfg, s.declaration))

@@ -19,7 +19,7 @@ import (
 func TestRequestsPassThroughAConnection(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "4")
+	p := s.serve("4")
 	done := s.call("GET", 7)
 	run := p.answer(`"ok":true,"result":{"id":7,"text":"<ü>"}`)
 	assert.Equal(t, "GET", run["action"])
@@ -42,7 +42,7 @@ func TestRequestsPassThroughAConnection(t *testing.T) {
 func TestFailuresKeepTheirCodeAndDetails(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	done := s.call("SET", "7")
 	p.answer(`"ok":false,"error":{"code":"SOLD_OUT","message":"none left","status":409,"details":{"left":0}}`)
 	var e *client.Error
@@ -63,7 +63,7 @@ func TestFailuresKeepTheirCodeAndDetails(t *testing.T) {
 func TestArgumentsAreCheckedBeforeTheWorkerGetsThem(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	r := <-s.call("GET", "seven")
 	assert.Equal(t, workers.CodeBadRequest, r.code())
 	done := s.call("GET", 8)
@@ -74,7 +74,7 @@ func TestArgumentsAreCheckedBeforeTheWorkerGetsThem(t *testing.T) {
 func TestNoMoreRunsThanTheWorkerTakes(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "2")
+	p := s.serve("2")
 	calls := make([]<-chan result, 3)
 	for i := range calls {
 		calls[i] = s.call("GET", i)
@@ -93,7 +93,7 @@ func TestNoMoreRunsThanTheWorkerTakes(t *testing.T) {
 func TestRetryIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	done := s.call("SET", "7")
 	first := p.answer(`"retry":true,"reason":"the database is away"`)
 	s.log.Wait(t, "the database is away")
@@ -106,7 +106,7 @@ func TestRetryIsDeliveredAgain(t *testing.T) {
 func TestLostRunsAreReportedAndEndByStopped(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	done := s.call("SHORT")
 	run := p.expect("run")
 	lost := p.expect("lost")
@@ -122,7 +122,7 @@ func TestLostRunsAreReportedAndEndByStopped(t *testing.T) {
 func TestStuckWorkerIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "2")
+	p := s.serve("2")
 	done := s.call("SHORT")
 	p.expect("run")
 	p.expect("lost")
@@ -136,14 +136,14 @@ func TestStuckWorkerIsCutOff(t *testing.T) {
 // A worker that dies has its requests delivered again at once, to another connection.
 func TestRequestsOfADeadConnectionGoToAnother(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t), func(c *Config) { c.Linger = time.Minute; c.Worker.IdleLimit = 3 * time.Second })
-	p := s.serve(manifest, "1")
+	s := newStage(t, testsupport.Miniredis(t), func(c *Config) { c.Linger = time.Minute; c.IdleLimit = 3 * time.Second })
+	p := s.serve("1")
 	done := s.call("SET", "7")
 	first := p.expect("run")
 	began := time.Now()
 	require.NoError(t, p.conn.Close())
 	require.ErrorIs(t, <-p.served, ErrClosed)
-	second := s.serve(manifest, "1").answer(`"ok":true,"result":2`)
+	second := s.serve("1").answer(`"ok":true,"result":2`)
 	require.NoError(t, (<-done).err)
 	assert.Less(t, time.Since(began), 3*time.Second, "sooner than the idle limit")
 	assert.Equal(t, first["id"], second["id"])
@@ -152,7 +152,7 @@ func TestRequestsOfADeadConnectionGoToAnother(t *testing.T) {
 func TestConnectionsShareAService(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p, q := s.serve(manifest, "1"), s.serve(manifest, "1")
+	p, q := s.serve("1"), s.serve("1")
 	one, two := s.call("GET", 1), s.call("GET", 2)
 	first, second := p.expect("run"), q.expect("run")
 	p.send(`{"run":"` + first["run"].(string) + `","ok":true}`)
@@ -164,8 +164,8 @@ func TestConnectionsShareAService(t *testing.T) {
 
 func TestDrainFinishesRuns(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t), func(c *Config) { c.Worker.DrainLimit = 20 * time.Second })
-	p := s.serve(manifest, "1")
+	s := newStage(t, testsupport.Miniredis(t), func(c *Config) { c.DrainLimit = 20 * time.Second })
+	p := s.serve("1")
 	done := s.call("SET", "7")
 	run := p.expect("run")
 	s.stop()
@@ -180,7 +180,7 @@ func TestDrainFinishesRuns(t *testing.T) {
 func TestDrainLimitEndsRuns(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	s.call("GET", 1)
 	run := p.expect("run")
 	s.stop()
@@ -194,7 +194,7 @@ func TestDrainLimitEndsRuns(t *testing.T) {
 func TestExtendKeepsARunPastItsDeadline(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	done := s.call("SHORT")
 	name := p.expect("run")["run"].(string)
 	p.send(`{"run":"` + name + `","extend":400}`)
@@ -208,7 +208,7 @@ func TestExtendKeepsARunPastItsDeadline(t *testing.T) {
 func TestRunsCallOtherServices(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "2")
+	p := s.serve("2")
 	done := s.call("GET", 1)
 	name := p.expect("run")["run"].(string)
 	p.send(`{"call":"c1","run":"` + name + `","service":"things","request":"GET","args":[2]}`)
@@ -278,7 +278,7 @@ func TestServicesMayBeRefused(t *testing.T) {
 func TestFramesOfUnknownRunsAreIgnored(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve(manifest, "1")
+	p := s.serve("1")
 	p.send(`{"run":"17","ok":true,"result":"forged"}`)
 	done := s.call("GET", 1)
 	run := p.answer(`"ok":true,"result":1`)
@@ -293,13 +293,13 @@ func TestFramesOfUnknownRunsAreIgnored(t *testing.T) {
 func TestWorkerThatDrainsGetsNoMoreRuns(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t), func(c *Config) { c.Linger = time.Minute })
-	p := s.serve(manifest, "2")
+	p := s.serve("2")
 	first := s.call("GET", 1)
 	run := p.expect("run")
 	p.send(`{"drain":true}`)
 	p.expect("drain")
 	second := s.call("GET", 2)
-	s.serve(manifest, "1").answer(`"ok":true,"result":2`)
+	s.serve("1").answer(`"ok":true,"result":2`)
 	assert.JSONEq(t, "2", string((<-second).value))
 	p.send(`{"run":"` + run["run"].(string) + `","ok":true,"result":1}`)
 	assert.JSONEq(t, "1", string((<-first).value), "the run before still has its outcome")

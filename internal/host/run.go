@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
@@ -33,7 +34,7 @@ func (s *session) run(ctx context.Context, args []json.RawMessage) (any, error) 
 		return nil, errDraining
 	}
 	defer r.end()
-	for now := ctx; ; now = r.context() {
+	for now := ctx; ; now = r.context() { //nolint:contextcheck // it is made of ctx
 		select {
 		case f := <-r.final:
 			return outcome(now, f)
@@ -51,7 +52,7 @@ func (s *session) run(ctx context.Context, args []json.RawMessage) (any, error) 
 func (s *session) lose(ctx context.Context, r *run) (any, error) {
 	reason := lostReason(ctx)
 	s.send(func(dst []byte) []byte { return frames.AppendLost(dst, r.name, reason) })
-	stuck := time.NewTimer(s.host.cfg.Worker.DrainLimit)
+	stuck := time.NewTimer(s.host.cfg.DrainLimit)
 	defer stuck.Stop()
 	select {
 	case f := <-r.final:
@@ -59,7 +60,7 @@ func (s *session) lose(ctx context.Context, r *run) (any, error) {
 	case <-s.ended:
 	case <-stuck.C:
 		s.end(&frames.Bye{Reason: frames.Slow, Message: fmt.Sprintf(
-			"run %s of %s did not end within %v after its end", r.name, workers.InfoFrom(ctx).Action, s.host.cfg.Worker.DrainLimit)})
+			"run %s of %s did not end within %v after its end", r.name, workers.InfoFrom(ctx).Action, s.host.cfg.DrainLimit)})
 	}
 	return nil, stopped(ctx)
 }
@@ -99,8 +100,11 @@ func outcome(ctx context.Context, f *frames.Worker) (any, error) {
 	case *f.OK:
 		workers.SetStatus(ctx, f.Status)
 		workers.SetLocation(ctx, f.Location)
-		if len(f.Result) == 0 {
+		switch {
+		case len(f.Result) == 0:
 			return nil, nil //nolint:nilnil // the result is null
+		case !utf8.Valid(f.Result):
+			return nil, errors.New("the worker sent a result that is not UTF-8")
 		}
 		return json.RawMessage(f.Result), nil
 	case f.Error == nil || f.Error.Code == "":

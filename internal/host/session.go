@@ -105,7 +105,7 @@ func (s *session) frame(message []byte) error {
 		}
 		return err
 	}
-	switch f.Kind() {
+	switch f.Kind() { //nolint:exhaustive // the others are of a run
 	case frames.KindServe:
 		return s.declare(f)
 	case frames.KindCall:
