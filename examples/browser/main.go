@@ -13,7 +13,7 @@ import (
 )
 
 // defaultClient is the folder of the built package, from the folder of this example.
-var defaultClient = filepath.Join("..", "..", "clients", "node", "dist")
+const defaultClient = "../../clients/node/dist"
 
 //go:embed index.html page.js
 var page embed.FS

@@ -30,7 +30,7 @@ func TestPageWithAFakeGateway(t *testing.T) {
 	if err != nil {
 		missing(t, "this test needs node")
 	}
-	cmd := exec.Command(node, "fake.mjs")
+	cmd := exec.CommandContext(lasting(t), node, "fake.mjs")
 	in, out := pipes(t, cmd)
 	address, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -48,10 +48,13 @@ func TestPageWithAGateway(t *testing.T) {
 	p := openable(t)
 	gateway := startGateway(t, p.URL)
 	p.check(t, gateway, func() {
-		res, err := http.Post(gateway+"/echo/1/touch", "application/json", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, gateway+"/echo/1/touch", nil)
 		if err != nil {
-			t.Error(err)
-			return
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
 		}
 		_ = res.Body.Close()
 	})
@@ -85,7 +88,7 @@ func (s server) check(t *testing.T, gateway string, touch func()) {
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses it to root; the page is our own
 	}
-	ctx, cancel := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	ctx, cancel := chromedp.NewExecAllocator(lasting(t), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -164,18 +167,18 @@ func until(expression string) chromedp.Action[chromedp.Void] {
 func startGateway(t *testing.T, origin string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "mailroom")
-	build := exec.Command("go", "build", "-pgo=off", "-o", binary, ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-pgo=off", "-o", binary, ".")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := ln.Addr().String()
 	_ = ln.Close()
-	_, out := pipes(t, exec.Command(binary, "dev", "--listen", address, "--cors-origin", origin))
+	_, out := pipes(t, exec.CommandContext(lasting(t), binary, "dev", "--listen", address, "--cors-origin", origin))
 	lines := bufio.NewScanner(out) // it greets when it serves
 	for lines.Scan() && !strings.Contains(lines.Text(), address) {
 	}
@@ -184,6 +187,12 @@ func startGateway(t *testing.T, origin string) string {
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	return "http://" + address
+}
+
+// lasting returns a context that outlives the test, so that only its cleanup ends a process.
+func lasting(t *testing.T) context.Context {
+	t.Helper()
+	return context.WithoutCancel(t.Context())
 }
 
 // pipes starts a command and stops it when the test ends.
