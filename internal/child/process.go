@@ -68,7 +68,6 @@ func start(command []string, log *slog.Logger) (*Process, error) {
 		clean()
 		return nil, err
 	}
-	p.log = log.With("pid", p.cmd.Process.Pid)
 	return p, nil
 }
 
@@ -103,6 +102,7 @@ func (p *Process) run(listener net.Listener) error {
 		_, _ = out.Close(), errs.Close()
 		return fmt.Errorf("start the worker: %w", err)
 	}
+	p.log = p.log.With("pid", p.cmd.Process.Pid)
 	p.pipes = [2]*os.File{out, errs}
 	p.output.Go(func() { p.listenOnPipes(in, out) })
 	p.output.Go(func() { logLines(errs, p.log, "stderr") })

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os/exec"
 	"time"
 
 	"github.com/oskadev/mailroom/internal/child"
@@ -49,5 +51,9 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 		CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	})
 	defer h.Close()
-	return child.Supervise(ctx, child.Config{Command: c.Command, Children: c.Children, Host: h, Log: log})
+	err = child.Supervise(ctx, child.Config{Command: c.Command, Children: c.Children, Host: h, Log: log})
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return usage(err)
+	}
+	return err
 }

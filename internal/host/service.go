@@ -21,6 +21,7 @@ type service struct {
 
 	mu       sync.Mutex
 	sessions []*session
+	last     int           // counts the runs
 	capacity int           // of all sessions
 	changed  chan struct{} // closed when a slot is free or the service closes; nil: no run waits
 	closed   bool
@@ -141,7 +142,9 @@ func (v *service) take() (*session, <-chan struct{}) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var best *session
-	for _, s := range v.sessions {
+	v.last++
+	for i := range v.sessions { // among equals, another one each time
+		s := v.sessions[(v.last+i)%len(v.sessions)]
 		if s.free > 0 && (best == nil || s.free > best.free) {
 			best = s
 		}
