@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/oskadev/mailroom/devredis"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/workers"
 )
 
 func TestTypesOfLiveServicesAndOfFilesAreTheSame(t *testing.T) {
@@ -21,14 +23,23 @@ func TestTypesOfLiveServicesAndOfFilesAreTheSame(t *testing.T) {
 	redis, err := devredis.Start()
 	require.NoError(t, err)
 	t.Cleanup(redis.Close)
-	start(t, "demo", "worker", "users", "items", "--redis", redis.URL())
+	s := shop.New(nil, "mailroom") // no request runs
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	log, _ := testsupport.Logger(t)
+	go func() {
+		ended <- workers.Run(ctx, workers.Config{RedisURL: redis.URL(), Logger: log}, s.Users(), s.Items())
+	}()
+	t.Cleanup(func() {
+		stop()
+		assert.NoError(t, <-ended)
+	})
 	var live bytes.Buffer
 	testsupport.Eventually(t, 10*time.Second, "both services are registered", func() bool {
 		live.Reset()
 		return run(t.Context(), []string{"types", "users", "items", "--lang", "ts", "--redis", redis.URL()}, nil, &live, io.Discard) == nil
 	})
 	dir := t.TempDir()
-	s := shop.New(nil, "mailroom")
 	args := []string{"types", "--lang", "ts", "--out", filepath.Join(dir, "shop.ts")}
 	for name, manifest := range map[string]func() ([]byte, error){"users": s.Users().Manifest, "items": s.Items().Manifest} {
 		text, err := manifest()
