@@ -12,7 +12,7 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race faults faults-long bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
+.PHONY: help build run test race node python browser faults faults-long bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,15 @@ test: ## all tests; those that need a redis-server skip without one
 
 race: ## all tests with the race detector, in random order
 	go test -race -shuffle=on ./...
+
+node: ## test and pack clients/node; needs Node 20 or newer
+	clients/node/check
+
+python: ## test and build clients/python, with tools in .tmp/python
+	clients/python/check
+
+browser: node ## test examples/browser in Chromium
+	cd examples/browser && MAILROOM_TEST_BROWSER=required go test -count=1 .
 
 faults: ## the fault suite in full, each fault many times; some minutes
 	MAILROOM_FAULTS=full MAILROOM_TEST_REDIS=required go test -count=1 -v -timeout 30m ./faults

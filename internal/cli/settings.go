@@ -67,9 +67,9 @@ func flagNames(app *kong.Application) []string {
 }
 
 // onlyTyped says whether a flag counts only on the command line, because it
-// belongs to one call of one command: --all, or the name of a new key.
+// belongs to one call of one command: --all, the name of a new key, or a file to write.
 func onlyTyped(flag string) bool {
-	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires"}, flag)
+	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires", "lang", "manifest", "out", "package"}, flag)
 }
 
 // Validate rejects a config file with a key that no command has.
