@@ -69,6 +69,9 @@ func (s *stage) sendOne(send *Send, name string) error {
 // fields returns the fields of a request, in their order.
 func (s *stage) fields(send *Send, r *request) (*wireFields, error) {
 	f := &wireFields{id: r.id, action: r.action, args: "[]", meta: send.Meta, reply: s.channel}
+	if send.Pad > 0 {
+		send.Args = json.RawMessage(`[{"pad":"` + strings.Repeat("x", send.Pad) + `"}]`)
+	}
 	if len(send.Args) > 0 {
 		f.args = string(send.Args)
 	}
@@ -80,10 +83,7 @@ func (s *stage) fields(send *Send, r *request) (*wireFields, error) {
 		f.reply = s.expand(send.Reply)
 	}
 	if send.Deadline != "none" {
-		left, err := time.ParseDuration(cmp.Or(send.Deadline, "10s"))
-		if err != nil {
-			return nil, err
-		}
+		left := cmp.Or(send.Deadline, "10s").of(s.cfg.IdleLimit)
 		now, err := s.now()
 		if err != nil {
 			return nil, err

@@ -31,6 +31,7 @@ func rules() map[string]ruleFunc {
 		"invalidates-first":        invalidatesFirst,
 		"signs-off":                signsOff,
 		"not-read":                 notRead,
+		"dead-letter":              deadLetter,
 		"no-refusals":              noRefusals,
 		"serves-first":             servesFirst,
 		"only-frames":              onlyFrames,

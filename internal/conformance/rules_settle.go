@@ -3,6 +3,7 @@ package conformance
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -126,7 +127,7 @@ func signsOff(s *stage, _ *RuleCheck) error {
 		return failed("ZREM "+s.keys.Workers(service)+" "+s.registered[0], "no such command")
 	case told == nil:
 		return failed("PUBLISH "+s.keys.Registry()+" "+service+" after ZREM", "no such command").with(*left)
-	case lastSettle < left.seq:
+	case lastSettle > 0 && lastSettle < left.seq:
 		return failed("the worker leaves the list before it finishes what runs", "ZREM after the last settle.lua").with(*left)
 	case retired == nil:
 		return failed("retire.lua for the own consumer", "no such call").with(s.trace.named("retire")...)
@@ -149,6 +150,35 @@ func noRefusals(s *stage, _ *RuleCheck) error {
 		if c.reply != nil && c.reply.isError() && (strings.HasPrefix(c.reply.text, "NOPERM") || strings.Contains(c.reply.text, "can't run this command or subcommand")) {
 			return failed("only commands that the role of a worker allows", "%s: %s", c.String(), c.reply.text).with(c)
 		}
+	}
+	return nil
+}
+
+// deadLetter demands one dead letter with the fields of the request and the reason.
+func deadLetter(s *stage, r *RuleCheck) error {
+	found, err := s.admin.do("XRANGE", s.keys.Dead(service), "-", "+")
+	if err != nil {
+		return err
+	}
+	if len(found.items) != 1 {
+		return failed("one dead letter", "%d", len(found.items))
+	}
+	fields := make(map[string]string)
+	words := found.items[0].items[1].words()
+	for i := 0; i+1 < len(words); i += 2 {
+		fields[words[i]] = words[i+1]
+	}
+	now, err := s.now()
+	if err != nil {
+		return err
+	}
+	id := fields["id"]
+	if q := s.requests[r.Request]; q != nil {
+		id = q.id
+	}
+	at := number(fields["dead_at"])
+	if fields["id"] != id || fields["action"] == "" || fields["error"] == "" || number(fields["attempts"]) < 1 || at > now || at < now-time.Minute.Milliseconds() {
+		return failed("a dead letter with the fields of the request, then error, attempts and dead_at", "%v", fields)
 	}
 	return nil
 }

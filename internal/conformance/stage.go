@@ -43,6 +43,8 @@ type stage struct {
 	workers    []worker
 	registered []string // members of the list of workers, in the order of their starts
 	requests   map[string]*request
+	release    func() // ends Take.Hold, after which stolen is set; nil: there is none
+	stolen     error
 
 	mu      sync.Mutex
 	replies map[string][]received // by the ID of the request
@@ -90,6 +92,9 @@ func newStage(cfg *Config, check *Check) (s *stage, err error) {
 
 // close ends everything that the stage started.
 func (s *stage) close() {
+	if s.release != nil {
+		s.release()
+	}
 	for _, w := range s.workers {
 		w.stop()
 	}
@@ -273,6 +278,12 @@ func (s *stage) expand(text string) string {
 			return r.entry
 		case "id":
 			return r.id
+		case "now", "in-an-hour":
+			now, _ := s.now() // 0 fits nothing
+			if kind == "in-an-hour" {
+				now += time.Hour.Milliseconds()
+			}
+			return strconv.FormatInt(now, 10)
 		case "tag":
 			return s.keys.Tagged(service, "tag:"+of)
 		default:

@@ -33,6 +33,12 @@ func (s *stage) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.release != nil {
+		s.release()
+		if err := s.stolen; err != nil {
+			return err
+		}
+	}
 	if f := s.proxy.unused(); f != nil {
 		return failed(fmt.Sprintf("the worker sends %s, so that the fault %s can happen", f.Command, f.Kind), "no such command")
 	}
@@ -54,6 +60,9 @@ func (s *stage) step(ctx context.Context, step *Step) error {
 	case step.Call != nil:
 		if err := s.send(&step.Call.Send); err != nil {
 			return err
+		}
+		if step.Call.Pad > 0 {
+			step.Call.Result = step.Call.Args[1 : len(step.Call.Args)-1]
 		}
 		return s.await(ctx, cmp.Or(step.Call.As, step.Call.Action), step.Call.Times, &step.Call.Expect)
 	case step.Reply != nil:
@@ -196,16 +205,31 @@ func (s *stage) take(ctx context.Context, step *Take) error {
 	if err != nil {
 		return err
 	}
-	for until := time.Now().Add(step.Keep.of(s.cfg.IdleLimit)); time.Now().Before(until); {
-		lost, err := s.admin.do("EVAL", scripts()["keep"], "1", mailbox, thief, r.entry)
+	if step.Hold {
+		held, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		s.release = func() { stop(); <-done }
+		go func() {
+			defer close(done)
+			s.stolen = s.keep(held, r, time.Hour)
+		}()
+		return nil
+	}
+	return s.keep(ctx, r, step.Keep.of(s.cfg.IdleLimit))
+}
+
+// keep keeps a request of the worker of the suite for a time.
+func (s *stage) keep(ctx context.Context, r *request, d time.Duration) error {
+	for until := time.Now().Add(d); time.Now().Before(until); {
+		lost, err := s.admin.do("EVAL", scripts()["keep"], "1", s.keys.Requests(service), thief, r.entry)
 		if err != nil {
 			return err
 		}
 		if len(lost.items) > 0 {
-			return failed("nobody takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.named("XCLAIM", "XAUTOCLAIM")...)
+			return failed("no worker takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.named("XCLAIM", "XAUTOCLAIM")...)
 		}
 		if err := s.pause(ctx, s.cfg.IdleLimit/5); err != nil {
-			return err
+			return nil //nolint:nilerr // the check is over
 		}
 	}
 	return nil
@@ -263,7 +287,7 @@ func (s *stage) exit(ctx context.Context, step *Exit) error {
 
 // wait waits.
 func (s *stage) wait(ctx context.Context, step *Wait) error {
-	within := defaultWithin + 2*s.cfg.IdleLimit
+	within := cmp.Or(step.Within.of(s.cfg.IdleLimit), defaultWithin+2*s.cfg.IdleLimit)
 	switch {
 	case step.Begun != "":
 		r, err := s.find(step.Begun)

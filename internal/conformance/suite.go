@@ -78,7 +78,7 @@ type Send struct {
 	Safe *bool `json:"safe"`
 	// Deadline is the time to its deadline, which may be negative; "none": it has none.
 	// Defaults to 10 s.
-	Deadline string `json:"deadline"`
+	Deadline duration `json:"deadline"`
 	// Reply is the channel of the reply; "none": no caller waits. Defaults to the own channel.
 	Reply string `json:"reply"`
 	// Meta is the field meta.
@@ -86,6 +86,9 @@ type Send struct {
 	// Fields overrides fields of the entry; null removes one. The entry is then added
 	// without a record.
 	Fields map[string]*string `json:"fields"`
+	// Pad replaces the arguments by one object with a text of this length; the reply has to be
+	// the same object.
+	Pad int `json:"pad"`
 	// Times is how many such requests are sent. Their names end in their numbers, from 1.
 	Times int `json:"times"`
 }
@@ -155,8 +158,10 @@ type Take struct {
 	Request string `json:"request"`
 	// Deliveries is the delivery count that the entry then has. Defaults to one more.
 	Deliveries int `json:"deliveries"`
-	// Keep is for how long that worker keeps the entry.
+	// Keep is for how long that worker keeps the entry before the next step.
 	Keep duration `json:"keep"`
+	// Hold lets it keep the entry until the check ends.
+	Hold bool `json:"hold"`
 	// Idle is the idle time that the entry then has.
 	Idle duration `json:"idle"`
 }
@@ -182,6 +187,8 @@ type Wait struct {
 	Begun string `json:"begun"`
 	// Settled waits until the mailbox is empty.
 	Settled bool `json:"settled"`
+	// Within is the time to wait. Defaults to 5 s and two idle limits.
+	Within duration `json:"within"`
 	// Restarted waits until the host has started the worker again.
 	Restarted bool `json:"restarted"`
 }
@@ -212,6 +219,10 @@ func (d *duration) UnmarshalJSON(text []byte) error {
 	var s string
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
+	}
+	if s == "none" { // of a deadline
+		*d = duration(s)
+		return nil
 	}
 	if number, ok := strings.CutSuffix(s, "i"); ok {
 		if _, err := strconv.ParseFloat(number, 64); err != nil {
