@@ -69,7 +69,7 @@ func flagNames(app *kong.Application) []string {
 // onlyTyped says whether a flag counts only on the command line, because it
 // belongs to one call of one command: --all, or the name of a new key.
 func onlyTyped(flag string) bool {
-	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires"}, flag)
+	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires", "run", "native", "frames", "known-failing", "junit", "certificate", "level", "parallel", "check-limit"}, flag)
 }
 
 // Validate rejects a config file with a key that no command has.

@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+
+	"github.com/oskadev/mailroom/bus"
 )
 
-// ProtocolHash returns the SHA-256 of what defines the protocol here: the Lua scripts and
-// the checks, each after its name and its length.
+// ProtocolHash returns the SHA-256 of what defines the protocol for programs: the Lua
+// scripts, the golden files and the checks, each after its name and its length.
 func ProtocolHash() (string, error) {
 	hash := sha256.New()
 	add := func(name, text string) { _, _ = fmt.Fprintf(hash, "%s %d\n%s", name, len(text), text) }
@@ -18,16 +20,18 @@ func ProtocolHash() (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		add(name+".lua", sources[name])
 	}
-	files, err := fs.Glob(suiteFiles, "suites/*.yaml")
-	if err != nil {
-		return "", err
-	}
-	for _, file := range files {
-		text, err := suiteFiles.ReadFile(file)
+	for _, files := range []fs.FS{bus.Golden, suiteFiles} {
+		err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			text, err := fs.ReadFile(files, name)
+			add(name, string(text))
+			return err
+		})
 		if err != nil {
 			return "", err
 		}
-		add(file, string(text))
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }

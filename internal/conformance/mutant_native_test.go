@@ -141,7 +141,7 @@ func (w *nativeMutant) signOff(read <-chan struct{}) int {
 	w.mu.Lock()
 	w.draining = !w.is("reads-while-draining")
 	w.mu.Unlock()
-	if !w.is("reads-while-draining", "reads-after-leaving") {
+	if !w.is("reads-while-draining") {
 		<-read
 	}
 	if !w.is("stays-in-list") {
@@ -220,7 +220,7 @@ func (w *nativeMutant) beat() {
 	w.mu.Lock()
 	draining := w.draining
 	w.mu.Unlock()
-	if draining {
+	if draining && !w.is("beats-after-leaving") {
 		return
 	}
 	until := strconv.FormatInt(w.now()+3000, 10)

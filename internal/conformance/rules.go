@@ -34,6 +34,7 @@ func rules() map[string]ruleFunc {
 		"dead-letter":              deadLetter,
 		"no-refusals":              noRefusals,
 		"serves-first":             servesFirst,
+		"one-process":              oneProcess,
 		"only-frames":              onlyFrames,
 		"one-final-frame":          oneFinalFrame,
 		"runs-once":                runsOnce,

@@ -49,6 +49,14 @@ func servesFirst(s *stage, _ *RuleCheck) error {
 	return nil
 }
 
+// oneProcess demands that the host did not have to start the worker again.
+func oneProcess(s *stage, _ *RuleCheck) error {
+	if first, last := s.firstPid(), s.lastPid(); first != last {
+		return failed("the process goes on", "it ended, and the host started another one; it printed: %s", s.worker().printed())
+	}
+	return nil
+}
+
 // onlyFrames demands that the worker sends nothing but frames.
 func onlyFrames(s *stage, _ *RuleCheck) error {
 	for _, f := range s.trace.allFrames() {

@@ -28,6 +28,8 @@ type Config struct {
 	Parallel int
 	// CheckLimit is the time that one check may take. Defaults to 30 s and eight idle limits.
 	CheckLimit time.Duration
+	// Limit is the time that all checks may take. Defaults to 15 minutes.
+	Limit time.Duration
 }
 
 // Result is the result of one check.
@@ -41,6 +43,8 @@ type Result struct {
 	// Printed is the last output of the worker.
 	Printed string
 	Took    time.Duration
+
+	unregistered bool // no worker registered
 }
 
 // Run runs the checks and returns their results in the order of the suites. Its error says
@@ -57,6 +61,9 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 	}
 	if cfg.CheckLimit == 0 {
 		cfg.CheckLimit = 30*time.Second + 8*cfg.IdleLimit
+	}
+	if cfg.Limit == 0 {
+		cfg.Limit = 15 * time.Minute
 	}
 	checks, err := load(cfg.Transport, cfg.Level, cfg.IdleLimit)
 	if err != nil {
@@ -76,13 +83,21 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		return nil, err
 	}
 	probe.stop()
+	limited, cancel := context.WithTimeoutCause(ctx, cfg.Limit, fmt.Errorf("all checks together took longer than %v", cfg.Limit))
+	defer cancel()
+	if results[0].run(limited, &cfg); results[0].unregistered && cfg.Only == nil {
+		for i := range results[1:] {
+			results[i+1].Expected, results[i+1].Seen = "a worker that registers", "none: the check did not run"
+		}
+		return results, ctx.Err()
+	}
 	slots := make(chan struct{}, cfg.Parallel)
 	var running sync.WaitGroup
-	for i := range results {
+	for i := range results[1:] {
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			results[i].run(ctx, &cfg)
+			results[i+1].run(limited, &cfg)
 		})
 	}
 	running.Wait()
@@ -92,6 +107,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 // run runs one check.
 func (r *Result) run(ctx context.Context, cfg *Config) {
 	if ctx.Err() != nil {
+		r.Expected, r.Seen = "time for the check", context.Cause(ctx).Error()
 		return
 	}
 	began := time.Now()
@@ -113,6 +129,7 @@ func (r *Result) run(ctx context.Context, cfg *Config) {
 	} else {
 		r.Expected, r.Seen = "the steps of the check run", oneLine(err.Error())
 	}
+	r.unregistered = len(s.registered) == 0
 	if len(r.Commands) == 0 {
 		r.Commands = s.recent()
 	}
