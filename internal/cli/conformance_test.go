@@ -93,7 +93,7 @@ func TestConformanceRefusesItsFlags(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"conformance"}, args...), nil, &out, &out)
-		assert.ErrorContains(t, err, problem)
+		require.ErrorContains(t, err, problem)
 		assert.Equal(t, exitUsage, exitCode(err))
 	}
 }

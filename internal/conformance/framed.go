@@ -76,8 +76,6 @@ func (f *framed) signal(s syscall.Signal) {
 	}
 }
 
-func (f *framed) drain() { f.cancel() }
-
 func (f *framed) gone() <-chan struct{} { return f.ended }
 
 func (f *framed) exitCode() int {

@@ -214,7 +214,7 @@ func (w *nativeMutant) now() int64 {
 func (w *nativeMutant) beat() {
 	if v, err := w.control.do("TIME"); err == nil && !w.is("own-clock") {
 		w.mu.Lock()
-		w.offset = time.UnixMicro(number(v.items[0].text)*1e6 + number(v.items[1].text)).Sub(time.Now())
+		w.offset = time.Until(time.UnixMicro(number(v.items[0].text)*1e6 + number(v.items[1].text)))
 		w.mu.Unlock()
 	}
 	w.mu.Lock()

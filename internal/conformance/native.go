@@ -10,8 +10,6 @@ import (
 type worker interface {
 	// signal signals its processes.
 	signal(s syscall.Signal)
-	// drain tells it to finish what runs and to end.
-	drain()
 	// gone is closed when it has ended.
 	gone() <-chan struct{}
 	// exitCode returns its exit code, once it has ended.
@@ -48,8 +46,6 @@ func startNative(s *stage, user string) (worker, error) {
 }
 
 func (n *native) signal(s syscall.Signal) { n.process.signal(s) }
-
-func (n *native) drain() { n.process.signal(syscall.SIGTERM) }
 
 func (n *native) gone() <-chan struct{} { return n.process.gone }
 

@@ -56,7 +56,7 @@ func forbiddenCommands(s *stage, _ *RuleCheck) error {
 		sub := strings.ToUpper(c.arg(1))
 		bad := slices.Contains(forbidden, c.name) ||
 			c.name == "XGROUP" && sub != "CREATE" ||
-			c.name == "XADD" && (slices.ContainsFunc(c.args, func(a string) bool { return strings.EqualFold(a, "MAXLEN") || strings.EqualFold(a, "MINID") }))
+			c.name == "XADD" && slices.ContainsFunc(c.args, func(a string) bool { return strings.EqualFold(a, "MAXLEN") || strings.EqualFold(a, "MINID") })
 		if bad {
 			return failed("no command that destroys requests or that the role of a worker lacks", "%s", c.String()).with(c)
 		}
@@ -69,7 +69,8 @@ func ownKeys(s *stage, _ *RuleCheck) error {
 	prefix := s.keys.Tagged(service, "")
 	for _, c := range s.trace.all() {
 		for _, key := range c.keys() {
-			if !strings.HasPrefix(key, prefix) && !(key == s.keys.Services() && c.name == "SADD") {
+			known := c.name == "SADD" && key == s.keys.Services()
+			if !known && !strings.HasPrefix(key, prefix) {
 				return failed("only keys of the service, "+prefix+"…", "%s", c.String()).with(c)
 			}
 		}

@@ -54,16 +54,16 @@ func settledByCommands(s *stage, r *RuleCheck) error {
 	if err != nil {
 		return err
 	}
-	order := ""
+	var order []string
 	var seen []command
 	for _, c := range s.trace.named("PUBLISH", "XACK", "XDEL") {
 		if slices.Contains(c.args, q.entry) || c.name == "PUBLISH" && strings.Contains(c.arg(2), q.id) {
-			order += c.name + " "
+			order = append(order, c.name)
 			seen = append(seen, c)
 		}
 	}
-	if order != "PUBLISH XACK XDEL " {
-		return failed("PUBLISH, XACK, XDEL for the safe request "+q.describe(), "%s", order).with(seen...)
+	if !slices.Equal(order, []string{"PUBLISH", "XACK", "XDEL"}) {
+		return failed("PUBLISH, XACK, XDEL for the safe request "+q.describe(), "%v", order).with(seen...)
 	}
 	return nil
 }

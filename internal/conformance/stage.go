@@ -22,7 +22,7 @@ const (
 	service   = "conformance"
 	namespace = "conformance-test"
 	thief     = service + ".suite" // a worker of the suite
-	password  = "secret"           //nolint:gosec // of a server that ends with the check
+	password  = "secret"
 	pollEvery = 5 * time.Millisecond
 	// startLimit is the time in which a worker has to be registered.
 	startLimit = 15 * time.Second

@@ -81,7 +81,7 @@ func (s *stage) step(ctx context.Context, step *Step) error {
 	case step.Signal != "":
 		return s.signal(step.Signal)
 	case step.Drain != nil:
-		s.worker().drain()
+		s.drain()
 		return nil
 	case step.Exit != nil:
 		return s.exit(ctx, step.Exit)
@@ -356,6 +356,15 @@ func (s *stage) settled() error {
 		return failed("an empty mailbox", "%s entries, %s of them pending", length.text, pending.items[0].text)
 	}
 	return nil
+}
+
+// drain tells the worker to finish what runs and to end.
+func (s *stage) drain() {
+	if f, ok := s.worker().(*framed); ok {
+		f.cancel()
+		return
+	}
+	s.worker().signal(syscall.SIGTERM)
 }
 
 // frame sends a message to the worker.

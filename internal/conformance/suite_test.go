@@ -48,7 +48,7 @@ func TestSuitesAreReadStrictly(t *testing.T) {
 		"level: [\n": "",
 	} {
 		_, err := parse([]byte(text), time.Second)
-		assert.ErrorContains(t, err, problem, text)
+		require.ErrorContains(t, err, problem, text)
 	}
 	suite, err := parse([]byte(`{level: 1, checks: [{name: a, steps: [{send: {action: SLEEP, args: [{ms: "${1.5i}"}], deadline: 2i}}]}]}`), 2*time.Second)
 	require.NoError(t, err)
