@@ -111,7 +111,8 @@ func requireRedis(t *testing.T) {
 // mutant returns the configuration for a test worker with a bug.
 func mutant(transport Transport, bug, only string) Config {
 	return Config{
-		Command:   []string{"env", mutantVariable + "=" + string(transport) + ":" + bug, os.Args[0]},
+		// With the race detector, a process would go on for a second after its exit.
+		Command:   []string{"env", "GORACE=atexit_sleep_ms=0", mutantVariable + "=" + string(transport) + ":" + bug, os.Args[0]},
 		Transport: transport, Only: regexp.MustCompile(only), IdleLimit: 1500 * time.Millisecond,
 	}
 }
