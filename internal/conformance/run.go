@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		for i := range results[1:] {
 			results[i+1].Expected, results[i+1].Seen = "a worker that registers", "none: the check did not run"
 		}
-		return results, ctx.Err()
+		return results, nil
 	}
 	slots := make(chan struct{}, cfg.Parallel)
 	var running sync.WaitGroup
@@ -101,7 +101,10 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		})
 	}
 	running.Wait()
-	return results, ctx.Err()
+	if ctx.Err() != nil {
+		return nil, errors.New("stopped before all checks had run")
+	}
+	return results, nil
 }
 
 // run runs one check.
