@@ -268,6 +268,9 @@ func (s *stage) expand(text string) string {
 			return s.keys.Workers(service)
 		case "worker":
 			return s.workerID()
+		case "manifest":
+			_, digest, _ := strings.Cut(s.registered[len(s.registered)-1], " ")
+			return s.keys.Manifest(service, digest)
 		case "channel":
 			return s.channel
 		case "ns":
