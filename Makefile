@@ -12,7 +12,7 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race node python browser faults faults-long bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
+.PHONY: help build run test race node python browser faults faults-long conformance bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ faults: ## the fault suite in full, each fault many times; some minutes
 
 faults-long: ## an hour of faults at random (MAILROOM_FAULTS_MINUTES, MAILROOM_FAULTS_SEED)
 	MAILROOM_FAULTS=long MAILROOM_TEST_REDIS=required go test -count=1 -v -run TestAtRandom -timeout 24h ./faults
+
+conformance: ## the workers against the protocol at all levels, and all planted bugs; some minutes
+	MAILROOM_CONFORMANCE=full MAILROOM_TEST_REDIS=required go test -count=1 -parallel 8 -timeout 20m -run 'Mutants|WithoutBugs|Conform' ./internal/conformance ./internal/cli
 
 bench: ## all benchmarks, ready for benchstat, into .tmp/bench.txt
 	@mkdir -p $(TMP)

@@ -111,13 +111,16 @@ func (p *Process) run(listener net.Listener) error {
 }
 
 // serve serves the child until it ends or the context ends, and ends it.
-func (p *Process) serve(ctx context.Context, h *host.Host) error {
+func (p *Process) serve(ctx context.Context, cfg *Config) error {
 	defer p.stop()
 	defer close(p.served)
 	select {
 	case speaks := <-p.speaks:
+		if cfg.Wrap != nil {
+			speaks.Conn = cfg.Wrap(p.cmd.Process.Pid, speaks.Conn)
+		}
 		served := make(chan error, 1)
-		go func() { served <- h.Serve(ctx, speaks, speaks.stray) }()
+		go func() { served <- cfg.Host.Serve(ctx, speaks, speaks.stray) }()
 		var err error
 		select {
 		case err = <-served:

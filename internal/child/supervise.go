@@ -32,6 +32,9 @@ type Config struct {
 	Host *host.Host
 	// Log receives messages for operators, and the output of the children.
 	Log *slog.Logger
+	// Wrap returns the connection to use for that of a child, by which its frames can be
+	// watched. Defaults to nil: its own.
+	Wrap func(pid int, conn host.Conn) host.Conn
 }
 
 // Supervise runs the children until the context ends, and starts each again when it ends.
@@ -62,7 +65,7 @@ func (s *supervisor) run(ctx context.Context) error {
 		p, err := start(s.cfg.Command, s.log)
 		switch {
 		case err == nil:
-			err = p.serve(ctx, s.cfg.Host)
+			err = p.serve(ctx, s.cfg)
 			first = false
 		case first:
 			return err

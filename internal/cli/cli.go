@@ -23,21 +23,22 @@ const gcPercent = 200
 
 // commands is the command line.
 type commands struct {
-	Dev      devCommand      `cmd:"" default:"withargs" help:"Run everything in one process, with an embedded Redis (default)."`
-	API      apiCommand      `cmd:"" name:"api" help:"Run a gateway."`
-	Demo     demoCommand     `cmd:"" help:"Run the example services."`
-	Worker   workerCommand   `cmd:"" help:"Alias of demo worker: run workers of the example services."`
-	Serve    serveCommand    `cmd:"" help:"Run a worker in any language as a child process."`
-	Call     callCommand     `cmd:"" help:"Send one request and print the reply. Exit code 1: the service answered with an error; 3: not delivered, or not answered in time."`
-	Ticket   ticketCommand   `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
-	Services servicesCommand `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`
-	Types    typesCommand    `cmd:"" help:"Write typed clients of services in TypeScript, Python or Go."`
-	Bench    benchCommand    `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
-	Keys     keysCommand     `cmd:"" help:"Manage the API keys of clients."`
-	Dead     deadCommand     `cmd:"" help:"Manage the dead letters of a service."`
-	ACL      aclCommand      `cmd:"" name:"acl" help:"Print or set Redis users with the least rights that a role needs."`
-	Versions versionsCommand `cmd:"" help:"Check or show a versions file."`
-	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
+	Dev         devCommand         `cmd:"" default:"withargs" help:"Run everything in one process, with an embedded Redis (default)."`
+	API         apiCommand         `cmd:"" name:"api" help:"Run a gateway."`
+	Demo        demoCommand        `cmd:"" help:"Run the example services."`
+	Worker      workerCommand      `cmd:"" help:"Alias of demo worker: run workers of the example services."`
+	Serve       serveCommand       `cmd:"" help:"Run a worker in any language as a child process."`
+	Call        callCommand        `cmd:"" help:"Send one request and print the reply. Exit code 1: the service answered with an error; 3: not delivered, or not answered in time."`
+	Ticket      ticketCommand      `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
+	Services    servicesCommand    `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`
+	Types       typesCommand       `cmd:"" help:"Write typed clients of services in TypeScript, Python or Go."`
+	Bench       benchCommand       `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
+	Keys        keysCommand        `cmd:"" help:"Manage the API keys of clients."`
+	Dead        deadCommand        `cmd:"" help:"Manage the dead letters of a service."`
+	ACL         aclCommand         `cmd:"" name:"acl" help:"Print or set Redis users with the least rights that a role needs."`
+	Conformance conformanceCommand `cmd:"" help:"Check a worker in any language against the protocol. Exit code 1: a check failed."`
+	Versions    versionsCommand    `cmd:"" help:"Check or show a versions file."`
+	Version     versionCommand     `cmd:"" help:"Print version, commit and Go version."`
 }
 
 // description heads the help.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/examples/conformance"
 	"github.com/oskadev/mailroom/examples/echo"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/internal/busctx"
@@ -23,7 +24,7 @@ type workerCommand struct {
 	commonFlags
 	redisFlags
 	cacheFlags
-	Name        []string      `arg:"" optional:"" help:"Services to run: users, items, vouchers, payments, echo (default: all)."`
+	Name        []string      `arg:"" optional:"" help:"Services to run: users, items, vouchers, payments, echo (default: all of these), conformance."`
 	Concurrency int           `default:"64" help:"Requests of each service that run at once."`
 	IdleLimit   time.Duration `default:"3s" help:"Time without a heartbeat after which another worker takes a request; from 100ms, the same for all workers of a service."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
@@ -90,7 +91,7 @@ func (e *examples) named(names []string) ([]*workers.Service, error) {
 	}
 	var known []string
 	picked := make([]*workers.Service, 0, len(names))
-	for _, s := range e.all {
+	for _, s := range append(e.all, conformance.Service()) {
 		known = append(known, s.Name())
 		if slices.Contains(names, s.Name()) {
 			picked = append(picked, s)
@@ -108,7 +109,7 @@ func (e *examples) named(names []string) ([]*workers.Service, error) {
 func (e *examples) seed(ctx context.Context, services []*workers.Service) error {
 	var names []string
 	for _, s := range services {
-		if s.Name() != "echo" {
+		if s.Name() != "echo" && s.Name() != "conformance" {
 			names = append(names, s.Name())
 		}
 	}

@@ -69,7 +69,10 @@ func flagNames(app *kong.Application) []string {
 // onlyTyped says whether a flag counts only on the command line, because it
 // belongs to one call of one command: --all, the name of a new key, or a file to write.
 func onlyTyped(flag string) bool {
-	return slices.Contains([]string{"all", "name", "scope", "tenant", "expires", "lang", "manifest", "out", "package"}, flag)
+	return slices.Contains([]string{
+		"all", "name", "scope", "tenant", "expires", "lang", "manifest", "out", "package",
+		"run", "native", "frames", "known-failing", "junit", "certificate", "level", "parallel", "check-limit",
+	}, flag)
 }
 
 // Validate rejects a config file with a key that no command has.

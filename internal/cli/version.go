@@ -25,6 +25,13 @@ func (versionCommand) Run(p *program) error {
 	return nil
 }
 
+// toolVersion returns the version of this binary.
+func toolVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	v, _ := buildVersion(version, commit, info)
+	return v
+}
+
 // buildVersion returns the version and the commit of a binary. The linker's
 // values win over those that the Go command records: the version of the module
 // (go install module@version) and the revision of the checkout. The info may be

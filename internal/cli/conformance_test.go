@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// conform runs "mailroom conformance". The full form runs all levels.
+func conform(t *testing.T, worker []string, flags ...string) (string, error) {
+	t.Helper()
+	level := "1"
+	if os.Getenv("MAILROOM_CONFORMANCE") == "full" {
+		level = "3"
+	}
+	var out bytes.Buffer
+	args := append([]string{"conformance", "--level", level, "--idle-limit", "2s"}, flags...)
+	err := run(t.Context(), append(append(args, "--"), worker...), nil, &out, &out)
+	return out.String(), err
+}
+
+// goWorker is the command of the Go worker of the service conformance.
+func goWorker(t *testing.T) []string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	return []string{"env", asProgram + "=1", self, "demo", "worker", "conformance"}
+}
+
+func TestGoWorkerConforms(t *testing.T) {
+	t.Parallel()
+	testsupport.StartRedis(t) // skips without one
+	out, err := conform(t, goWorker(t), "--native")
+	require.NoError(t, err, out)
+}
+
+func TestPythonFrameWorkerConforms(t *testing.T) {
+	t.Parallel()
+	testsupport.StartRedis(t) // skips without one
+	out, err := conform(t, []string{requirePython(t), "../../examples/conformance/worker.py"}, "--frames")
+	require.NoError(t, err, out)
+}
+
+func TestConformanceReports(t *testing.T) {
+	t.Parallel()
+	testsupport.StartRedis(t) // skips without one
+	dir := t.TempDir()
+	known, junit, certificate := filepath.Join(dir, "known"), filepath.Join(dir, "junit.xml"), filepath.Join(dir, "certificate.json")
+	flags := []string{"--native", "--run", "^(get|fail)$", "--known-failing", known, "--junit", junit, "--certificate", certificate}
+	require.NoError(t, os.WriteFile(known, []byte("# a list\nget\n"), 0o600))
+
+	out, err := conform(t, goWorker(t), flags...)
+	require.ErrorContains(t, err, "get passed: remove it from the list", out)
+	require.NoError(t, os.WriteFile(known, nil, 0o600))
+	out, err = conform(t, goWorker(t), flags...)
+	require.NoError(t, err, out)
+	text, err := os.ReadFile(junit)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `tests="2" failures="0"`)
+	text, err = os.ReadFile(certificate)
+	require.NoError(t, err)
+	var c struct {
+		Transport string
+		Checks    map[string]string
+	}
+	require.NoError(t, json.Unmarshal(text, &c))
+	assert.Equal(t, "native", c.Transport)
+	assert.Equal(t, map[string]string{"get": "pass", "fail": "pass"}, c.Checks)
+
+	out, err = conform(t, []string{"false"}, "--native")
+	require.ErrorContains(t, err, "checks failed")
+	assert.Contains(t, out, "saw      the worker ended with the exit code 1")
+	_, err = conform(t, []string{"no-such-program"}, "--frames", "--run", "^get$")
+	require.ErrorContains(t, err, "1 checks failed")
+}
+
+func TestConformanceRefusesItsFlags(t *testing.T) {
+	t.Parallel()
+	for problem, args := range map[string][]string{
+		"name the command of the worker":  {},
+		"exclude each other":              {"--native", "--frames", "--", "x"},
+		"--level 4 is not 1, 2 or 3":      {"--level", "4", "--", "x"},
+		"--run":                           {"--run", "(", "--", "x"},
+		"no-such-file":                    {"--known-failing", "no-such-file", "--", "x"},
+		"--idle-limit has to be at least": {"--idle-limit", "1ms", "--", "x"},
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"conformance"}, args...), nil, &out, &out)
+		require.ErrorContains(t, err, problem)
+		assert.Equal(t, exitUsage, exitCode(err))
+	}
+}

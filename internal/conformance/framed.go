@@ -1,0 +1,132 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/internal/child"
+	"github.com/oskadev/mailroom/internal/frames"
+	"github.com/oskadev/mailroom/internal/host"
+)
+
+// hostDrain is the drain limit of the host: the time in which a worker has to end a run
+// that it lost.
+const hostDrain = 5 * time.Second
+
+// framed is a worker that speaks frames, as the child of a host like that of "mailroom
+// serve".
+type framed struct {
+	trace  *trace
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // set when ended is closed
+	output tail
+
+	mu   sync.Mutex
+	pid  int // of the present child
+	conn *tap
+}
+
+func startFramed(s *stage, user string) (worker, error) {
+	f := &framed{trace: s.trace, ended: make(chan struct{})}
+	log := slog.New(slog.NewTextHandler(&f.output, nil))
+	conn, err := bus.Connect("redis://"+user+s.proxy.address(), bus.Options{Namespace: s.keys.Namespace(), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	h := host.New(host.Config{
+		Conn: conn, Log: log, Linger: time.Second,
+		IdleLimit: s.cfg.IdleLimit, DrainLimit: hostDrain,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	go func() {
+		defer close(f.ended)
+		f.err = child.Supervise(ctx, child.Config{Command: s.cfg.Command, Host: h, Log: log, Wrap: f.wrap})
+		h.Close()
+		_ = conn.Close()
+	}()
+	return f, nil
+}
+
+// wrap records the frames of a child.
+func (f *framed) wrap(pid int, conn host.Conn) host.Conn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pid, f.conn = pid, &tap{Conn: conn, trace: f.trace, pid: pid}
+	return f.conn
+}
+
+// child returns the present child and its connection.
+func (f *framed) child() (int, *tap) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pid, f.conn
+}
+
+func (f *framed) signal(s syscall.Signal) {
+	if pid, _ := f.child(); pid != 0 {
+		_ = syscall.Kill(-pid, s)
+	}
+}
+
+func (f *framed) gone() <-chan struct{} { return f.ended }
+
+func (f *framed) exitCode() int {
+	if f.err != nil {
+		return 1
+	}
+	return 0
+}
+
+// stop ends the child first, so that the host does not wait for it.
+func (f *framed) stop() {
+	f.cancel()
+	f.signal(syscall.SIGKILL)
+	<-f.ended
+}
+
+func (f *framed) printed() string { return f.output.lines(8) }
+
+// send sends a message to the child, beside those of the host.
+func (f *framed) send(message string) error {
+	_, conn := f.child()
+	return conn.Send([]byte(message + "\n"))
+}
+
+// tap is a connection that records its frames.
+type tap struct {
+	host.Conn
+
+	trace *trace
+	pid   int
+
+	mu sync.Mutex // one Send at a time
+}
+
+// Receive returns the next message.
+func (t *tap) Receive() ([]byte, error) {
+	message, err := t.Conn.Receive()
+	if len(message) > 0 {
+		t.trace.addFrame(t.pid, true, string(message))
+	}
+	return message, err
+}
+
+// Send sends messages.
+func (t *tap) Send(lines []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for line := range bytes.Lines(lines) {
+		t.trace.addFrame(t.pid, false, string(bytes.TrimSpace(line)))
+	}
+	return t.Conn.Send(lines)
+}
+
+// Close ends the connection.
+func (t *tap) Close(reason *frames.Bye) { t.Conn.Close(reason) }

@@ -1,0 +1,168 @@
+package conformance
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// fullVariable runs all checks and all mutants if it is "full".
+const fullVariable = "MAILROOM_CONFORMANCE"
+
+// nativeMutants are the planted bugs of the native worker, and the check that has to find
+// each.
+func nativeMutants() map[string]string {
+	return map[string]string{
+		"answers-anywhere":            "foreign-channel",
+		"answers-expired":             "expired-safe",
+		"answers-twice":               "unsafe-script",
+		"announces-once":              "flushall",
+		"beats-after-leaving":         "drain",
+		"blocks-keeps":                "keep-blocked",
+		"changes-scripts":             "unsafe-script",
+		"claims-early":                "kept-by-another",
+		"counts-no-attempts":          "too-many-attempts",
+		"deletes-consumer":            "sign-off",
+		"dies-at-bad-entries":         "poison",
+		"dies-in-panic":               "panic",
+		"drops-dead-letters":          "too-many-attempts-safe",
+		"ends-at-sigterm":             "sign-off",
+		"expires-begun":               "expired-begun-unsafe",
+		"fails-without-outcome":       "no-outcome",
+		"group-at-end":                "early-requests",
+		"ignores-bad-entries":         "entry-id",
+		"ignores-namespace":           "register",
+		"ignores-refusals":            "refused",
+		"ignores-slots":               "count-fits-slots",
+		"ignores-version":             "other-version",
+		"invalidates-late":            "invalidate",
+		"invalidates-without-keepttl": "invalidate",
+		"keeps-without-outcome":       "no-outcome",
+		"leaks-internals":             "panic",
+		"loads-scripts":               "scripts",
+		"never-evals":                 "echo",
+		"never-retires":               "sign-off-idle",
+		"no-cache":                    "register",
+		"no-claims":                   "claims",
+		"no-details":                  "fail",
+		"no-extend":                   "extend",
+		"no-hint":                     "register-hint",
+		"no-keeps":                    "keep-long",
+		"no-lane":                     "register",
+		"no-limit":                    "too-big",
+		"no-reconnect":                "cut-connections",
+		"no-recovery":                 "lost-read",
+		"no-request-id":               "fail-request-id",
+		"no-tags":                     "touch",
+		"no-worker":                   "echo",
+		"one-at-a-time":               "parallel",
+		"only-acknowledges":           "get",
+		"own-clock":                   "clock-of-redis",
+		"publishes-large":             "big-safe",
+		"publishes-last":              "safe-order",
+		"rare-keeps":                  "keep-long",
+		"reads-while-draining":        "drain",
+		"recovers-running":            "cut-while-running",
+		"refuses-unknown-fields":      "unknown-fields",
+		"retires-first":               "sign-off",
+		"runs-again":                  "settle-answer-lost",
+		"runs-expired":                "expired-unsafe",
+		"settles-by-commands":         "late-outcome-refused",
+		"settles-once":                "settle-lost",
+		"slow-heartbeat":              "heartbeat",
+		"stays-in-list":               "sign-off-idle",
+		"stores-for-ever":             "big-safe",
+		"takes-any-arguments":         "bad-argument",
+		"takes-back":                  "late-outcome-refused",
+		"trims":                       "get",
+	}
+}
+
+// quick are the mutants of the short form.
+func quick() []string {
+	return []string{
+		"ignores-slots", "takes-back", "no-recovery", "trims", "publishes-last", "runs-expired", "loads-scripts", "invalidates-late",
+		"two-finals", "prints-on-stdout", "ignores-lost", "dies-at-sigterm",
+	}
+}
+
+func isFull() bool { return os.Getenv(fullVariable) == "full" }
+
+func requireRedis(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv(testsupport.RequireRedisEnv) == "required" {
+			t.Fatal(errNoRedis)
+		}
+		t.Skip(errNoRedis)
+	}
+}
+
+// mutant returns the configuration for a test worker with a bug.
+func mutant(transport Transport, bug, only string) Config {
+	return Config{
+		// With the race detector, a process would go on for a second after its exit.
+		Command:   []string{"env", "GORACE=atexit_sleep_ms=0", mutantVariable + "=" + string(transport) + ":" + bug, os.Args[0]},
+		Transport: transport, Only: regexp.MustCompile(only), IdleLimit: 1500 * time.Millisecond,
+	}
+}
+
+func TestMutantsAreFound(t *testing.T) {
+	t.Parallel()
+	requireRedis(t)
+	slots := make(chan struct{}, 4)
+	for transport, mutants := range map[Transport]map[string]string{Native: nativeMutants(), Frames: frameMutants()} {
+		for _, bug := range slices.Sorted(maps.Keys(mutants)) {
+			if !isFull() && !slices.Contains(quick(), bug) {
+				continue
+			}
+			t.Run(string(transport)+"/"+bug, func(t *testing.T) {
+				t.Parallel()
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				results, err := Run(t.Context(), mutant(transport, bug, "^"+mutants[bug]+"$"))
+				require.NoError(t, err)
+				require.Len(t, results, 1)
+				assert.False(t, results[0].Passed, "%s does not find %s", mutants[bug], bug)
+				t.Logf("expected %s; saw %s", results[0].Expected, results[0].Seen)
+			})
+		}
+	}
+}
+
+// TestWorkersWithoutBugsPass proves that the test workers fail by their bugs alone. The short
+// form runs only the checks that find its mutants.
+func TestWorkersWithoutBugsPass(t *testing.T) {
+	t.Parallel()
+	requireRedis(t)
+	for transport, mutants := range map[Transport]map[string]string{Native: nativeMutants(), Frames: frameMutants()} {
+		t.Run(string(transport), func(t *testing.T) {
+			t.Parallel()
+			only := "."
+			if !isFull() {
+				var names []string
+				for _, bug := range quick() {
+					if mutants[bug] != "" {
+						names = append(names, mutants[bug])
+					}
+				}
+				only = "^(" + strings.Join(names, "|") + ")$"
+			}
+			results, err := Run(t.Context(), mutant(transport, "none", only))
+			require.NoError(t, err)
+			for _, r := range results {
+				assert.True(t, r.Passed, "%s: expected %s; saw %s\n%v\n%s", r.Check.Name, r.Expected, r.Seen, r.Commands, r.Printed)
+			}
+		})
+	}
+}

@@ -1,0 +1,233 @@
+package conformance
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+func sha256Hex(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// number returns the number in a text, or 0.
+func number(text string) int64 {
+	f, _ := strconv.ParseFloat(text, 64)
+	return int64(f)
+}
+
+// newReads returns the commands that read new requests.
+func newReads(s *stage) []command {
+	return slices.DeleteFunc(s.trace.named("XREADGROUP"), func(c command) bool { return c.args[len(c.args)-1] != ">" })
+}
+
+// entriesOf returns the IDs of the entries in the answer of a read or a claim.
+func entriesOf(c *command) []string {
+	if c.reply == nil || c.lost || c.reply.isError() {
+		return nil
+	}
+	items := c.reply.items
+	if c.name == "XREADGROUP" {
+		if c.reply.kind == '%' && len(items) == 2 { // RESP3: a map of streams
+			items = items[1].items
+		} else if len(items) == 1 && len(items[0].items) == 2 {
+			items = items[0].items[1].items
+		}
+	}
+	var ids []string
+	for _, entry := range items {
+		if len(entry.items) > 0 {
+			ids = append(ids, entry.items[0].text)
+		}
+	}
+	return ids
+}
+
+// reads demands reads of the own mailbox as the registered worker, with COUNT.
+func reads(s *stage, _ *RuleCheck) error {
+	all := newReads(s)
+	if len(all) == 0 {
+		return failed("reads with XREADGROUP … >", "none")
+	}
+	for _, c := range all {
+		count, counted := c.option("COUNT")
+		switch {
+		case c.arg(2) != wire.Group || c.arg(3) != s.workerID():
+			return failed("reads as GROUP workers "+s.workerID(), "%s", c.String()).with(c)
+		case !counted || number(count) < 1:
+			return failed("reads with COUNT, the number of free slots", "%s", c.String()).with(c)
+		}
+	}
+	return nil
+}
+
+// capacity returns the number of requests that the worker runs at once: the largest COUNT
+// of its reads.
+func capacity(s *stage) int64 {
+	most := int64(0)
+	for _, c := range newReads(s) {
+		count, _ := c.option("COUNT")
+		most = max(most, number(count))
+	}
+	return most
+}
+
+// countFitsSlots demands that no read asks for more requests than there are free slots. A
+// request takes a slot from its delivery until the worker settles it.
+func countFitsSlots(s *stage, _ *RuleCheck) error {
+	type event struct {
+		seq     int
+		command *command
+		answer  bool
+	}
+	var events []event
+	all := s.trace.all()
+	for i := range all {
+		events = append(events, event{all[i].seq, &all[i], false})
+		if all[i].reply != nil {
+			events = append(events, event{all[i].replySeq, &all[i], true})
+		}
+	}
+	slices.SortFunc(events, func(a, b event) int { return a.seq - b.seq })
+	slots, running := capacity(s), make(map[string]bool)
+	for _, e := range events {
+		c := e.command
+		switch {
+		case e.answer && (c.name == "XREADGROUP" || c.name == "XCLAIM"):
+			for _, entry := range entriesOf(c) {
+				running[entry] = true
+			}
+		case !e.answer && (c.name == "XACK" || c.name == "XDEL"):
+			for _, entry := range c.args[2:] {
+				delete(running, entry)
+			}
+		case !e.answer && c.script == "settle":
+			_, args := c.scriptKeys()
+			for i := 1; i < len(args); i += 8 {
+				delete(running, args[i])
+			}
+		case !e.answer && c.name == "XREADGROUP" && c.args[len(c.args)-1] == ">":
+			count, _ := c.option("COUNT")
+			if free := slots - int64(len(running)); number(count) > free {
+				return failed(fmt.Sprintf("COUNT of at most the %d free of %d slots", free, slots), "COUNT %s", count).with(*c)
+			}
+		}
+	}
+	return nil
+}
+
+// parallel demands that a worker with several slots runs requests at the same time: all
+// requests of the check are answered within the gap.
+func parallel(s *stage, r *RuleCheck) error {
+	if s.cfg.Transport == Native && capacity(s) < 2 {
+		return nil
+	}
+	var first, last time.Time
+	for _, q := range s.requests {
+		if first.IsZero() || q.sent.Before(first) {
+			first = q.sent
+		}
+		for _, reply := range s.repliesTo(q.id) {
+			if reply.at.After(last) {
+				last = reply.at
+			}
+		}
+	}
+	if took, limit := last.Sub(first), r.Gap.of(s.cfg.IdleLimit); took > limit {
+		return failed(fmt.Sprintf("all requests are answered within %v, since a worker with several slots runs them at the same time", limit), "%v", took.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// recoversLostReads demands that the worker lists its own pending entries after a read
+// without an answer, before it reads new requests.
+func recoversLostReads(s *stage, _ *RuleCheck) error {
+	lost := false
+	for _, c := range s.trace.named("XREADGROUP", "XPENDING") {
+		switch {
+		case c.name == "XREADGROUP" && c.lost:
+			lost = true
+		case !lost:
+		case c.name == "XPENDING" && c.args[len(c.args)-1] == s.workerID(), c.name == "XREADGROUP" && c.args[len(c.args)-1] != ">":
+			return nil
+		case c.name == "XREADGROUP":
+			return failed("XPENDING … "+s.workerID()+" after a lost read, before the next read", "%s", c.String()).with(c)
+		}
+	}
+	return failed("XPENDING … "+s.workerID()+" after a lost read", "no such command").with(s.trace.named("XPENDING")...)
+}
+
+// claimsWhenIdle demands that the worker claims by the idle limit.
+func claimsWhenIdle(s *stage, _ *RuleCheck) error {
+	limit := s.cfg.IdleLimit.Milliseconds()
+	fits := func(text string) bool { ms := number(text); return ms >= limit && ms <= 2*limit }
+	claims := s.trace.named("XCLAIM")
+	if len(claims) == 0 {
+		return failed("XCLAIM with the idle limit", "no claim")
+	}
+	for _, c := range claims {
+		if !fits(c.arg(4)) {
+			return failed(fmt.Sprintf("XCLAIM with the idle limit, %d ms", limit), "%s", c.String()).with(c)
+		}
+		if slices.ContainsFunc(c.args, func(a string) bool { return strings.EqualFold(a, "JUSTID") || strings.EqualFold(a, "FORCE") }) {
+			return failed("XCLAIM that counts the delivery, without JUSTID and FORCE", "%s", c.String()).with(c)
+		}
+	}
+	for _, c := range s.trace.named("XPENDING") {
+		if idle, ok := c.option("IDLE"); ok && !fits(idle) {
+			return failed(fmt.Sprintf("XPENDING with IDLE %d", limit), "%s", c.String()).with(c)
+		}
+	}
+	return nil
+}
+
+// keeps demands that the worker keeps a request three times in an idle limit while it runs.
+func keeps(s *stage, r *RuleCheck) error {
+	q, err := s.find(r.Request)
+	if err != nil {
+		return err
+	}
+	var last, settled time.Time
+	limit := s.cfg.IdleLimit/3 + max(s.cfg.IdleLimit/4, 150*time.Millisecond)
+	var kept []command
+	for _, c := range s.trace.named("XREADGROUP", "XCLAIM", "keep", "settle") {
+		switch {
+		case c.script == "settle" && slices.Contains(c.args, q.entry):
+			settled = c.sent
+		case c.script == "keep" && slices.Contains(c.args, q.entry) && settled.IsZero():
+			kept = append(kept, c)
+			if gap := c.sent.Sub(last); gap > limit {
+				return failed(fmt.Sprintf("keep.lua with the entry every %v", s.cfg.IdleLimit/3), "a gap of %v", gap.Round(time.Millisecond)).with(kept...)
+			}
+			last = c.sent
+		case c.script == "" && last.IsZero() && slices.Contains(entriesOf(&c), q.entry):
+			last = c.answered
+		}
+	}
+	if gap := settled.Sub(last); gap > limit || len(kept) == 0 {
+		return failed(fmt.Sprintf("keep.lua with the entry every %v until it is settled", s.cfg.IdleLimit/3),
+			"%d calls, the last one %v before the end", len(kept), gap.Round(time.Millisecond)).with(kept...)
+	}
+	return nil
+}
+
+// notRead demands that no worker has read a request.
+func notRead(s *stage, r *RuleCheck) error {
+	q, err := s.find(r.Request)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.trace.named("XREADGROUP", "XCLAIM") {
+		if slices.Contains(entriesOf(&c), q.entry) {
+			return failed("no worker reads "+q.describe(), "%s", c.String()).with(c)
+		}
+	}
+	return nil
+}

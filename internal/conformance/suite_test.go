@@ -1,0 +1,58 @@
+package conformance
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSuites(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/reference/conformance.md")
+	require.NoError(t, err)
+	total := 0
+	for transport, least := range map[Transport]int{Native: 65, Frames: 40} {
+		checks, err := load(transport, 3, time.Second)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, len(checks), least)
+		total += len(checks)
+		names := make(map[string]bool)
+		for _, c := range checks {
+			assert.False(t, names[c.Name], "%s is there twice", c.Name)
+			names[c.Name] = true
+			assert.NotEmpty(t, c.Steps, c.Name)
+			assert.True(t, strings.HasSuffix(c.About, "."), "%s: %s", c.Name, c.About)
+			assert.Contains(t, string(page), fmt.Sprintf("| `%s` | %d |", c.Name, c.Level), "docs/reference/conformance.md")
+			for _, step := range c.Steps {
+				if step.Rule != nil {
+					assert.NotNil(t, rules()[step.Rule.Name], "%s: rule %s", c.Name, step.Rule.Name)
+				}
+			}
+		}
+	}
+	t.Logf("%d checks", total)
+}
+
+func TestSuitesAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	for text, problem := range map[string]string{
+		"level: 1\nchecks: [{name: a, steps: [{begin: {}}]}]":                  `unknown field "begin"`,
+		"level: 1\nchecks: [{name: a, steps: [{start: {}, drain: {}}]}]":       "has 2 members, want 1",
+		"level: 1\nchecks: [{name: a, steps: [{silent: {to: b, for: soon}}]}]": "soon",
+		"level: 1\nchecks: [{name: a, steps: [{silent: {to: b, for: i}}]}]":    "invalid syntax",
+		"level: [\n": "",
+	} {
+		_, err := parse([]byte(text), time.Second)
+		require.ErrorContains(t, err, problem, text)
+	}
+	suite, err := parse([]byte(`{level: 1, checks: [{name: a, steps: [{send: {action: SLEEP, args: [{ms: "${1.5i}"}], deadline: 2i}}]}]}`), 2*time.Second)
+	require.NoError(t, err)
+	send := suite.Checks[0].Steps[0].Send
+	assert.JSONEq(t, `[{"ms":3000}]`, string(send.Args))
+	assert.Equal(t, 4*time.Second, send.Deadline.of(2*time.Second))
+}
