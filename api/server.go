@@ -123,7 +123,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	}
 	s.life.closers = append(s.life.closers, s.quotas.Close)
 	s.sockets = socket.New(socket.Config{
-		Backend: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
+		Auth: s.auth, Calls: socketBackend{s}, Events: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
 		Host: host.Config{
 			Conn: conn, Log: cfg.Logger, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit,
 			CacheRedisURL: cfg.CacheRedisURL, CacheCredentials: cfg.CacheCredentials,

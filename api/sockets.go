@@ -48,16 +48,8 @@ func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Requ
 	}
 }
 
-// socketBackend answers the calls of sockets, as HTTP requests are answered.
+// socketBackend answers the calls of sockets as HTTP requests are answered.
 type socketBackend struct{ *Server }
-
-// Verify returns the principal of a credential.
-func (b socketBackend) Verify(ctx context.Context, credential string) (*wire.Principal, *exchange.Failure) {
-	return b.auth.Verify(ctx, credential)
-}
-
-// Anonymous refuses a caller without a credential where one is required.
-func (b socketBackend) Anonymous() *exchange.Failure { return b.auth.Anonymous() }
 
 // Call calls an action.
 func (b socketBackend) Call(ctx context.Context, call *socket.Call) *socket.Answer {

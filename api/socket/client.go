@@ -164,7 +164,7 @@ func (k *client) request(f *frames.Client) error {
 // answer makes a call and sends its answer.
 func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
 	defer p.cancel(nil)
-	if a := k.sockets.cfg.Backend.Call(ctx, p.call); a != nil {
+	if a := k.sockets.cfg.Calls.Call(ctx, p.call); a != nil {
 		k.send((&frames.Answer{
 			ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
 		}).Append)

@@ -13,5 +13,5 @@
 //	session.go    one socket, until it is known who speaks
 //	client.go     the requests of a client
 //	subscribe.go  the subscriptions of clients
-//	backend.go    what the gateway does for a client
+//	gateway.go    what the gateway does for a peer
 package socket

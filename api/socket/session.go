@@ -88,9 +88,9 @@ func (s *Sockets) authenticate(f *frames.Client, h *Handshake) error {
 	}
 	var refused *exchange.Failure
 	if credential == "" {
-		refused = s.cfg.Backend.Anonymous()
+		refused = s.cfg.Auth.Anonymous()
 	} else {
-		h.Principal, refused = s.cfg.Backend.Verify(s.draining, credential)
+		h.Principal, refused = s.cfg.Auth.Verify(s.draining, credential)
 	}
 	switch {
 	case refused == nil:

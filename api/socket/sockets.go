@@ -25,10 +25,14 @@ const (
 // retryAfter is when clients of a gateway that stops may connect again.
 const retryAfter = time.Second
 
-// Config configures Sockets. Backend, AllowOrigin, Host and Log are required.
+// Config configures Sockets. Auth, Calls, Events, AllowOrigin, Host and Log are required.
 type Config struct {
-	// Backend answers the calls of clients.
-	Backend Backend
+	// Auth authenticates peers.
+	Auth Authenticator
+	// Calls answers the calls of clients.
+	Calls Caller
+	// Events are what clients subscribe to.
+	Events Events
 	// Open reports that the gateway ignores credentials: clients need not send any.
 	// Defaults to false.
 	Open bool
@@ -60,7 +64,7 @@ type Sockets struct {
 	open sync.WaitGroup
 }
 
-// New returns the sockets of a gateway. Drain them before the backend closes.
+// New returns the sockets of a gateway. Drain them before what they use closes.
 func New(cfg Config) *Sockets {
 	setDefault(&cfg.InFlight, defaultInFlight)
 	setDefault(&cfg.MaxMessage, defaultMaxMessage)

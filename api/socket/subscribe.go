@@ -97,7 +97,7 @@ func (s *Sockets) Missed() {
 // tell sends an event to the subscribers of a topic whose nonce has changed. Without Redis
 // it sends nothing: the gateway looks again when it receives invalidations again.
 func (s *Sockets) tell(of topic) {
-	at, err := s.cfg.Backend.Nonce(s.draining, of.service, of.tag)
+	at, err := s.cfg.Events.Nonce(s.draining, of.service, of.tag)
 	if err != nil {
 		s.cfg.Log.Warn("the nonce of a tag cannot be read", "service", of.service, "tag", of.tag, "error", err)
 		return
@@ -150,14 +150,14 @@ func (k *client) refuse(id jsontext.Value, f *exchange.Failure) {
 
 func (k *client) subscribeTag(f *frames.Client) {
 	s := &subscription{client: k, id: f.ID, topic: topic{f.Service, f.Subscribe}}
-	if refused := k.sockets.cfg.Backend.MaySubscribe(k.shake.Principal, f.Service, f.Subscribe); refused != nil {
+	if refused := k.sockets.cfg.Events.MaySubscribe(k.shake.Principal, f.Service, f.Subscribe); refused != nil {
 		k.forget(f.ID)
 		k.refuse(f.ID, refused)
 		return
 	}
 	s.mu.Lock() // the answer comes before the first event
 	k.sockets.topics.add(s)
-	at, err := k.sockets.cfg.Backend.Nonce(k.ctx, f.Service, f.Subscribe)
+	at, err := k.sockets.cfg.Events.Nonce(k.ctx, f.Service, f.Subscribe)
 	if err != nil {
 		s.mu.Unlock()
 		k.sockets.topics.remove(s)
@@ -177,7 +177,7 @@ func (k *client) subscribeTicket(f *frames.Client) {
 	event := func(data []byte, progress string) {
 		k.send((&frames.Event{Event: f.Subscribe, Data: data, Progress: progress}).Append)
 	}
-	run, refused := k.sockets.cfg.Backend.Follow(ctx, k.shake.Principal, f.Subscribe,
+	run, refused := k.sockets.cfg.Events.Follow(ctx, k.shake.Principal, f.Subscribe,
 		func(state wire.RequestState) { event(state.JSON(), "") }, func(text string) { event(nil, text) })
 	if refused != nil {
 		stop()

@@ -12,16 +12,24 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Backend answers the calls of clients.
-type Backend interface {
+// Authenticator authenticates peers.
+type Authenticator interface {
 	// Verify returns the principal of a credential. nil: the gateway ignores credentials.
 	Verify(ctx context.Context, credential string) (*wire.Principal, *exchange.Failure)
 	// Anonymous refuses a caller without a credential where one is required.
 	Anonymous() *exchange.Failure
+}
+
+// Caller answers the calls of clients.
+type Caller interface {
 	// Call calls an action. The context ends with the socket, and then the answer is nil;
-	// or with the cause ErrCancelled: then the backend cancels the request, and answers
+	// or with the cause ErrCancelled: then the request is cancelled, and the answer says
 	// whether that succeeded.
 	Call(ctx context.Context, call *Call) *Answer
+}
+
+// Events are what clients subscribe to.
+type Events interface {
 	// MaySubscribe refuses a subscription to a cache tag of a service.
 	MaySubscribe(principal *wire.Principal, service, tag string) *exchange.Failure
 	// Nonce returns the nonce of a cache tag, which changes with every invalidation.
