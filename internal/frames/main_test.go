@@ -1,0 +1,9 @@
+package frames
+
+import (
+	"testing"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+func TestMain(m *testing.M) { testsupport.Main(m) }
