@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/api/auth/keys"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -180,4 +181,18 @@ func TestClientsCannotServeLater(t *testing.T) {
 	p.ask(`{"id":1,"service":"things","request":"COUNT"}`)
 	p.send(greetManifest)
 	p.closed("invalid", 4400)
+}
+
+func TestRevokedKeysCloseTheirSockets(t *testing.T) {
+	t.Parallel()
+	s := newGuarded(t, api.AuthRequired)
+	header, made := s.key("", "things:read")
+	p := s.socket(header)
+	assert.Equal(t, true, p.ask(`{"id":1,"service":"guarded","request":"READ"}`)["ok"])
+	require.NoError(t, keys.NewStore(s.conn).Revoke(s.ctx, made.ID))
+	testsupport.Eventually(t, patience, "HTTP refuses the key", func() bool {
+		return s.do(http.MethodGet, "/guarded/read", "", header).status == http.StatusUnauthorized
+	})
+	p.send(`{"id":1,"service":"guarded","request":"READ"}`)
+	p.closed("unauthenticated", 4401)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/oskadev/mailroom/api/auth"
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/route"
@@ -36,9 +37,11 @@ func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Requ
 	var quota limits.Tightest
 	f := s.quotas.Count(ctx, func() netip.Addr { return h.Address }, in, limits.StageAddress, "", &quota)
 	quota.Write(c.Response())
-	if f == nil && s.auth.HasCredential(&c.Request().Header) {
-		h.Principal, f = s.auth.Authenticate(ctx, &c.Request().Header)
-		h.Authenticated = f == nil
+	if f == nil {
+		h.Credential, h.Authenticated, f = auth.CredentialOf(&c.Request().Header)
+	}
+	if f == nil && h.Authenticated {
+		h.Principal, f = s.auth.Verify(ctx, h.Credential)
 	}
 	if f == nil {
 		f = s.sockets.Upgrade(c, h) //nolint:contextcheck // the socket outlives the request

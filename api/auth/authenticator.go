@@ -68,7 +68,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, h *fasthttp.RequestHea
 	if a.mode == None {
 		return nil, nil
 	}
-	text, found, f := credentialOf(h)
+	text, found, f := CredentialOf(h)
 	switch {
 	case f != nil:
 		return nil, f
@@ -78,12 +78,6 @@ func (a *Authenticator) Authenticate(ctx context.Context, h *fasthttp.RequestHea
 		return nil, nil
 	}
 	return a.Verify(ctx, text)
-}
-
-// HasCredential reports whether the headers of a request have a credential, valid or not.
-func (a *Authenticator) HasCredential(h *fasthttp.RequestHeader) bool {
-	_, found, _ := credentialOf(h)
-	return found
 }
 
 // Anonymous refuses a caller without a credential where one is required.
@@ -124,7 +118,7 @@ func (a *Authenticator) RefuseAnonymous(h *fasthttp.RequestHeader) *exchange.Fai
 	if a.mode != Required {
 		return nil
 	}
-	_, found, f := credentialOf(h)
+	_, found, f := CredentialOf(h)
 	if f == nil && !found {
 		f = noCredential()
 	}

@@ -16,9 +16,9 @@ const headerAPIKey = "X-Api-Key" //nolint:gosec // the name of a header
 // maxCredential is the maximum length of a credential, in bytes.
 const maxCredential = 8 << 10
 
-// credentialOf returns the credential in the headers of a request. It refuses more than
+// CredentialOf returns the credential in the headers of a request. It refuses more than
 // one (RFC 6750, section 2): a proxy may have checked another one than we would.
-func credentialOf(h *fasthttp.RequestHeader) (text string, found bool, f *exchange.Failure) {
+func CredentialOf(h *fasthttp.RequestHeader) (text string, found bool, f *exchange.Failure) {
 	authorization, n := header(h, fiber.HeaderAuthorization)
 	key, m := header(h, headerAPIKey)
 	switch {

@@ -52,7 +52,9 @@ func (s *Sockets) serveClient(c *conn, h Handshake) {
 	var reading sync.WaitGroup
 	reading.Go(func() { end(k.read()) })
 	stop := context.AfterFunc(s.draining, k.drain)
+	stopChecks := s.recheck(c, &h, "")
 	<-ctx.Done()
+	stopChecks()
 	stop()
 	k.unsubscribeAll()
 	bye, isBye := errors.AsType[*frames.Bye](context.Cause(ctx))
@@ -164,7 +166,7 @@ func (k *client) request(f *frames.Client) error {
 // answer makes a call and sends its answer.
 func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
 	defer p.cancel(nil)
-	if a := k.sockets.cfg.Calls.Call(ctx, p.call); a != nil {
+	if a := k.call(ctx, p.call); a != nil {
 		k.send((&frames.Answer{
 			ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
 		}).Append)
@@ -174,6 +176,26 @@ func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
 	delete(k.open, string(id))
 	if len(k.open) == 0 {
 		k.idle.Broadcast()
+	}
+}
+
+// call makes a call with the principal that the credential has now. A credential that is
+// not accepted any more ends the socket.
+func (k *client) call(ctx context.Context, call *Call) *Answer {
+	if k.shake.Credential == "" {
+		return k.sockets.cfg.Calls.Call(ctx, call)
+	}
+	principal, f := k.sockets.cfg.Auth.Verify(ctx, k.shake.Credential)
+	switch {
+	case f == nil:
+		call.Principal = principal
+		return k.sockets.cfg.Calls.Call(ctx, call)
+	case f.Code == wire.CodeUnauthenticated:
+		k.end(unauthenticated(f))
+		return nil
+	default:
+		in := exchange.NewMessage(nil, "")
+		return &Answer{Envelope: string(f.Envelope(&in)), RetryAfter: f.RetryAfter}
 	}
 }
 

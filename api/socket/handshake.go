@@ -23,6 +23,8 @@ const Protocol = "mailroom.v1"
 type Handshake struct {
 	// Principal is the authenticated caller; nil: anonymous, or not known yet.
 	Principal *wire.Principal
+	// Credential is that of Principal; empty: none.
+	Credential string
 	// Authenticated reports that the headers had a credential.
 	Authenticated bool
 	// Address is that of the peer.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -37,14 +38,13 @@ func (s *Sockets) greet(c *conn, h *Handshake) (*frames.Client, error) {
 	known := h.Authenticated || s.cfg.Open
 	if !known {
 		late := time.AfterFunc(s.cfg.AuthLimit, func() {
-			c.refuse(&frames.Bye{Reason: frames.Unauthenticated, Message: fmt.Sprintf("no auth frame within %v", s.cfg.AuthLimit)})
-			_ = c.raw.Close()
+			c.end(&frames.Bye{Reason: frames.Unauthenticated, Message: fmt.Sprintf("no auth frame within %v", s.cfg.AuthLimit)})
 		})
 		defer late.Stop()
 	} else {
 		s.hello(c, h)
 	}
-	stop := context.AfterFunc(s.draining, func() { c.refuse(s.cfg.Host.DrainBye) })
+	stop := context.AfterFunc(s.draining, func() { c.end(s.cfg.Host.DrainBye) })
 	defer stop()
 	message, err := c.Receive()
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *Sockets) authenticate(f *frames.Client, h *Handshake) error {
 		}
 	}
 	var refused *exchange.Failure
-	if credential == "" {
+	if h.Credential = credential; credential == "" {
 		refused = s.cfg.Auth.Anonymous()
 	} else {
 		h.Principal, refused = s.cfg.Auth.Verify(s.draining, credential)
@@ -96,10 +96,52 @@ func (s *Sockets) authenticate(f *frames.Client, h *Handshake) error {
 	case refused == nil:
 		return nil
 	case refused.Code == wire.CodeUnauthenticated:
-		return &frames.Bye{Reason: frames.Unauthenticated, Message: refused.Message}
+		return unauthenticated(refused)
 	default:
 		return &frames.Bye{Reason: frames.Unavailable, Message: refused.Message, Retry: retryAfter}
 	}
+}
+
+func unauthenticated(f *exchange.Failure) *frames.Bye {
+	return &frames.Bye{Reason: frames.Unauthenticated, Message: f.Message}
+}
+
+// recheck closes the socket when its credential is not accepted any more, or lacks a scope
+// that it needs. Call the function that it returns when the socket has ended.
+func (s *Sockets) recheck(c *conn, h *Handshake, scope string) (stop func()) {
+	if h.Credential == "" {
+		return func() {}
+	}
+	var timer *time.Timer
+	var mu sync.Mutex
+	ended := false
+	check := func() {
+		principal, f := s.cfg.Auth.Verify(s.draining, h.Credential)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case ended:
+		case f != nil && f.Code == wire.CodeUnauthenticated:
+			c.end(unauthenticated(f))
+		case f == nil && scope != "" && !s.cfg.Open && !principal.Has(scope):
+			c.end(lacks(scope))
+		default:
+			timer.Reset(s.cfg.Recheck)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(s.cfg.Recheck, check)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+		timer.Stop()
+	}
+}
+
+func lacks(scope string) *frames.Bye {
+	return &frames.Bye{Reason: frames.Forbidden, Message: "the credential lacks the scope " + scope}
 }
 
 // hello says that the socket is open.
@@ -113,7 +155,7 @@ func (s *Sockets) hello(c *conn, h *Handshake) {
 	_ = c.Send(append(hello.Append(nil), '\n')) // Receive reports a broken connection
 }
 
-// refuse says bye for an error and closes the socket.
+// refuse says bye for an error, closes the socket, and waits until the peer has closed it.
 func (c *conn) refuse(err error) {
 	bye, ok := errors.AsType[*frames.Bye](err)
 	if ok {
@@ -123,6 +165,12 @@ func (c *conn) refuse(err error) {
 	if ok {
 		c.awaitClose()
 	}
+}
+
+// end says bye and closes the socket, from any goroutine.
+func (c *conn) end(bye *frames.Bye) {
+	_ = c.Send(append(bye.Append(nil), '\n'))
+	c.Close(bye)
 }
 
 // awaitClose reads until the peer has closed: a connection that is closed before it was
@@ -138,15 +186,19 @@ func (c *conn) awaitClose() {
 // serveWorker serves a worker.
 func (s *Sockets) serveWorker(c *conn, h Handshake) {
 	cfg := s.cfg.Host
+	stop := func() {}
 	cfg.Allow = func(service string) *frames.Bye {
-		if s.cfg.Open || h.Principal.Has("serve:"+service) {
-			return nil
+		scope := "serve:" + service
+		if !s.cfg.Open && !h.Principal.Has(scope) {
+			return lacks(scope)
 		}
-		return &frames.Bye{Reason: frames.Forbidden, Message: "the credential lacks the scope serve:" + service}
+		stop = s.recheck(c, &h, scope)
+		return nil
 	}
 	hosted := host.New(cfg)
 	defer hosted.Close()
 	err := hosted.Serve(s.draining, c, nil)
+	stop() // Allow was called before, on a goroutine that has ended
 	if _, refused := errors.AsType[*bus.RefusedError](err); refused {
 		s.cfg.Log.Error("Redis refuses the worker of a socket", "error", err)
 	}

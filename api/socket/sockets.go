@@ -20,6 +20,7 @@ const (
 	defaultMaxMessage = 1 << 20
 	defaultPing       = 25 * time.Second
 	defaultAuthLimit  = 5 * time.Second
+	defaultRecheck    = 10 * time.Second
 )
 
 // retryAfter is when clients of a gateway that stops may connect again.
@@ -49,6 +50,9 @@ type Config struct {
 	Ping time.Duration
 	// AuthLimit is the time in which a peer has to authenticate. Defaults to 5 s.
 	AuthLimit time.Duration
+	// Recheck is the time between two checks that a credential is still accepted. The
+	// credential of a client is also checked with each of its requests. Defaults to 10 s.
+	Recheck time.Duration
 	// Log receives messages for operators.
 	Log *slog.Logger
 }
@@ -70,6 +74,7 @@ func New(cfg Config) *Sockets {
 	setDefault(&cfg.MaxMessage, defaultMaxMessage)
 	setDefault(&cfg.Ping, defaultPing)
 	setDefault(&cfg.AuthLimit, defaultAuthLimit)
+	setDefault(&cfg.Recheck, defaultRecheck)
 	cfg.Host.DrainBye = &frames.Bye{Reason: frames.Drain, Retry: retryAfter}
 	s := &Sockets{cfg: cfg, topics: topics{subscribers: make(map[topic]map[*subscription]struct{})}}
 	s.draining, s.drain = context.WithCancel(context.Background())
