@@ -8,8 +8,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// Shape is a schema that says no more than types, the fields of objects and the
-// items of arrays. The nil Shape knows nothing, and nothing fits it.
+// Shape is a schema that says no more than types, the fields of objects, the items of
+// arrays and the bounds of numbers. The nil Shape knows nothing, and nothing fits it.
 type Shape struct {
 	types      []string // allowed; none: all
 	fields     map[string]*Shape
@@ -17,6 +17,8 @@ type Shape struct {
 	additional *Shape // of fields that have no shape of their own
 	open       bool   // such fields may be anything
 	items      *Shape // nil: anything
+
+	minimum, maximum *float64 // inclusive; nil: no bound
 }
 
 // Of returns the shape of a schema; nil where the schema says anything else, at
@@ -25,7 +27,7 @@ func Of(s *jsonschema.Schema) *Shape {
 	if s == nil || !plain(s) {
 		return nil
 	}
-	shape := &Shape{types: s.Types, required: s.Required, open: s.AdditionalProperties == nil}
+	shape := &Shape{types: s.Types, required: s.Required, open: s.AdditionalProperties == nil, minimum: s.Minimum, maximum: s.Maximum}
 	if s.Type != "" {
 		shape.types = []string{s.Type}
 	}
@@ -58,6 +60,7 @@ func plain(s *jsonschema.Schema) bool {
 	rest.Properties, rest.PropertyOrder, rest.Required, rest.AdditionalProperties, rest.Items = nil, nil, nil, nil, nil
 	rest.Title, rest.Description, rest.Comment, rest.Examples, rest.Default = "", "", "", nil, nil
 	rest.Deprecated, rest.ReadOnly, rest.WriteOnly = false, false, false
+	rest.Minimum, rest.Maximum = nil, nil
 	return reflect.DeepEqual(rest, jsonschema.Schema{})
 }
 
@@ -69,7 +72,7 @@ func Nothing(s *jsonschema.Schema) bool {
 }
 
 func (s *Shape) anything() bool {
-	return len(s.types) == 0 && len(s.fields) == 0 && len(s.required) == 0 && s.open && s.items == nil
+	return len(s.types) == 0 && len(s.fields) == 0 && len(s.required) == 0 && s.open && s.items == nil && s.minimum == nil && s.maximum == nil
 }
 
 // OnlyObject reports whether every object fits, and nothing else does.
@@ -91,7 +94,8 @@ func (s *Shape) Fits(value any) bool {
 	case string:
 		return s.allows("string")
 	case float64:
-		return s.allows("number") || s.allows("integer") && v == math.Trunc(v)
+		return (s.allows("number") || s.allows("integer") && v == math.Trunc(v)) &&
+			(s.minimum == nil || v >= *s.minimum) && (s.maximum == nil || v <= *s.maximum)
 	case bool:
 		return s.allows("boolean")
 	case nil:

@@ -13,7 +13,8 @@ import (
 func shaped() []string {
 	return []string{
 		`{}`, `{"type":"object"}`, `{"type":"object","additionalProperties":{}}`, `{"type":"integer"}`, `{"type":["null","string"]}`,
-		`{"type":"array","items":{"type":"number"}}`, `{"type":"array"}`,
+		`{"type":"array","items":{"type":"number"}}`, `{"type":"array"}`, `{"type":"integer","minimum":1}`, `{"minimum":-2.5,"maximum":1}`,
+		`{"type":"object","additionalProperties":{"maximum":1}}`,
 		`{"type":"object","properties":{"a":{"type":"string","description":"x"},"b":{"type":["null","integer"]}},"required":["a"],"additionalProperties":false}`,
 		`{"type":"object","properties":{"a":{"type":"object","properties":{"b":{"type":"boolean"}},"required":["b"]}}}`,
 		`{"type":"object","additionalProperties":{"type":"array","items":{"type":"string"}}}`,
@@ -23,9 +24,9 @@ func shaped() []string {
 
 func shapeless() []string {
 	return []string{
-		`{"enum":[1]}`, `{"type":"string","minLength":2}`, `{"type":"integer","minimum":1}`, `{"$ref":"#/$defs/a","$defs":{"a":{}}}`, `{"not":{}}`,
+		`{"enum":[1]}`, `{"type":"string","minLength":2}`, `{"type":"integer","exclusiveMinimum":1}`, `{"$ref":"#/$defs/a","$defs":{"a":{}}}`, `{"not":{}}`,
 		`{"type":"object","properties":{"a":{"pattern":"x"}}}`, `{"type":"array","items":{"const":1}}`, `{"type":"array","maxItems":1}`,
-		`{"type":"object","additionalProperties":{"maximum":1}}`, `{"anyOf":[{"type":"string"}]}`, `{"type":"object","patternProperties":{"a":{}}}`,
+		`{"anyOf":[{"type":"string"}]}`, `{"type":"object","patternProperties":{"a":{}}}`,
 		`{"type":"object","dependentRequired":{"a":["b"]}}`,
 	}
 }
