@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -152,6 +153,11 @@ func (r *Route) bindLast(values []jsontext.Value, declared *arguments) ([]byte, 
 // bindJSON checks a value that a REST call takes from the path, and returns its JSON: the
 // same bytes as for the REST call.
 func (v *value) bindJSON(text jsontext.Value) ([]byte, *exchange.Problem) {
+	if v.bare && kindOf(v.types) == "integer" && text.Kind() == '0' { // the usual argument
+		if _, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+			return text, nil
+		}
+	}
 	var parsed any
 	if err := json.Unmarshal(text, &parsed, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, &exchange.Problem{Field: v.name, Problem: "malformed"}

@@ -159,7 +159,7 @@ func (k *client) request(f *frames.Client) error {
 		return nil
 	}
 	k.open[string(f.ID)] = p
-	go k.answer(ctx, f.ID, p)
+	k.sockets.pool.run(func() { k.answer(ctx, f.ID, p) })
 	return nil
 }
 

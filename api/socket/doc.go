@@ -12,6 +12,7 @@
 //	write.go      frames and close codes on a connection
 //	session.go    one socket, until it is known who speaks
 //	client.go     the requests of a client
+//	pool.go       goroutines for the requests
 //	subscribe.go  the subscriptions of clients
 //	gateway.go    what the gateway does for a peer
 package socket

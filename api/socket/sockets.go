@@ -63,6 +63,7 @@ type Sockets struct {
 	draining context.Context //nolint:containedctx // ends when the gateway stops
 	drain    context.CancelFunc
 	topics   topics
+	pool     *pool
 
 	mu   sync.Mutex
 	open sync.WaitGroup
@@ -77,6 +78,7 @@ func New(cfg Config) *Sockets {
 	setDefault(&cfg.Recheck, defaultRecheck)
 	cfg.Host.DrainBye = &frames.Bye{Reason: frames.Drain, Retry: retryAfter}
 	s := &Sockets{cfg: cfg, topics: topics{subscribers: make(map[topic]map[*subscription]struct{})}}
+	s.pool = newPool()
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
 }
@@ -131,4 +133,5 @@ func (s *Sockets) Drain(ctx context.Context) {
 	case <-closed:
 	case <-ctx.Done():
 	}
+	s.pool.close()
 }

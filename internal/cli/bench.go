@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/oskadev/mailroom/bench"
@@ -15,11 +16,11 @@ import (
 type benchCommand struct {
 	commonFlags
 	redisFlags
-	URL         string        `arg:"" optional:"" help:"URL to request, such as http://127.0.0.1:8080/echo/1."`
+	URL         string        `arg:"" optional:"" help:"URL to request, such as http://127.0.0.1:8080/echo/1; or with --service a WebSocket, such as ws://127.0.0.1:8080/socket."`
 	Method      string        `help:"HTTP method (default: GET, or POST with --body)."`
 	Body        string        `help:"JSON body of each request."`
 	Header      []string      `sep:"none" placeholder:"NAME: VALUE" help:"Header of each request; can be repeated."`
-	Service     string        `help:"Service to call on the bus, without a gateway."`
+	Service     string        `help:"Service to call, on the bus without a gateway or over one WebSocket."`
 	Action      string        `help:"Action of --service, such as GET_ECHO."`
 	Arg         []string      `sep:"none" help:"Argument of --action, JSON or a bare string; can be repeated."`
 	Connections int           `default:"64" help:"Requests in flight at once; without --rate, each connection sends the next one after a reply."`
@@ -35,7 +36,10 @@ func (c *benchCommand) Run(ctx context.Context, p *program) error {
 	if err := c.check(); err != nil {
 		return usage(err)
 	}
-	if c.Service != "" {
+	switch {
+	case c.onSocket():
+		return c.overSocket(ctx, p)
+	case c.Service != "":
 		return c.onBus(ctx, p)
 	}
 	target, err := bench.NewHTTP(bench.HTTPRequest{
@@ -56,19 +60,37 @@ func (c *benchCommand) check() error {
 		}
 	}
 	wrong(c.URL == "" && c.Service == "", "no target: give a URL, or --service and --action")
-	wrong(c.URL != "" && c.Service != "", "a URL and --service exclude each other: give one of them")
+	wrong(c.URL != "" && c.Service != "" && !c.onSocket(), "a URL and --service exclude each other, unless the URL is ws:// or wss://")
+	wrong(c.onSocket() && c.Service == "", "a ws:// URL needs --service and --action")
 	wrong(c.Service != "" && c.Action == "", "--service needs --action")
 	wrong(c.Service == "" && c.Action != "", "--action needs --service")
 	wrong(c.Service == "" && len(c.Arg) > 0, "--arg needs --service")
 	wrong(c.Service != "" && c.Method != "", "--method is for a URL, not for --service")
 	wrong(c.Service != "" && c.Body != "", "--body is for a URL: give --arg with --service")
-	wrong(c.Service != "" && len(c.Header) > 0, "--header is for a URL, not for --service")
+	wrong(c.Service != "" && len(c.Header) > 0 && !c.onSocket(), "--header is for a URL, not for --service")
 	wrong(c.Connections < 1 || c.Connections > 10_000, "--connections %d is not between 1 and 10000", c.Connections)
 	wrong(!(c.Rate >= 0 && c.Rate <= 1e6), "--rate %v is not between 0 and 1000000", c.Rate)
 	wrong(c.Duration <= 0 || c.Duration > 24*time.Hour, "--duration %v is not between 0 and 24h", c.Duration)
 	wrong(c.Warmup < 0 || c.Warmup > 24*time.Hour, "--warmup %v is not between 0 and 24h", c.Warmup)
 	wrong(c.Timeout < 0, "--timeout %v is negative", c.Timeout)
 	return errors.Join(errs...)
+}
+
+// onSocket reports whether the load goes over one WebSocket.
+func (c *benchCommand) onSocket() bool {
+	return strings.HasPrefix(c.URL, "ws://") || strings.HasPrefix(c.URL, "wss://")
+}
+
+// overSocket calls the service over one WebSocket.
+func (c *benchCommand) overSocket(ctx context.Context, p *program) error {
+	target, closeSocket, err := bench.NewSocket(ctx, bench.SocketRequest{
+		URL: c.URL, Headers: c.Header, Service: c.Service, Action: c.Action, Args: jsonArray(c.Arg), Timeout: c.Timeout,
+	})
+	if err != nil {
+		return undelivered(err)
+	}
+	defer closeSocket()
+	return c.measure(ctx, p, target)
 }
 
 // onBus calls the service as a gateway does.
