@@ -112,7 +112,7 @@ func (t *socketTarget) send(lines []byte) error {
 		if end < 126 {
 			out = append(out, 0x80|byte(end)) //nolint:gosec // it fits
 		} else {
-			out = binary.BigEndian.AppendUint64(append(out, 0xff), uint64(end)) //nolint:gosec // it is positive
+			out = binary.BigEndian.AppendUint64(append(out, 0xff), uint64(end))
 		}
 		out = append(append(out, mask[:]...), lines[:end]...)
 		ws.Cipher(out[len(out)-end:], mask, 0)

@@ -160,7 +160,9 @@ func (e *executor) invalidate(ctx context.Context, a *action, r *wire.Request, s
 		if err != nil { // an argument is missing: no entry has such a tag
 			continue
 		}
-		tags = append(tags, tag)
+		if !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
 	}
 	if len(tags) == 0 || e.invalidator == nil {
 		return tags

@@ -30,6 +30,9 @@ func FromManifest(manifest []byte, handler Handler) (*Service, error) {
 		Actions []sparseAction `json:"actions"`
 	}
 	if err := json.Unmarshal(manifest, &m); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fmt.Errorf("manifest: %s has the wrong type: a %s", wrong.Field, wrong.Value)
+		}
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	if m.Protocol != 0 && m.Protocol != 1 {

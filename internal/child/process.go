@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -36,6 +37,7 @@ type Process struct {
 	speaks chan connection // capacity 1
 	exited chan struct{}   // closed when the process has ended
 	served chan struct{}   // closed when its connection is not served any more
+	in     io.Closer       // its stdin
 	pipes  [2]*os.File     // its stdout and stderr
 	output sync.WaitGroup  // goroutines that read them
 	clean  func()
@@ -103,7 +105,7 @@ func (p *Process) run(listener net.Listener) error {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	p.log = p.log.With("pid", p.cmd.Process.Pid)
-	p.pipes = [2]*os.File{out, errs}
+	p.in, p.pipes = in, [2]*os.File{out, errs}
 	p.output.Go(func() { p.listenOnPipes(in, out) })
 	p.output.Go(func() { logLines(errs, p.log, "stderr") })
 	p.output.Go(func() { p.listenOnSocket(listener) })
@@ -114,6 +116,8 @@ func (p *Process) run(listener net.Listener) error {
 func (p *Process) serve(ctx context.Context, cfg *Config) error {
 	defer p.stop()
 	defer close(p.served)
+	late := time.NewTimer(cfg.StartLimit)
+	defer late.Stop()
 	select {
 	case speaks := <-p.speaks:
 		if cfg.Wrap != nil {
@@ -133,6 +137,8 @@ func (p *Process) serve(ctx context.Context, cfg *Config) error {
 			return err
 		}
 	case <-p.exited:
+	case <-late.C:
+		return fmt.Errorf("the worker sent no serve frame within %v; if it writes to stdout, it has to flush each line", cfg.StartLimit)
 	case <-ctx.Done():
 		return nil
 	}
@@ -153,6 +159,7 @@ func (p *Process) ended() error {
 
 // stop ends the process: it has the exit limit to end by itself.
 func (p *Process) stop() {
+	_ = p.in.Close() // its connection may be the other one
 	for _, step := range []struct {
 		wait time.Duration
 		then syscall.Signal

@@ -22,6 +22,8 @@ const (
 	goodTime = 10 * time.Second
 )
 
+const defaultStartLimit = 30 * time.Second
+
 // Config configures Supervise. Command, Host and Log are required.
 type Config struct {
 	// Command is the program and its arguments.
@@ -32,6 +34,9 @@ type Config struct {
 	Host *host.Host
 	// Log receives messages for operators, and the output of the children.
 	Log *slog.Logger
+	// StartLimit is the time in which a child has to send its serve frame. Defaults to
+	// 30 s.
+	StartLimit time.Duration
 	// Wrap returns the connection to use for that of a child, by which its frames can be
 	// watched. Defaults to nil: its own.
 	Wrap func(pid int, conn host.Conn) host.Conn
@@ -41,6 +46,9 @@ type Config struct {
 // It returns an error if a command cannot be started, if the first manifest is faulty, or
 // if Redis refuses the worker.
 func Supervise(ctx context.Context, cfg Config) error {
+	if cfg.StartLimit == 0 {
+		cfg.StartLimit = defaultStartLimit
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range max(cfg.Children, 1) {
 		s := &supervisor{cfg: &cfg, log: cfg.Log, waits: backoff.New(minWait, maxWait)}

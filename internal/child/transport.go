@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -49,6 +50,9 @@ func (p *Process) listenOnPipes(in io.WriteCloser, out *os.File) {
 	stray := func(line []byte) { logLine(p.log, "stdout", line) }
 	for {
 		line, err := lines.Receive()
+		if long, ok := errors.AsType[*host.LongError](err); ok {
+			line, err = long.Start, nil
+		}
 		if f, bad := frames.ParseWorker(line); err == nil && bad == nil && f.Kind() == frames.KindServe {
 			speaks := connection{Conn: &pipes{Lines: lines, first: append([]byte(nil), line...)}, stray: stray}
 			select {

@@ -78,7 +78,9 @@ func (w *Worker) Kind() Kind {
 		return KindDrain
 	case w.Run == "":
 		return KindUnknown
-	case w.OK != nil, w.Retry, w.Stopped:
+	case w.finals() > 1:
+		return KindUnknown
+	case w.finals() == 1:
 		return KindFinal
 	case w.Extend > 0:
 		return KindExtend
@@ -87,6 +89,17 @@ func (w *Worker) Kind() Kind {
 	default:
 		return KindUnknown
 	}
+}
+
+// finals returns how many members of a final frame it has; they exclude each other.
+func (w *Worker) finals() int {
+	n := 0
+	for _, has := range [...]bool{w.OK != nil, w.Retry, w.Stopped} {
+		if has {
+			n++
+		}
+	}
+	return n
 }
 
 // Serving is the answer to the manifest of a worker.

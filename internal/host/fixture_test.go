@@ -31,6 +31,7 @@ type stage struct {
 	conn   *bus.Conn
 	client *client.Client
 	log    *testsupport.Logs
+	stray  Stray // of the connections
 	stop   context.CancelFunc
 	ctx    context.Context //nolint:containedctx // it lasts as long as the test
 	serves sync.WaitGroup
@@ -73,7 +74,7 @@ func (s *stage) connect(frames ...string) *peer {
 	ours, theirs := net.Pipe()
 	p := &peer{t: s.t, conn: ours, lines: bufio.NewReader(ours), served: make(chan error, 1)}
 	s.serves.Go(func() {
-		p.served <- s.host.Serve(s.ctx, NewLines(theirs, theirs, func() { _ = theirs.Close() }), nil)
+		p.served <- s.host.Serve(s.ctx, NewLines(theirs, theirs, func() { _ = theirs.Close() }), s.stray)
 	})
 	s.t.Cleanup(func() { _ = ours.Close() })
 	for _, f := range frames {

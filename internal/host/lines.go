@@ -13,7 +13,8 @@ import (
 
 // Conn carries the frames of one worker.
 type Conn interface {
-	// Receive returns the next message. It is valid until the next call.
+	// Receive returns the next message. It is valid until the next call. The error is a
+	// *LongError for a message that is too long; then the next call goes on behind it.
 	Receive() ([]byte, error)
 	// Send sends messages, each ended by a line break.
 	Send(lines []byte) error
@@ -36,7 +37,18 @@ func NewLines(in io.Reader, out io.Writer, close func()) *Lines {
 	return &Lines{in: bufio.NewReaderSize(in, 64<<10), out: out, close: close}
 }
 
-var errLongLine = &frames.Bye{Reason: frames.Invalid, Message: fmt.Sprintf("a line is longer than %d bytes", frames.MaxLine)}
+// LongError reports a message that is longer than a frame may be.
+type LongError struct {
+	// Start is the beginning of the message.
+	Start []byte
+}
+
+func (e *LongError) Error() string {
+	return fmt.Sprintf("a frame is longer than %d bytes", frames.MaxLine)
+}
+
+// longStart is how much of a message that is too long is kept.
+const longStart = 200
 
 // Receive returns the next line that is not empty.
 func (l *Lines) Receive() ([]byte, error) {
@@ -54,13 +66,21 @@ func (l *Lines) line() ([]byte, error) {
 		return line, err
 	}
 	l.long = append(l.long[:0], line...)
+	length := len(line)
 	for errors.Is(err, bufio.ErrBufferFull) {
 		line, err = l.in.ReadSlice('\n')
-		if l.long = append(l.long, line...); len(l.long) > frames.MaxLine {
-			return nil, errLongLine
+		if length += len(line); length <= frames.MaxLine {
+			l.long = append(l.long, line...)
 		}
 	}
 	line = l.long
+	if length > frames.MaxLine {
+		l.long = nil
+		if err == nil {
+			err = &LongError{Start: line[:longStart]}
+		}
+		return nil, err
+	}
 	if cap(l.long) > 1<<20 {
 		l.long = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"sync"
 	"time"
@@ -109,8 +110,10 @@ func outcome(ctx context.Context, f *frames.Worker) (any, error) {
 			return nil, errors.New("the worker sent a result that is not UTF-8")
 		}
 		return json.RawMessage(f.Result), nil
-	case f.Error == nil || f.Error.Code == "":
-		return nil, errors.New("the worker sent a failure without a code")
+	case f.Error == nil:
+		return nil, errors.New("the final frame of the worker cannot be used")
+	case !validCode.MatchString(f.Error.Code):
+		return nil, fmt.Errorf("the worker sent a failure with the code %.64q: want upper case with underscores", f.Error.Code)
 	}
 	e := workers.Fail(workers.Code(f.Error.Code), f.Error.Status, f.Error.Message)
 	if len(f.Error.Details) > 0 {
@@ -118,6 +121,9 @@ func outcome(ctx context.Context, f *frames.Worker) (any, error) {
 	}
 	return nil, e.Of(f.Error.Service, f.Error.Action)
 }
+
+// validCode is the form of an error code.
+var validCode = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 
 // begin adds a run and sends its frame; nil: the worker takes no more runs.
 func (s *session) begin(ctx context.Context, args []json.RawMessage) *run {

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"sync"
 	"sync/atomic"
 
@@ -80,13 +82,16 @@ var ErrClosed = errors.New("the worker closed its connection")
 func (s *session) read() error {
 	for {
 		message, err := s.conn.Receive()
-		if errors.Is(err, io.EOF) {
+		long, isLong := errors.AsType[*LongError](err)
+		switch {
+		case errors.Is(err, io.EOF):
 			return ErrClosed
+		case isLong:
+			err = s.tooLong(long)
+		case err == nil:
+			err = s.frame(message)
 		}
 		if err != nil {
-			return err
-		}
-		if err := s.frame(message); err != nil {
 			return err
 		}
 	}
@@ -99,11 +104,7 @@ func (s *session) frame(message []byte) error {
 		err = &frames.Bye{Reason: frames.Invalid, Message: "not a frame of a worker"}
 	}
 	if err != nil {
-		if s.stray != nil {
-			s.stray(message)
-			return nil
-		}
-		return err
+		return s.noFrame(message, f, err)
 	}
 	switch f.Kind() { //nolint:exhaustive // the others are of a run
 	case frames.KindServe:
@@ -128,6 +129,59 @@ func (s *session) frame(message []byte) error {
 		s.service.give(s)
 	}
 	return nil
+}
+
+// noFrame handles a message that is no frame. On a connection that also carries other
+// output, one that looks like a frame is a warning, and ends the run that it names.
+func (s *session) noFrame(message []byte, f *frames.Worker, err error) error {
+	if s.stray == nil {
+		return err
+	}
+	if !looksLikeFrame(message) {
+		s.stray(message)
+		return nil
+	}
+	s.host.cfg.Log.Warn("a line of the worker looks like a frame, but is none", "error", err, "line", string(message[:min(len(message), longStart)]))
+	if f != nil {
+		s.fail(f.Run)
+	}
+	return nil
+}
+
+// looksLikeFrame reports whether a message begins like a frame of a worker.
+func looksLikeFrame(message []byte) bool {
+	for _, member := range []string{"run", "serve", "call"} {
+		if bytes.HasPrefix(message, []byte(`{"`+member+`":`)) || bytes.HasPrefix(message, []byte(`{"`+member+`" :`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// runName finds the name of the run in the beginning of a frame.
+var runName = regexp.MustCompile(`"run":\s*"([^"\\]+)"`)
+
+// tooLong ends the run of a frame that is too long with INTERNAL.
+func (s *session) tooLong(long *LongError) error {
+	found := runName.FindSubmatch(long.Start)
+	if found == nil || !s.fail(string(found[1])) {
+		return &frames.Bye{Reason: frames.Invalid, Message: long.Error()}
+	}
+	s.host.cfg.Log.Error("the final frame of a run is too long", "run", string(found[1]), "limit", frames.MaxLine)
+	return nil
+}
+
+// fail ends a run with INTERNAL; false: there is no such run.
+func (s *session) fail(name string) bool {
+	no := false
+	f := &frames.Worker{Run: name, OK: &no}
+	r := s.find(f)
+	if r == nil {
+		return false
+	}
+	r.final <- f
+	s.service.give(s)
+	return true
 }
 
 // declare reads the serve frame.
