@@ -22,9 +22,22 @@ type ACLUser struct {
 	rights []string
 }
 
-// GatewayUser returns the user of a gateway.
-func GatewayUser(name string, keys wire.Keys) (ACLUser, error) {
-	return newACLUser(name, gatewayRights(keys))
+// GatewayUser returns the user of a gateway. Workers on its WebSocket may serve the hosted
+// services: for these it has the rights of a worker too.
+func GatewayUser(name string, keys wire.Keys, hosted ...string) (ACLUser, error) {
+	grants := gatewayRights(keys)
+	var faults []error
+	for _, service := range hosted {
+		faults = append(faults, wire.CheckServiceName(service))
+		grants = append(grants, lookupRights(keys, []string{"*"}, service)...) // their handlers call services
+	}
+	if err := errors.Join(faults...); err != nil {
+		return ACLUser{}, err
+	}
+	if len(hosted) > 0 {
+		grants = append(grants, workerRights(keys, hosted)...)
+	}
+	return newACLUser(name, grants)
 }
 
 // WorkerAccess lists the services that a worker serves and calls.

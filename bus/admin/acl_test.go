@@ -335,3 +335,29 @@ func TestOneUserForSeveralServices(t *testing.T) {
 	_, err = admin.GatewayUser("a b", g.keys)
 	require.Error(t, err)
 }
+
+// A gateway that hosts a service has the rights of its worker, and for other services no
+// more than before.
+func TestRightsOfAGatewayThatHosts(t *testing.T) {
+	t.Parallel()
+	g := newGuard(t)
+	host, err := admin.GatewayUser("host", g.keys, "users")
+	require.NoError(t, err)
+	host.Passwords = []string{password("host")}
+	_, err = admin.ApplyACL(t.Context(), g.admin, host)
+	require.NoError(t, err)
+	for _, kind := range kinds() {
+		for what, command := range keyed(g.keys.Tagged("users", kind)) {
+			assert.Equal(t, g.may(t, "api", command...) || g.may(t, "users", command...), g.may(t, "host", command...), "%s of users:%s", what, kind)
+		}
+		for what, command := range keyed(g.keys.Tagged("items", kind)) {
+			assert.Equal(t, g.may(t, "api", command...), g.may(t, "host", command...), "%s of items:%s", what, kind)
+		}
+	}
+	assert.True(t, g.may(t, "host", "SUBSCRIBE", g.keys.Replies("users.x", "items")))
+	assert.True(t, g.may(t, "host", "PUBLISH", g.keys.Namespace()+":dropped:{users}", "a"))
+	assert.False(t, g.may(t, "host", "PUBLISH", g.keys.Namespace()+":dropped:{items}", "a"))
+	assert.False(t, g.may(t, "host", "SUBSCRIBE", g.keys.Replies("items.x", "users")))
+	_, err = admin.GatewayUser("host", g.keys, "Users")
+	require.Error(t, err)
+}

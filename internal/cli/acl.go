@@ -28,7 +28,10 @@ type aclFlags struct {
 	Apply        bool     `help:"Set the users at --redis, on all servers of a cluster, instead of printing them."`
 }
 
-type aclAPICommand struct{ aclFlags }
+type aclAPICommand struct {
+	aclFlags
+	Serve []string `placeholder:"SERVICE" help:"Services that workers may serve on the WebSocket of the gateway. The gateway can then also read their mailboxes and data."`
+}
 
 // Run prints or sets the user of gateways.
 func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
@@ -40,7 +43,7 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 	if name == "" {
 		name = wire.RoleAPI
 	}
-	user, err := admin.GatewayUser(name, keys)
+	user, err := admin.GatewayUser(name, keys, c.Serve...)
 	if err != nil {
 		return usage(err)
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
+// refusedRetry is when a worker that Redis refuses may connect again.
+const refusedRetry = 10 * time.Second
+
 const (
 	defaultConcurrency = 64
 	maxConcurrency     = 10_000
@@ -99,6 +102,9 @@ func (h *Host) Serve(ctx context.Context, conn Conn, stray Stray) error {
 	s.end(err)
 	var last func([]byte) []byte
 	bye, refused := errors.AsType[*frames.Bye](err)
+	if _, denied := errors.AsType[*bus.RefusedError](err); denied {
+		bye = &frames.Bye{Reason: frames.Unavailable, Message: "Redis refuses this worker; the log of its host has the reason", Retry: refusedRetry}
+	}
 	if err == nil {
 		bye = h.cfg.DrainBye
 	}
