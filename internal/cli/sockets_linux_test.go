@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// resident returns the resident memory of a process, in bytes.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kB int
+	_, err = fmt.Sscan(rest, &kB)
+	require.NoError(t, err)
+	return kB << 10
+}
+
+// hear opens a socket and reads its hello.
+func hear(t *testing.T, address string) net.Conn {
+	t.Helper()
+	dialer := ws.Dialer{Protocols: []string{"mailroom.v1"}, Timeout: 20 * time.Second}
+	conn, early, _, err := dialer.Dial(t.Context(), "ws://"+address+"/socket")
+	if !assert.NoError(t, err) {
+		return nil
+	}
+	if early == nil {
+		early = bufio.NewReaderSize(conn, 512)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	h, err := ws.ReadHeader(early)
+	assert.NoError(t, err)
+	_, err = early.Discard(int(h.Length))
+	assert.NoError(t, err)
+	return conn
+}
+
+// An idle socket costs a gateway little: 5,000 take less than 150 MB.
+func TestIdleSocketsCostLittle(t *testing.T) {
+	t.Parallel()
+	const sockets, limit = 2000, 25 << 10 // bytes of each
+	redis := testsupport.StartRedis(t)
+	address := testsupport.FreeAddr(t)
+	gateway := start(t, "api", "--auth", "none", "--redis", redis.URL(), "--listen", address)
+	testsupport.Eventually(t, 15*time.Second, "it listens", func() bool {
+		conn, err := net.Dial("tcp", address) //nolint:noctx // on loopback
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	before := resident(t, gateway.cmd.Process.Pid)
+	conns := make(chan net.Conn, sockets)
+	var dialing sync.WaitGroup
+	for range 8 {
+		dialing.Go(func() {
+			for range sockets / 8 {
+				conns <- hear(t, address)
+			}
+		})
+	}
+	dialing.Wait()
+	close(conns)
+	each := (resident(t, gateway.cmd.Process.Pid) - before) / sockets
+	t.Logf("%d bytes for each of %d sockets, beside %d MB", each, sockets, before>>20)
+	assert.Less(t, each, limit)
+	for conn := range conns {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+}
+
+// A client that does not read is cut off, and costs others nothing.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	address := testsupport.FreeAddr(t)
+	start(t, "api", "--auth", "none", "--redis", redis.URL(), "--listen", address)
+	start(t, "worker", "echo", "--redis", redis.URL())
+	f := &fleet{redis: redis, client: newHTTPClient(t), gateways: []string{"http://" + address}}
+	f.serves(t, 15*time.Second, "/echo/1")
+	conn := hear(t, address)
+	defer func() { _ = conn.Close() }()
+	frame := `,"service":"echo","request":"ECHO","args":[{"text":"` + strings.Repeat("x", 200_000) + `"}]}`
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for id := range 500 {
+			if wsutil.WriteClientText(conn, []byte(fmt.Sprintf(`{"id":%d`, id)+frame)) != nil {
+				return // the gateway has closed the socket
+			}
+		}
+	}()
+	<-written
+	in, slow := bufio.NewReader(conn), false
+	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for {
+		h, err := ws.ReadHeader(in)
+		if err != nil {
+			break
+		}
+		if h.OpCode == ws.OpClose {
+			code := make([]byte, 2)
+			_, err = in.Read(code)
+			require.NoError(t, err)
+			slow = code[0] == 4408>>8 && code[1] == 4408&0xff
+			break
+		}
+		if _, err := in.Discard(int(h.Length)); err != nil {
+			break
+		}
+	}
+	assert.True(t, slow, "it is closed with 4408")
+	f.serves(t, 5*time.Second, "/echo/1")
+}
