@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -55,7 +54,8 @@ func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Requ
 type socketBackend struct{ *Server }
 
 // Call calls an action.
-func (b socketBackend) Call(ctx context.Context, call *socket.Call) *socket.Answer {
+func (b socketBackend) Call(call *socket.Call) *socket.Answer {
+	ctx := context.Background() // the timeout of the call, or the close of the client, ends it
 	in := exchange.NewMessage(call.Principal, call.Version)
 	r, args, f := b.admitCall(ctx, &in, call)
 	if f == nil {
@@ -64,10 +64,26 @@ func (b socketBackend) Call(ctx context.Context, call *socket.Call) *socket.Answ
 			return answer
 		}
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), socket.ErrCancelled) {
-		return nil // the socket is closed
-	}
 	return refused(&in, f)
+}
+
+// Cancel cancels the request of a call.
+func (b socketBackend) Cancel(ctx context.Context, call *socket.Call) socket.Cancelled {
+	sent := call.Sent()
+	switch {
+	case sent == nil:
+		return socket.NotSent
+	case sent.Safe:
+		return socket.Abandoned
+	}
+	_, err := b.backend.client.Cancel(ctx, sent.Service, sent.ID)
+	switch {
+	case errors.Is(err, caller.ErrNoRecord):
+		return socket.NotSent
+	case err != nil:
+		b.cfg.Logger.WarnContext(ctx, "a request could not be cancelled", "service", sent.Service, "request", sent.ID, "error", err)
+	}
+	return socket.Asked
 }
 
 // MaySubscribe refuses a subscription to a tag that no cached action of the service
@@ -134,6 +150,7 @@ func (s *Server) admitCall(ctx context.Context, in *exchange.Request, call *sock
 // answerCall calls the action of a route.
 func (s *Server) answerCall(ctx context.Context, in *exchange.Request, r *route.Route, args string, call *socket.Call) (*socket.Answer, *exchange.Failure) {
 	if r.Plan != nil && r.Action.Safe {
+		call.SetSent(&socket.Sent{Safe: true})
 		reply, meta, err := s.composer.Read(in, r, args) //nolint:contextcheck // its deadline ends it
 		if err != nil {
 			return nil, s.responder.explain(in, r, err)
@@ -154,16 +171,12 @@ func (s *Server) answerCall(ctx context.Context, in *exchange.Request, r *route.
 	}
 	request.ID, request.Meta = in.ID, in.EncodeMeta(plan.hash, plan.began)
 	request.Progress = call.Progress
+	call.SetSent(&socket.Sent{Service: r.Service, ID: in.ID.String(), Safe: r.OutcomeAt(in) == ""})
 	if call.Async && !r.Action.Safe {
 		return s.acceptCall(ctx, in, r, &request)
 	}
 	answer, err := s.backend.caller.Do(ctx, &request)
-	switch {
-	case err != nil && errors.Is(context.Cause(ctx), socket.ErrCancelled):
-		return s.cancelCall(context.WithoutCancel(ctx), in, r, &request)
-	case err != nil && ctx.Err() != nil:
-		return nil, exchange.Unavailable("the socket is closed")
-	case err != nil:
+	if err != nil {
 		return nil, s.responder.explain(in, r, err)
 	}
 	if answer.Shared != nil && !answer.Shared.OK() {
@@ -207,34 +220,4 @@ func (s *Server) acceptCall(ctx context.Context, in *exchange.Request, r *route.
 	return &socket.Answer{
 		Envelope: string(told.Envelope()), Status: http.StatusAccepted, Location: location, Ticket: strings.TrimPrefix(location, "/requests/"),
 	}, nil
-}
-
-// cancelCall cancels the request of a call that its client gave up. The answer is the
-// outcome where the request could not be stopped before.
-func (s *Server) cancelCall(ctx context.Context, in *exchange.Request, r *route.Route, request *calls.Call) (*socket.Answer, *exchange.Failure) {
-	cancelled := func() *exchange.Failure {
-		return exchange.Fail(wire.CodeConflict, "the request was cancelled").With(map[string]string{"state": wire.StateCancelled})
-	}
-	if r.OutcomeAt(in) == "" {
-		return nil, cancelled()
-	}
-	record, err := s.backend.client.Cancel(ctx, r.Service, in.ID.String())
-	switch {
-	case errors.Is(err, caller.ErrNoRecord), err == nil && record.State == wire.StateCancelled:
-		return nil, cancelled()
-	case err != nil:
-		return nil, exchange.Unavailable("Redis is not reachable").At(r.OutcomeAt(in))
-	case !record.Ended():
-		if record, err = s.tickets.Await(ctx, r.Service, in.ID.String(), time.Until(in.Began.Add(request.Timeout))); err != nil {
-			return nil, exchange.Unavailable("Redis is not reachable").At(r.OutcomeAt(in))
-		}
-	}
-	switch record.State {
-	case wire.StateDone:
-	case wire.StateCancelled:
-		return nil, cancelled()
-	default:
-		return nil, s.responder.explain(in, r, wire.NewError(wire.CodeTimeout, r.Service+" did not answer in time").WithCause(caller.ErrTimeout))
-	}
-	return s.replied(in, r, wire.Reply{Envelope: record.Outcome}, wire.ReplyMeta{})
 }

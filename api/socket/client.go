@@ -11,6 +11,7 @@ import (
 
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/internal/outbox"
 )
@@ -36,8 +37,8 @@ type client struct {
 
 // pending is an unanswered request.
 type pending struct {
-	call   *Call
-	cancel context.CancelCauseFunc
+	call      *Call
+	cancelled bool // by its client
 }
 
 var errUnread = &frames.Bye{Reason: frames.Slow, Message: "the client does not read its answers"}
@@ -66,7 +67,6 @@ func (s *Sockets) serveClient(c *conn, h Handshake) {
 	k.out.Wait()
 	c.Close(bye)
 	reading.Wait()
-	k.await()
 }
 
 // drain ends the socket once its requests are answered.
@@ -131,8 +131,7 @@ func (k *client) frame(f *frames.Client) error {
 // request starts a request.
 func (k *client) request(f *frames.Client) error {
 	limit := k.sockets.cfg.InFlight
-	ctx, cancel := context.WithCancelCause(k.ctx)
-	p := &pending{cancel: cancel, call: &Call{
+	p := &pending{call: &Call{
 		Principal: k.shake.Principal, Address: k.shake.Address, Service: f.Service, Action: f.Request, Args: f.Args,
 		Key: f.Key, Timeout: time.Duration(f.Timeout) * time.Millisecond, Version: f.Version, Async: f.Async,
 	}}
@@ -145,35 +144,38 @@ func (k *client) request(f *frames.Client) error {
 	defer k.mu.Unlock()
 	switch open := len(k.open); {
 	case k.sockets.draining.Err() != nil:
-		cancel(nil)
 		return nil // the client sends it again, after bye
 	case open >= 2*limit:
-		cancel(nil)
 		return &frames.Bye{Reason: frames.Flood, Message: fmt.Sprintf("more than %d requests are unanswered", 2*limit)}
 	case k.open[string(f.ID)] != nil:
-		cancel(nil)
 		return &frames.Bye{Reason: frames.Invalid, Message: fmt.Sprintf("the id %s is in use", f.ID)}
 	case open >= limit:
-		cancel(nil)
 		k.refuse(f.ID, exchange.Fail(wire.CodeOverloaded, fmt.Sprintf("more than %d requests are unanswered", limit)).After(time.Second))
 		return nil
 	}
 	k.open[string(f.ID)] = p
-	k.sockets.pool.run(func() { k.answer(ctx, f.ID, p) })
+	k.sockets.pool.run(func() { k.answer(f.ID, p) })
 	return nil
 }
 
 // answer makes a call and sends its answer.
-func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
-	defer p.cancel(nil)
-	if a := k.call(ctx, p.call); a != nil {
-		k.send((&frames.Answer{
+func (k *client) answer(id jsontext.Value, p *pending) {
+	if a := k.call(p.call); a != nil {
+		k.finish(id, p, (&frames.Answer{
 			ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
 		}).Append)
 	}
+}
+
+// finish sends the answer to a request that has none yet.
+func (k *client) finish(id jsontext.Value, p *pending, answer func([]byte) []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.open[string(id)] != p {
+		return // it was cancelled
+	}
 	delete(k.open, string(id))
+	k.send(answer)
 	if len(k.open) == 0 {
 		k.idle.Broadcast()
 	}
@@ -181,15 +183,15 @@ func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
 
 // call makes a call with the principal that the credential has now. A credential that is
 // not accepted any more ends the socket.
-func (k *client) call(ctx context.Context, call *Call) *Answer {
+func (k *client) call(call *Call) *Answer {
 	if k.shake.Credential == "" {
-		return k.sockets.cfg.Calls.Call(ctx, call)
+		return k.sockets.cfg.Calls.Call(call)
 	}
-	principal, f := k.sockets.cfg.Auth.Verify(ctx, k.shake.Credential)
+	principal, f := k.sockets.cfg.Auth.Verify(k.ctx, k.shake.Credential)
 	switch {
 	case f == nil:
 		call.Principal = principal
-		return k.sockets.cfg.Calls.Call(ctx, call)
+		return k.sockets.cfg.Calls.Call(call)
 	case f.Code == wire.CodeUnauthenticated:
 		k.end(unauthenticated(f))
 		return nil
@@ -202,9 +204,38 @@ func (k *client) call(ctx context.Context, call *Call) *Answer {
 // cancel cancels a request. A request that is answered already stays as it is.
 func (k *client) cancel(id jsontext.Value) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if p := k.open[string(id)]; p != nil {
-		p.cancel(ErrCancelled)
+	p := k.open[string(id)]
+	again := p == nil || p.cancelled
+	if !again {
+		p.cancelled = true
+	}
+	k.mu.Unlock()
+	if !again {
+		go k.cancelCall(id, p)
+	}
+}
+
+// cancelTries and cancelPause bound the tries to cancel a request that is about to be sent.
+const (
+	cancelTries = 100
+	cancelPause = 20 * time.Millisecond
+)
+
+// cancelCall cancels the call of a request.
+func (k *client) cancelCall(id jsontext.Value, p *pending) {
+	for range cancelTries {
+		switch k.sockets.cfg.Calls.Cancel(k.ctx, p.call) {
+		case Asked:
+			return
+		case Abandoned:
+			in := exchange.NewMessage(nil, "")
+			f := exchange.Fail(wire.CodeConflict, "the request was cancelled").With(map[string]string{"state": wire.StateCancelled})
+			k.finish(id, p, (&frames.Answer{ID: id, Envelope: string(f.Envelope(&in))}).Append)
+			return
+		}
+		if backoff.Pause(k.ctx, cancelPause) != nil {
+			return
+		}
 	}
 }
 

@@ -2,8 +2,8 @@ package socket
 
 import (
 	"context"
-	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,11 +22,24 @@ type Authenticator interface {
 
 // Caller answers the calls of clients.
 type Caller interface {
-	// Call calls an action. The context ends with the socket, and then the answer is nil;
-	// or with the cause ErrCancelled: then the request is cancelled, and the answer says
-	// whether that succeeded.
-	Call(ctx context.Context, call *Call) *Answer
+	// Call calls an action and waits for its answer, at most for its timeout.
+	Call(call *Call) *Answer
+	// Cancel cancels the request of a call. Its answer says whether that succeeded.
+	Cancel(ctx context.Context, call *Call) Cancelled
 }
+
+// Cancelled is what Cancel did.
+type Cancelled int
+
+// What Cancel did.
+const (
+	// NotSent means that the request has not been sent yet: try again.
+	NotSent Cancelled = iota
+	// Abandoned means that the request has no effect: nobody needs to wait for its answer.
+	Abandoned
+	// Asked means that the answer of the call comes soon.
+	Asked
+)
 
 // Events are what clients subscribe to.
 type Events interface {
@@ -38,9 +51,6 @@ type Events interface {
 	// progress, until it has ended or the context ends.
 	Follow(ctx context.Context, principal *wire.Principal, ticket string, tell func(wire.RequestState), progress func(string)) (run func(), f *exchange.Failure)
 }
-
-// ErrCancelled is the cause of the context of a call that its client cancels.
-var ErrCancelled = errors.New("the client cancelled the request")
 
 // Call is the request of a client.
 type Call struct {
@@ -54,7 +64,21 @@ type Call struct {
 	Version   string         // of the API; empty: none
 	Async     bool           // answer as soon as the request is accepted
 	Progress  func(string)   // gets reports of progress as JSON, and must not block; nil: ignored
+
+	sent atomic.Pointer[Sent]
 }
+
+// Sent is a request that is sent for a call.
+type Sent struct {
+	Service, ID string
+	Safe        bool // it has no record
+}
+
+// SetSent notes the request of the call.
+func (c *Call) SetSent(s *Sent) { c.sent.Store(s) }
+
+// Sent returns the request of the call; nil: it is not sent yet.
+func (c *Call) Sent() *Sent { return c.sent.Load() }
 
 // Answer is the answer to a call.
 type Answer struct {

@@ -164,11 +164,6 @@ func (s *Tickets) awaitEnd(ctx, waits context.Context, t ticket, timeout time.Du
 	return s.client.Record(ctx, t.service, t.id)
 }
 
-// Await waits for the end of a request, at most for a time, and returns its record.
-func (s *Tickets) Await(ctx context.Context, service, id string, timeout time.Duration) (caller.Record, error) {
-	return s.awaitEnd(ctx, ctx, ticket{service, id}, timeout)
-}
-
 // parseWait parses the query parameter wait.
 func parseWait(query string) (time.Duration, *exchange.Failure) {
 	values, err := url.ParseQuery(query)
