@@ -133,3 +133,27 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	assert.True(t, slow, "it is closed with 4408")
 	f.serves(t, 5*time.Second, "/echo/1")
 }
+
+func TestBenchOverASocket(t *testing.T) {
+	t.Parallel()
+	redis := testsupport.StartRedis(t)
+	address := testsupport.FreeAddr(t)
+	start(t, "api", "--auth", "none", "--redis", redis.URL(), "--listen", address)
+	start(t, "worker", "echo", "--redis", redis.URL())
+	f := &fleet{redis: redis, client: newHTTPClient(t), gateways: []string{"http://" + address}}
+	f.serves(t, 15*time.Second, "/echo/1")
+	url := "ws://" + address + "/socket"
+	out, errs, code := benched(t, url, "--service", "echo", "--action", "GET_ECHO", "--arg", "1")
+	assert.Zero(t, code, errs)
+	assert.Contains(t, out, "echo GET_ECHO over one socket")
+	assert.NotContains(t, strings.Join(strings.Fields(out), " "), "answered 0 ")
+	out, errs, code = benched(t, url, "--service", "echo", "--action", "NONE")
+	assert.Equal(t, exitFailed, code, errs)
+	assert.Contains(t, out, "NOT_SUPPORTED")
+	_, errs, code = benched(t, url)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "needs --service")
+	_, errs, code = benched(t, "ws://127.0.0.1:1/socket", "--service", "echo", "--action", "GET_ECHO")
+	assert.Equal(t, exitUndelivered, code)
+	assert.Contains(t, errs, "open the socket")
+}

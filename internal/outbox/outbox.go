@@ -2,7 +2,10 @@
 // others are sent go together in one write. It has a goroutine only while it sends.
 package outbox
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // maxIdleBuffer is the largest buffer that is kept for later frames, in bytes.
 const maxIdleBuffer = 64 << 10
@@ -82,6 +85,7 @@ func (o *Outbox) Wait() {
 // run sends until nothing waits.
 func (o *Outbox) run() {
 	var err error
+	runtime.Gosched() // goroutines that are about to add frames do so first
 	o.mu.Lock()
 	for len(o.lines) > 0 && err == nil {
 		sending := o.lines
