@@ -232,6 +232,7 @@ func (k *client) cancelCall(id jsontext.Value, p *pending) {
 			f := exchange.Fail(wire.CodeConflict, "the request was cancelled").With(map[string]string{"state": wire.StateCancelled})
 			k.finish(id, p, (&frames.Answer{ID: id, Envelope: string(f.Envelope(&in))}).Append)
 			return
+		case NotSent:
 		}
 		if backoff.Pause(k.ctx, cancelPause) != nil {
 			return
