@@ -87,11 +87,14 @@ func (p *presence) beat(ctx context.Context, announced time.Time) bool {
 	member := redis.Z{Member: w.id + " " + digest, Score: float64(w.conn.Clock.Millis() + w.cfg.Expiry.Milliseconds())}
 	sent := w.conn.Clock.Local()
 	pipe := w.conn.Redis().Pipeline()
+	due := time.Since(announced) > announceEvery
+	if due { // first, so that no reader finds a worker without its manifest
+		p.announce(ctx, pipe, canonical, digest)
+	}
 	added := pipe.ZAdd(ctx, w.conn.Keys.Workers(w.service), member)
 	clock := pipe.Time(ctx)
-	due := time.Since(announced) > announceEvery
 	if due {
-		p.announce(ctx, pipe, canonical, digest)
+		p.hint(ctx, pipe)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		p.failed(ctx, err)
@@ -102,6 +105,7 @@ func (p *presence) beat(ctx context.Context, announced time.Time) bool {
 		// Redis did not know this worker any more: it has lost the announcement too.
 		pipe := w.conn.Redis().Pipeline()
 		p.announce(ctx, pipe, canonical, digest)
+		p.hint(ctx, pipe)
 		_, err = pipe.Exec(ctx)
 	}
 	return due && err == nil
@@ -113,7 +117,7 @@ func (p *presence) failed(ctx context.Context, err error) {
 	}
 }
 
-// announce writes the manifest and tells gateways, and removes dead workers.
+// announce writes the manifest, and removes dead workers.
 func (p *presence) announce(ctx context.Context, pipe redis.Pipeliner, canonical []byte, digest string) {
 	w := p.w
 	dead := w.conn.Clock.Now().Add(-deadWorkerTTL).UnixMilli()
@@ -123,7 +127,13 @@ func (p *presence) announce(ctx context.Context, pipe redis.Pipeliner, canonical
 	}
 	pipe.Set(ctx, w.conn.Keys.Manifest(w.service, digest), canonical, manifestTTL)
 	pipe.SAdd(ctx, w.conn.Keys.Services(), w.service)
-	pipe.Publish(ctx, w.conn.Keys.Registry(), w.service)
+}
+
+// hint tells gateways to look at the service.
+func (p *presence) hint(ctx context.Context, pipe redis.Pipeliner) {
+	if !p.w.cfg.Hidden {
+		pipe.Publish(ctx, p.w.conn.Keys.Registry(), p.w.service)
+	}
 }
 
 // leave removes the worker from the list of workers, and tells gateways.
