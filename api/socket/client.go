@@ -164,14 +164,15 @@ func (k *client) request(f *frames.Client) error {
 // answer makes a call and sends its answer.
 func (k *client) answer(ctx context.Context, id jsontext.Value, p *pending) {
 	defer p.cancel(nil)
-	if a := k.sockets.cfg.Calls.Call(ctx, p.call); a != nil {
+	a := k.sockets.cfg.Calls.Call(ctx, p.call)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.open, string(id)) // before the answer: the client may use the ID again at once
+	if a != nil {
 		k.send((&frames.Answer{
 			ID: id, Envelope: a.Envelope, Status: a.Status, Location: a.Location, Ticket: a.Ticket, RetryAfter: a.RetryAfter.Milliseconds(),
 		}).Append)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.open, string(id))
 	if len(k.open) == 0 {
 		k.idle.Broadcast()
 	}
