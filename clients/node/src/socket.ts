@@ -46,7 +46,7 @@ export interface Requester {
   request(service: string, action: string, ...args: unknown[]): Promise<any>
   /** Like request, but resolves with the whole answer. */
   answer(service: string, action: string, ...args: unknown[]): Promise<Answer>
-  /** Resolves with the ticket of the request as soon as it is accepted. */
+  /** Resolves with the ticket of an unsafe request as soon as it is accepted. */
   submit(service: string, action: string, ...args: unknown[]): Promise<string>
   /** Returns a requester with these options. */
   with(options: RequestOptions): Requester
@@ -307,7 +307,10 @@ export class Client implements Requester {
 }
 
 const result = (answer: Answer) => answer.result
-const ticket = (answer: Answer) => answer.ticket ?? answer.result?.ticket
+const ticket = (answer: Answer): string => {
+  if (answer.ticket === undefined) throw new TypeError('submit: the action is safe, and has no ticket; use request')
+  return answer.ticket
+}
 
 function failure(frame: any): MailroomError {
   const error = MailroomError.from(frame.error)

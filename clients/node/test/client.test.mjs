@@ -66,6 +66,9 @@ test('options of a request', async (t) => {
   assert.equal(submitted.async, true)
   server.send({ id: submitted.id, ok: true, ticket: 'users.8' })
   assert.equal(await ticket, 'users.8')
+  const safe = client.submit('users', 'GET_USER', 1)
+  server.send({ id: (await server.next()).id, ok: true, result: {} })
+  await assert.rejects(safe, /the action is safe, and has no ticket/)
 
   const big = client.request('users', 'BIG', 12345678901234567890n)
   const { id } = await server.next()
@@ -252,21 +255,27 @@ test('subscribes, and continues after a new connection', async (t) => {
   assert.deepEqual(frame, { id: frame.id, subscribe: 'user:1', service: 'users' })
   const other = await server.next()
   assert.deepEqual(other, { id: other.id, subscribe: 'users.0190' })
-  server.send({ id: frame.id, ok: true, at: '5', recovered: true }, { id: other.id, ok: true, at: '1', recovered: true })
+  server.send({ id: frame.id, ok: true, at: '5', recovered: true }, { id: other.id, ok: true, recovered: true })
   await Promise.all([tag.ready, same.ready, ticket.ready])
   await client.subscribe('user:1', { service: 'users' }, () => {}).ready
-  server.send({ event: 'user:1', service: 'users', at: '6' }, { event: 'user:1', service: 'items', at: '9' }, { event: 'users.0190', data: { state: 'done' } })
+  server.send({ event: 'user:1', service: 'users', at: '6' }, { event: 'user:1', service: 'items', at: '9' })
+  server.send({ event: 'users.0190', data: { state: 'running' } }, { event: 'users.0190', progress: 3 })
   const probe = client.request('users', 'A')
   server.send({ id: (await server.next()).id, ok: true })
   await probe
   const event = { event: 'user:1', service: 'users', at: '6', recovered: true }
-  assert.deepEqual(seen.splice(0), [['one', event], ['two', event], ['ticket', { event: 'users.0190', data: { state: 'done' }, recovered: true }]])
+  assert.deepEqual(seen.splice(0), [
+    ['one', event],
+    ['two', event],
+    ['ticket', { event: 'users.0190', data: { state: 'running' }, recovered: true }],
+    ['ticket', { event: 'users.0190', progress: 3, recovered: true }],
+  ])
 
   server.socket.terminate()
   const again = await peer.connection()
   const resumed = await again.next()
   assert.deepEqual(resumed, { id: resumed.id, subscribe: 'user:1', service: 'users', after: '6' })
-  assert.deepEqual(await again.next().then(({ id, ...rest }) => rest), { subscribe: 'users.0190', after: '1' })
+  assert.deepEqual(await again.next().then(({ id, ...rest }) => rest), { subscribe: 'users.0190' })
   again.send({ id: resumed.id, ok: true, at: '8', recovered: false })
   while (seen.length < 2) await turn()
   assert.deepEqual(seen.splice(0)[0], ['one', { event: 'user:1', service: 'users', at: '8', recovered: false }])
@@ -275,6 +284,33 @@ test('subscribes, and continues after a new connection', async (t) => {
   tag.close()
   same.close()
   same.close()
+})
+
+test('the subscription to a ticket ends with its request', async (t) => {
+  const { peer, client, server } = await connected(t)
+  const seen = []
+  const ticket = client.subscribe('users.0190', (event) => seen.push(event.data.state))
+  server.send({ id: (await server.next()).id, ok: true, recovered: true }, { event: 'users.0190', data: { state: 'done' } })
+  while (seen.length === 0) await turn()
+  ticket.close()
+  server.socket.terminate()
+  const again = await peer.connection()
+  client.request('users', 'A').catch(() => {})
+  assert.equal((await again.next()).request, 'A')
+  assert.deepEqual(seen, ['done'])
+})
+
+test('pauses grow while the client is too much for the gateway', async (t) => {
+  const pauses = []
+  const { peer, server } = await connected(t, { backoff: { first: 4, longest: 1_000 }, onDisconnect: (d) => pauses.push(d.retryIn) })
+  let next = server
+  for (const [code, reason] of [[4408, 'slow'], [4409, 'flood'], [4409, 'flood'], [1006, undefined]]) {
+    if (reason) next.send({ bye: { reason } })
+    next.socket[reason ? 'close' : 'terminate'](code)
+    next = await peer.connection()
+  }
+  const limits = [4, 8, 16, 4]
+  pauses.forEach((pause, i) => assert.ok(pause >= limits[i] / 2 && pause <= limits[i], `${pauses}`))
 })
 
 test('unsubscribes when no listener is left', async (t) => {
