@@ -286,6 +286,30 @@ test('subscribes, and continues after a new connection', async (t) => {
   same.close()
 })
 
+test('sends a request again after a 503, under the same key', async (t) => {
+  const { peer, client, server } = await connected(t, { retries: 1 })
+  const busy = { ok: false, error: { code: 'UNAVAILABLE', status: 503, message: 'busy' }, retry_after: 1 }
+  const open = client.request('users', 'A')
+  const first = await server.next()
+  server.send({ id: first.id, ...busy })
+  assert.deepEqual(await server.next(), first)
+  server.send({ id: first.id, ...busy })
+  await assert.rejects(open, { code: 'UNAVAILABLE', message: 'busy' })
+
+  // One that waits for its next attempt goes on a new connection at once, and once.
+  const waits = client.with({ retries: 5 }).request('users', 'B')
+  const second = await server.next()
+  server.send({ id: second.id, ...busy, retry_after: 60_000 })
+  const probe = client.request('users', 'C')
+  server.send({ id: (await server.next()).id, ok: true })
+  await probe
+  server.socket.terminate()
+  const again = await peer.connection()
+  assert.deepEqual(await again.next(), second)
+  again.send({ id: second.id, ok: true, result: 1 })
+  assert.equal(await waits, 1)
+})
+
 test('the subscription to a ticket ends with its request', async (t) => {
   const { peer, client, server } = await connected(t)
   const seen = []
