@@ -42,6 +42,13 @@ func TestGoWorkerConforms(t *testing.T) {
 	require.NoError(t, err, out)
 }
 
+func TestPythonNativeWorkerConforms(t *testing.T) {
+	t.Parallel()
+	testsupport.StartRedis(t) // skips without one
+	out, err := conform(t, []string{requirePython(t), "../../examples/python/worker.py", "{address}", "{namespace}"}, "--native", "--level", "1")
+	require.NoError(t, err, out)
+}
+
 func TestPythonFrameWorkerConforms(t *testing.T) {
 	t.Parallel()
 	testsupport.StartRedis(t) // skips without one
