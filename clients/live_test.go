@@ -80,7 +80,7 @@ func live(t *testing.T, client, worker []string) {
 // prints.
 func start(t *testing.T, address string, command []string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...) //nolint:gosec // a test
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "MAILROOM_URL=http://"+address)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()

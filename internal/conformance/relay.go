@@ -12,8 +12,11 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/oskadev/mailroom/api/socket"
+	"github.com/oskadev/mailroom/internal/frames"
 )
+
+// subprotocol is that of frames on WebSockets.
+const subprotocol = "mailroom.v1"
 
 // relay passes WebSockets on to a gateway and records their frames.
 type relay struct {
@@ -107,7 +110,7 @@ func (r *relay) serve(worker net.Conn) {
 func (r *relay) connect(worker net.Conn) (*relayed, io.Reader, error) {
 	header := make(http.Header)
 	upgrader := ws.Upgrader{
-		Protocol: func(name []byte) bool { return string(name) == socket.Protocol },
+		Protocol: func(name []byte) bool { return string(name) == subprotocol },
 		OnHeader: func(key, value []byte) error {
 			if name := http.CanonicalHeaderKey(string(key)); name == "Authorization" || name == "X-Api-Key" {
 				header.Set(name, string(value))
@@ -118,7 +121,7 @@ func (r *relay) connect(worker net.Conn) (*relayed, io.Reader, error) {
 	if _, err := upgrader.Upgrade(worker); err != nil {
 		return nil, nil, fmt.Errorf("the handshake of the worker: %w", err)
 	}
-	dialer := ws.Dialer{Protocols: []string{socket.Protocol}, Header: ws.HandshakeHeaderHTTP(header)}
+	dialer := ws.Dialer{Protocols: []string{subprotocol}, Header: ws.HandshakeHeaderHTTP(header)}
 	gateway, early, _, err := dialer.Dial(context.Background(), "ws://"+r.gateway+"/socket")
 	if err != nil {
 		return nil, nil, err
@@ -151,7 +154,7 @@ func (c *relayed) toWorker(f ws.Frame) error {
 func (r *relay) pump(in io.Reader, sent bool, write func(ws.Frame) error) {
 	var message []byte
 	for {
-		f, err := ws.ReadFrame(in)
+		f, err := readFrame(in)
 		if err != nil {
 			return
 		}
@@ -171,6 +174,19 @@ func (r *relay) pump(in io.Reader, sent bool, write func(ws.Frame) error) {
 			return
 		}
 	}
+}
+
+// readFrame reads one WebSocket frame.
+func readFrame(in io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(in); err != nil {
+		return f, err
+	}
+	if f.Header.Length > frames.MaxLine {
+		return f, fmt.Errorf("a frame of %d bytes", f.Header.Length)
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(in, f.Payload)
+	return f, err
 }
 
 // isAuth reports whether a message is an auth frame, which comes before those of the
