@@ -155,7 +155,7 @@ export class Connection {
     this.#ready = false
     this.#wire = undefined
     const text = bye?.message || reason || bye?.reason || `the connection to ${this.#config.url} ended with code ${code}`
-    const refused = final[bye?.reason ?? code]
+    const refused = final[bye?.reason ?? ''] ?? final[code]
     if (refused) {
       this.#closed = true
       const error = new MailroomError(...refused, text)

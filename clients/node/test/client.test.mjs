@@ -97,18 +97,18 @@ test('sends what is unanswered again after a new connection, under the same keys
   assert.equal(events[0].code, 1006)
 })
 
-test('a bye says when to connect again', async (t) => {
+for (const [code, reason] of [[1001, 'drain'], [1013, 'unavailable']]) test(`after ${reason} the client connects again when told`, async (t) => {
   const events = []
   const { peer, client, server } = await connected(t, { onDisconnect: (d) => events.push(d) })
   const open = client.request('users', 'A')
   await server.next()
-  server.send({ bye: { reason: 'drain', retry: 20 } })
-  server.socket.close(1001)
+  server.send({ bye: { reason, retry: 20 } })
+  server.socket.close(code)
   const again = await peer.connection()
   const { id } = await again.next()
   again.send({ id, ok: true, result: 1 })
   assert.equal(await open, 1)
-  assert.equal(events[0].reason, 'drain')
+  assert.equal(events[0].reason, reason)
   assert.ok(events[0].retryIn >= 20 && events[0].retryIn <= 30)
 })
 
@@ -116,8 +116,9 @@ for (const [close, reason, code, status] of [
   [4400, 'invalid', 'BAD_REQUEST', 400],
   [4401, 'unauthenticated', 'UNAUTHENTICATED', 401],
   [4403, 'forbidden', 'FORBIDDEN', 403],
+  [1000, 'forbidden', 'FORBIDDEN', 403], // the reason counts, too
 ]) {
-  test(`does not connect again after ${close}`, async (t) => {
+  test(`does not connect again after ${close} ${reason}`, async (t) => {
     const peer = await gateway(t, { auth: () => [close, reason, 'because'] })
     const disconnected = new Promise((resolve) => {
       const client = connect(peer.url, { ...quick, token: 'mk_bad', onDisconnect: resolve })
