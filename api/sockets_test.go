@@ -289,3 +289,15 @@ func TestSocketReportsProgressAndStopsHandlers(t *testing.T) {
 	assert.Contains(t, lines.Text(), `"state":"cancelled"`)
 	assert.Equal(t, http.StatusOK, s.do(http.MethodDelete, at, "").status, "it is cancelled")
 }
+
+// An ID is free as soon as its request is answered.
+func TestSocketIDsAreUsedAgain(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "")
+	s.work(tagged())
+	s.awaitRoute("/tagged/1")
+	p := s.socket()
+	for range 500 {
+		require.Equal(t, true, p.ask(`{"id":1,"service":"tagged","request":"TOUCH","args":[1]}`)["ok"])
+	}
+}

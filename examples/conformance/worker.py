@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The service "conformance" as a worker that speaks frames: mailroom conformance --frames -- python3 worker.py"""
-import json, signal, sys, threading, time
+import itertools, json, queue, signal, sys, threading, time
 
 CONCURRENCY = 16
 
@@ -15,7 +15,7 @@ MS = [{"name": "body", "schema": {"type": "object", "properties": {"ms": INTEGER
 MANIFEST = {"service": "conformance", "version": "1.0.0", "actions": [
     action("ECHO", "/echo"), action("GET", "/:id", "GET", ID), action("FAIL", "/fail"), action("SLEEP", "/sleep", args=MS),
     action("BLOCK", "/block", args=MS), action("PANIC", "/panic", args=[]), action("BIG", "/big"), action("NOOUTCOME", "/nooutcome"),
-    action("APPEND", "/:key/append", lane="conformance:{0}"),
+    action("CALL", "/call"), action("REPORT", "/report"), action("APPEND", "/:key/append", lane="conformance:{0}"),
     action("CACHED", "/:id/cached", "GET", ID, cache={"ttl_ms": 30000, "tags": ["conformance:{0}"]}),
     action("TOUCH", "/:id/touch", args=ID, invalidates=["conformance:{0}"])]}
 
@@ -34,6 +34,7 @@ class NoOutcome(Exception):
 
 lock = threading.Lock()
 lost = {}  # the event of each run that has not ended
+calls, names = {}, itertools.count()  # the queue of each call that is not answered
 lists, active, runs = {}, {}, {}
 
 
@@ -89,6 +90,23 @@ def no_outcome(run, body):
     return {"attempt": run["attempt"]}
 
 
+def call(run, body):
+    name, answer = f"c{next(names)}", queue.SimpleQueue()
+    calls[name] = answer
+    send({"call": name, "run": run["run"], "service": "conformance", "request": body["action"], "args": body["args"]})
+    frame = answer.get()
+    if not frame["ok"]:
+        raise Failure(frame["error"])
+    return frame["result"]
+
+
+def report(run, body):
+    for value in body["values"]:
+        send({"run": run["run"], "progress": value})
+    sleep(run, body.get("ms", 0))
+    return {"reported": len(body["values"])}
+
+
 def cached(run, id):
     with lock:
         runs[id] = runs.get(id, 0) + 1
@@ -98,7 +116,7 @@ def cached(run, id):
 HANDLERS = {
     "ECHO": lambda run, body: body, "GET": lambda run, id: {"id": id}, "TOUCH": lambda run, id, *_: {"id": id},
     "BIG": lambda run, body: "x" * body["bytes"], "FAIL": fail, "SLEEP": nap, "BLOCK": block, "PANIC": panic,
-    "NOOUTCOME": no_outcome, "APPEND": append, "CACHED": cached}
+    "CALL": call, "REPORT": report, "NOOUTCOME": no_outcome, "APPEND": append, "CACHED": cached}
 
 
 def handle(run):
@@ -130,5 +148,7 @@ for line in sys.stdin.buffer:
             threading.Thread(target=handle, args=[frame], daemon=True).start()
     elif frame.get("lost") in lost:
         lost[frame["lost"]].set()
+    elif frame.get("call") in calls:
+        calls.pop(frame["call"]).put(frame)
     elif "drain" in frame:
         pass  # runs end by themselves, and the connection ends after them

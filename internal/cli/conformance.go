@@ -17,6 +17,7 @@ type conformanceCommand struct {
 	Command      []string      `arg:"" optional:"" placeholder:"CMD" help:"The worker of the service conformance: a program and its arguments, after --."`
 	Native       bool          `help:"The worker speaks the protocol in Redis, at MAILROOM_REDIS_URL."`
 	Frames       bool          `help:"The worker speaks frames, as under mailroom serve (default)."`
+	Socket       bool          `help:"The worker speaks frames on a WebSocket of a gateway, at MAILROOM_URL, with the key in MAILROOM_TOKEN."`
 	Level        int           `default:"3" help:"Highest level to check: 1, 2 or 3."`
 	Only         string        `name:"run" placeholder:"PATTERN" help:"Regular expression: run only the checks whose names match."`
 	KnownFailing string        `placeholder:"FILE" help:"Names of checks that are expected to fail, one a line. One that passes is an error."`
@@ -75,8 +76,8 @@ func (c *conformanceCommand) config() (conformance.Config, error) {
 	switch {
 	case len(c.Command) == 0:
 		return cfg, errors.New("name the command of the worker, such as: mailroom conformance -- python3 worker.py")
-	case c.Native && c.Frames:
-		return cfg, errors.New("--native and --frames exclude each other")
+	case c.Native && c.Frames, c.Socket && (c.Native || c.Frames):
+		return cfg, errors.New("--native, --frames and --socket exclude each other")
 	case c.Level < 1 || c.Level > 3:
 		return cfg, fmt.Errorf("--level %d is not 1, 2 or 3", c.Level)
 	case c.Parallel < 1 || c.CheckLimit < time.Second:
@@ -86,6 +87,9 @@ func (c *conformanceCommand) config() (conformance.Config, error) {
 	}
 	if c.Native {
 		cfg.Transport = conformance.Native
+	}
+	if c.Socket {
+		cfg.Transport = conformance.Socket
 	}
 	if c.Only != "" {
 		pattern, err := regexp.Compile(c.Only)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -41,11 +42,51 @@ func TestGoWorkerConforms(t *testing.T) {
 	require.NoError(t, err, out)
 }
 
+func TestPythonNativeWorkerConforms(t *testing.T) {
+	t.Parallel()
+	testsupport.StartRedis(t) // skips without one
+	out, err := conform(t, []string{requirePython(t), "../../examples/python/worker.py", "{address}", "{namespace}"}, "--native", "--level", "1")
+	require.NoError(t, err, out)
+}
+
 func TestPythonFrameWorkerConforms(t *testing.T) {
 	t.Parallel()
 	testsupport.StartRedis(t) // skips without one
 	out, err := conform(t, []string{requirePython(t), "../../examples/conformance/worker.py"}, "--frames")
 	require.NoError(t, err, out)
+}
+
+// TestPackagesConform checks the packages for Node and Python, under a host and on a socket.
+func TestPackagesConform(t *testing.T) {
+	t.Parallel()
+	for name, worker := range map[string][]string{
+		"node":   {"node", "../../examples/conformance/worker.mjs"},
+		"python": {"env", "PYTHONPATH=../../clients/python/src", "python3", "../../examples/conformance/package_worker.py"},
+	} {
+		for _, transport := range []string{"--frames", "--socket"} {
+			t.Run(name+transport, func(t *testing.T) {
+				t.Parallel()
+				requirePackages(t)
+				testsupport.StartRedis(t) // skips without one
+				out, err := conform(t, worker, transport)
+				require.NoError(t, err, out)
+			})
+		}
+	}
+}
+
+// requirePackages skips a test unless the packages can run, or fails it where tests must not
+// skip.
+func requirePackages(t *testing.T) {
+	t.Helper()
+	for _, command := range [][]string{{"node", "../../clients/node/dist/index.js"}, {"python3", "-c", "import websockets"}} {
+		if out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
+			if os.Getenv("MAILROOM_TEST_NODE") == "required" {
+				t.Fatalf("%v: %s: run clients/node/check and clients/python/check", err, out)
+			}
+			t.Skipf("%v: the packages are not built", err)
+		}
+	}
 }
 
 func TestConformanceReports(t *testing.T) {
@@ -86,6 +127,7 @@ func TestConformanceRefusesItsFlags(t *testing.T) {
 	for problem, args := range map[string][]string{
 		"name the command of the worker":  {},
 		"exclude each other":              {"--native", "--frames", "--", "x"},
+		"and --socket exclude each other": {"--socket", "--frames", "--", "x"},
 		"--level 4 is not 1, 2 or 3":      {"--level", "4", "--", "x"},
 		"--run":                           {"--run", "(", "--", "x"},
 		"no-such-file":                    {"--known-failing", "no-such-file", "--", "x"},

@@ -13,11 +13,14 @@
 //	suite.go     the suites and their steps, as data
 //	stage.go     what one check runs on: Redis, proxy, workers, requests
 //	steps.go     the steps
+//	rival.go     takes and cancels requests of the worker
 //	requests.go  sends requests and compares replies
 //	rules*.go    what the recorded commands and frames have to fulfil
 //	proxy.go     the proxy between the worker and Redis
 //	trace.go     the recorded commands and frames
 //	native.go    a worker that speaks the protocol in Redis
-//	framed.go    a worker that speaks frames
+//	framed.go    a worker that speaks frames, as a child of a host
+//	socket.go    a worker that speaks frames, on a WebSocket of a gateway
+//	relay.go     the proxy between it and the gateway
 //	report.go    table, JUnit XML, certificate
 package conformance

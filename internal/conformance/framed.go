@@ -18,6 +18,9 @@ import (
 // that it lost.
 const hostDrain = 5 * time.Second
 
+// hostLinger is the time that a process has to start again.
+const hostLinger = 5 * time.Second
+
 // framed is a worker that speaks frames, as the child of a host like that of "mailroom
 // serve".
 type framed struct {
@@ -40,7 +43,7 @@ func startFramed(s *stage, user string) (worker, error) {
 		return nil, err
 	}
 	h := host.New(host.Config{
-		Conn: conn, Log: log, Linger: time.Second,
+		Conn: conn, Log: log, Linger: hostLinger,
 		IdleLimit: s.cfg.IdleLimit, DrainLimit: hostDrain,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -40,6 +40,13 @@ func frameMutants() map[string]string {
 		"no-cache":               "register",
 		"takes-one-run":          "many",
 		"ends-after-block":       "lost-while-blocked",
+		"ignores-cancel":         "lost-by-cancel",
+		"no-progress":            "progress",
+		"reports-late":           "progress",
+		"calls-itself":           "call",
+		"one-name-of-calls":      "call",
+		"hides-failed-call":      "call-failure",
+		"own-failure-of-call":    "call-failure",
 	}
 }
 
@@ -50,13 +57,15 @@ type frameMutant struct {
 	mu      sync.Mutex
 	out     *bufio.Writer
 	runs    map[string]*mutantRun
+	calls   map[string]chan mutantOutcome
 	running sync.WaitGroup
 	served  int
+	called  int
 	last    string
 }
 
 func runFrameMutant(bug string) int {
-	w := &frameMutant{mutantService: newMutantService(bug), out: bufio.NewWriter(os.Stdout), runs: make(map[string]*mutantRun)}
+	w := &frameMutant{mutantService: newMutantService(bug), out: bufio.NewWriter(os.Stdout), runs: make(map[string]*mutantRun), calls: make(map[string]chan mutantOutcome)}
 	signals := make(chan os.Signal, 1)
 	if !w.is("dies-at-sigterm") {
 		signal.Notify(signals, syscall.SIGTERM)
@@ -101,11 +110,14 @@ func (w *frameMutant) send(frame any) {
 // frame handles one frame of the host.
 func (w *frameMutant) frame(text []byte) (code int, ended bool) {
 	var f struct {
-		Run, Action, Lost string
-		Args              []json.RawMessage
-		Attempt           int
-		Drain             bool
-		Serving           string
+		Run, Action, Lost, Reason string
+		Args                      []json.RawMessage
+		Attempt                   int
+		Drain                     bool
+		Serving                   string
+		Call                      string
+		Result                    json.RawMessage
+		Error                     *mutantFailure
 	}
 	if err := json.Unmarshal(text, &f); err != nil {
 		return 1, true
@@ -113,7 +125,7 @@ func (w *frameMutant) frame(text []byte) (code int, ended bool) {
 	switch {
 	case f.Run != "":
 		r := &mutantRun{action: f.Action, args: f.Args, attempt: f.Attempt, lost: make(chan struct{})}
-		r.extend = func(ms int64) { w.send(map[string]any{"run": f.Run, "extend": ms}) }
+		w.connect(f.Run, r)
 		w.mu.Lock()
 		w.runs[f.Run], w.last = r, f.Run
 		w.served++
@@ -133,10 +145,18 @@ func (w *frameMutant) frame(text []byte) (code int, ended bool) {
 		w.mu.Lock()
 		r := w.runs[f.Lost]
 		w.mu.Unlock()
-		if r != nil && !w.is("ignores-lost") {
+		if r != nil && !w.is("ignores-lost") && (f.Reason != "cancelled" || !w.is("ignores-cancel")) {
 			close(r.lost)
 		} else if w.is("answers-unknown-runs") {
 			w.send(map[string]any{"run": f.Lost, "stopped": true})
+		}
+	case f.Call != "":
+		w.mu.Lock()
+		answer := w.calls[f.Call]
+		delete(w.calls, f.Call)
+		w.mu.Unlock()
+		if answer != nil {
+			answer <- mutantOutcome{result: f.Result, failure: f.Error}
 		}
 	case f.Drain:
 		return 0, w.is("drops-runs-at-drain")
@@ -144,6 +164,41 @@ func (w *frameMutant) frame(text []byte) (code int, ended bool) {
 		return 1, true
 	}
 	return 0, false
+}
+
+// connect gives a run what it can send beside its final frame.
+func (w *frameMutant) connect(name string, r *mutantRun) {
+	r.extend = func(ms int64) { w.send(map[string]any{"run": name, "extend": ms}) }
+	r.report = func(value json.RawMessage) {
+		if !w.is("no-progress", "reports-late") {
+			w.send(map[string]any{"run": name, "progress": value})
+		}
+	}
+	r.call = func(action string, args json.RawMessage) mutantOutcome {
+		if w.is("calls-itself") {
+			inner := &mutantRun{action: action, lost: make(chan struct{})}
+			_ = json.Unmarshal(args, &inner.args)
+			return w.run(inner)
+		}
+		answer := make(chan mutantOutcome, 1)
+		w.mu.Lock()
+		w.called++
+		call := fmt.Sprint("c", w.called)
+		if w.is("one-name-of-calls") {
+			call = "c"
+		}
+		w.calls[call] = answer
+		w.mu.Unlock()
+		w.send(map[string]any{"call": call, "run": name, "service": service, "request": action, "args": args})
+		o := <-answer
+		switch {
+		case o.failure != nil && w.is("hides-failed-call"):
+			return refuseMutant("INTERNAL", 500, "a call failed")
+		case o.failure != nil && w.is("own-failure-of-call"):
+			o.failure.Service, o.failure.Action = "", ""
+		}
+		return o
+	}
 }
 
 // handle runs an action and sends its final frame.
@@ -190,5 +245,10 @@ func (w *frameMutant) handle(name string, r *mutantRun) {
 	w.send(final)
 	if w.is("two-finals") {
 		w.send(final)
+	}
+	if r.action == "REPORT" && w.is("reports-late") {
+		for n := range 3 {
+			w.send(map[string]any{"run": name, "progress": n + 1})
+		}
 	}
 }

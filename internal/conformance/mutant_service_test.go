@@ -18,6 +18,8 @@ type mutantRun struct {
 	attempt int
 	lost    chan struct{} // closed when the run should stop
 	extend  func(ms int64)
+	report  func(value json.RawMessage)
+	call    func(action string, args json.RawMessage) mutantOutcome
 }
 
 // mutantFailure is the error of an action.
@@ -26,6 +28,8 @@ type mutantFailure struct {
 	Message string          `json:"message"`
 	Status  int             `json:"status"`
 	Details json.RawMessage `json:"details,omitempty"`
+	Service string          `json:"service,omitempty"`
+	Action  string          `json:"action,omitempty"`
 
 	RequestID     string `json:"request_id,omitempty"`
 	CorrelationID string `json:"correlation_id,omitempty"`
@@ -57,7 +61,8 @@ func (s *mutantService) is(bugs ...string) bool { return slices.Contains(bugs, s
 // manifest declares the service.
 func (s *mutantService) manifest() map[string]any {
 	var actions []map[string]any
-	for _, d := range definition() {
+	own := []declared{{Name: "CALL", Routes: []string{"POST /conformance/call"}}, {Name: "REPORT", Routes: []string{"POST /conformance/report"}}}
+	for _, d := range append(definition(), own...) {
 		a := map[string]any{"name": d.Name, "routes": d.Routes, "safe": d.Safe, "timeout_ms": 10000}
 		if d.Lane != "" && !s.is("no-lane") {
 			a["lane"] = d.Lane
@@ -96,7 +101,8 @@ func (s *mutantService) run(r *mutantRun) mutantOutcome {
 
 		MS, Extend   int64
 		Bytes, Times int
-		Value        json.RawMessage
+		Value, Args  json.RawMessage
+		Values       []json.RawMessage
 	}
 	last := json.RawMessage(`{}`)
 	want := 1
@@ -147,6 +153,13 @@ func (s *mutantService) run(r *mutantRun) mutantOutcome {
 			return mutantOutcome{none: true}
 		}
 		return mutantOutcome{result: map[string]any{"attempt": r.attempt}}
+	case "CALL":
+		return r.call(body.Action, body.Args)
+	case "REPORT":
+		for _, value := range body.Values {
+			r.report(value)
+		}
+		return s.slept(r, body.MS, map[string]any{"reported": len(body.Values)})
 	case "APPEND":
 		return s.append(r, body.Value, body.MS)
 	default:

@@ -207,7 +207,7 @@ func (s *stage) judgeReply(r *request, e *Expect, got *received) error {
 			return failed(fmt.Sprintf("a string of %d bytes", e.Size), "%.60s… (%d bytes of JSON)", result, len(result))
 		}
 	case e.Result != nil && canonical(result) != canonical(e.Result):
-		return failed("the result "+canonical(e.Result), "%s", result)
+		return failed(fmt.Sprintf("the result %.200s", canonical(e.Result)), "%.200s", result)
 	}
 	return nil
 }
@@ -240,6 +240,8 @@ func (e *ExpectError) judge(r *request, envelope string) error {
 			Status        int             `json:"status"`
 			Message       string          `json:"message"`
 			Details       json.RawMessage `json:"details"`
+			Service       string          `json:"service"`
+			Action        string          `json:"action"`
 			RequestID     string          `json:"request_id"`
 			CorrelationID string          `json:"correlation_id"`
 		} `json:"error"`
@@ -261,6 +263,8 @@ func (e *ExpectError) judge(r *request, envelope string) error {
 		return failed(fmt.Sprintf("no internals (%q) in the envelope", e.Without), "%.200s", envelope)
 	case e.Details != nil && canonical(g.Details) != canonical(e.Details):
 		return failed("the details "+canonical(e.Details), "%s", g.Details)
+	case e.Action != "" && (g.Service != service || g.Action != e.Action):
+		return failed("the failed action "+service+" "+e.Action, "%.300s", envelope)
 	case g.RequestID != requestID:
 		return failed("the request_id "+requestID, "%.300s", envelope)
 	case g.CorrelationID != correlationID:

@@ -41,6 +41,8 @@ func rules() map[string]ruleFunc {
 		"ends-by-itself":           endsByItself,
 		"drains":                   drains,
 		"retries":                  retries,
+		"reports":                  reports,
+		"calls":                    calls,
 		"ends-lost-runs":           endsLostRuns,
 		"no-more-than-concurrency": noMoreThanConcurrency,
 	}
@@ -76,8 +78,13 @@ func ownKeys(s *stage, _ *RuleCheck) error {
 		}
 		for _, channel := range c.channels() {
 			own := channel == s.keys.Registry() || channel == namespace+":dropped:{"+service+"}" || s.keys.MayReply(service, channel)
-			if c.name != "PUBLISH" {
-				own = strings.HasPrefix(channel, namespace+":replies:"+service+".")
+			// A worker whose handlers call services is a caller, too.
+			caller := strings.HasPrefix(channel, namespace+":replies:"+service+".")
+			if c.name == "PUBLISH" {
+				own = own || caller && strings.HasSuffix(channel, ":beat")
+			} else {
+				own = caller || channel == s.keys.Registry() ||
+					strings.HasPrefix(channel, namespace+":flights:") || channel == namespace+":dropped:*"
 			}
 			if !own {
 				return failed("only channels of the service, such as "+namespace+":replies:…:{"+service+"}", "%s", c.String()).with(c)

@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/oskadev/mailroom/internal/frames"
@@ -140,6 +141,48 @@ func retries(s *stage, r *RuleCheck) error {
 		return failed(`{"run":…,"retry":true} for the first run of `+r.Request, "another final frame").withFrames(runs...)
 	}
 	return nil
+}
+
+// reports demands that the worker reported the progress of a run, 1 to 3, before its end.
+func reports(s *stage, r *RuleCheck) error {
+	runs, err := runsOf(s, r.Request)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 {
+		return failed("a run of "+r.Request, "none")
+	}
+	var seen []string
+	for _, f := range s.trace.allFrames() {
+		w := f.parse()
+		if w == nil || f.pid != runs[0].pid || w.Run != runs[0].fromHost().Run {
+			continue
+		}
+		switch w.Kind() { //nolint:exhaustive // others do not matter
+		case frames.KindProgress:
+			seen = append(seen, canonical(w.Progress))
+		case frames.KindFinal:
+			if !slices.Equal(seen, []string{"1", "2", "3"}) {
+				return failed("the progress 1, 2, 3 before the final frame", "%v", seen).withFrames(f)
+			}
+			return nil
+		}
+	}
+	return failed("a final frame of "+r.Request, "none")
+}
+
+// calls demands a call frame for the run of a request.
+func calls(s *stage, r *RuleCheck) error {
+	runs, err := runsOf(s, r.Request)
+	if err != nil {
+		return err
+	}
+	for _, f := range s.trace.allFrames() {
+		if w := f.parse(); w != nil && w.Kind() == frames.KindCall && len(runs) > 0 && w.Run == runs[0].fromHost().Run {
+			return nil
+		}
+	}
+	return failed("a call frame for the run of "+r.Request, "none")
 }
 
 // endsLostRuns demands that the worker ends a run that the host says is lost.

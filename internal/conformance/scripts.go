@@ -10,7 +10,7 @@ import (
 // scripts returns the sources of the scripts of the protocol by their names.
 func scripts() map[string]string {
 	sources := make(map[string]string)
-	for _, name := range []string{"keep", "retire", "watch", "release"} {
+	for _, name := range []string{"keep", "progress", "retire", "watch", "release"} {
 		sources[name] = wire.LuaSource(name + ".lua")
 	}
 	for _, name := range []string{"settle", "enqueue", "cancel", "replay"} {

@@ -160,11 +160,8 @@ func (s *stage) start(ctx context.Context) error {
 	if s.check.User {
 		user = service + ":" + password + "@"
 	}
-	start := startNative
-	if s.cfg.Transport == Frames {
-		start = startFramed
-	}
-	w, err := start(s, user)
+	start := map[Transport]func(*stage, string) (worker, error){Native: startNative, Frames: startFramed, Socket: startSocketed}
+	w, err := start[s.cfg.Transport](s, user)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ func (s *stage) run(ctx context.Context) error {
 	if f := s.proxy.unused(); f != nil {
 		return failed(fmt.Sprintf("the worker sends %s, so that the fault %s can happen", f.Command, f.Kind), "no such command")
 	}
+	if s.cfg.Transport == Socket {
+		return nil // the commands are those of a gateway
+	}
 	for _, rule := range []ruleFunc{forbiddenCommands, ownKeys, knownScripts} {
 		if err := rule(s, &RuleCheck{}); err != nil {
 			return err
@@ -87,6 +90,8 @@ func (s *stage) step(ctx context.Context, step *Step) error {
 		return s.exit(ctx, step.Exit)
 	case step.Wait != nil:
 		return s.wait(ctx, step.Wait)
+	case step.Cancel != "":
+		return s.cancel(step.Cancel)
 	case step.Frame != "":
 		return s.frame(step.Frame)
 	default:
@@ -176,82 +181,6 @@ func (s *stage) redis(ctx context.Context, step *Redis) error {
 	})
 }
 
-// take lets the worker of the suite take a request.
-func (s *stage) take(ctx context.Context, step *Take) error {
-	r, err := s.find(step.Request)
-	if err != nil {
-		return err
-	}
-	mailbox := s.keys.Requests(service)
-	if _, err := s.admin.do("XGROUP", "CREATE", mailbox, wire.Group, "0", "MKSTREAM"); err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {
-		return err
-	}
-	pending, err := s.admin.do("XPENDING", mailbox, wire.Group, r.entry, r.entry, "1")
-	if err != nil {
-		return err
-	}
-	deliveries := 1
-	if len(pending.items) == 0 {
-		if _, err := s.admin.do("XREADGROUP", "GROUP", wire.Group, thief, "COUNT", "100", "STREAMS", mailbox, ">"); err != nil {
-			return err
-		}
-	} else {
-		n, _ := strconv.Atoi(pending.items[0].items[3].text)
-		deliveries = n + 1
-	}
-	deliveries = cmp.Or(step.Deliveries, deliveries)
-	_, err = s.admin.do("XCLAIM", mailbox, wire.Group, thief, "0", r.entry,
-		"IDLE", strconv.FormatInt(step.Idle.of(s.cfg.IdleLimit).Milliseconds(), 10), "RETRYCOUNT", strconv.Itoa(deliveries), "JUSTID")
-	if err != nil {
-		return err
-	}
-	if step.Hold {
-		held, stop := context.WithCancel(ctx)
-		done := make(chan struct{})
-		s.release = func() { stop(); <-done }
-		go func() {
-			defer close(done)
-			s.stolen = s.keep(held, r, time.Hour)
-		}()
-		return nil
-	}
-	return s.keep(ctx, r, step.Keep.of(s.cfg.IdleLimit))
-}
-
-// keep keeps a request of the worker of the suite for a time.
-func (s *stage) keep(ctx context.Context, r *request, d time.Duration) error {
-	for until := time.Now().Add(d); time.Now().Before(until); {
-		lost, err := s.admin.do("EVAL", scripts()["keep"], "1", s.keys.Requests(service), thief, r.entry)
-		if err != nil {
-			return err
-		}
-		if len(lost.items) > 0 {
-			return failed("no worker takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.named("XCLAIM", "XAUTOCLAIM")...)
-		}
-		if err := s.pause(ctx, s.cfg.IdleLimit/5); err != nil {
-			return nil //nolint:nilerr // the check is over
-		}
-	}
-	return nil
-}
-
-// settle ends a request as the worker of the suite.
-func (s *stage) settle(step *Settle) error {
-	r, err := s.find(step.Request)
-	if err != nil {
-		return err
-	}
-	v, err := s.admin.do("EVAL", scripts()["settle"], "3", s.keys.Requests(service), s.keys.Dead(service), s.keys.Record(service, r.id),
-		thief, r.entry, r.id, wire.StateDone, "worker="+thief+",attempt=2", string(wire.Success(step.Result)), strconv.Itoa(outcomeKept), "", "2")
-	if err != nil {
-		return err
-	}
-	if len(v.items) != 1 || v.items[0].text != "1" {
-		return failed("the worker of the suite still owns "+r.describe(), "settle.lua answered %v", v.plain())
-	}
-	return nil
-}
-
 // signal signals the worker.
 func (s *stage) signal(name string) error {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT, "TERM": syscall.SIGTERM}
@@ -299,12 +228,16 @@ func (s *stage) wait(ctx context.Context, step *Wait) error {
 		return s.until(ctx, within, s.settled)
 	case step.Restarted:
 		pid := s.firstPid()
-		return s.until(ctx, within, func() error {
+		err := s.until(ctx, within, func() error {
 			if now := s.lastPid(); now == pid {
 				return failed("the host starts the worker again, and it sends a serve frame", "no other process")
 			}
 			return nil
 		})
+		if err == nil && s.cfg.Transport == Socket { // each socket is a worker of its own
+			err = s.until(ctx, within, func() error { return s.seeRegistered(s.worker()) })
+		}
+		return err
 	default:
 		return s.pause(ctx, step.For.of(s.cfg.IdleLimit))
 	}
@@ -313,7 +246,7 @@ func (s *stage) wait(ctx context.Context, step *Wait) error {
 // begun reports that a worker has a request.
 func (s *stage) begun(r *request) error {
 	expected := "a worker reads " + r.describe()
-	if s.cfg.Transport == Frames {
+	if s.cfg.Transport != Native {
 		for _, f := range s.trace.allFrames() {
 			if !f.sent && strings.Contains(f.text, `"id":"`+r.id+`"`) {
 				return nil
@@ -369,8 +302,8 @@ func (s *stage) drain() {
 
 // frame sends a message to the worker.
 func (s *stage) frame(message string) error {
-	if f, ok := s.worker().(*framed); ok {
-		return f.send(message)
+	if w, ok := s.worker().(interface{ send(message string) error }); ok {
+		return w.send(message)
 	}
 	return errors.New("only a worker that speaks frames takes messages")
 }

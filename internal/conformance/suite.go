@@ -26,6 +26,7 @@ type Transport string
 const (
 	Native Transport = "native" // the protocol in Redis
 	Frames Transport = "frames" // frames, as the child of a host
+	Socket Transport = "socket" // frames, on a WebSocket of a gateway
 )
 
 // Suite is a file of checks.
@@ -38,8 +39,9 @@ type Suite struct {
 type Check struct {
 	Name  string `json:"name"`
 	About string `json:"about"`
-	// On lists the transports; empty: both.
-	On []Transport `json:"on"`
+	// On lists the transports; empty: all. Frames include sockets. Not excepts some.
+	On  []Transport `json:"on"`
+	Not []Transport `json:"not"`
 	// Unstarted means that a step starts the worker. Otherwise it runs before the first step.
 	Unstarted bool `json:"unstarted"`
 	// User lets the worker log in as a user with the rights of its role.
@@ -64,6 +66,7 @@ type Step struct {
 	Drain  *struct{}  `json:"drain"`  // tells the worker to finish and end
 	Exit   *Exit      `json:"exit"`   // expects that the worker ends
 	Wait   *Wait      `json:"wait"`   // waits
+	Cancel string     `json:"cancel"` // cancels a running request
 	Frame  string     `json:"frame"`  // sends a message to the worker, beside those of the host
 	Rule   *RuleCheck `json:"rule"`   // checks the recorded commands or frames
 }
@@ -129,7 +132,9 @@ type ExpectError struct {
 	Message string          `json:"message"`
 	Details json.RawMessage `json:"details"`
 	// Without is a text that the message must not have.
-	Without       string `json:"without"`
+	Without string `json:"without"`
+	// Action is the action of the service that failed.
+	Action        string `json:"action"`
 	RequestID     string `json:"request_id"`
 	CorrelationID bool   `json:"correlation_id"`
 }
@@ -254,13 +259,19 @@ func load(transport Transport, level int, idle time.Duration) ([]Check, error) {
 		}
 		for _, check := range suite.Checks {
 			check.Level = suite.Level
-			if suite.Level <= level && (len(check.On) == 0 || slices.Contains(check.On, transport)) {
+			if suite.Level <= level && check.fits(transport) {
 				all = append(all, check)
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Check) int { return a.Level - b.Level })
 	return all, nil
+}
+
+// fits reports whether a check is for a transport.
+func (c *Check) fits(transport Transport) bool {
+	on := slices.Contains(c.On, transport) || transport == Socket && slices.Contains(c.On, Frames)
+	return (on || len(c.On) == 0) && !slices.Contains(c.Not, transport)
 }
 
 func parse(text []byte, idle time.Duration) (*Suite, error) {
@@ -293,7 +304,7 @@ func (s *Step) members() int {
 	n := 0
 	for _, set := range []bool{
 		s.Start != nil, s.Send != nil, s.Call != nil, s.Reply != nil, s.Silent != nil, s.Redis != nil, s.Take != nil, s.Settle != nil,
-		s.Fault != nil, s.Signal != "", s.Drain != nil, s.Exit != nil, s.Wait != nil, s.Frame != "", s.Rule != nil,
+		s.Fault != nil, s.Signal != "", s.Drain != nil, s.Exit != nil, s.Wait != nil, s.Cancel != "", s.Frame != "", s.Rule != nil,
 	} {
 		if set {
 			n++

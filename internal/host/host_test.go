@@ -372,3 +372,19 @@ func TestLinesThatAreAlmostFrames(t *testing.T) {
 	assert.Equal(t, workers.CodeInternal, (<-done).code())
 	assert.Empty(t, stray)
 }
+
+// A worker may send a call as soon as it has the answer to another one.
+func TestCallsUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	p := s.serve("1")
+	const limit, all = 64, 2000
+	for n := range all + limit {
+		if n >= limit {
+			p.expect("call")
+		}
+		if n < all {
+			p.send(fmt.Sprintf(`{"call":"c%d","run":"none","service":"a","request":"B"}`, n))
+		}
+	}
+}

@@ -231,8 +231,8 @@ func (s *session) call(f *frames.Worker) error {
 		return &frames.Bye{Reason: frames.Flood, Message: fmt.Sprintf("more than %d unanswered calls", maxCalls(s.capacity))}
 	}
 	go func() {
-		defer s.calls.Add(-1)
 		envelope := callFor(r, f)
+		s.calls.Add(-1) // before the answer: the worker may call again at once
 		s.send(func(dst []byte) []byte { return frames.AppendAnswer(dst, f.Call, envelope) })
 	}()
 	return nil

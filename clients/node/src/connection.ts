@@ -62,12 +62,18 @@ export interface ConnectionConfig {
   onDisconnect(disconnect: Disconnect, error: MailroomError): void
 }
 
-/** Close codes after which a further attempt fails in the same way. */
-const final: Record<number, [code: string, status: number]> = {
+/** Reasons and close codes after which a further attempt fails in the same way. */
+const final: Record<string, [code: string, status: number]> = {
+  invalid: ['BAD_REQUEST', 400],
   4400: ['BAD_REQUEST', 400],
+  unauthenticated: ['UNAUTHENTICATED', 401],
   4401: ['UNAUTHENTICATED', 401],
+  forbidden: ['FORBIDDEN', 403],
   4403: ['FORBIDDEN', 403],
 }
+
+/** Reasons after which the pauses go on growing, although the connection was open. */
+const growing = new Set(['slow', 'flood'])
 
 /** Connection keeps a WebSocket to a gateway open: it authenticates, and connects again after a failure. */
 export class Connection {
@@ -139,19 +145,20 @@ export class Connection {
       this.#bye = frame.bye
     } else if (frame?.hello) {
       this.#ready = true
-      this.#failures = 0
       this.#config.onHello(frame.hello)
     }
   }
 
   #disconnected(code: number, reason: string): void {
+    const bye = this.#bye
+    if (this.#ready && !growing.has(bye?.reason ?? '')) this.#failures = 0
     this.#ready = false
     this.#wire = undefined
-    const bye = this.#bye
     const text = bye?.message || reason || bye?.reason || `the connection to ${this.#config.url} ended with code ${code}`
-    if (final[code]) {
+    const refused = final[bye?.reason ?? ''] ?? final[code]
+    if (refused) {
       this.#closed = true
-      const error = new MailroomError(...final[code], text)
+      const error = new MailroomError(...refused, text)
       return this.#config.onDisconnect({ code, reason: text, retryIn: undefined }, error)
     }
     const { first = 200, longest = 10_000 } = this.#config.backoff ?? {}

@@ -143,20 +143,15 @@ function serveWebSocket(service: Service, url: string, options: ServeOptions, st
   })
 }
 
-/** The time that a run may be on its way after the worker has asked for no more, in ms. */
-const grace = 250
-
 /** Ends a worker in order: no more runs, the unfinished ones to their end, then the connection. */
 class Drain {
   begun = false
   #worker: Worker | undefined
-  #timers: ReturnType<typeof setTimeout>[] = []
-  #quiet = false
+  #timer: ReturnType<typeof setTimeout> | undefined
   readonly #begin = () => {
     if (this.begun || !this.#worker) return
     this.begun = true
-    this.#timers.push(setTimeout(this.close, this.options.drain ?? 20_000))
-    this.#timers.push(setTimeout(() => this.#wait(), grace))
+    this.#timer = setTimeout(this.close, this.options.drain ?? 20_000)
     this.#worker.drain()
   }
 
@@ -174,18 +169,13 @@ class Drain {
     if (this.stop.aborted) this.#begin()
   }
 
-  /** The worker has no run now. If Mailroom began the drain, it closes the connection. */
+  /** No run is left, and none follows. If only Mailroom drains, it closes the connection. */
   idle(): void {
-    if (this.begun && (this.#quiet || this.#worker?.drained)) setImmediate(this.close)
+    if (this.begun) setImmediate(this.close)
   }
 
   end(): void {
-    for (const timer of this.#timers) clearTimeout(timer)
+    clearTimeout(this.#timer)
     this.stop.removeEventListener('abort', this.#begin)
-  }
-
-  #wait(): void {
-    this.#quiet = true
-    if (this.#worker?.unfinished === 0) this.idle()
   }
 }

@@ -10,6 +10,8 @@ export interface ConnectOptions {
   integers?: Integers
   /** How long requests wait for a connection before they fail as UNAVAILABLE, in ms. Defaults to 60000. */
   patience?: number
+  /** How often a request is sent again, under its key, if the answer has the status 503. Defaults to 2. */
+  retries?: number
   /** The first and the longest pause between attempts to connect, in ms. Default to 200 and 10000. */
   backoff?: { first?: number; longest?: number }
   /** Called each time the connection is open. */
@@ -25,6 +27,8 @@ export interface RequestOptions {
   timeout?: number
   /** The version of the API, such as "v2". Defaults to none. */
   version?: string
+  /** How often the request is sent again if the answer has the status 503. Defaults to that of the client. */
+  retries?: number
   /** Called with what the handler reports before it answers. */
   onProgress?: (value: any) => void
   /** Cancels the request. The promise rejects with the reason of the signal. */
@@ -46,7 +50,7 @@ export interface Requester {
   request(service: string, action: string, ...args: unknown[]): Promise<any>
   /** Like request, but resolves with the whole answer. */
   answer(service: string, action: string, ...args: unknown[]): Promise<Answer>
-  /** Resolves with the ticket of the request as soon as it is accepted. */
+  /** Resolves with the ticket of an unsafe request as soon as it is accepted. */
   submit(service: string, action: string, ...args: unknown[]): Promise<string>
   /** Returns a requester with these options. */
   with(options: RequestOptions): Requester
@@ -61,6 +65,10 @@ interface Pending {
   sent: boolean
   /** It was sent on any connection: it may have run. */
   tried: boolean
+  /** How often it is sent again if the answer has the status 503. */
+  retries: number
+  /** Ends when it is sent again. */
+  retry: ReturnType<typeof setTimeout> | undefined
   /** The promise is settled; only the answer of the gateway is missing. */
   abandoned: boolean
   onProgress: ((value: any) => void) | undefined
@@ -177,6 +185,7 @@ export class Client implements Requester {
         else resolve(answer)
       })
       pending.onProgress = o.onProgress
+      pending.retries = o.retries ?? pending.retries
       if (settled || (!o.signal && o.timeout === undefined)) return
       const abort = () => {
         reject(o.signal!.reason)
@@ -199,7 +208,8 @@ export class Client implements Requester {
   #enqueue(frame: object, settle: (error: unknown, frame?: any) => void): Pending {
     const id = ++this.#lastID
     const text = stringify({ id, ...frame })
-    const pending: Pending = { id, text, sent: false, tried: false, abandoned: false, onProgress: undefined, settle }
+    const { retries = 2 } = this.#options
+    const pending: Pending = { id, text, sent: false, tried: false, retries, retry: undefined, abandoned: false, onProgress: undefined, settle }
     if (this.#failure) {
       settle(this.#failure)
     } else {
@@ -232,6 +242,7 @@ export class Client implements Requester {
     if (pending.abandoned) return
     pending.settle(new Error('abandoned')) // cleans up; the promise is settled already
     pending.abandoned = true
+    clearTimeout(pending.retry)
     if (!pending.sent) this.#pending.delete(pending.id)
     else if (cancel) this.#connection.send(stringify({ id: pending.id, cancel: true }))
   }
@@ -244,8 +255,9 @@ export class Client implements Requester {
         if (!pending.abandoned) pending.onProgress?.(frame.progress)
         return
       }
-      this.#pending.delete(frame.id)
       this.#unanswered--
+      if (frame.error?.status === 503 && pending.retries > 0 && !pending.abandoned) return this.#retry(pending, frame.retry_after)
+      this.#pending.delete(frame.id)
       if (!pending.abandoned) pending.settle(frame.ok ? undefined : failure(frame), frame)
       this.#flush()
     } else if (frame?.event !== undefined) {
@@ -253,6 +265,18 @@ export class Client implements Requester {
     } else if (frame?.bye !== undefined) {
       this.#connection.onBye(frame.bye)
     }
+  }
+
+  /** Sends a request again after a pause. */
+  #retry(pending: Pending, after = 200): void {
+    pending.sent = false
+    pending.retries--
+    pending.retry = setTimeout(() => {
+      if (this.#pending.get(pending.id) !== pending) return
+      this.#waiting.push(pending)
+      this.#flush()
+    }, after * (1 + Math.random() / 2))
+    this.#flush()
   }
 
   #connected(hello: Hello): void {
@@ -273,6 +297,7 @@ export class Client implements Requester {
     this.#waiting = []
     for (const pending of this.#pending.values()) {
       pending.sent = false
+      clearTimeout(pending.retry)
       if (pending.abandoned) this.#pending.delete(pending.id)
       else this.#waiting.push(pending)
     }
@@ -302,12 +327,16 @@ export class Client implements Requester {
     this.#pending.clear()
     this.#waiting = []
     const unsure = new MailroomError(error.code, error.status, `${error.message}; the request may have run`)
+    for (const pending of all) clearTimeout(pending.retry)
     for (const pending of all) if (!pending.abandoned) pending.settle(pending.tried ? unsure : error)
   }
 }
 
 const result = (answer: Answer) => answer.result
-const ticket = (answer: Answer) => answer.ticket ?? answer.result?.ticket
+const ticket = (answer: Answer): string => {
+  if (answer.ticket === undefined) throw new TypeError('submit: the action is safe, and has no ticket; use request')
+  return answer.ticket
+}
 
 function failure(frame: any): MailroomError {
   const error = MailroomError.from(frame.error)

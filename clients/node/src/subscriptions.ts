@@ -12,10 +12,12 @@ export interface TopicEvent {
   /** The tag or the ticket. */
   event: string
   service?: string
-  /** The position of the event. */
+  /** Of a tag: the position of the event. */
   at?: string
-  /** Of a ticket: the state of the request. */
+  /** Of a ticket: the state of the request, `{state, …}`. The subscription ends with its last one. */
   data?: any
+  /** Of a ticket: a report of its handler. */
+  progress?: any
   /** False: events may be missing because the connection was away. Read the data again. */
   recovered: boolean
 }
@@ -85,6 +87,7 @@ export class Subscriptions {
     const topic = this.#topics.get(keyOf(frame.event, frame.service)) ?? this.#topics.get(keyOf(frame.event, undefined))
     if (!topic) return
     topic.after = frame.at ?? topic.after
+    if (topic.service === undefined && lastStates.has(frame.data?.state)) this.#topics.delete(topic.key) // it ends with the request
     this.#emit(topic, { ...frame, recovered: true })
   }
 
@@ -124,7 +127,7 @@ export class Subscriptions {
 
   #remove(topic: Topic, listener: Listener): void {
     if (!topic.listeners.delete(listener) || topic.listeners.size > 0) return
-    this.#topics.delete(topic.key)
+    if (!this.#topics.delete(topic.key)) return
     // One that is not answered yet is ended when its answer arrives.
     if (topic.active) this.requests.send({ id: topic.id, unsubscribe: true })
   }
@@ -143,6 +146,9 @@ export class Subscriptions {
     for (const listener of Array.from(topic.listeners)) listener.onEvent(event)
   }
 }
+
+/** The states after which a request does not change. */
+const lastStates = new Set(['done', 'dead', 'expired', 'cancelled'])
 
 /** A tag has a service; the name of a ticket begins with its service. */
 const keyOf = (topic: string, service: string | undefined) => `${service ?? ''} ${topic}`

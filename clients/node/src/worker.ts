@@ -15,12 +15,13 @@ export interface WorkerConfig {
   onServing?: ((worker: string) => void) | undefined
   /** Called with the last frame before Mailroom closes the connection. */
   onBye?: ((bye: Bye) => void) | undefined
-  /** Called when no run is left and a drain has begun on either side. */
+  /** Called when no run is left after Mailroom has said that none follows. */
   onIdle?: (() => void) | undefined
 }
 
 interface Call {
   run: Run
+  text: string
   resolve: (value: unknown) => void
   reject: (error: Error) => void
 }
@@ -29,9 +30,11 @@ interface Call {
 export class Worker implements Host {
   /** Mailroom sends no more runs. */
   drained = false
-  #draining = false
   #running = new Map<string, Run>()
+  /** The calls that are sent and not answered, also those that no run waits for. */
   #calls = new Map<string, Call>()
+  /** The calls that wait until fewer are unanswered. */
+  #waiting = new Map<string, Call>()
   #lastCall = 0
 
   constructor(
@@ -39,18 +42,12 @@ export class Worker implements Host {
     readonly config: WorkerConfig,
   ) {}
 
-  /** The number of unfinished runs. */
-  get unfinished(): number {
-    return this.#running.size
-  }
-
   start(): void {
     this.send({ serve: this.service.manifest, concurrency: this.config.concurrency })
   }
 
-  /** Asks Mailroom for no more runs. A run may be on its way. */
+  /** Asks Mailroom for no more runs. Runs may follow until its answer. */
   drain(): void {
-    this.#draining = true
     this.send({ drain: true })
   }
 
@@ -87,9 +84,20 @@ export class Worker implements Host {
     const call = `c${++this.#lastCall}`
     return new Promise((resolve, reject) => {
       const text = this.#encode({ call, run: run.frame.run, service, request: action, args })
-      this.#calls.set(call, { run, resolve, reject })
-      this.config.write(text)
+      this.#waiting.set(call, { run, text, resolve, reject })
+      this.#sendCalls()
     })
+  }
+
+  /** Sends waiting calls, as many as may be unanswered. */
+  #sendCalls(): void {
+    const most = Math.max(64, 4 * (this.config.concurrency ?? 0))
+    for (const [name, call] of this.#waiting) {
+      if (this.#calls.size >= most) return
+      this.#waiting.delete(name)
+      this.#calls.set(name, call)
+      this.config.write(call.text)
+    }
   }
 
   #start(frame: RunFrame): void {
@@ -157,7 +165,7 @@ export class Worker implements Host {
     run.finished = true
     this.#running.delete(run.frame.run)
     this.config.write(text)
-    if ((this.drained || this.#draining) && this.#running.size === 0) this.config.onIdle?.()
+    if (this.drained && this.#running.size === 0) this.config.onIdle?.()
   }
 
   #encode(frame: object): string {
@@ -178,9 +186,9 @@ export class Worker implements Host {
 
   #stop(run: Run, reason: LostReason): void {
     run.lose(reason)
-    for (const [name, call] of this.#calls) {
+    for (const [name, call] of [...this.#calls, ...this.#waiting]) {
       if (call.run !== run) continue
-      this.#calls.delete(name)
+      this.#waiting.delete(name)
       call.reject(run.lost as LostError)
     }
   }
@@ -189,6 +197,7 @@ export class Worker implements Host {
     const call = this.#calls.get(frame.call)
     if (!call) return
     this.#calls.delete(frame.call)
+    this.#sendCalls()
     if (frame.ok) call.resolve(frame.result)
     else call.reject(MailroomError.from(frame.error))
   }

@@ -66,6 +66,9 @@ test('options of a request', async (t) => {
   assert.equal(submitted.async, true)
   server.send({ id: submitted.id, ok: true, ticket: 'users.8' })
   assert.equal(await ticket, 'users.8')
+  const safe = client.submit('users', 'GET_USER', 1)
+  server.send({ id: (await server.next()).id, ok: true, result: {} })
+  await assert.rejects(safe, /the action is safe, and has no ticket/)
 
   const big = client.request('users', 'BIG', 12345678901234567890n)
   const { id } = await server.next()
@@ -94,18 +97,18 @@ test('sends what is unanswered again after a new connection, under the same keys
   assert.equal(events[0].code, 1006)
 })
 
-test('a bye says when to connect again', async (t) => {
+for (const [code, reason] of [[1001, 'drain'], [1013, 'unavailable']]) test(`after ${reason} the client connects again when told`, async (t) => {
   const events = []
   const { peer, client, server } = await connected(t, { onDisconnect: (d) => events.push(d) })
   const open = client.request('users', 'A')
   await server.next()
-  server.send({ bye: { reason: 'drain', retry: 20 } })
-  server.socket.close(1001)
+  server.send({ bye: { reason, retry: 20 } })
+  server.socket.close(code)
   const again = await peer.connection()
   const { id } = await again.next()
   again.send({ id, ok: true, result: 1 })
   assert.equal(await open, 1)
-  assert.equal(events[0].reason, 'drain')
+  assert.equal(events[0].reason, reason)
   assert.ok(events[0].retryIn >= 20 && events[0].retryIn <= 30)
 })
 
@@ -113,8 +116,9 @@ for (const [close, reason, code, status] of [
   [4400, 'invalid', 'BAD_REQUEST', 400],
   [4401, 'unauthenticated', 'UNAUTHENTICATED', 401],
   [4403, 'forbidden', 'FORBIDDEN', 403],
+  [1000, 'forbidden', 'FORBIDDEN', 403], // the reason counts, too
 ]) {
-  test(`does not connect again after ${close}`, async (t) => {
+  test(`does not connect again after ${close} ${reason}`, async (t) => {
     const peer = await gateway(t, { auth: () => [close, reason, 'because'] })
     const disconnected = new Promise((resolve) => {
       const client = connect(peer.url, { ...quick, token: 'mk_bad', onDisconnect: resolve })
@@ -252,21 +256,27 @@ test('subscribes, and continues after a new connection', async (t) => {
   assert.deepEqual(frame, { id: frame.id, subscribe: 'user:1', service: 'users' })
   const other = await server.next()
   assert.deepEqual(other, { id: other.id, subscribe: 'users.0190' })
-  server.send({ id: frame.id, ok: true, at: '5', recovered: true }, { id: other.id, ok: true, at: '1', recovered: true })
+  server.send({ id: frame.id, ok: true, at: '5', recovered: true }, { id: other.id, ok: true, recovered: true })
   await Promise.all([tag.ready, same.ready, ticket.ready])
   await client.subscribe('user:1', { service: 'users' }, () => {}).ready
-  server.send({ event: 'user:1', service: 'users', at: '6' }, { event: 'user:1', service: 'items', at: '9' }, { event: 'users.0190', data: { state: 'done' } })
+  server.send({ event: 'user:1', service: 'users', at: '6' }, { event: 'user:1', service: 'items', at: '9' })
+  server.send({ event: 'users.0190', data: { state: 'running' } }, { event: 'users.0190', progress: 3 })
   const probe = client.request('users', 'A')
   server.send({ id: (await server.next()).id, ok: true })
   await probe
   const event = { event: 'user:1', service: 'users', at: '6', recovered: true }
-  assert.deepEqual(seen.splice(0), [['one', event], ['two', event], ['ticket', { event: 'users.0190', data: { state: 'done' }, recovered: true }]])
+  assert.deepEqual(seen.splice(0), [
+    ['one', event],
+    ['two', event],
+    ['ticket', { event: 'users.0190', data: { state: 'running' }, recovered: true }],
+    ['ticket', { event: 'users.0190', progress: 3, recovered: true }],
+  ])
 
   server.socket.terminate()
   const again = await peer.connection()
   const resumed = await again.next()
   assert.deepEqual(resumed, { id: resumed.id, subscribe: 'user:1', service: 'users', after: '6' })
-  assert.deepEqual(await again.next().then(({ id, ...rest }) => rest), { subscribe: 'users.0190', after: '1' })
+  assert.deepEqual(await again.next().then(({ id, ...rest }) => rest), { subscribe: 'users.0190' })
   again.send({ id: resumed.id, ok: true, at: '8', recovered: false })
   while (seen.length < 2) await turn()
   assert.deepEqual(seen.splice(0)[0], ['one', { event: 'user:1', service: 'users', at: '8', recovered: false }])
@@ -275,6 +285,57 @@ test('subscribes, and continues after a new connection', async (t) => {
   tag.close()
   same.close()
   same.close()
+})
+
+test('sends a request again after a 503, under the same key', async (t) => {
+  const { peer, client, server } = await connected(t, { retries: 1 })
+  const busy = { ok: false, error: { code: 'UNAVAILABLE', status: 503, message: 'busy' }, retry_after: 1 }
+  const open = client.request('users', 'A')
+  const first = await server.next()
+  server.send({ id: first.id, ...busy })
+  assert.deepEqual(await server.next(), first)
+  server.send({ id: first.id, ...busy })
+  await assert.rejects(open, { code: 'UNAVAILABLE', message: 'busy' })
+
+  // One that waits for its next attempt goes on a new connection at once, and once.
+  const waits = client.with({ retries: 5 }).request('users', 'B')
+  const second = await server.next()
+  server.send({ id: second.id, ...busy, retry_after: 60_000 })
+  const probe = client.request('users', 'C')
+  server.send({ id: (await server.next()).id, ok: true })
+  await probe
+  server.socket.terminate()
+  const again = await peer.connection()
+  assert.deepEqual(await again.next(), second)
+  again.send({ id: second.id, ok: true, result: 1 })
+  assert.equal(await waits, 1)
+})
+
+test('the subscription to a ticket ends with its request', async (t) => {
+  const { peer, client, server } = await connected(t)
+  const seen = []
+  const ticket = client.subscribe('users.0190', (event) => seen.push(event.data.state))
+  server.send({ id: (await server.next()).id, ok: true, recovered: true }, { event: 'users.0190', data: { state: 'done' } })
+  while (seen.length === 0) await turn()
+  ticket.close()
+  server.socket.terminate()
+  const again = await peer.connection()
+  client.request('users', 'A').catch(() => {})
+  assert.equal((await again.next()).request, 'A')
+  assert.deepEqual(seen, ['done'])
+})
+
+test('pauses grow while the client is too much for the gateway', async (t) => {
+  const pauses = []
+  const { peer, server } = await connected(t, { backoff: { first: 4, longest: 1_000 }, onDisconnect: (d) => pauses.push(d.retryIn) })
+  let next = server
+  for (const [code, reason] of [[4408, 'slow'], [4409, 'flood'], [4409, 'flood'], [1006, undefined]]) {
+    if (reason) next.send({ bye: { reason } })
+    next.socket[reason ? 'close' : 'terminate'](code)
+    next = await peer.connection()
+  }
+  const limits = [4, 8, 16, 4]
+  pauses.forEach((pause, i) => assert.ok(pause >= limits[i] / 2 && pause <= limits[i], `${pauses}`))
 })
 
 test('unsubscribes when no listener is left', async (t) => {

@@ -258,6 +258,25 @@ test('a handler calls other services', async (t) => {
   assert.deepEqual(await peer.next(), { run: '3', stopped: true })
 })
 
+test('no more calls are unanswered than allowed', async (t) => {
+  const users = service('users')
+  users.action('CALLS', async (ctx) => (await Promise.all(Array.from({ length: 200 }, (_, n) => ctx.call('items', 'GET', n)))).length)
+  users.action('ONE', () => 1)
+  for (const [concurrency, most] of [[undefined, 64], [20, 80]]) {
+    const { peer } = await serving(t, users, { concurrency })
+    peer.send(run('1', 'CALLS'))
+    const calls = []
+    while (calls.length < most) calls.push((await peer.next()).call)
+    peer.send(run('2', 'ONE'))
+    assert.equal((await peer.next()).run, '2') // no call is sent before it
+    for (let n = 0; n < 200; n++) {
+      peer.send({ call: calls[n], ok: true, result: n })
+      if (calls.length < 200) calls.push((await peer.next()).call)
+    }
+    assert.deepEqual(await peer.next(), { run: '1', ok: true, result: 200 })
+  }
+})
+
 test('integers beyond 2^53 keep their digits', async (t) => {
   const users = service('users').action('VALUE', { args: [{}] }, (ctx, value) => ({ value, type: typeof value }))
   const { peer } = await serving(t, users)
@@ -296,7 +315,7 @@ test('a signal lets the runs end, then the connection', async (t) => {
   await done
 })
 
-test('a signal ends the connection if Mailroom does not answer the drain', async (t) => {
+test('a drain waits for the answer of Mailroom', async (t) => {
   let go
   const stop = new AbortController()
   const users = service('users').action('WAIT', () => new Promise((resolve) => (go = resolve))).action('ONE', () => 1)
@@ -309,6 +328,7 @@ test('a signal ends the connection if Mailroom does not answer the drain', async
   assert.equal((await peer.next()).result, 'end')
   peer.send(run('2', 'ONE')) // was on its way
   assert.equal((await peer.next()).result, 1)
+  peer.send({ drain: true })
   await done
 })
 

@@ -76,6 +76,10 @@ class ClientTest(SocketTest):
         self.assertTrue(frame["async"] and frame["key"])
         await peer.send({"id": frame["id"], "ok": True, "ticket": "users.0190", "status": 202})
         self.assertEqual(await soon(sending), "users.0190")
+        sending = asyncio.create_task(socket.send("users", "GET_USER", 1))
+        await peer.send({"id": (await peer.read())["id"], "ok": True, "result": {}})
+        with self.assertRaisesRegex(ValueError, "is safe, and has no ticket"):
+            await soon(sending)
 
     async def test_retries_under_the_same_key(self) -> None:
         socket, peer = await self.connect(retries=1)
@@ -250,17 +254,29 @@ class SubscriptionTest(SocketTest):
 
         async def read() -> None:
             async for event in socket.subscribe("users.0190"):
-                states.append(event.data["state"])
+                states.append(event.data["state"] if event.data else event.progress)
 
         reading = asyncio.create_task(read())
         frame = await peer.read()
         self.assertEqual(frame, {"id": frame["id"], "subscribe": "users.0190"})
-        await peer.send({"id": frame["id"], "ok": True, "at": "0"})
-        for state in ("running", "done"):
-            await peer.send({"event": "users.0190", "data": {"state": state}})
+        await peer.send({"id": frame["id"], "ok": True, "recovered": True})
+        await peer.send({"event": "users.0190", "data": {"state": "running"}}, {"event": "users.0190", "progress": 3})
+        await peer.send({"event": "users.0190", "data": {"state": "done"}})
         await soon(reading)
-        self.assertEqual(states, ["running", "done"])
-        self.assertEqual(await peer.read(), {"id": frame["id"], "unsubscribe": True})
+        self.assertEqual(states, ["running", 3, "done"])
+        request = asyncio.create_task(socket.request("users", "GET_USER", 1))
+        frame = await peer.read()  # there is no unsubscribe before it
+        self.assertEqual(frame["request"], "GET_USER")
+        await peer.send({"id": frame["id"], "ok": True})
+        await soon(request)
+
+    async def test_pauses_grow_while_the_client_is_too_much_for_the_gateway(self) -> None:
+        with mock.patch.object(Backoff, "reset") as reset:
+            _, peer = await self.connect()
+            for code, reason, resets in [(4408, "slow", 0), (4409, "flood", 0), (1013, "unavailable", 1), (1006, "", 2)]:
+                await peer.bye(code, reason) if reason else peer.abort()
+                peer = await self.gateway.peer()
+                self.assertEqual(reset.call_count, resets, reason)
 
     async def test_a_refused_subscription(self) -> None:
         socket, peer = await self.connect()

@@ -35,7 +35,7 @@ class GatewayWorkerTest(unittest.IsolatedAsyncioTestCase):
                 self.cancelled.set()
 
     def start(self, **options: Any) -> "asyncio.Task[None]":
-        task = asyncio.create_task(serve_async(self.service, stop=self.stop, **options))
+        task = asyncio.create_task(serve_async(self.service, stop=self.stop, **{"drain": 0, **options}))
         self.addAsyncCleanup(self.end, task)
         return task
 
@@ -50,12 +50,14 @@ class GatewayWorkerTest(unittest.IsolatedAsyncioTestCase):
         return peer
 
     async def test_serve_and_stop(self) -> None:
-        task = self.start()
+        task = self.start(drain=10)
         peer = await self.serving()
         self.assertEqual(peer.token, "mk_1")
         await peer.send({"run": "1", "action": "ECHO", "args": ["Зоя"], "deadline": 1000})
         self.assertEqual(await peer.read(), {"run": "1", "ok": True, "result": "Зоя"})
         self.stop.set()
+        self.assertEqual(await peer.read(), {"drain": True})
+        await peer.send({"drain": True})
         await soon(task)
 
     async def test_reconnect(self) -> None:

@@ -17,7 +17,7 @@ LIMIT = 1 << 20  # the size of the largest message that a gateway accepts, unles
 _OPEN_TIMEOUT = 10.0
 # After these close codes the same attempt fails again.
 _FINAL = {4400: ("BAD_REQUEST", 400), 4401: ("UNAUTHENTICATED", 401), 4403: ("FORBIDDEN", 403)}
-_FINAL_REASONS = {"invalid": 4400, "unauthenticated": 4401, "forbidden": 4403}
+_CODES = {"invalid": 4400, "unauthenticated": 4401, "forbidden": 4403, "slow": 4408, "flood": 4409}
 
 
 class Closed(Exception):
@@ -25,12 +25,16 @@ class Closed(Exception):
 
     final: the error, if there is no use in another attempt.
     retry: the time in seconds after which to connect again; None: the client chooses.
+    proven: the gateway can be used: the next pause is a short one.
     """
 
-    def __init__(self, message: str, final: MailroomError | None = None, retry: float | None = None) -> None:
+    def __init__(
+        self, message: str, final: MailroomError | None = None, retry: float | None = None, proven: bool = False
+    ) -> None:
         super().__init__(message)
         self.final = final
         self.retry = retry
+        self.proven = proven
 
 
 class Channel:
@@ -127,13 +131,14 @@ class Channel:
 
     def _closed(self) -> Closed:
         code = self._connection.close_code or 1006
-        code = _FINAL_REASONS.get(self.bye.get("reason", ""), code)
+        code = _CODES.get(self.bye.get("reason", ""), code)
         message = self.bye.get("message") or self._connection.close_reason or ""
         if code in _FINAL:
             name, status = _FINAL[code]
             return Closed(message, final=MailroomError(name, status, message or "the gateway refused the connection"))
         retry = self.bye.get("retry")
-        return Closed(f"the connection has ended ({code}) {message}".rstrip(), retry=retry and retry / 1000)
+        text = f"the connection has ended ({code}) {message}".rstrip()
+        return Closed(text, retry=retry and retry / 1000, proven=bool(self.hello) and code not in (4408, 4409))
 
 
 class Backoff:

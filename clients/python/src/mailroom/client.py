@@ -123,13 +123,16 @@ class Socket:
     async def send(
         self, service: str, action: str, *args: Any, key: str | None = None, version: str | None = None
     ) -> str:
-        """Send a request without waiting for its outcome, and return its ticket.
+        """Send an unsafe request without waiting for its outcome, and return its ticket.
 
-        Subscribe to the ticket for the outcome. Raises MailroomError.
+        Subscribe to the ticket for the outcome. Raises MailroomError, and ValueError if the action
+        is safe.
         """
         frame = {"service": service, "request": action, "args": args, "key": key or str(uuid.uuid4()), "async": True}
         answer = await self._exchange(frame | ({"version": version} if version else {}), None, None)
-        return str(answer.get("ticket", ""))
+        if "ticket" not in answer:
+            raise ValueError(f"the action {action} is safe, and has no ticket: use request")
+        return str(answer["ticket"])
 
     def subscribe(self, name: str, *, service: str = "") -> Subscription:
         """Return the events of a cache tag of a service, or of a ticket (without service).
@@ -248,9 +251,10 @@ class Socket:
                     self._connected(await Channel.open(self._url, self._token))
                 assert self._channel
                 async for frame in self._channel.frames():
-                    backoff.reset()
                     self._receive(frame)
             except Closed as closed:
+                if closed.proven:
+                    backoff.reset()
                 await self._disconnect()
                 if closed.final:
                     self._fail(closed.final)
@@ -269,6 +273,8 @@ class Socket:
         elif "event" in frame:
             if topic := self._topics.get((frame.get("service", ""), frame["event"])):
                 topic.event(frame)
+                if topic.ended:
+                    del self._topics[topic.service, topic.name]
         elif topic := next((t for t in self._topics.values() if t.number == number), None):
             topic.answer(frame)
             if topic.error and self._topics.get((topic.service, topic.name)) is topic:

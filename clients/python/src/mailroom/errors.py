@@ -14,6 +14,7 @@ class MailroomError(Exception):
     code: upper case with underscores, such as VOUCHER_USED.
     status: the HTTP status, 400 to 599.
     details: any JSON value.
+    service, action: the action that failed, if a call failed; empty: none.
     ticket: set for callers, if the request is unsafe: its name in /requests/<ticket>.
     retry_after: set for callers: the time in seconds after which to try again, or None.
     """
@@ -24,6 +25,8 @@ class MailroomError(Exception):
         self.status = status
         self.message = message
         self.details = details
+        self.service = ""
+        self.action = ""
         self.ticket: str | None = None
         self.retry_after: float | None = None
 
@@ -45,6 +48,8 @@ class MailroomError(Exception):
             frame["message"] = self.message
         if self.details is not None:
             frame["details"] = self.details
+        if self.service:
+            frame |= {"service": self.service, "action": self.action}
         return frame
 
 
@@ -112,6 +117,7 @@ def from_frame(frame: dict[str, Any]) -> MailroomError:
         failure = known(error.get("message") or "", error.get("details"))
     else:
         failure = MailroomError(code, status, error.get("message") or "", error.get("details"))
+    failure.service, failure.action = error.get("service") or "", error.get("action") or ""
     failure.ticket = frame.get("ticket")
     if (retry_after := frame.get("retry_after")) is not None:
         failure.retry_after = retry_after / 1000

@@ -136,8 +136,6 @@ async def _serve_gateway(
         async def read() -> None:
             async for frame in channel.frames():
                 worker.handle(frame)
-                if "serving" in frame:
-                    backoff.reset()
 
         reading = asyncio.ensure_future(read())
         try:
@@ -155,16 +153,18 @@ async def _serve_gateway(
         except Closed as closed:
             if closed.final:
                 raise closed.final from None
+            if closed.proven:
+                backoff.reset()
             log.warning("%s; connecting again", closed)
             await _unless(stop, asyncio.sleep(backoff.pause(closed.retry)))
 
 
 async def _until_stopped(worker: Worker, ended: asyncio.Future[None], stop: asyncio.Event, drain: float) -> None:
-    """Wait until the connection has ended, or stop is set and no run is unfinished."""
+    """Wait until the connection has ended, or stop is set and the runs are finished."""
     await _unless(stop, asyncio.shield(ended))
     if not ended.done():
-        worker.hold()
-        waiting = asyncio.create_task(worker.idle.wait())
+        worker.drain()
+        waiting = asyncio.create_task(worker.finished.wait())
         both: list[asyncio.Future[Any]] = [ended, waiting]
         await asyncio.wait(both, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

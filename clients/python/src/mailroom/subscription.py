@@ -20,8 +20,9 @@ class Event:
     """One event of a subscription.
 
     name: the tag or the ticket. service: of a tag.
-    at: the position in the stream of events. Empty: none.
-    data: the state of the request, of a ticket.
+    at: of a tag: the position of the event. Empty: none.
+    data: of a ticket: the state of the request, {"state": …, …}.
+    progress: of a ticket: a report of its handler.
     recovered: False if events before this one may have been missed: read the data again.
     """
 
@@ -29,7 +30,13 @@ class Event:
     service: str = ""
     at: str = ""
     data: Any = None
+    progress: Any = None
     recovered: bool = True
+
+
+def is_last(data: Any) -> bool:
+    """Report whether the data of an event of a ticket is the last state of its request."""
+    return isinstance(data, dict) and data.get("state") in _FINAL_STATES
 
 
 class Topic:
@@ -42,6 +49,7 @@ class Topic:
         self.listeners: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.ready = asyncio.Event()
         self.error: MailroomError | None = None
+        self.ended = False  # with the request of a ticket
         self._at = ""
 
     def subscribe_frame(self) -> dict[str, Any]:
@@ -67,7 +75,8 @@ class Topic:
     def event(self, frame: dict[str, Any]) -> None:
         """Handle an event."""
         self._at = frame.get("at", self._at)
-        self._publish(Event(self.name, self.service, self._at, frame.get("data")))
+        self.ended = not self.service and is_last(frame.get("data"))
+        self._publish(Event(self.name, self.service, self._at, frame.get("data"), frame.get("progress")))
 
     def fail(self, error: MailroomError) -> None:
         """End the subscription with an error."""
@@ -115,7 +124,7 @@ class Subscription:
             self._wake.clear()
             await self._wake.wait()
         event = self._events.popleft()
-        if isinstance(event.data, dict) and event.data.get("state") in _FINAL_STATES:
+        if not self._service and is_last(event.data):
             await self.aclose()
         return event
 
@@ -136,7 +145,7 @@ class Subscription:
         """Add an event. If too many wait, they become one that says so."""
         if len(self._events) >= _MAX_EVENTS:
             self._events.clear()
-            event = Event(event.name, event.service, event.at, event.data, recovered=False)
+            event = Event(event.name, event.service, event.at, event.data, event.progress, recovered=False)
         self._events.append(event)
         self._wake.set()
 

@@ -18,7 +18,7 @@ from .threads import Threads
 
 log = logging.getLogger("mailroom")
 
-_MAX_CALLS = 64  # the calls that a connection may have unanswered
+_MAX_CALLS = 64  # the calls that a connection may have unanswered, with a small concurrency
 _INTERNAL = {"code": "INTERNAL", "status": 500, "message": "the service has failed"}
 # From Python 3.12 on, a handler starts without a round of the loop.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -44,15 +44,14 @@ class Worker:
     def __init__(self, service: Service, send: Callable[[bytes], None], threads: Threads, limit: int) -> None:
         self.service = service
         self.loop = asyncio.get_running_loop()
-        self.idle = asyncio.Event()  # there are no unfinished runs
-        self.idle.set()
+        self.finished = asyncio.Event()  # no run is unfinished, and none follows
         self.bye: dict[str, Any] = {}
         self.draining = False  # Mailroom sends no more runs
         self._send = send
         self._threads = threads
         self._limit = limit
         self._runs: dict[str, Context] = {}
-        self._held: list[dict[str, Any]] | None = None  # runs that arrive while this process stops
+        self._max_calls = _MAX_CALLS
         self._calls: dict[str, _Call] = {}  # unanswered
         self._waiting: collections.deque[_Call] = collections.deque()  # more than may be unanswered
         self._last_call = 0
@@ -62,6 +61,7 @@ class Worker:
         frame: dict[str, Any] = {"serve": self.service.manifest()}
         if concurrency is not None:
             frame["concurrency"] = concurrency
+            self._max_calls = max(_MAX_CALLS, 4 * concurrency)
         self._send(codec.encode(frame))
 
     def receive(self, text: str | bytes) -> None:
@@ -72,7 +72,7 @@ class Worker:
     def handle(self, frame: dict[str, Any]) -> None:
         """Handle one frame. Frames and members that are not known are ignored."""
         if "run" in frame:
-            self._start(frame) if self._held is None else self._held.append(frame)
+            self._start(frame)
         elif "call" in frame:
             self._answered(frame)
         elif "lost" in frame:
@@ -80,20 +80,16 @@ class Worker:
                 self._lose(ctx, frame.get("reason", ""))
         elif "drain" in frame:
             self.draining = True
-            self._release()
+            self._check_finished()
         elif "serving" in frame:
             log.info("serving %s as %s", frame["serving"], frame.get("worker"))
         elif "bye" in frame:
             self.bye = frame["bye"]
 
-    def hold(self) -> None:
-        """Start no more runs, because this process stops.
-
-        Mailroom delivers the held ones again when the connection ends. If it says that no more runs
-        follow, they run.
-        """
+    def drain(self) -> None:
+        """Ask for no more runs. Runs may follow until Mailroom answers."""
         if not self.draining:
-            self._held = []
+            self._send(codec.encode({"drain": True}))
 
     def end(self, reason: str) -> None:
         """Give up all runs: the connection has ended."""
@@ -123,7 +119,7 @@ class Worker:
         return future
 
     def _send_calls(self) -> None:
-        while self._waiting and len(self._calls) < _MAX_CALLS:
+        while self._waiting and len(self._calls) < self._max_calls:
             call = self._waiting.popleft()
             if not call.future.done():
                 self._calls[call.name] = call
@@ -140,10 +136,9 @@ class Worker:
         if self._runs.get(ctx.run) is ctx:
             self._send(text)
 
-    def _release(self) -> None:
-        held, self._held = self._held or [], None
-        for frame in held:
-            self._start(frame)
+    def _check_finished(self) -> None:
+        if self.draining and not self._runs:
+            self.finished.set()
 
     def _start(self, frame: dict[str, Any]) -> None:
         action = self.service.actions.get(frame.get("action", ""))
@@ -153,7 +148,6 @@ class Worker:
             return
         ctx = Context(frame, self, asyncio.Event() if action.is_async else threading.Event())
         self._runs[ctx.run] = ctx
-        self.idle.clear()
         if action.is_async:
             ctx.task = asyncio.Task(self._run_async(action, ctx, frame), loop=self.loop, **_EAGER)
         else:
@@ -210,8 +204,7 @@ class Worker:
             return
         del self._runs[ctx.run]
         self._send(text)
-        if not self._runs:
-            self.idle.set()
+        self._check_finished()
 
     def _lose(self, ctx: Context, reason: str) -> None:
         ctx.reason = reason
