@@ -196,3 +196,24 @@ func TestRevokedKeysCloseTheirSockets(t *testing.T) {
 	p.send(`{"id":1,"service":"guarded","request":"READ"}`)
 	p.closed("unauthenticated", 4401)
 }
+
+// A gateway that has not read the services yet knows no action and no tag: it must not
+// tell its clients that there are none.
+func TestNoSocketBeforeTheFirstReadOfServices(t *testing.T) {
+	t.Parallel()
+	url := testsupport.Miniredis(t)
+	line := testsupport.StartProxy(t, strings.TrimPrefix(url, "redis://"))
+	line.BlackholeReplies(true)
+	s := newGateway(t, url, "redis://"+line.Addr())
+	testsupport.Eventually(t, patience, "the gateway serves", func() bool {
+		return s.do(http.MethodGet, "/healthz", "").status == http.StatusOK
+	})
+	_, err := s.tryOpen()
+	assert.Equal(t, ws.StatusError(http.StatusServiceUnavailable), err)
+	line.BlackholeReplies(false)
+	line.Cut()
+	testsupport.Eventually(t, patience, "a socket opens", func() bool {
+		_, err := s.tryOpen()
+		return err == nil
+	})
+}

@@ -32,6 +32,10 @@ func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Requ
 		exchange.RefuseMethod(c, in, exchange.ReadMethods)
 		return
 	}
+	if s.tooEarly(s.router.Table()) { // every action and every tag would be unknown
+		exchange.Refuse(c, in, exchange.Unavailable("Redis is not reachable"))
+		return
+	}
 	h := socket.Handshake{Address: s.quotas.Address(c)}
 	var quota limits.Tightest
 	f := s.quotas.Count(ctx, func() netip.Addr { return h.Address }, in, limits.StageAddress, "", &quota)

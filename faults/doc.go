@@ -9,5 +9,6 @@
 //   - MAILROOM_FAULTS=long causes random faults for MAILROOM_FAULTS_MINUTES (make faults-long). Defaults to 60.
 //   - MAILROOM_FAULTS_SEED repeats a schedule. Each run prints its seed.
 //
-// The tests need a redis-server in PATH; see testsupport.StartRedis.
+// The tests need a redis-server in PATH; see testsupport.StartRedis. TestEverythingKilled needs a python3 with the module
+// websockets too.
 package faults

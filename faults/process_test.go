@@ -17,7 +17,7 @@ import (
 // patience is the time limit of a test that waits.
 const patience = 30 * time.Second
 
-// process is a worker or a gateway.
+// process is a process of the suite, or a program under test.
 type process struct {
 	t       *testing.T
 	role    string
@@ -32,9 +32,15 @@ func start(t *testing.T, role string, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
+	return launch(t, role, append(env, envRole+"="+role), self)
+}
+
+// launch runs a program until the test ends. The role names it in messages.
+func launch(t *testing.T, role string, env []string, program string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, role: role, gone: make(chan struct{})}
-	p.cmd = exec.CommandContext(t.Context(), self)
-	p.cmd.Env = append(append(os.Environ(), envRole+"="+role), env...)
+	p.cmd = exec.CommandContext(t.Context(), program, args...)
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.printed, &p.printed
 	p.cmd.SysProcAttr = diesWithParent()
 	require.NoError(t, p.cmd.Start())

@@ -23,12 +23,14 @@ import (
 	"github.com/oskadev/mailroom/examples/echo"
 	"github.com/oskadev/mailroom/examples/shop"
 	"github.com/oskadev/mailroom/internal/busctx"
+	"github.com/oskadev/mailroom/internal/child"
+	"github.com/oskadev/mailroom/internal/host"
 	"github.com/oskadev/mailroom/workers"
 )
 
 // The environment variables that configure a process.
 const (
-	envRole        = "MAILROOM_FAULTS_ROLE" // worker or gateway
+	envRole        = "MAILROOM_FAULTS_ROLE" // worker, gateway or host
 	envRedis       = "MAILROOM_FAULTS_REDIS"
 	envLedger      = "MAILROOM_FAULTS_LEDGER"
 	envListen      = "MAILROOM_FAULTS_LISTEN"
@@ -37,7 +39,8 @@ const (
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
 	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
 	envExamples    = "MAILROOM_FAULTS_EXAMPLES"
-	envHook        = "MAILROOM_FAULTS_HOOK" // step:kill:n or step:freeze:n, at the nth time
+	envCommand     = "MAILROOM_FAULTS_COMMAND" // of the children of a host, separated by spaces
+	envHook        = "MAILROOM_FAULTS_HOOK"    // step:kill:n or step:freeze:n, at the nth time
 )
 
 const service = "things"
@@ -88,10 +91,14 @@ func play(role string) error {
 	}
 	defer func() { _ = p.conn.Close() }()
 	go p.stats(ctx, role)
-	if role == "worker" {
+	switch role {
+	case "worker":
 		return p.work(ctx)
+	case "host":
+		return p.host(ctx)
+	default:
+		return p.serve(ctx)
 	}
-	return p.serve(ctx)
 }
 
 // note writes one line by one write, so that lines of other processes do not mix with it.
@@ -170,6 +177,16 @@ func (p *player) work(ctx context.Context) error {
 		Logger: p.log, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
 		MaxAttempts: number(envAttempts), Concurrency: number(envConcurrency),
 	}, all...)
+}
+
+// host runs two children, as mailroom serve does.
+func (p *player) host(ctx context.Context) error {
+	h := host.New(host.Config{
+		Conn: p.conn, Log: p.log, Linger: 3 * time.Second,
+		IdleLimit: time.Duration(number(envIdle)) * time.Millisecond, MaxAttempts: number(envAttempts),
+	})
+	defer h.Close()
+	return child.Supervise(ctx, child.Config{Command: strings.Fields(os.Getenv(envCommand)), Children: 2, Host: h, Log: p.log})
 }
 
 func number(env string) int {

@@ -59,6 +59,7 @@ type setting struct {
 	idle        time.Duration
 	timeout     time.Duration                         // of the actions; defaults to 15 s
 	examples    bool                                  // the workers serve echo and items too
+	others      func(*stage)                          // starts workers of another kind
 	gatewayURL  func(*testsupport.RedisServer) string // defaults to the server's
 	workerURL   func(*testsupport.RedisServer) string
 }
@@ -92,6 +93,9 @@ func newStage(t *testing.T, set setting) *stage {
 	for i := range s.gateways {
 		s.gateways[i] = s.gateway(i)
 	}
+	if set.others != nil {
+		set.others(s)
+	}
 	s.ready()
 	return s
 }
@@ -106,6 +110,12 @@ func orDefault(n, otherwise int) int {
 // worker starts another worker, and returns it.
 func (s *stage) worker(env ...string) *process {
 	s.t.Helper()
+	return s.workerAs("worker", env...)
+}
+
+// workerAs starts a worker in a role.
+func (s *stage) workerAs(role string, env ...string) *process {
+	s.t.Helper()
 	url := s.redis.URL()
 	if s.set.workerURL != nil {
 		url = s.set.workerURL(s.redis)
@@ -113,7 +123,7 @@ func (s *stage) worker(env ...string) *process {
 	if s.set.examples {
 		env = append(env, envExamples+"=1")
 	}
-	return start(s.t, "worker", append([]string{
+	return start(s.t, role, append([]string{
 		envRedis + "=" + url, envLedger + "=" + s.ledger.path,
 		envIdle + "=" + strconv.FormatInt(s.set.idle.Milliseconds(), 10),
 		envAttempts + "=" + strconv.Itoa(s.set.attempts), envConcurrency + "=" + strconv.Itoa(s.set.concurrency),
