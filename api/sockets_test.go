@@ -301,3 +301,29 @@ func TestSocketIDsAreUsedAgain(t *testing.T) {
 		require.Equal(t, true, p.ask(`{"id":1,"service":"tagged","request":"TOUCH","args":[1]}`)["ok"])
 	}
 }
+
+// Unanswered requests take a bounded amount of memory.
+func TestSocketLimitsArgumentsInFlight(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	big := workers.NewService("big")
+	release := make(chan struct{})
+	workers.Handle1(big, "HOLD", func(context.Context, map[string]string) (string, error) {
+		<-release
+		return "held", nil
+	}, workers.Route("POST /big"), workers.Timeout(time.Minute))
+	workers.Handle0(big, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /big"))
+	s.work(big)
+	s.awaitRoute("/big")
+	p := s.socket()
+	for id := range 20 {
+		p.send(fmt.Sprintf(`{"id":%d,"service":"big","request":"HOLD","args":[{"text":"%s"}]}`, id, strings.Repeat("x", 1_000_000)))
+	}
+	for range 4 { // 16 of a million bytes fit
+		assert.Equal(t, "OVERLOADED", code(p.expect("error")))
+	}
+	close(release)
+	for range 16 {
+		assert.Equal(t, "held", p.expect("ok")["result"])
+	}
+}

@@ -30,6 +30,7 @@ type client struct {
 	end  context.CancelCauseFunc
 	mu   sync.Mutex
 	open map[string]*pending // unanswered, by the ID
+	size int                 // of their arguments, in bytes
 	idle sync.Cond           // open became empty
 
 	subscriptions map[string]*subscription // by the ID; nil: it begins
@@ -40,6 +41,9 @@ type pending struct {
 	call      *Call
 	cancelled bool // by its client
 }
+
+// maxArguments is how many bytes the arguments of unanswered requests may have together.
+const maxArguments = 16 << 20
 
 var errUnread = &frames.Bye{Reason: frames.Slow, Message: "the client does not read its answers"}
 
@@ -149,11 +153,15 @@ func (k *client) request(f *frames.Client) error {
 		return &frames.Bye{Reason: frames.Flood, Message: fmt.Sprintf("more than %d requests are unanswered", 2*limit)}
 	case k.open[string(f.ID)] != nil:
 		return &frames.Bye{Reason: frames.Invalid, Message: fmt.Sprintf("the id %s is in use", f.ID)}
+	case open > 0 && k.size+len(f.Args) > maxArguments:
+		k.refuse(f.ID, exchange.Fail(wire.CodeOverloaded, fmt.Sprintf("the unanswered requests have more than %d bytes of arguments", maxArguments)).After(time.Second))
+		return nil
 	case open >= limit:
 		k.refuse(f.ID, exchange.Fail(wire.CodeOverloaded, fmt.Sprintf("more than %d requests are unanswered", limit)).After(time.Second))
 		return nil
 	}
 	k.open[string(f.ID)] = p
+	k.size += len(f.Args)
 	k.sockets.pool.run(func() { k.answer(f.ID, p) })
 	return nil
 }
@@ -175,6 +183,7 @@ func (k *client) finish(id jsontext.Value, p *pending, answer func([]byte) []byt
 		return // it was cancelled
 	}
 	delete(k.open, string(id))
+	k.size -= len(p.call.Args)
 	k.send(answer)
 	if len(k.open) == 0 {
 		k.idle.Broadcast()

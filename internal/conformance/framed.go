@@ -35,6 +35,10 @@ type framed struct {
 	conn *tap
 }
 
+// serveLimit is the time in which a worker has to send its serve frame. It is shorter than
+// that of a check, which then tells why.
+const serveLimit = 8 * time.Second
+
 func startFramed(s *stage, user string) (worker, error) {
 	f := &framed{trace: s.trace, ended: make(chan struct{})}
 	log := slog.New(slog.NewTextHandler(&f.output, nil))
@@ -50,7 +54,10 @@ func startFramed(s *stage, user string) (worker, error) {
 	f.cancel = cancel
 	go func() {
 		defer close(f.ended)
-		f.err = child.Supervise(ctx, child.Config{Command: s.cfg.Command, Host: h, Log: log, Wrap: f.wrap})
+		f.err = child.Supervise(ctx, child.Config{Command: s.cfg.Command, Host: h, Log: log, Wrap: f.wrap, StartLimit: serveLimit})
+		if f.err != nil {
+			log.Error("the host ended", "error", f.err)
+		}
 		h.Close()
 		_ = conn.Close()
 	}()
