@@ -57,13 +57,8 @@ func TestIdleSocketsCostLittle(t *testing.T) {
 	redis := testsupport.StartRedis(t)
 	address := testsupport.FreeAddr(t)
 	gateway := start(t, "api", "--auth", "none", "--redis", redis.URL(), "--listen", address)
-	testsupport.Eventually(t, 15*time.Second, "it listens", func() bool {
-		conn, err := net.Dial("tcp", address) //nolint:noctx // on loopback
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	f := &fleet{redis: redis, client: newHTTPClient(t), gateways: []string{"http://" + address}}
+	f.serves(t, 15*time.Second, "/readyz")
 	before := resident(t, gateway.cmd.Process.Pid)
 	conns := make(chan net.Conn, sockets)
 	var dialing sync.WaitGroup
