@@ -217,3 +217,25 @@ func TestNoSocketBeforeTheFirstReadOfServices(t *testing.T) {
 		return err == nil
 	})
 }
+
+// Sockets count as connections until they are closed.
+func TestSocketsAreConnections(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(c *api.Config) { c.MaxConnections = 4 })
+	s.client.CloseIdleConnections()
+	var open []*peer
+	testsupport.Eventually(t, patience, "all connections are sockets", func() bool {
+		p, err := s.tryOpen()
+		if err == nil {
+			open = append(open, p)
+		}
+		return len(open) == 4
+	})
+	_, err := s.tryOpen()
+	require.Error(t, err, "one too many")
+	require.NoError(t, open[0].conn.Close())
+	testsupport.Eventually(t, patience, "there is room again", func() bool {
+		_, err := s.tryOpen()
+		return err == nil
+	})
+}

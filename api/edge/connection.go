@@ -18,6 +18,9 @@ type connection struct {
 	read    deadline
 	write   deadline
 	refused atomic.Bool // it ends while its client may still be sending
+	// taken is set when the HTTP library has given the connection away, as a WebSocket:
+	// it is open until it is closed.
+	taken atomic.Pointer[connections]
 }
 
 // deadline defers setting a deadline until it is needed, and skips it where the one
@@ -117,6 +120,9 @@ func refuseRest(ctx *fasthttp.RequestCtx) {
 // still sends, for a bounded time: closing a socket with unread bytes resets the
 // connection, and the client would lose the answer (RFC 9112, section 9.6).
 func (c *connection) Close() error {
+	if t := c.taken.Swap(nil); t != nil {
+		t.remove(c)
+	}
 	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && c.refused.Swap(false) && half.CloseWrite() == nil {
 		_ = c.socket.SetReadDeadline(time.Now().Add(lingerTime))
 		_, _ = io.CopyN(io.Discard, c.socket, lingerBytes)

@@ -32,12 +32,18 @@ func (t *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 		c.idle.Store(time.Now().UnixNano())
 	case fasthttp.StateActive:
 		c.idle.Store(0)
-	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		t.mu.Lock()
-		delete(t.open, c)
-		t.mu.Unlock()
+	case fasthttp.StateHijacked:
+		c.taken.Store(t)
+	case fasthttp.StateClosed:
+		t.remove(c)
 	case fasthttp.StateNew:
 	}
+}
+
+func (t *connections) remove(c *connection) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, c)
 }
 
 // closeIdle closes the connections that have been idle since a time and have no unread
