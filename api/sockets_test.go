@@ -238,7 +238,7 @@ func TestSocketReportsProgressAndStopsHandlers(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	long := workers.NewService("long")
-	stopped := make(chan error, 1)
+	stopped, proceed := make(chan error, 1), make(chan struct{}, 1)
 	workers.Handle0(long, "WORK", func(ctx context.Context) (string, error) {
 		for {
 			if err := workers.Progress(ctx, map[string]int{"done": 1}); err != nil {
@@ -247,6 +247,7 @@ func TestSocketReportsProgressAndStopsHandlers(t *testing.T) {
 			select {
 			case <-ctx.Done():
 				stopped <- context.Cause(ctx)
+				<-proceed
 				return "", ctx.Err()
 			case <-time.After(10 * time.Millisecond):
 			}
@@ -261,6 +262,7 @@ func TestSocketReportsProgressAndStopsHandlers(t *testing.T) {
 		assert.Equal(t, map[string]any{"id": 1.0, "progress": map[string]any{"done": 1.0}}, p.expect("progress"))
 	}
 	p.send(`{"id":1,"cancel":true}`)
+	proceed <- struct{}{}
 	var answer map[string]any
 	for answer = p.expect("id"); answer["progress"] != nil; answer = p.expect("id") {
 	}
@@ -284,6 +286,7 @@ func TestSocketReportsProgressAndStopsHandlers(t *testing.T) {
 	a := s.do(http.MethodDelete, at, "")
 	assert.Equal(t, http.StatusAccepted, a.status, a.body)
 	assert.Contains(t, a.body, `"state":"cancelling"`)
+	proceed <- struct{}{}
 	for lines.Scan() && !strings.Contains(lines.Text(), `"state":"cancelled"`) {
 	}
 	assert.Contains(t, lines.Text(), `"state":"cancelled"`)

@@ -78,7 +78,9 @@ func TestIdleSocketsCostLittle(t *testing.T) {
 	close(conns)
 	each := (resident(t, gateway.cmd.Process.Pid) - before) / sockets
 	t.Logf("%d bytes for each of %d sockets, beside %d MB", each, sockets, before>>20)
-	assert.Less(t, each, limit)
+	if !raceEnabled {
+		assert.Less(t, each, limit)
+	}
 	for conn := range conns {
 		_ = conn.Close()
 	}
