@@ -243,15 +243,15 @@ func (w *nativeMutant) settle(d *mutantDelivery, state, envelope string, status 
 	if tags != nil {
 		meta += ",tags=" + strings.ReplaceAll(strings.Join(tags, "%20"), ":", "%3A")
 	}
+	if w.is("trims") {
+		_, _ = w.settling.do("XTRIM", w.mailbox, "MAXLEN", "~", "100000")
+	}
 	for {
 		var err error
 		if (d.safe() || w.is("settles-by-commands")) && state != "dead" {
 			err = w.settleSafe(d, state, meta, envelope)
 		} else {
 			err = w.settleUnsafe(d, state, meta, envelope, reason)
-		}
-		if w.is("trims") {
-			_, _ = w.settling.do("XTRIM", w.mailbox, "MAXLEN", "~", "100000")
 		}
 		if err == nil || w.is("settles-once") {
 			return
