@@ -84,6 +84,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	background.Go(func() { presence.keepUp(settling, requests) })
 	background.Go(func() { // at once: the last read may still be waiting
 		<-fetching.Done()
+		w.sending.Lock()   // a read that is being sent goes first
+		w.sending.Unlock() //nolint:staticcheck // later ones see that the context has ended
 		presence.leave(context.WithoutCancel(ctx))
 	})
 	<-newFetcher(w, requests, runner, pool).start(fetching, working)

@@ -143,7 +143,11 @@ func (f *fetcher) fetchNew(ctx, working context.Context, free int) (batch []*Del
 	settling := k.Out.Len()
 	xreadgroup(&k.Out, w.mailbox, w.id, free, max(f.maxWait.Milliseconds(), 1))
 	asked := time.Now()
-	err = k.Send(w.conn.Timeout())
+	w.sending.Lock() // no read is sent once the worker leaves
+	if err = ctx.Err(); err == nil {
+		err = k.Send(w.conn.Timeout())
+	}
+	w.sending.Unlock()
 	k.Out.Reset()
 	if err == nil && settling > 0 {
 		err = settler.receive(k, b, settling)

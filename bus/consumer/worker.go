@@ -26,6 +26,8 @@ type worker struct {
 	mailbox string
 	end     func() // stops fetching and ends the contexts of handlers
 
+	sending sync.Mutex // held while a read is sent
+
 	mu      sync.Mutex
 	refused error // the first refusal
 }

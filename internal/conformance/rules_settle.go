@@ -101,12 +101,9 @@ func invalidatesFirst(s *stage, r *RuleCheck) error {
 	return nil
 }
 
-// lastRead is how long after it has left the list a worker may still read: another
-// connection may be about to.
-const lastRead = 100 * time.Millisecond
-
 // signsOff demands the order of the end: no more heartbeats and reads, the worker leaves
-// the list and tells gateways, settles what ran, and then removes its consumer.
+// the list and tells gateways, settles what ran, and then removes its consumer. A read of
+// another connection certainly came later only if it came behind the answer to ZREM.
 func signsOff(s *stage, _ *RuleCheck) error {
 	var left, told, retired *command
 	var lastSettle int
@@ -116,7 +113,7 @@ func signsOff(s *stage, _ *RuleCheck) error {
 			left = &c
 		case left != nil && c.name == "ZADD":
 			return failed("no heartbeat after ZREM", "%s", c.String()).with(*left, c)
-		case left != nil && c.name == "XREADGROUP" && c.sent.Sub(left.sent) > lastRead:
+		case left != nil && c.name == "XREADGROUP" && left.reply != nil && c.seq > left.replySeq:
 			return failed("no read after ZREM", "%s", c.String()).with(*left, c)
 		case left != nil && c.name == "PUBLISH" && c.arg(1) == s.keys.Registry():
 			told = &c
