@@ -293,7 +293,7 @@ export class Client implements Requester {
     if (this.#hello) this.#awaitConnection()
     this.#hello = undefined
     this.#subscriptions.suspend()
-    // What is unanswered is sent again, in the same order and under the same keys.
+    // The unanswered requests are sent again, in the same order and under the same keys.
     this.#waiting = []
     for (const pending of this.#pending.values()) {
       pending.sent = false
