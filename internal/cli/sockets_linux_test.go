@@ -53,7 +53,7 @@ func hear(ctx context.Context, address string) (net.Conn, error) {
 // An idle socket costs a gateway little: 5,000 take less than 150 MB.
 func TestIdleSocketsCostLittle(t *testing.T) {
 	t.Parallel()
-	const sockets, limit = 2000, 25 << 10 // bytes of each
+	const sockets, limit = 5000, 25 << 10 // bytes of each
 	redis := testsupport.StartRedis(t)
 	address := testsupport.FreeAddr(t)
 	gateway := start(t, "api", "--auth", "none", "--redis", redis.URL(), "--listen", address)
