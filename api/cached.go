@@ -23,6 +23,7 @@ func (w *responder) writeShared(c *fiber.Ctx, in *exchange.Request, r *route.Rou
 		exchange.Refuse(c, in, w.explain(in, r, err))
 		return
 	}
+	in.Outcome.Cache = shared.Source.String()
 	res := c.Response()
 	res.Header.SetCanonical([]byte(exchange.HeaderCacheStatus), cacheStatus(&shared.Answer, prefs))
 	if !shared.OK() {

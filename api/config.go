@@ -96,6 +96,9 @@ type Config struct {
 	// HideWorker omits the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool
+	// OwnOps serves the pages of Server.Ops on the gateway itself too. It is for
+	// development: they ask for no credential. Defaults to false.
+	OwnOps bool
 	// Logger receives the log. Defaults to that of the connection to the bus.
 	Logger *slog.Logger
 }

@@ -30,6 +30,7 @@ func (w *responder) explain(in *exchange.Request, r *route.Route, err error) *ex
 		w.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.ID, "error", err)
 		return exchange.Fail(wire.CodeInternal, "internal error")
 	}
+	in.Outcome.Expired = errors.Is(err, caller.ErrExpired)
 	f := &exchange.Failure{Error: e}
 	for _, unknown := range []error{
 		caller.ErrTimeout, caller.ErrExpired, caller.ErrDead, caller.ErrCancelled, caller.ErrClosed, context.Canceled, context.DeadlineExceeded,

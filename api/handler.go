@@ -22,48 +22,58 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	if s.serveProbe(c, &in) {
 		return nil
 	}
-	if in.Path == socketPath {
-		s.openSocket(ctx, c, &in)
+	if s.ops != nil && isOps(in.Path) {
+		s.ops(c.Context())
 		return nil
+	}
+	s.conduct(ctx, waits, c, &in)
+	s.ended(&in, c.Response().StatusCode())
+	return nil
+}
+
+// conduct answers a request.
+func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request) {
+	if in.Path == socketPath {
+		s.openSocket(ctx, c, in)
+		return
 	}
 	// Authentication comes first: without it a client does not learn which routes exist.
 	var quota limits.Tightest
-	if f := s.admit(ctx, c, &in, &quota); f != nil {
-		exchange.Refuse(c, &in, f)
-		return nil
+	if f := s.admit(ctx, c, in, &quota); f != nil {
+		exchange.Refuse(c, in, f)
+		return
 	}
 	if name, found := strings.CutPrefix(strings.TrimSuffix(in.Path, "/"), "/requests/"); found {
-		s.tickets.Serve(ctx, waits, c, &in, name)
-		return nil
+		s.tickets.Serve(ctx, waits, c, in, name)
+		return
 	}
 	segments, ok := exchange.SplitPath(in.Path)
 	if !ok {
-		exchange.Refuse(c, &in, exchange.BadRequest(exchange.Problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
-		return nil
+		exchange.Refuse(c, in, exchange.BadRequest(exchange.Problem{Field: "path", Problem: "not valid percent-encoded UTF-8"}))
+		return
 	}
 	t := s.router.Table()
-	r, params, allowed, known := t.Find(&in, segments)
+	r, params, allowed, known := t.Find(in, segments)
 	if !known {
-		exchange.Refuse(c, &in, exchange.Fail(wire.CodeNotFound, "there is no version "+segments[0]))
-		return nil
+		exchange.Refuse(c, in, exchange.Fail(wire.CodeNotFound, "there is no version "+segments[0]))
+		return
 	}
 	if in.Version != "" {
 		segments = segments[1:]
-		t.Retire(c.Response(), &in, r)
+		t.Retire(c.Response(), in, r)
 	}
 	if r == nil {
-		s.unrouted(c, &in, t, segments, allowed)
-		return nil
+		s.unrouted(c, in, t, segments, allowed)
+		return
 	}
 	if r.Partial {
-		s.refusePartial(c, &in, t, r)
-		return nil
+		s.refusePartial(c, in, t, r)
+		return
 	}
 	in.Service, in.Action = r.Service, r.Action.Name
-	if f := s.call(ctx, c, &in, r, params, &quota); f != nil {
-		exchange.Refuse(c, &in, f)
+	if f := s.call(ctx, c, in, r, params, &quota); f != nil {
+		exchange.Refuse(c, in, f)
 	}
-	return nil
 }
 
 // admit authenticates the caller and counts the request.

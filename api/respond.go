@@ -70,6 +70,7 @@ func (w *responder) writeMeta(res *fasthttp.Response, in *exchange.Request, meta
 	if !own {
 		return
 	}
+	in.Outcome.SetRun(&meta)
 	var space [96]byte
 	timing := appendServerTiming(space[:0], meta, time.Since(in.Began))
 	if meta.Timing != "" && exchange.PlainText(meta.Timing) {

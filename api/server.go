@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/oskadev/mailroom/api/auth"
 	"github.com/oskadev/mailroom/api/compose"
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
+	"github.com/oskadev/mailroom/api/metrics"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/api/socket"
 	"github.com/oskadev/mailroom/api/tickets"
@@ -41,6 +44,8 @@ type Server struct {
 	responder   responder
 	certificate *edge.Certificate // nil: plain HTTP
 	life        life
+	metrics     *metrics.Gateway
+	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
 // life is the state of a gateway between its start and its end.
@@ -58,7 +63,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, metrics: metrics.New()}
 	conn := busctx.From(ctx)
 	if conn == nil {
 		var err error
@@ -80,9 +85,12 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		RefuseAnonymous: s.auth.RefuseAnonymous, Pattern: s.router.Pattern, Log: s.cfg.Logger,
+		RefuseAnonymous: s.auth.RefuseAnonymous, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
 	})
 	s.responder = responder{auth: cfg.Auth, hideWorker: cfg.HideWorker, gate: s.gate, log: s.cfg.Logger}
+	if cfg.OwnOps {
+		s.ops = fasthttpadaptor.NewFastHTTPHandler(s.Ops())
+	}
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
 		BodyLimit: cfg.BodyLimit, ReadBufferSize: cfg.HeaderLimit,
@@ -141,8 +149,9 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
-		IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
+		Ended: s.metrics.Step, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
+	s.metrics.CollectState(s.state)
 	return nil
 }
 

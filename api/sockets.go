@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,9 +66,12 @@ func (b socketBackend) Call(call *socket.Call) *socket.Answer {
 	if f == nil {
 		var answer *socket.Answer
 		if answer, f = b.answerCall(ctx, &in, r, args, call); f == nil {
+			b.ended(&in, cmp.Or(answer.Status, http.StatusOK))
 			return answer
 		}
 	}
+	in.Outcome.Refused = f.Code
+	b.ended(&in, f.Status)
 	return refused(&in, f)
 }
 
@@ -183,10 +187,16 @@ func (s *Server) answerCall(ctx context.Context, in *exchange.Request, r *route.
 	if err != nil {
 		return nil, s.responder.explain(in, r, err)
 	}
-	if answer.Shared != nil && !answer.Shared.OK() {
-		answer.Envelope = stamped(answer.Envelope, in, r)
-	}
 	meta, _ := wire.ParseReplyMeta(answer.Meta) // an unreadable meta is ignored
+	if answer.Shared != nil {
+		in.Outcome.Cache = answer.Shared.Source.String()
+		if !answer.Shared.OK() {
+			answer.Envelope = stamped(answer.Envelope, in, r)
+		}
+	}
+	if answer.Shared == nil || !answer.Shared.Stored() {
+		in.Outcome.SetRun(&meta)
+	}
 	return s.replied(in, r, answer.Reply, meta)
 }
 

@@ -34,6 +34,7 @@ type stage struct {
 	conn   *bus.Conn
 	scheme string // http:// unless it serves HTTPS
 	addr   string // of the gateway
+	server *api.Server
 	client *http.Client
 	logs   *testsupport.Logs
 	stop   func() error // drains the gateway and gives what Serve returned
@@ -79,7 +80,7 @@ func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *sta
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s.addr, s.logs = ln.Addr().String(), logs
+	s.addr, s.logs, s.server = ln.Addr().String(), logs, server
 	serving, end := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(serving, ln) }()

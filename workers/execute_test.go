@@ -312,7 +312,7 @@ func TestRequestThatNeverBeganExpires(t *testing.T) {
 	}
 	testsupport.Eventually(t, 10*time.Second, "only the running one is left", func() bool {
 		stats, err := admin.ReadStats(t.Context(), run.conn, "things")
-		return err == nil && stats == admin.Stats{Pending: 1}
+		return err == nil && stats == admin.Stats{Pending: 1, Oldest: stats.Oldest}
 	})
 	close(release)
 	asking.Wait()
@@ -346,6 +346,7 @@ func TestDrainingWorkerFinishesRequestsWithinTheLimit(t *testing.T) {
 	require.NoError(t, <-run.ended)
 	stats, err := admin.ReadStats(t.Context(), run.conn, "things")
 	require.NoError(t, err)
-	assert.Equal(t, admin.Stats{Pending: 1}, stats, "what was cut short waits for another worker")
+	assert.Positive(t, stats.Oldest)
+	assert.Equal(t, admin.Stats{Pending: 1, Oldest: stats.Oldest}, stats, "what was cut short waits for another worker")
 	asking.Wait()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/cache"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/workmetrics"
 )
 
 // Config configures a worker process.
@@ -52,6 +53,9 @@ type Config struct {
 	// has not confirmed, whenever the number changes. While it is not 0, callers may get
 	// stale answers until their TTL. Defaults to nil: no call.
 	OnCacheBehind func(tags int)
+	// OpsListen is the address on which the process serves /metrics (Prometheus), /healthz
+	// and /readyz for its operator, such as 127.0.0.1:9091. Defaults to none.
+	OpsListen string
 	// OnReady is called once, when Redis is reachable. Defaults to nil: no call.
 	OnReady func()
 	// OnStart is called once with the worker of each service, when it is registered in Redis.
@@ -81,6 +85,11 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	if cfg.Logger == nil {
 		cfg.Logger = conn.Log()
 	}
+	meter, stopOps, err := serveOps(ctx, conn, cfg)
+	if err != nil {
+		return err
+	}
+	defer stopOps()
 	shared, err := connectCache(conn, cfg) //nolint:contextcheck // it lives until it is closed
 	if err != nil {
 		return err
@@ -90,7 +99,7 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	for i, s := range services {
 		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
 		defer own.close()
-		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own); err != nil {
+		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own, meter); err != nil {
 			return err
 		}
 	}
@@ -188,7 +197,7 @@ func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, own *calls) (*consumer.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, own *calls, meter *workmetrics.Meter) (*consumer.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
@@ -199,7 +208,7 @@ func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, inval
 	var err error
 	w.consumer, err = consumer.New(conn, consumer.Config{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
-		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Remote: s.remote, Run: e.run,
+		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Remote: s.remote, Run: e.run, Ended: ended(s, meter),
 		OnRegistered: func() {
 			if cfg.OnStart != nil {
 				cfg.OnStart(w)

@@ -42,6 +42,8 @@ type Config struct {
 	Limit *calls.Limit
 	// Services are those that steps call.
 	Services planner
+	// Ended is called when a step has an answer, with its HTTP status.
+	Ended func(composition, step string, status int, took time.Duration)
 	// IdleLimit and DrainLimit default as in consumer.Config.
 	IdleLimit, DrainLimit time.Duration
 	// Log receives the causes of failures.

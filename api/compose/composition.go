@@ -57,7 +57,7 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 		defer cancel()
 	}
 	began := time.Now()
-	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal, Stage: one.stage}, one.step)
+	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal, Stage: one.stage}, one.observedStep)
 	if errors.Is(err, errTooOld) {
 		return one.dead()
 	}
@@ -135,6 +135,10 @@ func (c *composition) givesUp(s *versions.Step, effects, notSent bool) bool {
 		c.over = true
 	}
 	return c.over
+}
+
+func (c *composition) observedStep(ctx context.Context, s *versions.Step, args string) (wire.Reply, error) {
+	return c.observed(c.request.Action, s, func() (wire.Reply, error) { return c.step(ctx, s, args) })
 }
 
 // step calls one step under an ID derived from the request, so that it happens once even

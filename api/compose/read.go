@@ -33,11 +33,13 @@ func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire
 	answer, err := r.Plan.Run(context.Background(), versions.Input{Args: args, Principal: in.Principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
 		call := newCall(step, args, &meta, request.ID)
 		call.Until = ends
-		answer, err := c.cfg.Caller.Do(ctx, call)
-		if failed, known := errors.AsType[*wire.Error](err); known {
-			return failedReply(failed, request), nil
-		}
-		return answer.Reply, err
+		return c.observed(r.Action.Name, step, func() (wire.Reply, error) {
+			answer, err := c.cfg.Caller.Do(ctx, call)
+			if failed, known := errors.AsType[*wire.Error](err); known {
+				return failedReply(failed, request), nil
+			}
+			return answer.Reply, err
+		})
 	})
 	if err != nil {
 		return wire.Reply{}, wire.ReplyMeta{}, err

@@ -1,6 +1,8 @@
 package compose
 
 import (
+	"time"
+
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
@@ -19,6 +21,17 @@ func newCall(s *versions.Step, args string, own *wire.Meta, id string) *calls.Ca
 		Call:  caller.Call{Service: s.Service, Action: s.Action, Args: args, Principal: own.Principal, Meta: meta.Encode()},
 		Depth: meta.Depth,
 	}
+}
+
+// observed calls a step and reports its answer.
+func (c *Composer) observed(composition string, s *versions.Step, step func() (wire.Reply, error)) (wire.Reply, error) {
+	began := time.Now()
+	reply, err := step()
+	if err == nil {
+		meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no status
+		c.cfg.Ended(composition, s.Name, wire.StatusOf(reply.Envelope, meta.Status), time.Since(began))
+	}
+	return reply, err
 }
 
 // failedReply returns the reply for a step that got none from its service.

@@ -40,6 +40,8 @@ type GateConfig struct {
 	RefuseAnonymous func(*fasthttp.RequestHeader) *exchange.Failure
 	// Pattern returns the pattern of a route; empty: no route matches.
 	Pattern func(method, path string) string
+	// Refused is called with the status of a message that is refused before it is handled.
+	Refused func(status int)
 	// Log receives panics and unexpected errors.
 	Log *slog.Logger
 }
@@ -64,6 +66,7 @@ func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			ctx.Response.SetConnectionClose()
 			refuseRest(ctx)
 			exchange.WriteFailure(&ctx.Response, f, wire.Error{RequestID: exchange.RequestIDOf(&ctx.Request.Header)})
+			g.cfg.Refused(f.Status)
 		} else {
 			next(ctx)
 			if g.draining.Load() {
@@ -82,6 +85,7 @@ func (g *Gate) recovered(ctx *fasthttp.RequestCtx) {
 		f := exchange.Fail(wire.CodeInternal, "internal error")
 		f.Close = true
 		exchange.WriteFailure(&ctx.Response, f, wire.Error{RequestID: exchange.RequestIDOf(&ctx.Request.Header)})
+		g.cfg.Refused(f.Status)
 		g.guard(&ctx.Request.Header, &ctx.Response)
 	}
 }
@@ -99,6 +103,7 @@ func (g *Gate) Expect(ctx *fasthttp.RequestCtx) int {
 	}
 	refuseRest(ctx)
 	exchange.WriteFailure(&ctx.Response, f, wire.Error{RequestID: exchange.RequestIDOf(h)})
+	g.cfg.Refused(f.Status)
 	g.guard(h, &ctx.Response)
 	return f.Status
 }
@@ -171,6 +176,7 @@ func (g *Gate) OnError(c *fiber.Ctx, err error) error {
 		g.cfg.Log.Error("a request failed at the edge", "error", err)
 	}
 	exchange.WriteFailure(c.Response(), f, wire.Error{RequestID: exchange.RequestIDOf(&c.Request().Header)})
+	g.cfg.Refused(f.Status)
 	g.guard(&c.Request().Header, c.Response())
 	return nil
 }

@@ -10,11 +10,14 @@ import (
 // strictTransport makes browsers use TLS alone for a year (RFC 6797).
 const strictTransport = "max-age=31536000"
 
-// guard sets the security headers of an answer: browsers must not treat it as a page,
-// and nobody may store it unless its action allows that.
+// guard sets the security headers of an answer: browsers must not treat it as a page, unless
+// it is one and has a policy of its own, and nobody may store it unless its action allows
+// that.
 func (g *Gate) guard(h *fasthttp.RequestHeader, res *fasthttp.Response) {
 	exchange.SetHeader(res, fiber.HeaderXContentTypeOptions, "nosniff")
-	exchange.SetHeader(res, fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	if len(res.Header.Peek(fiber.HeaderContentSecurityPolicy)) == 0 {
+		exchange.SetHeader(res, fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	}
 	if len(res.Header.Peek(fiber.HeaderCacheControl)) == 0 {
 		exchange.SetHeader(res, fiber.HeaderCacheControl, "no-store")
 	}

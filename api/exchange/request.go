@@ -27,6 +27,7 @@ type Request struct {
 	Version   string          // of the API, such as v2; empty: none
 	Principal *wire.Principal // nil: anonymous
 	Began     time.Time
+	Outcome   Outcome
 
 	sent sent
 }

@@ -63,6 +63,7 @@ func WriteFailure(res *fasthttp.Response, f *Failure, e wire.Error) {
 
 // Refuse writes a failure as the answer to a request.
 func Refuse(c *fiber.Ctx, in *Request, f *Failure) {
+	in.Outcome.Refused = f.Code
 	WriteFailure(c.Response(), f, in.stamp())
 }
 

@@ -21,6 +21,8 @@ import (
 // serve serves one socket until it ends.
 func (s *Sockets) serve(c *conn, h Handshake) {
 	defer func() { _ = c.raw.Close() }()
+	s.clients.Add(1)
+	defer s.clients.Add(-1)
 	first, err := s.greet(c, &h)
 	switch {
 	case err != nil:
@@ -185,6 +187,12 @@ func (c *conn) awaitClose() {
 
 // serveWorker serves a worker.
 func (s *Sockets) serveWorker(c *conn, h Handshake) {
+	s.clients.Add(-1)
+	s.workers.Add(1)
+	defer func() {
+		s.workers.Add(-1)
+		s.clients.Add(1)
+	}()
 	cfg := s.cfg.Host
 	stop := func() {}
 	cfg.Allow = func(service string) *frames.Bye {

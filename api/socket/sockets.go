@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -67,6 +68,8 @@ type Sockets struct {
 
 	mu   sync.Mutex
 	open sync.WaitGroup
+
+	clients, workers atomic.Int64
 }
 
 // New returns the sockets of a gateway. Drain them before what they use closes.
@@ -81,6 +84,12 @@ func New(cfg Config) *Sockets {
 	s.pool = newPool()
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s
+}
+
+// Open returns the number of open sockets of clients and of workers. A socket that has not
+// sent a frame counts as that of a client.
+func (s *Sockets) Open() (clients, workers int) {
+	return int(s.clients.Load()), int(s.workers.Load())
 }
 
 // setDefault sets a field that is zero.

@@ -2,8 +2,8 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,28 +22,69 @@ type Stats struct {
 	Waiting int64 `json:"parked"`
 	// Dead is the number of dead letters.
 	Dead int64 `json:"dead"`
+	// Oldest is the age of the oldest request that has not ended; 0: there is none.
+	Oldest time.Duration `json:"-"`
 }
 
-// ReadStats reads the statistics of a service (XLEN, HGET, XPENDING).
+// ReadStats reads the statistics of a service.
 func ReadStats(ctx context.Context, c *bus.Conn, service string) (Stats, error) {
-	mailbox := c.Keys.Requests(service)
+	all, err := ReadAllStats(ctx, c, []string{service})
+	if err != nil {
+		return Stats{}, err
+	}
+	return all[0], nil
+}
+
+// ReadAllStats reads the statistics of several services in one pipeline (XLEN, HGET,
+// XPENDING, XRANGE).
+func ReadAllStats(ctx context.Context, c *bus.Conn, services []string) ([]Stats, error) {
 	pipe := c.Redis().Pipeline()
-	length := pipe.XLen(ctx, mailbox)
-	dead := pipe.XLen(ctx, c.Keys.Dead(service))
-	waiting := pipe.HGet(ctx, c.Keys.Waiting(service), "")
-	pending := pipe.XPending(ctx, mailbox, wire.Group)
-	_, err := pipe.Exec(ctx)
-	if errors.Is(err, redis.Nil) { // no request waits in a lane
-		err = pending.Err()
+	replies := make([]statsReplies, len(services))
+	for i, service := range services {
+		mailbox := c.Keys.Requests(service)
+		replies[i] = statsReplies{
+			length: pipe.XLen(ctx, mailbox), dead: pipe.XLen(ctx, c.Keys.Dead(service)),
+			waiting: pipe.HGet(ctx, c.Keys.Waiting(service), ""), pending: pipe.XPending(ctx, mailbox, wire.Group),
+			oldest: pipe.XRangeN(ctx, mailbox, "-", "+", 1),
+		}
 	}
-	if err != nil && !rediserr.IsNoGroup(pending.Err()) {
-		return Stats{}, fmt.Errorf("read the mailbox of %s: %w", service, err)
+	if len(services) > 0 {
+		_, _ = pipe.Exec(ctx) // each reply has its own error
 	}
-	s := Stats{Dead: dead.Val()}
-	s.Waiting, _ = waiting.Int64() // 0 if there is none
-	if p := pending.Val(); p != nil {
+	now := c.Clock.Millis()
+	all := make([]Stats, len(services))
+	for i, service := range services {
+		var err error
+		if all[i], err = replies[i].stats(now); err != nil {
+			return nil, fmt.Errorf("read the mailbox of %s: %w", service, err)
+		}
+	}
+	return all, nil
+}
+
+// statsReplies are the replies of Redis about one service.
+type statsReplies struct {
+	length, dead *redis.IntCmd
+	waiting      *redis.StringCmd
+	pending      *redis.XPendingCmd
+	oldest       *redis.XMessageSliceCmd
+}
+
+// stats returns the statistics at a time in ms of the Redis clock.
+func (r *statsReplies) stats(now int64) (Stats, error) {
+	for _, err := range []error{r.length.Err(), r.dead.Err(), r.pending.Err(), r.oldest.Err()} {
+		if err != nil && !rediserr.IsNoGroup(err) {
+			return Stats{}, err
+		}
+	}
+	s := Stats{Dead: r.dead.Val()}
+	s.Waiting, _ = r.waiting.Int64() // 0 if there is none
+	if p := r.pending.Val(); p != nil {
 		s.Pending = p.Count
 	}
-	s.Backlog = max(0, length.Val()-s.Pending)
+	s.Backlog = max(0, r.length.Val()-s.Pending)
+	if first := r.oldest.Val(); len(first) > 0 {
+		s.Oldest = max(0, time.Duration(now-wire.EntryTime(first[0].ID))*time.Millisecond)
+	}
 	return s, nil
 }

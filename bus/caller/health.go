@@ -36,6 +36,34 @@ type health struct {
 	full         atomic.Bool           // the memory of Redis is nearly full
 	refusal      atomic.Pointer[error] // what Redis refuses this process; nil: nothing
 	pingRefused  atomic.Bool           // Redis refused a command of the last ping
+	counts       healthCounts
+}
+
+// healthCounts is what a Health is made of.
+type healthCounts struct {
+	roundTrip, used, most       atomic.Int64 // ns, bytes, bytes
+	pings, pongs, subscriptions atomic.Uint64
+}
+
+// Health describes the connection of a client to Redis.
+type Health struct {
+	// RoundTrip is the time of the last round trip; 0: not known.
+	RoundTrip time.Duration
+	// Pings is the number of pings on the reply channel, Pongs of those that came back.
+	Pings, Pongs uint64
+	// Subscriptions is the number of times that the reply subscription was opened.
+	Subscriptions uint64
+	// UsedMemory and MaxMemory are those of Redis, in bytes; 0: not known, or no limit.
+	UsedMemory, MaxMemory int64
+}
+
+// Health returns the present state of the connection to Redis.
+func (c *Client) Health() Health {
+	n := &c.health.counts
+	return Health{
+		RoundTrip: time.Duration(n.roundTrip.Load()), Pings: n.pings.Load(), Pongs: n.pongs.Load(),
+		Subscriptions: n.subscriptions.Load(), UsedMemory: n.used.Load(), MaxMemory: n.most.Load(),
+	}
 }
 
 func newHealth(conn *bus.Conn, caller string, interval time.Duration) *health {
@@ -81,6 +109,7 @@ func (h *health) suspect() {
 // pong ends a suspicion or a refusal, since a ping was received. It reports whether
 // there was one: replies may have been lost meanwhile.
 func (h *health) pong() bool {
+	h.counts.pongs.Add(1)
 	admitted := !h.pingRefused.Load() && h.refusal.Swap(nil) != nil
 	recovered := h.suspectSince.Swap(0) != 0 || admitted
 	if recovered {
@@ -142,7 +171,8 @@ func (h *health) run(ctx context.Context) {
 func (h *health) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.interval)
 	defer cancel()
-	sent := h.conn.Clock.Local()
+	sent, began := h.conn.Clock.Local(), time.Now()
+	h.counts.pings.Add(1)
 	pipe := h.conn.Redis().Pipeline()
 	published := pipe.Publish(ctx, h.channel, "beat")
 	clock := pipe.Time(ctx)
@@ -156,6 +186,7 @@ func (h *health) ping(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
 		return err
 	}
+	h.counts.roundTrip.Store(int64(time.Since(began)))
 	if shared != nil {
 		h.secret.learn(shared)
 	}
@@ -166,7 +197,10 @@ func (h *health) ping(ctx context.Context) error {
 	if clock.Err() == nil {
 		h.conn.Clock.Adjust(sent, h.conn.Clock.Local(), clock.Val())
 	}
-	if full := redismemory.Of(info.Val()).Over(maxMemoryShare); full != h.full.Swap(full) {
+	memory := redismemory.Of(info.Val())
+	h.counts.used.Store(memory.Used)
+	h.counts.most.Store(memory.Most)
+	if full := memory.Over(maxMemoryShare); full != h.full.Swap(full) {
 		h.conn.Log().WarnContext(ctx, "Redis memory limit for new requests crossed", "refusing", full)
 	}
 	return nil

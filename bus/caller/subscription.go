@@ -195,6 +195,7 @@ func (s *subscription) receive(current *session, message string) error {
 		current.heard = s.confirmed(channel, current.heard, current.awaited <= 0)
 		if current.awaited == 0 {
 			current.waits.Reset()
+			s.health.counts.subscriptions.Add(1)
 			s.wantSweep()
 		}
 	}

@@ -53,6 +53,9 @@ type Config struct {
 	// OnRegistered is called once, when the worker is on the list of workers. Defaults to
 	// nil: no call.
 	OnRegistered func()
+	// Ended is called with each delivery that has an outcome, before it is settled. It is
+	// called on many goroutines at once. Defaults to nil: no call.
+	Ended func(*Delivery, *Ended)
 	// Run runs one request. It is called on many goroutines at once.
 	Run func(context.Context, *Delivery) Outcome
 }

@@ -15,6 +15,18 @@ type Outcome struct {
 	reason   string
 }
 
+// Ended describes how a delivery ended.
+type Ended struct {
+	// State is wire.StateDone, StateExpired, StateDead or StateCancelled.
+	State string
+	// Status is the HTTP status of the answer; 0: there is none.
+	Status int
+	// Took is the time of the run; 0: the request was not run.
+	Took time.Duration
+	// Envelope is the answer; not to be changed.
+	Envelope []byte
+}
+
 type outcomeKind uint8
 
 const (

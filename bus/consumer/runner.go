@@ -19,6 +19,7 @@ type completion struct {
 	envelope []byte
 	reason   string        // of a dead letter
 	took     time.Duration // by the run
+	status   int           // of the answer, as declared; 0: none
 	keep     time.Duration
 }
 
@@ -65,7 +66,19 @@ func (r *runner) complete(d *Delivery) (e *completion) {
 	if e = r.refuse(d); e == nil {
 		e = r.run(d.run, d)
 	}
+	if e != nil && r.w.cfg.Ended != nil {
+		r.ended(e)
+	}
 	return e
+}
+
+// ended reports a delivery that has an outcome.
+func (r *runner) ended(e *completion) {
+	ended := Ended{State: e.state, Took: e.took, Envelope: e.envelope}
+	if e.state != wire.StateExpired {
+		ended.Status = wire.StatusOf(e.envelope, e.status)
+	}
+	r.w.cfg.Ended(e.delivery, &ended)
 }
 
 // refuse ends a delivery that must not run: an invalid entry, a request past its deadline
@@ -132,7 +145,7 @@ func (r *runner) fail(d *Delivery, state string, e wire.Error, reason string) *c
 	if state == wire.StateDead && !d.Request.Safe() {
 		meta.Location = wire.Location(r.w.service, d.Request.ID)
 	}
-	return &completion{delivery: d, state: state, meta: meta.Append(nil), envelope: wire.Failure(&e), reason: reason}
+	return &completion{delivery: d, state: state, meta: meta.Append(nil), envelope: wire.Failure(&e), reason: reason, status: e.Status}
 }
 
 // run runs a request.
@@ -187,7 +200,7 @@ func (r *runner) done(ctx context.Context, d *Delivery, o *Outcome, took time.Du
 		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, "")
 	}
 	o.meta.Worker, o.meta.Attempt, o.meta.Queue = r.w.id, d.Attempt, d.Queued
-	return &completion{delivery: d, state: wire.StateDone, meta: o.meta.Append(nil), envelope: o.envelope, keep: o.keep, took: took}
+	return &completion{delivery: d, state: wire.StateDone, meta: o.meta.Append(nil), envelope: o.envelope, keep: o.keep, took: took, status: o.meta.Status}
 }
 
 // stillOwned reports whether the worker owns a request that is about to run. It asks

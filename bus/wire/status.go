@@ -3,18 +3,17 @@ package wire
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 )
 
 // StatusOf returns the HTTP status of an envelope: the declared one if it fits the
 // envelope. An error never gets the status of a success, nor a success that of an error.
 // 0: the text is not an envelope.
-func StatusOf(envelope string, declared int) int {
+func StatusOf[Text string | []byte](envelope Text, declared int) int {
 	// The envelopes of Go workers begin like this and need no parsing.
-	ok := strings.HasPrefix(envelope, `{"ok":true,`)
-	if !ok && (declared == 0 || !strings.HasPrefix(envelope, `{"ok":false,`)) {
+	ok := begins(envelope, `{"ok":true,`)
+	if !ok && (declared == 0 || !begins(envelope, `{"ok":false,`)) {
 		known, status := false, 0
-		if known, ok, status = readStatus(envelope); !known {
+		if known, ok, status = readStatus([]byte(envelope)); !known {
 			return 0
 		}
 		if !ok && declared == 0 {
@@ -27,16 +26,21 @@ func StatusOf(envelope string, declared int) int {
 	return statusWithin(declared, http.StatusBadRequest, 599, http.StatusInternalServerError)
 }
 
+// begins reports whether a text begins with a prefix. It does not copy the text.
+func begins[Text string | []byte](text Text, prefix string) bool {
+	return len(text) >= len(prefix) && string(text[:len(prefix)]) == prefix
+}
+
 // readStatus parses an envelope; not known: it is none. An error has a status of its own,
 // or 0.
-func readStatus(envelope string) (known, ok bool, status int) {
+func readStatus(envelope []byte) (known, ok bool, status int) {
 	var read struct {
 		OK    *bool `json:"ok"`
 		Error struct {
 			Status int `json:"status"`
 		} `json:"error"`
 	}
-	if json.Unmarshal([]byte(envelope), &read) != nil || read.OK == nil {
+	if json.Unmarshal(envelope, &read) != nil || read.OK == nil {
 		return false, false, 0
 	}
 	return true, *read.OK, read.Error.Status

@@ -28,6 +28,14 @@ func (l *Limit) Enter(name string) bool {
 // Leave ends a call that Enter counted.
 func (l *Limit) Leave(name string) { l.of(name).Add(-1) }
 
+// Each calls yield with each name that had calls, and the number of its calls in flight.
+func (l *Limit) Each(yield func(name string, inFlight int64)) {
+	l.inFlight.Range(func(name, n any) bool {
+		yield(name.(string), n.(*atomic.Int64).Load()) //nolint:forcetypeassert // nothing else is in it
+		return true
+	})
+}
+
 func (l *Limit) of(name string) *atomic.Int64 {
 	if n, ok := l.inFlight.Load(name); ok {
 		return n.(*atomic.Int64) //nolint:forcetypeassert // nothing else is in it

@@ -13,6 +13,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/busctx"
+	"github.com/oskadev/mailroom/internal/ops"
 )
 
 // gatewayFlags are the flags of commands that run a gateway.
@@ -31,6 +32,7 @@ type gatewayFlags struct {
 	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 
 	versionsText []byte // a versions file in place of Versions
+	ownOps       bool   // the gateway serves the pages of the operator itself
 }
 
 // server makes a gateway.
@@ -45,7 +47,7 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 	cfg := api.Config{
 		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
-		VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+		OwnOps: f.ownOps, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
 	if err := f.apply(&cfg); err != nil {
 		return nil, usage(err)
@@ -70,6 +72,7 @@ type apiCommand struct {
 	commonFlags
 	redisFlags
 	gatewayFlags
+	opsFlags
 }
 
 // Run serves until the context ends.
@@ -92,10 +95,17 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	operator, err := c.listenOps(ctx, log)
+	if err != nil {
+		return err
+	}
 	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
 	// /healthz is served before Redis is reachable. A Redis that refuses the gateway ends it.
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ln) })
+	if operator != nil {
+		group.Go(func() error { return ops.Serve(ctx, operator, server.Ops(), log) })
+	}
 	group.Go(func() error {
 		switch err := conn.WaitReady(ctx); {
 		case err == nil:

@@ -42,6 +42,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	c.ownOps = true
 	server, err := c.server(ctx, conn, tlsFlags{}, log)
 	if err != nil {
 		return err

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os/exec"
 	"time"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/internal/child"
 	"github.com/oskadev/mailroom/internal/host"
+	"github.com/oskadev/mailroom/internal/workmetrics"
 )
 
 // serveCommand runs a worker in any language as a child process.
@@ -21,6 +24,7 @@ type serveCommand struct {
 	Concurrency int           `default:"64" help:"Requests that run at once in each process, if the worker does not say."`
 	IdleLimit   time.Duration `default:"3s" help:"Time without a heartbeat after which another worker takes a request; from 100ms, the same for all workers of a service."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
+	OpsListen   string        `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators (default: none)."`
 	Drain       time.Duration `default:"20s" help:"Time for running requests to end after a stop signal, and for a worker to end a run past its deadline before it is killed."`
 }
 
@@ -45,8 +49,13 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	meter, stopOps, err := c.serveOps(ctx, conn, log)
+	if err != nil {
+		return err
+	}
+	defer stopOps()
 	h := host.New(host.Config{
-		Conn: conn, Log: log, Concurrency: c.Concurrency, Linger: linger,
+		Conn: conn, Meter: meter, Log: log, Concurrency: c.Concurrency, Linger: linger,
 		IdleLimit: c.IdleLimit, MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
 		CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	})
@@ -56,4 +65,12 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 		return usage(err)
 	}
 	return err
+}
+
+// serveOps serves the pages of the operator, where a flag asks for them.
+func (c *serveCommand) serveOps(ctx context.Context, conn *bus.Conn, log *slog.Logger) (*workmetrics.Meter, func(), error) {
+	if c.OpsListen == "" {
+		return nil, func() {}, nil
+	}
+	return workmetrics.Serve(ctx, c.OpsListen, func() error { return conn.Ping(ctx) }, log)
 }

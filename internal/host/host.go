@@ -11,6 +11,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/frames"
+	"github.com/oskadev/mailroom/internal/workmetrics"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	Linger time.Duration
 	// DrainBye is the last frame of a connection that was drained. Defaults to nil: none.
 	DrainBye *frames.Bye
+	// Meter counts the requests. Defaults to nil: they are not counted.
+	Meter *workmetrics.Meter
 	// Allow refuses a service. Defaults to nil: every service is allowed.
 	Allow func(service string) *frames.Bye
 }
@@ -219,7 +222,7 @@ func (h *Host) start(s *session) *service {
 	}
 	h.ending.Go(func() {
 		defer stop()
-		v.end(workers.Run(busctx.With(ctx, h.cfg.Conn), cfg, s.declaration))
+		v.end(workers.Run(workmetrics.With(busctx.With(ctx, h.cfg.Conn), h.cfg.Meter), cfg, s.declaration))
 	})
 	return v
 }
