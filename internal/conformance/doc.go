@@ -17,6 +17,7 @@
 //	requests.go  sends requests and compares replies
 //	rules*.go    what the recorded commands and frames have to fulfil
 //	proxy.go     the proxy between the worker and Redis
+//	threads.go   sees from outside whether BLOCK blocks the only thread of the worker
 //	trace.go     the recorded commands and frames
 //	native.go    a worker that speaks the protocol in Redis
 //	framed.go    a worker that speaks frames, as a child of a host

@@ -30,9 +30,9 @@ type framed struct {
 	err    error // set when ended is closed
 	output tail
 
-	mu   sync.Mutex
-	pid  int // of the present child
-	conn *tap
+	mu      sync.Mutex
+	present int // the process of the present child
+	conn    *tap
 }
 
 // serveLimit is the time in which a worker has to send its serve frame. It is shorter than
@@ -68,7 +68,7 @@ func startFramed(s *stage, user string) (worker, error) {
 func (f *framed) wrap(pid int, conn host.Conn) host.Conn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pid, f.conn = pid, &tap{Conn: conn, trace: f.trace, pid: pid}
+	f.present, f.conn = pid, &tap{Conn: conn, trace: f.trace, pid: pid}
 	return f.conn
 }
 
@@ -76,13 +76,12 @@ func (f *framed) wrap(pid int, conn host.Conn) host.Conn {
 func (f *framed) child() (int, *tap) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.pid, f.conn
+	return f.present, f.conn
 }
 
-func (f *framed) signal(s syscall.Signal) {
-	if pid, _ := f.child(); pid != 0 {
-		_ = syscall.Kill(-pid, s)
-	}
+func (f *framed) pid() int {
+	pid, _ := f.child()
+	return pid
 }
 
 func (f *framed) gone() <-chan struct{} { return f.ended }
@@ -97,7 +96,7 @@ func (f *framed) exitCode() int {
 // stop ends the child first, so that the host does not wait for it.
 func (f *framed) stop() {
 	f.cancel()
-	f.signal(syscall.SIGKILL)
+	sendSignal(f, syscall.SIGKILL)
 	<-f.ended
 }
 

@@ -47,6 +47,11 @@ func frameMutants() map[string]string {
 		"one-name-of-calls":      "call",
 		"hides-failed-call":      "call-failure",
 		"own-failure-of-call":    "call-failure",
+		"always-overlaps":        "append",
+		"never-overlaps":         "overlap",
+		"serves-another-service": "register",
+		"gets-text":              "bad-argument",
+		"blocks-shortly":         "block",
 	}
 }
 

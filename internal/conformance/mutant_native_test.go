@@ -113,8 +113,8 @@ func runNativeMutant(bug string) int {
 	if limit, err := time.ParseDuration(os.Getenv("MAILROOM_IDLE_LIMIT")); err == nil {
 		w.idle = limit
 	}
-	w.id = service + "." + token.New(token.NameBytes)
-	w.prefix = w.ns + ":{" + service + "}:"
+	w.id = w.service() + "." + token.New(token.NameBytes)
+	w.prefix = w.ns + ":{" + w.service() + "}:"
 	w.mailbox = w.prefix + "requests"
 	text, _ := json.Marshal(w.manifest())
 	w.text, w.digest = string(text), sha256Hex(string(text))
@@ -146,7 +146,7 @@ func (w *nativeMutant) signOff(read <-chan struct{}) int {
 	}
 	if !w.is("stays-in-list") {
 		_, _ = w.control.do("ZREM", w.prefix+"workers", w.id+" "+w.digest)
-		_, _ = w.control.do("PUBLISH", w.ns+":registry", service)
+		_, _ = w.control.do("PUBLISH", w.ns+":registry", w.service())
 	}
 	if w.is("retires-first") {
 		w.retire()
@@ -234,13 +234,13 @@ func (w *nativeMutant) beat() {
 	w.announce()
 	w.announced = true
 	if !w.is("no-hint") {
-		_, _ = w.control.do("PUBLISH", w.ns+":registry", service)
+		_, _ = w.control.do("PUBLISH", w.ns+":registry", w.service())
 	}
 }
 
 func (w *nativeMutant) announce() {
 	_, _ = w.control.do("SET", w.prefix+"manifest:"+w.digest, w.text, "EX", "86400")
-	_, _ = w.control.do("SADD", w.ns+":services", service)
+	_, _ = w.control.do("SADD", w.ns+":services", w.service())
 }
 
 // keep keeps the running requests.

@@ -58,6 +58,14 @@ func newMutantService(bug string) *mutantService {
 
 func (s *mutantService) is(bugs ...string) bool { return slices.Contains(bugs, s.bug) }
 
+// service returns the name of the service.
+func (s *mutantService) service() string {
+	if s.is("serves-another-service") {
+		return "orders"
+	}
+	return service
+}
+
 // manifest declares the service.
 func (s *mutantService) manifest() map[string]any {
 	var actions []map[string]any
@@ -76,6 +84,8 @@ func (s *mutantService) manifest() map[string]any {
 		integer := []any{map[string]any{"name": "id", "in": "path", "schema": map[string]any{"type": "integer"}}}
 		body := map[string]any{"name": "body", "in": "body", "schema": map[string]any{"type": "object"}}
 		switch {
+		case d.Name == "GET" && s.is("gets-text"):
+			a["args"] = []any{map[string]any{"name": "id", "in": "path", "schema": map[string]any{}}}
 		case strings.Contains(d.Routes[0], ":id"):
 			a["args"] = integer
 		case d.Name == "APPEND":
@@ -87,7 +97,7 @@ func (s *mutantService) manifest() map[string]any {
 		}
 		actions = append(actions, a)
 	}
-	return map[string]any{"service": service, "version": "1.0.0", "protocol": 1, "actions": actions}
+	return map[string]any{"service": s.service(), "version": "1.0.0", "protocol": 1, "actions": actions}
 }
 
 func refuseMutant(code string, status int, message string) mutantOutcome {
@@ -119,6 +129,7 @@ func (s *mutantService) run(r *mutantRun) mutantOutcome {
 		last = r.args[want-1]
 	}
 	_ = json.Unmarshal(last, &body)
+	asked := body.MS
 	switch r.action {
 	case "ECHO":
 		return mutantOutcome{result: last}
@@ -136,8 +147,11 @@ func (s *mutantService) run(r *mutantRun) mutantOutcome {
 		}
 		return s.slept(r, body.MS, map[string]any{"slept": body.MS})
 	case "BLOCK":
+		if s.is("blocks-shortly") {
+			body.MS /= 2
+		}
 		time.Sleep(time.Duration(body.MS) * time.Millisecond) //nolint:forbidigo // it blocks on purpose
-		return mutantOutcome{result: map[string]any{"slept": body.MS}}
+		return mutantOutcome{result: map[string]any{"slept": asked}}
 	case "PANIC":
 		if s.is("leaks-internals") {
 			return refuseMutant("INTERNAL", 500, "internal-text")
@@ -169,7 +183,7 @@ func (s *mutantService) run(r *mutantRun) mutantOutcome {
 
 func (s *mutantService) record(r *mutantRun, id json.RawMessage) mutantOutcome {
 	var n int64
-	if json.Unmarshal(id, &n) != nil && !s.is("takes-any-arguments") {
+	if json.Unmarshal(id, &n) != nil && !s.is("takes-any-arguments") && (r.action != "GET" || !s.is("gets-text")) {
 		return refuseMutant("BAD_REQUEST", 400, "want an integer")
 	}
 	if r.action != "CACHED" {
@@ -193,6 +207,7 @@ func (s *mutantService) append(r *mutantRun, value json.RawMessage, ms int64) mu
 	defer s.mu.Unlock()
 	overlap = overlap || s.active[key] > 1
 	s.active[key]--
+	overlap = overlap && !s.is("never-overlaps") || s.is("always-overlaps")
 	o.result = map[string]any{"values": slices.Clone(s.lists[key]), "overlap": overlap}
 	return o
 }

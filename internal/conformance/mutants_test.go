@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,12 +24,14 @@ const fullVariable = "MAILROOM_CONFORMANCE"
 // each.
 func nativeMutants() map[string]string {
 	return map[string]string{
+		"always-overlaps":             "append",
 		"answers-anywhere":            "foreign-channel",
 		"answers-expired":             "expired-safe",
 		"answers-twice":               "unsafe-script",
 		"announces-once":              "flushall",
 		"beats-after-leaving":         "drain",
 		"blocks-keeps":                "keep-blocked",
+		"blocks-shortly":              "block",
 		"changes-scripts":             "unsafe-script",
 		"claims-early":                "kept-by-another",
 		"counts-no-attempts":          "too-many-attempts",
@@ -39,6 +42,7 @@ func nativeMutants() map[string]string {
 		"ends-at-sigterm":             "sign-off",
 		"expires-begun":               "expired-begun-unsafe",
 		"fails-without-outcome":       "no-outcome",
+		"gets-text":                   "bad-argument",
 		"group-at-end":                "early-requests",
 		"ignores-bad-entries":         "entry-id",
 		"ignores-namespace":           "register",
@@ -51,6 +55,7 @@ func nativeMutants() map[string]string {
 		"leaks-internals":             "panic",
 		"loads-scripts":               "scripts",
 		"never-evals":                 "echo",
+		"never-overlaps":              "overlap",
 		"never-retires":               "sign-off-idle",
 		"no-cache":                    "register",
 		"no-claims":                   "claims",
@@ -77,6 +82,7 @@ func nativeMutants() map[string]string {
 		"retires-first":               "sign-off",
 		"runs-again":                  "settle-answer-lost",
 		"runs-expired":                "expired-unsafe",
+		"serves-another-service":      "register",
 		"settles-by-commands":         "late-outcome-refused",
 		"settles-once":                "settle-lost",
 		"slow-heartbeat":              "heartbeat",
@@ -134,9 +140,43 @@ func TestMutantsAreFound(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, results, 1)
 				assert.False(t, results[0].Passed, "%s does not find %s", mutants[bug], bug)
+				assert.Contains(t, results[0].Seen, seenOf()[bug])
 				t.Logf("expected %s; saw %s", results[0].Expected, results[0].Seen)
 			})
 		}
+	}
+}
+
+// seenOf returns what a report has to say of some bugs.
+func seenOf() map[string]string {
+	return map[string]string{"serves-another-service": "the worker serves orders, the checks need the service `conformance`"}
+}
+
+// TestBlockHasToBlockTheOnlyThread proves that BLOCK is found that only sleeps, in a worker
+// with one thread.
+func TestBlockHasToBlockTheOnlyThread(t *testing.T) {
+	t.Parallel()
+	requireRedis(t)
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells which threads ran")
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip(err)
+	}
+	for how, found := range map[string]bool{"asleep": true, "blocked": false} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			cfg := mutant(Frames, "", "^block$")
+			cfg.Command = []string{python, "testdata/one_thread.py", how}
+			results, err := Run(t.Context(), cfg)
+			require.NoError(t, err)
+			require.Len(t, results, 1)
+			assert.Equal(t, found, !results[0].Passed, results[0].Seen)
+			if found {
+				assert.Contains(t, results[0].Seen, "the only thread that ran")
+			}
+		})
 	}
 }
 

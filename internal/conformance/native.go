@@ -8,8 +8,8 @@ import (
 
 // worker is the worker under test.
 type worker interface {
-	// signal signals its processes.
-	signal(s syscall.Signal)
+	// pid returns its present process, which leads a process group; 0: there is none.
+	pid() int
 	// gone is closed when it has ended.
 	gone() <-chan struct{}
 	// exitCode returns its exit code, once it has ended.
@@ -18,6 +18,13 @@ type worker interface {
 	stop()
 	// printed returns its last lines of output.
 	printed() string
+}
+
+// sendSignal signals the processes of a worker.
+func sendSignal(w worker, s syscall.Signal) {
+	if pid := w.pid(); pid != 0 {
+		_ = syscall.Kill(-pid, s)
+	}
 }
 
 // native is a worker that speaks the protocol in Redis.
@@ -45,7 +52,7 @@ func startNative(s *stage, user string) (worker, error) {
 	return n, err
 }
 
-func (n *native) signal(s syscall.Signal) { n.process.signal(s) }
+func (n *native) pid() int { return n.process.cmd.Process.Pid }
 
 func (n *native) gone() <-chan struct{} { return n.process.gone }
 

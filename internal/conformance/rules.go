@@ -45,6 +45,9 @@ func rules() map[string]ruleFunc {
 		"calls":                    calls,
 		"ends-lost-runs":           endsLostRuns,
 		"no-more-than-concurrency": noMoreThanConcurrency,
+		"notes-threads":            notesThreads,
+		"blocks-thread":            blocksThread,
+		"overlaps":                 overlaps,
 	}
 }
 

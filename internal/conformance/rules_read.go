@@ -3,6 +3,7 @@ package conformance
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/frames"
 )
 
 func sha256Hex(text string) string {
@@ -123,10 +125,40 @@ func countFitsSlots(s *stage, _ *RuleCheck) error {
 	return nil
 }
 
+// slots returns the number of requests that the worker runs at once.
+func slots(s *stage) int64 {
+	if s.cfg.Transport == Native {
+		return capacity(s)
+	}
+	for _, f := range s.trace.allFrames() {
+		if w := f.parse(); w != nil && w.Kind() == frames.KindServe && w.Concurrency != nil {
+			return int64(*w.Concurrency)
+		}
+	}
+	return 2 // or more: the default
+}
+
+// overlaps demands that the two requests of the check, runs of APPEND with the same key and
+// without a lane, report that they overlapped, if the worker has several slots.
+func overlaps(s *stage, _ *RuleCheck) error {
+	several := slots(s) > 1
+	for _, q := range s.requests {
+		values := "[1]"
+		if several || q.name == "b" {
+			values = "[1,2]"
+		}
+		want := fmt.Sprintf(`{"overlap":%t,"values":%s}`, several, values)
+		if err := s.judge(q, &Expect{Result: json.RawMessage(want)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // parallel demands that a worker with several slots runs requests at the same time: all
 // requests of the check are answered within the gap.
 func parallel(s *stage, r *RuleCheck) error {
-	if s.cfg.Transport == Native && capacity(s) < 2 {
+	if slots(s) < 2 {
 		return nil
 	}
 	var first, last time.Time

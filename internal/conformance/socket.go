@@ -39,7 +39,7 @@ func startSocketed(s *stage, _ string) (_ worker, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.relay, err = startRelay(address, func(sent bool, text string) { s.trace.addFrame(w.present().cmd.Process.Pid, sent, text) }); err != nil {
+	if w.relay, err = startRelay(address, func(sent bool, text string) { s.trace.addFrame(w.pid(), sent, text) }); err != nil {
 		return nil, err
 	}
 	w.closers = append(w.closers, w.relay.close)
@@ -113,7 +113,7 @@ func (w *socketed) present() *process {
 	return w.process
 }
 
-func (w *socketed) signal(s syscall.Signal) { w.present().signal(s) }
+func (w *socketed) pid() int { return w.present().cmd.Process.Pid }
 
 func (w *socketed) gone() <-chan struct{} { return w.ended }
 
@@ -124,7 +124,7 @@ func (w *socketed) stop() {
 	w.mu.Lock()
 	w.stopped = true
 	w.mu.Unlock()
-	w.signal(syscall.SIGKILL)
+	sendSignal(w, syscall.SIGKILL)
 	<-w.ended
 	w.close()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/internal/token"
 )
 
@@ -45,6 +46,7 @@ type stage struct {
 	requests   map[string]*request
 	release    func() // ends Take.Hold, after which stolen is set; nil: there is none
 	stolen     error
+	timeslices map[string]string // of the threads of the worker, when the check noted them
 
 	mu      sync.Mutex
 	replies map[string][]received // by the ID of the request
@@ -178,6 +180,9 @@ func (s *stage) seeRegistered(w worker) error {
 	const expected = "a new worker in the list of workers"
 	select {
 	case <-w.gone():
+		if err := s.seeOtherService(expected); err != nil {
+			return &permanent{err}
+		}
 		return &permanent{failed(expected, "the worker ended with the exit code %d", w.exitCode())}
 	default:
 	}
@@ -191,7 +196,34 @@ func (s *stage) seeRegistered(w worker) error {
 			return nil
 		}
 	}
-	return failed(expected+" "+s.keys.Workers(service), "%d members", len(found.items))
+	err = s.seeOtherService(expected)
+	switch {
+	case err == nil:
+		err = failed(expected+" "+s.keys.Workers(service), "%d members", len(found.items))
+	case s.cfg.Transport != Native: // it serves one service
+		err = &permanent{err}
+	}
+	return err
+}
+
+// seeOtherService fails if the worker serves another service in place of the one that the
+// checks need.
+func (s *stage) seeOtherService(expected string) error {
+	var others []string
+	for _, f := range s.trace.allFrames() {
+		var m struct{ Service string }
+		if w := f.parse(); w != nil && w.Kind() == frames.KindServe && json.Unmarshal(w.Serve, &m) == nil {
+			others = append(others, m.Service)
+		}
+	}
+	if known, err := s.admin.do("SMEMBERS", s.keys.Services()); err == nil {
+		others = append(others, known.words()...)
+	}
+	slices.Sort(others)
+	if others = slices.Compact(others); len(others) == 0 || slices.Contains(others, service) {
+		return nil
+	}
+	return failed(expected, "the worker serves %s, the checks need the service `%s`", strings.Join(others, ", "), service)
 }
 
 // worker returns the last worker that was started.

@@ -181,14 +181,14 @@ func (s *stage) redis(ctx context.Context, step *Redis) error {
 	})
 }
 
-// signal signals the worker.
+// sendSignal signals the worker.
 func (s *stage) signal(name string) error {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT, "TERM": syscall.SIGTERM}
 	number, ok := signals[name]
 	if !ok {
 		return fmt.Errorf("unknown signal %q", name)
 	}
-	s.worker().signal(number)
+	sendSignal(s.worker(), number)
 	return nil
 }
 
@@ -297,7 +297,7 @@ func (s *stage) drain() {
 		f.cancel()
 		return
 	}
-	s.worker().signal(syscall.SIGTERM)
+	sendSignal(s.worker(), syscall.SIGTERM)
 }
 
 // frame sends a message to the worker.
