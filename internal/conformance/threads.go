@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oskadev/mailroom/internal/conformance/suites"
 )
 
 // timeslices returns how long and how often each thread of a process group has run, by the
@@ -36,21 +38,21 @@ func timeslices(group int) map[string]string {
 }
 
 // notesThreads notes how often the threads of the worker have run.
-func notesThreads(s *stage, _ *RuleCheck) error {
-	s.timeslices = timeslices(s.worker().pid())
+func notesThreads(s *stage, _ *suites.RuleCheck) error {
+	s.timeslices = timeslices(s.worker().Pid())
 	return nil
 }
 
 // blocksThread demands that a thread that runs BLOCK does nothing else. If another request is
 // answered before BLOCK can have ended, and only one thread has run since notesThreads, then
 // that thread began BLOCK and answered the request.
-func blocksThread(s *stage, r *RuleCheck) error {
+func blocksThread(s *stage, r *suites.RuleCheck) error {
 	q, err := s.find(r.Request)
 	if err != nil {
 		return err
 	}
 	var ran []string
-	for thread, now := range timeslices(s.worker().pid()) {
+	for thread, now := range timeslices(s.worker().Pid()) {
 		if s.timeslices[thread] != now {
 			ran = append(ran, path.Base(thread))
 		}
@@ -58,7 +60,7 @@ func blocksThread(s *stage, r *RuleCheck) error {
 	if len(ran) != 1 {
 		return nil // the worker has several threads, or the system does not tell
 	}
-	end := q.sent.Add(r.Gap.of(s.cfg.IdleLimit))
+	end := q.sent.Add(r.Gap.Of(s.cfg.IdleLimit))
 	for _, other := range s.requests {
 		replies := s.repliesTo(other.id)
 		if other.sent.After(q.sent) && len(replies) > 0 && replies[0].at.Before(end) {
