@@ -45,7 +45,7 @@ faults-long: ## an hour of faults at random (MAILROOM_FAULTS_MINUTES, MAILROOM_F
 	MAILROOM_FAULTS=long MAILROOM_TEST_REDIS=required go test -count=1 -v -run TestAtRandom -timeout 24h ./faults
 
 conformance: ## the workers against the protocol at all levels, and all planted bugs; some minutes
-	MAILROOM_CONFORMANCE=full MAILROOM_TEST_REDIS=required go test -count=1 -parallel 8 -timeout 20m -run 'Mutants|WithoutBugs|Conform' ./internal/conformance ./internal/cli
+	MAILROOM_CONFORMANCE=full MAILROOM_TEST_REDIS=required go test -count=1 -parallel 8 -timeout 20m -run 'Mutants|WithoutBugs|Conform' ./internal/conformance/... ./internal/cli
 
 bench: ## all benchmarks, ready for benchstat, into .tmp/bench.txt
 	@mkdir -p $(TMP)

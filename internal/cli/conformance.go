@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/internal/conformance"
+	"github.com/oskadev/mailroom/internal/conformance/report"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
 )
 
 // conformanceCommand checks a worker against the protocol.
@@ -34,13 +36,13 @@ func (c *conformanceCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return usage(err)
 	}
-	known := conformance.Known{}
+	known := report.Known{}
 	if c.KnownFailing != "" {
 		text, err := os.ReadFile(c.KnownFailing)
 		if err != nil {
 			return usage(err)
 		}
-		if known, err = conformance.ParseKnown(string(text)); err != nil {
+		if known, err = report.ParseKnown(string(text)); err != nil {
 			return usage(fmt.Errorf("%s: %w", c.KnownFailing, err))
 		}
 	}
@@ -48,7 +50,7 @@ func (c *conformanceCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	report := conformance.NewReport(cfg, results, known)
+	report := report.New(cfg, results, known)
 	report.Table(p.stdout)
 	for _, file := range []struct {
 		name  string
@@ -71,7 +73,7 @@ func (c *conformanceCommand) Run(ctx context.Context, p *program) error {
 // config checks the flags.
 func (c *conformanceCommand) config() (conformance.Config, error) {
 	cfg := conformance.Config{
-		Command: c.Command, Transport: conformance.Frames, Level: c.Level, IdleLimit: c.IdleLimit, Parallel: c.Parallel, CheckLimit: c.CheckLimit,
+		Command: c.Command, Transport: suites.Frames, Level: c.Level, IdleLimit: c.IdleLimit, Parallel: c.Parallel, CheckLimit: c.CheckLimit,
 	}
 	switch {
 	case len(c.Command) == 0:
@@ -86,10 +88,10 @@ func (c *conformanceCommand) config() (conformance.Config, error) {
 		return cfg, errors.New("--idle-limit has to be at least 500ms")
 	}
 	if c.Native {
-		cfg.Transport = conformance.Native
+		cfg.Transport = suites.Native
 	}
 	if c.Socket {
-		cfg.Transport = conformance.Socket
+		cfg.Transport = suites.Socket
 	}
 	if c.Only != "" {
 		pattern, err := regexp.Compile(c.Only)

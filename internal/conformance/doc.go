@@ -4,23 +4,30 @@
 // requests, injects faults, and compares replies, commands and frames with what the
 // protocol demands.
 //
-// The checks are data: suites/*.yaml. docs/reference/conformance.md describes the service
+// The checks are data: package suites. docs/reference/conformance.md describes the service
 // and the checks.
 //
 // Open run.go first.
 //
-//	run.go       runs the checks and reports
-//	suite.go     the suites and their steps, as data
+//	run.go       runs the checks
 //	stage.go     what one check runs on: Redis, proxy, workers, requests
 //	steps.go     the steps
-//	rival.go     takes and cancels requests of the worker
 //	requests.go  sends requests and compares replies
+//	rival.go     takes and cancels requests of the worker
 //	rules*.go    what the recorded commands and frames have to fulfil
-//	proxy.go     the proxy between the worker and Redis
-//	trace.go     the recorded commands and frames
-//	native.go    a worker that speaks the protocol in Redis
-//	framed.go    a worker that speaks frames, as a child of a host
-//	socket.go    a worker that speaks frames, on a WebSocket of a gateway
-//	relay.go     the proxy between it and the gateway
-//	report.go    table, JUnit XML, certificate
+//	threads.go   sees from outside whether BLOCK blocks the only thread of the worker
+//	failure.go   why a check failed
+//
+// Imports point down this list:
+//
+//	report       table, JUnit XML, certificate
+//	conformance  this package
+//	worker       the worker under test: a process in Redis, under a host, or on a socket
+//	proxy        the proxy between the worker and Redis
+//	trace        the recorded commands and frames
+//	process      processes, among them redis-server
+//	resp         the bytes of Redis
+//	suites       the service and the checks
+//
+// Package mutants tests the checks by workers with planted bugs.
 package conformance

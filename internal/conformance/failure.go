@@ -3,6 +3,8 @@ package conformance
 import (
 	"fmt"
 	"strings"
+
+	"github.com/oskadev/mailroom/internal/conformance/trace"
 )
 
 // failure is the error of a check: the worker did not do what the protocol demands.
@@ -21,7 +23,7 @@ func failed(expected, format string, args ...any) *failure {
 }
 
 // with adds commands to a failure.
-func (f *failure) with(commands ...command) *failure {
+func (f *failure) with(commands ...trace.Command) *failure {
 	for i := range commands {
 		f.commands = append(f.commands, commands[i].String())
 	}

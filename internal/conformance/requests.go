@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/trace"
 )
 
 // outcomeKept is the field store of unsafe requests, in ms.
@@ -31,7 +33,7 @@ type request struct {
 func safeActions() []string { return []string{"GET", "CACHED"} }
 
 // send sends a request, or several.
-func (s *stage) send(send *Send) error {
+func (s *stage) send(send *suites.Send) error {
 	name := cmp.Or(send.As, send.Action)
 	if send.Times == 0 {
 		return s.sendOne(send, name)
@@ -44,7 +46,7 @@ func (s *stage) send(send *Send) error {
 	return nil
 }
 
-func (s *stage) sendOne(send *Send, name string) error {
+func (s *stage) sendOne(send *suites.Send, name string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func (s *stage) sendOne(send *Send, name string) error {
 }
 
 // fields returns the fields of a request, in their order.
-func (s *stage) fields(send *Send, r *request) (*wireFields, error) {
+func (s *stage) fields(send *suites.Send, r *request) (*wireFields, error) {
 	f := &wireFields{id: r.id, action: r.action, args: "[]", meta: send.Meta, reply: s.channel}
 	if send.Pad > 0 {
 		send.Args = json.RawMessage(`[{"pad":"` + strings.Repeat("x", send.Pad) + `"}]`)
@@ -83,7 +85,7 @@ func (s *stage) fields(send *Send, r *request) (*wireFields, error) {
 		f.reply = s.expand(send.Reply)
 	}
 	if send.Deadline != "none" {
-		left := cmp.Or(send.Deadline, "10s").of(s.cfg.IdleLimit)
+		left := cmp.Or(send.Deadline, "10s").Of(s.cfg.IdleLimit)
 		now, err := s.now()
 		if err != nil {
 			return nil, err
@@ -93,7 +95,7 @@ func (s *stage) fields(send *Send, r *request) (*wireFields, error) {
 	if !r.safe {
 		f.store = strconv.Itoa(outcomeKept)
 		if r.action == "APPEND" {
-			f.lane = (&wire.Action{Lane: service + ":{0}"}).LaneOf(f.args)
+			f.lane = (&wire.Action{Lane: suites.Service + ":{0}"}).LaneOf(f.args)
 		}
 	}
 	return f, nil
@@ -103,8 +105,8 @@ func (s *stage) fields(send *Send, r *request) (*wireFields, error) {
 type wireFields struct{ id, action, args, reply, deadline, meta, store, lane string }
 
 // xadd adds the entry of a safe request, or one with other fields.
-func (s *stage) xadd(send *Send, f *wireFields) (string, error) {
-	words := []string{"XADD", s.keys.Requests(service), "*"}
+func (s *stage) xadd(send *suites.Send, f *wireFields) (string, error) {
+	words := []string{"XADD", s.keys.Requests(suites.Service), "*"}
 	pair := func(name, value string) {
 		if other, ok := send.Fields[name]; ok {
 			if other == nil {
@@ -130,22 +132,22 @@ func (s *stage) xadd(send *Send, f *wireFields) (string, error) {
 			words = append(words, name, *value)
 		}
 	}
-	v, err := s.admin.do(words...)
-	return v.text, err
+	v, err := s.admin.Do(words...)
+	return v.Text, err
 }
 
 // enqueue sends an unsafe request.
 func (s *stage) enqueue(f *wireFields) (string, error) {
 	r := wire.Request{Action: f.action, Args: f.args}
-	v, err := s.admin.do("EVAL", scripts()["enqueue"], "2", s.keys.Requests(service), s.keys.Record(service, f.id), "10000", "100000",
+	v, err := s.admin.Do("EVAL", trace.Scripts()["enqueue"], "2", s.keys.Requests(suites.Service), s.keys.Record(suites.Service, f.id), "10000", "100000",
 		f.id, f.action, f.args, f.reply, f.deadline, f.meta, f.store, f.lane, r.Fingerprint(), "", "100000")
 	if err != nil {
 		return "", err
 	}
-	if words := v.words(); len(words) == 3 && words[0] == wire.StateQueued {
+	if words := v.Words(); len(words) == 3 && words[0] == wire.StateQueued {
 		return words[1], nil
 	}
-	return "", fmt.Errorf("enqueue.lua answered %v", v.plain())
+	return "", fmt.Errorf("enqueue.lua answered %v", v.Plain())
 }
 
 // find returns a request by its name.
@@ -158,7 +160,7 @@ func (s *stage) find(name string) (*request, error) {
 
 // judge compares the replies to a request with what is expected. Its error is permanent
 // where there is a reply.
-func (s *stage) judge(r *request, e *Expect) error {
+func (s *stage) judge(r *request, e *suites.Expect) error {
 	replies := s.repliesTo(r.id)
 	if len(replies) == 0 {
 		if bad := s.repliesTo(""); len(bad) > 0 {
@@ -175,8 +177,8 @@ func (s *stage) judge(r *request, e *Expect) error {
 	return nil
 }
 
-func (s *stage) judgeReply(r *request, e *Expect, got *received) error {
-	if after := e.After.of(s.cfg.IdleLimit); got.at.Sub(r.sent) < after {
+func (s *stage) judgeReply(r *request, e *suites.Expect, got *received) error {
+	if after := e.After.Of(s.cfg.IdleLimit); got.at.Sub(r.sent) < after {
 		return failed(fmt.Sprintf("the reply to %s not before %v", r.describe(), after), "it after %v", got.at.Sub(r.sent).Round(time.Millisecond))
 	}
 	if err := s.judgeMeta(r, e, got); err != nil {
@@ -187,20 +189,20 @@ func (s *stage) judgeReply(r *request, e *Expect, got *received) error {
 		if e.Stored && envelope != "-" {
 			return failed("a reply over 64 KiB is stored: stored=1 -", "%.80s", envelope)
 		}
-		v, err := s.admin.do("HGET", s.keys.Record(service, r.id), "outcome")
+		v, err := s.admin.Do("HGET", s.keys.Record(suites.Service, r.id), "outcome")
 		if err != nil {
 			return err
 		}
-		_, envelope, _ = strings.Cut(v.text, " ")
+		_, envelope, _ = strings.Cut(v.Text, " ")
 	}
 	result, failure := wire.ParseEnvelope(envelope)
 	switch {
 	case failure == nil && !strings.HasPrefix(envelope, `{"ok":true,"result":`):
 		return failed(`an envelope that begins with {"ok":true,"result":`, "%.80s", envelope)
 	case e.Error != nil && failure == nil, e.Error == nil && failure != nil && (e.Result != nil || e.Size > 0):
-		return failed(e.describe(), "%.200s", envelope)
+		return failed(expected(e), "%.200s", envelope)
 	case e.Error != nil:
-		return e.Error.judge(r, envelope)
+		return judgeError(r, e.Error, envelope)
 	case e.Size > 0:
 		var text string
 		if json.Unmarshal(result, &text) != nil || len(text) != e.Size {
@@ -212,7 +214,7 @@ func (s *stage) judgeReply(r *request, e *Expect, got *received) error {
 	return nil
 }
 
-func (s *stage) judgeMeta(r *request, e *Expect, got *received) error {
+func (s *stage) judgeMeta(r *request, e *suites.Expect, got *received) error {
 	m := got.meta
 	ids := make([]string, 0, len(s.registered))
 	for _, member := range s.registered {
@@ -232,8 +234,8 @@ func (s *stage) judgeMeta(r *request, e *Expect, got *received) error {
 	return nil
 }
 
-// judge compares the error of an envelope.
-func (e *ExpectError) judge(r *request, envelope string) error {
+// judgeError compares the error of an envelope.
+func judgeError(r *request, e *suites.ExpectError, envelope string) error {
 	var got struct {
 		Error struct {
 			Code          string          `json:"code"`
@@ -263,8 +265,8 @@ func (e *ExpectError) judge(r *request, envelope string) error {
 		return failed(fmt.Sprintf("no internals (%q) in the envelope", e.Without), "%.200s", envelope)
 	case e.Details != nil && canonical(g.Details) != canonical(e.Details):
 		return failed("the details "+canonical(e.Details), "%s", g.Details)
-	case e.Action != "" && (g.Service != service || g.Action != e.Action):
-		return failed("the failed action "+service+" "+e.Action, "%.300s", envelope)
+	case e.Action != "" && (g.Service != suites.Service || g.Action != e.Action):
+		return failed("the failed action "+suites.Service+" "+e.Action, "%.300s", envelope)
 	case g.RequestID != requestID:
 		return failed("the request_id "+requestID, "%.300s", envelope)
 	case g.CorrelationID != correlationID:
@@ -275,7 +277,8 @@ func (e *ExpectError) judge(r *request, envelope string) error {
 
 func (r *request) describe() string { return fmt.Sprintf("%s (%s)", r.name, r.action) }
 
-func (e *Expect) describe() string {
+// expected describes the outcome of a reply.
+func expected(e *suites.Expect) string {
 	switch {
 	case e.Error != nil:
 		return fmt.Sprintf("the error %s (%d)", e.Error.Code, e.Error.Status)

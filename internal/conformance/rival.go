@@ -8,34 +8,36 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/trace"
 )
 
 // take lets the worker of the suite take a request.
-func (s *stage) take(ctx context.Context, step *Take) error {
+func (s *stage) take(ctx context.Context, step *suites.Take) error {
 	r, err := s.find(step.Request)
 	if err != nil {
 		return err
 	}
-	mailbox := s.keys.Requests(service)
-	if _, err := s.admin.do("XGROUP", "CREATE", mailbox, wire.Group, "0", "MKSTREAM"); err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {
+	mailbox := s.keys.Requests(suites.Service)
+	if _, err := s.admin.Do("XGROUP", "CREATE", mailbox, wire.Group, "0", "MKSTREAM"); err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {
 		return err
 	}
-	pending, err := s.admin.do("XPENDING", mailbox, wire.Group, r.entry, r.entry, "1")
+	pending, err := s.admin.Do("XPENDING", mailbox, wire.Group, r.entry, r.entry, "1")
 	if err != nil {
 		return err
 	}
 	deliveries := 1
-	if len(pending.items) == 0 {
-		if _, err := s.admin.do("XREADGROUP", "GROUP", wire.Group, thief, "COUNT", "100", "STREAMS", mailbox, ">"); err != nil {
+	if len(pending.Items) == 0 {
+		if _, err := s.admin.Do("XREADGROUP", "GROUP", wire.Group, thief, "COUNT", "100", "STREAMS", mailbox, ">"); err != nil {
 			return err
 		}
 	} else {
-		n, _ := strconv.Atoi(pending.items[0].items[3].text)
+		n, _ := strconv.Atoi(pending.Items[0].Items[3].Text)
 		deliveries = n + 1
 	}
 	deliveries = cmp.Or(step.Deliveries, deliveries)
-	_, err = s.admin.do("XCLAIM", mailbox, wire.Group, thief, "0", r.entry,
-		"IDLE", strconv.FormatInt(step.Idle.of(s.cfg.IdleLimit).Milliseconds(), 10), "RETRYCOUNT", strconv.Itoa(deliveries), "JUSTID")
+	_, err = s.admin.Do("XCLAIM", mailbox, wire.Group, thief, "0", r.entry,
+		"IDLE", strconv.FormatInt(step.Idle.Of(s.cfg.IdleLimit).Milliseconds(), 10), "RETRYCOUNT", strconv.Itoa(deliveries), "JUSTID")
 	if err != nil {
 		return err
 	}
@@ -49,18 +51,18 @@ func (s *stage) take(ctx context.Context, step *Take) error {
 		}()
 		return nil
 	}
-	return s.keep(ctx, r, step.Keep.of(s.cfg.IdleLimit))
+	return s.keep(ctx, r, step.Keep.Of(s.cfg.IdleLimit))
 }
 
 // keep keeps a request of the worker of the suite for a time.
 func (s *stage) keep(ctx context.Context, r *request, d time.Duration) error {
 	for until := time.Now().Add(d); time.Now().Before(until); {
-		lost, err := s.admin.do("EVAL", scripts()["keep"], "1", s.keys.Requests(service), thief, r.entry)
+		lost, err := s.admin.Do("EVAL", trace.Scripts()["keep"], "1", s.keys.Requests(suites.Service), thief, r.entry)
 		if err != nil {
 			return err
 		}
-		if len(lost.items) > 0 {
-			return failed("no worker takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.named("XCLAIM", "XAUTOCLAIM")...)
+		if len(lost.Items) > 0 {
+			return failed("no worker takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.Named("XCLAIM", "XAUTOCLAIM")...)
 		}
 		if err := s.pause(ctx, s.cfg.IdleLimit/5); err != nil {
 			return nil //nolint:nilerr // the check is over
@@ -70,18 +72,18 @@ func (s *stage) keep(ctx context.Context, r *request, d time.Duration) error {
 }
 
 // settle ends a request as the worker of the suite.
-func (s *stage) settle(step *Settle) error {
+func (s *stage) settle(step *suites.Settle) error {
 	r, err := s.find(step.Request)
 	if err != nil {
 		return err
 	}
-	v, err := s.admin.do("EVAL", scripts()["settle"], "3", s.keys.Requests(service), s.keys.Dead(service), s.keys.Record(service, r.id),
+	v, err := s.admin.Do("EVAL", trace.Scripts()["settle"], "3", s.keys.Requests(suites.Service), s.keys.Dead(suites.Service), s.keys.Record(suites.Service, r.id),
 		thief, r.entry, r.id, wire.StateDone, "worker="+thief+",attempt=2", string(wire.Success(step.Result)), strconv.Itoa(outcomeKept), "", "2")
 	if err != nil {
 		return err
 	}
-	if len(v.items) != 1 || v.items[0].text != "1" {
-		return failed("the worker of the suite still owns "+r.describe(), "settle.lua answered %v", v.plain())
+	if len(v.Items) != 1 || v.Items[0].Text != "1" {
+		return failed("the worker of the suite still owns "+r.describe(), "settle.lua answered %v", v.Plain())
 	}
 	return nil
 }
@@ -94,9 +96,9 @@ func (s *stage) cancel(name string) error {
 	}
 	const cancelling = "cancelling"
 	line := r.id + ` - ` + string(wire.Failure(wire.NewError(wire.CodeConflict, "cancelled")))
-	v, err := s.admin.do("EVAL", scripts()["cancel"], "2", s.keys.Requests(service), s.keys.Record(service, r.id), line, strconv.Itoa(outcomeKept))
-	if err == nil && v.text != cancelling {
-		err = failed(r.describe()+" runs when it is cancelled", "it is %s", v.text)
+	v, err := s.admin.Do("EVAL", trace.Scripts()["cancel"], "2", s.keys.Requests(suites.Service), s.keys.Record(suites.Service, r.id), line, strconv.Itoa(outcomeKept))
+	if err == nil && v.Text != cancelling {
+		err = failed(r.describe()+" runs when it is cancelled", "it is %s", v.Text)
 	}
 	return err
 }

@@ -1,46 +1,33 @@
 package conformance
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/trace"
+	"github.com/oskadev/mailroom/internal/conformance/worker"
 	"github.com/oskadev/mailroom/internal/frames"
 )
 
 // withFrames adds frames to a failure.
-func (f *failure) withFrames(list ...frame) *failure {
+func (f *failure) withFrames(list ...trace.Frame) *failure {
 	for i := range list {
 		f.commands = append(f.commands, list[i].String())
 	}
 	return f
 }
 
-// hostFrame is a frame of the host.
-type hostFrame struct {
-	Run   string `json:"run"`
-	ID    string `json:"id"`
-	Lost  string `json:"lost"`
-	Drain bool   `json:"drain"`
-}
-
-func (f *frame) fromHost() (h hostFrame) {
-	if !f.sent {
-		_ = json.Unmarshal([]byte(f.text), &h) // frames of the suite may be anything
-	}
-	return h
-}
-
 // servesFirst demands that each process begins with its serve frame.
-func servesFirst(s *stage, _ *RuleCheck) error {
+func servesFirst(s *stage, _ *suites.RuleCheck) error {
 	seen := make(map[int]bool)
-	for _, f := range s.trace.allFrames() {
-		if f.sent && !seen[f.pid] {
-			if seen[f.pid] = true; f.kind() != frames.KindServe {
-				return failed("a serve frame first", "%s", f.text).withFrames(f)
+	for _, f := range s.trace.AllFrames() {
+		if f.Sent && !seen[f.Pid] {
+			if seen[f.Pid] = true; f.Kind() != frames.KindServe {
+				return failed("a serve frame first", "%s", f.Text).withFrames(f)
 			}
-		} else if f.sent && f.kind() == frames.KindServe {
+		} else if f.Sent && f.Kind() == frames.KindServe {
 			return failed("one serve frame", "a second one").withFrames(f)
 		}
 	}
@@ -51,36 +38,36 @@ func servesFirst(s *stage, _ *RuleCheck) error {
 }
 
 // oneProcess demands that the host did not have to start the worker again.
-func oneProcess(s *stage, _ *RuleCheck) error {
+func oneProcess(s *stage, _ *suites.RuleCheck) error {
 	if first, last := s.firstPid(), s.lastPid(); first != last {
-		return failed("the process goes on", "it ended, and the host started another one; it printed: %s", s.worker().printed())
+		return failed("the process goes on", "it ended, and the host started another one; it printed: %s", s.worker().Printed())
 	}
 	return nil
 }
 
 // onlyFrames demands that the worker sends nothing but frames.
-func onlyFrames(s *stage, _ *RuleCheck) error {
-	for _, f := range s.trace.allFrames() {
-		if f.sent && f.kind() == frames.KindUnknown {
-			return failed("only frames on the connection", "%s", f.text).withFrames(f)
+func onlyFrames(s *stage, _ *suites.RuleCheck) error {
+	for _, f := range s.trace.AllFrames() {
+		if f.Sent && f.Kind() == frames.KindUnknown {
+			return failed("only frames on the connection", "%s", f.Text).withFrames(f)
 		}
 	}
 	return nil
 }
 
 // oneFinalFrame demands one final frame for each run, and none for others.
-func oneFinalFrame(s *stage, _ *RuleCheck) error {
+func oneFinalFrame(s *stage, _ *suites.RuleCheck) error {
 	finals := make(map[string]int) // by process and run
-	for _, f := range s.trace.allFrames() {
-		if h := f.fromHost(); h.Run != "" {
-			finals[fmt.Sprint(f.pid, " ", h.Run)] = 0
+	for _, f := range s.trace.AllFrames() {
+		if h := f.FromHost(); h.Run != "" {
+			finals[fmt.Sprint(f.Pid, " ", h.Run)] = 0
 			continue
 		}
-		w := f.parse()
+		w := f.Parse()
 		if w == nil || w.Kind() != frames.KindFinal {
 			continue
 		}
-		run := fmt.Sprint(f.pid, " ", w.Run)
+		run := fmt.Sprint(f.Pid, " ", w.Run)
 		n, known := finals[run]
 		if finals[run] = n + 1; !known || n > 0 {
 			return failed("one final frame for each run", "one more for %q", w.Run).withFrames(f)
@@ -95,7 +82,7 @@ func oneFinalFrame(s *stage, _ *RuleCheck) error {
 }
 
 // runsOnce demands one run frame for a request.
-func runsOnce(s *stage, r *RuleCheck) error {
+func runsOnce(s *stage, r *suites.RuleCheck) error {
 	runs, err := runsOf(s, r.Request)
 	if err == nil && len(runs) != 1 {
 		return failed("one run of "+r.Request, "%d", len(runs)).withFrames(runs...)
@@ -104,14 +91,14 @@ func runsOnce(s *stage, r *RuleCheck) error {
 }
 
 // runsOf returns the run frames of a request.
-func runsOf(s *stage, name string) ([]frame, error) {
+func runsOf(s *stage, name string) ([]trace.Frame, error) {
 	q, err := s.find(name)
 	if err != nil {
 		return nil, err
 	}
-	var runs []frame
-	for _, f := range s.trace.allFrames() {
-		if f.fromHost().ID == q.id {
+	var runs []trace.Frame
+	for _, f := range s.trace.AllFrames() {
+		if f.FromHost().ID == q.id {
 			runs = append(runs, f)
 		}
 	}
@@ -119,9 +106,9 @@ func runsOf(s *stage, name string) ([]frame, error) {
 }
 
 // finalOf returns the final frame of a run.
-func finalOf(s *stage, run *frame) *frames.Worker {
-	for _, f := range s.trace.allFrames() {
-		if w := f.parse(); f.pid == run.pid && w != nil && w.Kind() == frames.KindFinal && w.Run == run.fromHost().Run {
+func finalOf(s *stage, run *trace.Frame) *frames.Worker {
+	for _, f := range s.trace.AllFrames() {
+		if w := f.Parse(); f.Pid == run.Pid && w != nil && w.Kind() == frames.KindFinal && w.Run == run.FromHost().Run {
 			return w
 		}
 	}
@@ -129,7 +116,7 @@ func finalOf(s *stage, run *frame) *frames.Worker {
 }
 
 // retries demands that the first run of a request ended with a retry frame.
-func retries(s *stage, r *RuleCheck) error {
+func retries(s *stage, r *suites.RuleCheck) error {
 	runs, err := runsOf(s, r.Request)
 	if err != nil {
 		return err
@@ -144,7 +131,7 @@ func retries(s *stage, r *RuleCheck) error {
 }
 
 // reports demands that the worker reported the progress of a run, 1 to 3, before its end.
-func reports(s *stage, r *RuleCheck) error {
+func reports(s *stage, r *suites.RuleCheck) error {
 	runs, err := runsOf(s, r.Request)
 	if err != nil {
 		return err
@@ -153,9 +140,9 @@ func reports(s *stage, r *RuleCheck) error {
 		return failed("a run of "+r.Request, "none")
 	}
 	var seen []string
-	for _, f := range s.trace.allFrames() {
-		w := f.parse()
-		if w == nil || f.pid != runs[0].pid || w.Run != runs[0].fromHost().Run {
+	for _, f := range s.trace.AllFrames() {
+		w := f.Parse()
+		if w == nil || f.Pid != runs[0].Pid || w.Run != runs[0].FromHost().Run {
 			continue
 		}
 		switch w.Kind() { //nolint:exhaustive // others do not matter
@@ -172,13 +159,13 @@ func reports(s *stage, r *RuleCheck) error {
 }
 
 // calls demands a call frame for the run of a request.
-func calls(s *stage, r *RuleCheck) error {
+func calls(s *stage, r *suites.RuleCheck) error {
 	runs, err := runsOf(s, r.Request)
 	if err != nil {
 		return err
 	}
-	for _, f := range s.trace.allFrames() {
-		if w := f.parse(); w != nil && w.Kind() == frames.KindCall && len(runs) > 0 && w.Run == runs[0].fromHost().Run {
+	for _, f := range s.trace.AllFrames() {
+		if w := f.Parse(); w != nil && w.Kind() == frames.KindCall && len(runs) > 0 && w.Run == runs[0].FromHost().Run {
 			return nil
 		}
 	}
@@ -186,7 +173,7 @@ func calls(s *stage, r *RuleCheck) error {
 }
 
 // endsLostRuns demands that the worker ends a run that the host says is lost.
-func endsLostRuns(s *stage, r *RuleCheck) error {
+func endsLostRuns(s *stage, r *suites.RuleCheck) error {
 	runs, err := runsOf(s, r.Request)
 	if err != nil {
 		return err
@@ -194,18 +181,18 @@ func endsLostRuns(s *stage, r *RuleCheck) error {
 	if len(runs) == 0 {
 		return failed("a run of "+r.Request, "none")
 	}
-	limit := hostDrain / 2
-	if gap := r.Gap.of(s.cfg.IdleLimit); gap > 0 {
+	limit := worker.HostDrain / 2
+	if gap := r.Gap.Of(s.cfg.IdleLimit); gap > 0 {
 		limit = gap
 	}
-	for _, f := range s.trace.allFrames() {
-		if h := f.fromHost(); h.Lost == "" || h.Lost != runs[0].fromHost().Run {
+	for _, f := range s.trace.AllFrames() {
+		if h := f.FromHost(); h.Lost == "" || h.Lost != runs[0].FromHost().Run {
 			continue
 		}
 		lost := f
-		for _, f := range s.trace.allFrames() {
-			if w := f.parse(); f.seq > lost.seq && w != nil && w.Kind() == frames.KindFinal && w.Run == lost.fromHost().Lost {
-				if took := f.at.Sub(lost.at); took > limit {
+		for _, f := range s.trace.AllFrames() {
+			if w := f.Parse(); f.Seq > lost.Seq && w != nil && w.Kind() == frames.KindFinal && w.Run == lost.FromHost().Lost {
+				if took := f.At.Sub(lost.At); took > limit {
 					return failed(fmt.Sprintf("the final frame within %v of lost", limit), "%v", took).withFrames(lost, f)
 				}
 				return nil
@@ -217,30 +204,19 @@ func endsLostRuns(s *stage, r *RuleCheck) error {
 }
 
 // endsByItself demands that the process ended without a signal of the host.
-func endsByItself(s *stage, _ *RuleCheck) error {
-	if strings.Contains(s.worker().printed(), "does not end, sending a signal") {
+func endsByItself(s *stage, _ *suites.RuleCheck) error {
+	if strings.Contains(s.worker().Printed(), "does not end, sending a signal") {
 		return failed("the process ends when its connection ends", "the host had to send it a signal")
 	}
 	return nil
 }
 
 // drains demands that the worker said that it takes no more runs.
-func drains(s *stage, _ *RuleCheck) error {
-	for _, f := range s.trace.allFrames() {
-		if f.kind() == frames.KindDrain {
+func drains(s *stage, _ *suites.RuleCheck) error {
+	for _, f := range s.trace.AllFrames() {
+		if f.Kind() == frames.KindDrain {
 			return nil
 		}
 	}
 	return failed(`{"drain":true} after SIGTERM`, "no such frame")
-}
-
-// noMoreThanConcurrency demands that the worker runs several requests at once where it says
-// so, and takes at least one.
-func noMoreThanConcurrency(s *stage, _ *RuleCheck) error {
-	for _, f := range s.trace.allFrames() {
-		if w := f.parse(); w != nil && w.Kind() == frames.KindServe && w.Concurrency != nil && (*w.Concurrency < 1 || *w.Concurrency > 10_000) {
-			return failed("a concurrency from 1 to 10000", "%d", *w.Concurrency).withFrames(f)
-		}
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +11,9 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/trace"
+	"github.com/oskadev/mailroom/internal/frames"
 )
 
 func sha256Hex(text string) string {
@@ -24,42 +28,20 @@ func number(text string) int64 {
 }
 
 // newReads returns the commands that read new requests.
-func newReads(s *stage) []command {
-	return slices.DeleteFunc(s.trace.named("XREADGROUP"), func(c command) bool { return c.args[len(c.args)-1] != ">" })
-}
-
-// entriesOf returns the IDs of the entries in the answer of a read or a claim.
-func entriesOf(c *command) []string {
-	if c.reply == nil || c.lost || c.reply.isError() {
-		return nil
-	}
-	items := c.reply.items
-	if c.name == "XREADGROUP" {
-		if c.reply.kind == '%' && len(items) == 2 { // RESP3: a map of streams
-			items = items[1].items
-		} else if len(items) == 1 && len(items[0].items) == 2 {
-			items = items[0].items[1].items
-		}
-	}
-	var ids []string
-	for _, entry := range items {
-		if len(entry.items) > 0 {
-			ids = append(ids, entry.items[0].text)
-		}
-	}
-	return ids
+func newReads(s *stage) []trace.Command {
+	return slices.DeleteFunc(s.trace.Named("XREADGROUP"), func(c trace.Command) bool { return c.Args[len(c.Args)-1] != ">" })
 }
 
 // reads demands reads of the own mailbox as the registered worker, with COUNT.
-func reads(s *stage, _ *RuleCheck) error {
+func reads(s *stage, _ *suites.RuleCheck) error {
 	all := newReads(s)
 	if len(all) == 0 {
 		return failed("reads with XREADGROUP … >", "none")
 	}
 	for _, c := range all {
-		count, counted := c.option("COUNT")
+		count, counted := c.Option("COUNT")
 		switch {
-		case c.arg(2) != wire.Group || c.arg(3) != s.workerID():
+		case c.Arg(2) != wire.Group || c.Arg(3) != s.workerID():
 			return failed("reads as GROUP workers "+s.workerID(), "%s", c.String()).with(c)
 		case !counted || number(count) < 1:
 			return failed("reads with COUNT, the number of free slots", "%s", c.String()).with(c)
@@ -73,7 +55,7 @@ func reads(s *stage, _ *RuleCheck) error {
 func capacity(s *stage) int64 {
 	most := int64(0)
 	for _, c := range newReads(s) {
-		count, _ := c.option("COUNT")
+		count, _ := c.Option("COUNT")
 		most = max(most, number(count))
 	}
 	return most
@@ -81,18 +63,18 @@ func capacity(s *stage) int64 {
 
 // countFitsSlots demands that no read asks for more requests than there are free slots. A
 // request takes a slot from its delivery until the worker settles it.
-func countFitsSlots(s *stage, _ *RuleCheck) error {
+func countFitsSlots(s *stage, _ *suites.RuleCheck) error {
 	type event struct {
 		seq     int
-		command *command
+		command *trace.Command
 		answer  bool
 	}
 	var events []event
-	all := s.trace.all()
+	all := s.trace.All()
 	for i := range all {
-		events = append(events, event{all[i].seq, &all[i], false})
-		if all[i].reply != nil {
-			events = append(events, event{all[i].replySeq, &all[i], true})
+		events = append(events, event{all[i].Seq, &all[i], false})
+		if all[i].Reply != nil {
+			events = append(events, event{all[i].ReplySeq, &all[i], true})
 		}
 	}
 	slices.SortFunc(events, func(a, b event) int { return a.seq - b.seq })
@@ -100,21 +82,21 @@ func countFitsSlots(s *stage, _ *RuleCheck) error {
 	for _, e := range events {
 		c := e.command
 		switch {
-		case e.answer && (c.name == "XREADGROUP" || c.name == "XCLAIM"):
-			for _, entry := range entriesOf(c) {
+		case e.answer && (c.Name == "XREADGROUP" || c.Name == "XCLAIM"):
+			for _, entry := range c.Entries() {
 				running[entry] = true
 			}
-		case !e.answer && (c.name == "XACK" || c.name == "XDEL"):
-			for _, entry := range c.args[2:] {
+		case !e.answer && (c.Name == "XACK" || c.Name == "XDEL"):
+			for _, entry := range c.Args[2:] {
 				delete(running, entry)
 			}
-		case !e.answer && c.script == "settle":
-			_, args := c.scriptKeys()
+		case !e.answer && c.Script == "settle":
+			_, args := c.ScriptKeys()
 			for i := 1; i < len(args); i += 8 {
 				delete(running, args[i])
 			}
-		case !e.answer && c.name == "XREADGROUP" && c.args[len(c.args)-1] == ">":
-			count, _ := c.option("COUNT")
+		case !e.answer && c.Name == "XREADGROUP" && c.Args[len(c.Args)-1] == ">":
+			count, _ := c.Option("COUNT")
 			if free := slots - int64(len(running)); number(count) > free {
 				return failed(fmt.Sprintf("COUNT of at most the %d free of %d slots", free, slots), "COUNT %s", count).with(*c)
 			}
@@ -123,10 +105,40 @@ func countFitsSlots(s *stage, _ *RuleCheck) error {
 	return nil
 }
 
+// slots returns the number of requests that the worker runs at once.
+func slots(s *stage) int64 {
+	if s.cfg.Transport == suites.Native {
+		return capacity(s)
+	}
+	for _, f := range s.trace.AllFrames() {
+		if w := f.Parse(); w != nil && w.Kind() == frames.KindServe && w.Concurrency != nil {
+			return int64(*w.Concurrency)
+		}
+	}
+	return 2 // or more: the default
+}
+
+// overlaps demands that the two requests of the check, runs of APPEND with the same key and
+// without a lane, report that they overlapped, if the worker has several slots.
+func overlaps(s *stage, _ *suites.RuleCheck) error {
+	several := slots(s) > 1
+	for _, q := range s.requests {
+		values := "[1]"
+		if several || q.name == "b" {
+			values = "[1,2]"
+		}
+		want := fmt.Sprintf(`{"overlap":%t,"values":%s}`, several, values)
+		if err := s.judge(q, &suites.Expect{Result: json.RawMessage(want)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // parallel demands that a worker with several slots runs requests at the same time: all
 // requests of the check are answered within the gap.
-func parallel(s *stage, r *RuleCheck) error {
-	if s.cfg.Transport == Native && capacity(s) < 2 {
+func parallel(s *stage, r *suites.RuleCheck) error {
+	if slots(s) < 2 {
 		return nil
 	}
 	var first, last time.Time
@@ -140,7 +152,7 @@ func parallel(s *stage, r *RuleCheck) error {
 			}
 		}
 	}
-	if took, limit := last.Sub(first), r.Gap.of(s.cfg.IdleLimit); took > limit {
+	if took, limit := last.Sub(first), r.Gap.Of(s.cfg.IdleLimit); took > limit {
 		return failed(fmt.Sprintf("all requests are answered within %v, since a worker with several slots runs them at the same time", limit), "%v", took.Round(time.Millisecond))
 	}
 	return nil
@@ -148,40 +160,40 @@ func parallel(s *stage, r *RuleCheck) error {
 
 // recoversLostReads demands that the worker lists its own pending entries after a read
 // without an answer, before it reads new requests.
-func recoversLostReads(s *stage, _ *RuleCheck) error {
+func recoversLostReads(s *stage, _ *suites.RuleCheck) error {
 	lost := false
-	for _, c := range s.trace.named("XREADGROUP", "XPENDING") {
+	for _, c := range s.trace.Named("XREADGROUP", "XPENDING") {
 		switch {
-		case c.name == "XREADGROUP" && c.lost:
+		case c.Name == "XREADGROUP" && c.Lost:
 			lost = true
 		case !lost:
-		case c.name == "XPENDING" && c.args[len(c.args)-1] == s.workerID(), c.name == "XREADGROUP" && c.args[len(c.args)-1] != ">":
+		case c.Name == "XPENDING" && c.Args[len(c.Args)-1] == s.workerID(), c.Name == "XREADGROUP" && c.Args[len(c.Args)-1] != ">":
 			return nil
-		case c.name == "XREADGROUP":
+		case c.Name == "XREADGROUP":
 			return failed("XPENDING … "+s.workerID()+" after a lost read, before the next read", "%s", c.String()).with(c)
 		}
 	}
-	return failed("XPENDING … "+s.workerID()+" after a lost read", "no such command").with(s.trace.named("XPENDING")...)
+	return failed("XPENDING … "+s.workerID()+" after a lost read", "no such command").with(s.trace.Named("XPENDING")...)
 }
 
 // claimsWhenIdle demands that the worker claims by the idle limit.
-func claimsWhenIdle(s *stage, _ *RuleCheck) error {
+func claimsWhenIdle(s *stage, _ *suites.RuleCheck) error {
 	limit := s.cfg.IdleLimit.Milliseconds()
 	fits := func(text string) bool { ms := number(text); return ms >= limit && ms <= 2*limit }
-	claims := s.trace.named("XCLAIM")
+	claims := s.trace.Named("XCLAIM")
 	if len(claims) == 0 {
 		return failed("XCLAIM with the idle limit", "no claim")
 	}
 	for _, c := range claims {
-		if !fits(c.arg(4)) {
+		if !fits(c.Arg(4)) {
 			return failed(fmt.Sprintf("XCLAIM with the idle limit, %d ms", limit), "%s", c.String()).with(c)
 		}
-		if slices.ContainsFunc(c.args, func(a string) bool { return strings.EqualFold(a, "JUSTID") || strings.EqualFold(a, "FORCE") }) {
+		if slices.ContainsFunc(c.Args, func(a string) bool { return strings.EqualFold(a, "JUSTID") || strings.EqualFold(a, "FORCE") }) {
 			return failed("XCLAIM that counts the delivery, without JUSTID and FORCE", "%s", c.String()).with(c)
 		}
 	}
-	for _, c := range s.trace.named("XPENDING") {
-		if idle, ok := c.option("IDLE"); ok && !fits(idle) {
+	for _, c := range s.trace.Named("XPENDING") {
+		if idle, ok := c.Option("IDLE"); ok && !fits(idle) {
 			return failed(fmt.Sprintf("XPENDING with IDLE %d", limit), "%s", c.String()).with(c)
 		}
 	}
@@ -189,26 +201,26 @@ func claimsWhenIdle(s *stage, _ *RuleCheck) error {
 }
 
 // keeps demands that the worker keeps a request three times in an idle limit while it runs.
-func keeps(s *stage, r *RuleCheck) error {
+func keeps(s *stage, r *suites.RuleCheck) error {
 	q, err := s.find(r.Request)
 	if err != nil {
 		return err
 	}
 	var last, settled time.Time
 	limit := s.cfg.IdleLimit/3 + max(s.cfg.IdleLimit/4, 150*time.Millisecond)
-	var kept []command
-	for _, c := range s.trace.named("XREADGROUP", "XCLAIM", "keep", "settle") {
+	var kept []trace.Command
+	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "keep", "settle") {
 		switch {
-		case c.script == "settle" && slices.Contains(c.args, q.entry):
-			settled = c.sent
-		case c.script == "keep" && slices.Contains(c.args, q.entry) && settled.IsZero():
+		case c.Script == "settle" && slices.Contains(c.Args, q.entry):
+			settled = c.Sent
+		case c.Script == "keep" && slices.Contains(c.Args, q.entry) && settled.IsZero():
 			kept = append(kept, c)
-			if gap := c.sent.Sub(last); gap > limit {
+			if gap := c.Sent.Sub(last); gap > limit {
 				return failed(fmt.Sprintf("keep.lua with the entry every %v", s.cfg.IdleLimit/3), "a gap of %v", gap.Round(time.Millisecond)).with(kept...)
 			}
-			last = c.sent
-		case c.script == "" && last.IsZero() && slices.Contains(entriesOf(&c), q.entry):
-			last = c.answered
+			last = c.Sent
+		case c.Script == "" && last.IsZero() && slices.Contains(c.Entries(), q.entry):
+			last = c.Answered
 		}
 	}
 	if gap := settled.Sub(last); gap > limit || len(kept) == 0 {
@@ -219,13 +231,13 @@ func keeps(s *stage, r *RuleCheck) error {
 }
 
 // notRead demands that no worker has read a request.
-func notRead(s *stage, r *RuleCheck) error {
+func notRead(s *stage, r *suites.RuleCheck) error {
 	q, err := s.find(r.Request)
 	if err != nil {
 		return err
 	}
-	for _, c := range s.trace.named("XREADGROUP", "XCLAIM") {
-		if slices.Contains(entriesOf(&c), q.entry) {
+	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM") {
+		if slices.Contains(c.Entries(), q.entry) {
 			return failed("no worker reads "+q.describe(), "%s", c.String()).with(c)
 		}
 	}

@@ -7,17 +7,18 @@ import (
 	"regexp"
 	"sync"
 	"time"
-)
 
-// DefaultIdleLimit is the idle limit of workers that are not configured.
-const DefaultIdleLimit = 3 * time.Second
+	"github.com/oskadev/mailroom/internal/conformance/process"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/worker"
+)
 
 // Config configures Run. Command and Transport are required.
 type Config struct {
 	// Command is the worker under test: a program and its arguments.
 	Command []string
 	// Transport is how it speaks.
-	Transport Transport
+	Transport suites.Transport
 	// Level is the highest level that is checked, 1 to 3. Defaults to 3.
 	Level int
 	// Only limits the checks to names that match. Defaults to all.
@@ -34,7 +35,7 @@ type Config struct {
 
 // Result is the result of one check.
 type Result struct {
-	Check  Check
+	Check  suites.Check
 	Passed bool
 	// Expected and Seen say what failed, each in one line.
 	Expected, Seen string
@@ -54,7 +55,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 		cfg.Level = 3
 	}
 	if cfg.IdleLimit == 0 {
-		cfg.IdleLimit = DefaultIdleLimit
+		cfg.IdleLimit = worker.DefaultIdleLimit
 	}
 	if cfg.Parallel == 0 {
 		cfg.Parallel = 4
@@ -65,7 +66,7 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 	if cfg.Limit == 0 {
 		cfg.Limit = 15 * time.Minute
 	}
-	checks, err := load(cfg.Transport, cfg.Level, cfg.IdleLimit)
+	checks, err := suites.Load(cfg.Transport, cfg.Level, cfg.IdleLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +79,11 @@ func Run(ctx context.Context, cfg Config) ([]Result, error) {
 	if len(results) == 0 {
 		return nil, errors.New("no check has such a name")
 	}
-	probe, err := startServer()
+	probe, err := process.StartServer()
 	if err != nil {
 		return nil, err
 	}
-	probe.stop()
+	probe.Stop()
 	limited, cancel := context.WithTimeoutCause(ctx, cfg.Limit, fmt.Errorf("all checks together took longer than %v", cfg.Limit))
 	defer cancel()
 	if results[0].run(limited, &cfg); results[0].unregistered && cfg.Only == nil {
@@ -137,7 +138,7 @@ func (r *Result) run(ctx context.Context, cfg *Config) {
 		r.Commands = s.recent()
 	}
 	if len(s.workers) > 0 {
-		r.Printed = s.worker().printed()
+		r.Printed = s.worker().Printed()
 	}
 }
 
@@ -145,17 +146,17 @@ func (r *Result) run(ctx context.Context, cfg *Config) {
 func (s *stage) recent() []string {
 	const most = 10
 	var lines []string
-	if all := s.trace.allFrames(); len(all) > 0 {
+	if all := s.trace.AllFrames(); len(all) > 0 {
 		for _, f := range all[max(0, len(all)-most):] {
 			lines = append(lines, f.String())
 		}
 		return lines
 	}
-	all := s.trace.all()
+	all := s.trace.All()
 	for _, c := range all[max(0, len(all)-most):] {
 		line := c.String()
-		if c.reply != nil && c.reply.isError() {
-			line += fmt.Sprintf(" → %.80s", c.reply.text)
+		if c.Reply != nil && c.Reply.IsError() {
+			line += fmt.Sprintf(" → %.80s", c.Reply.Text)
 		}
 		lines = append(lines, line)
 	}

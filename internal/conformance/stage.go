@@ -15,13 +15,19 @@ import (
 
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/conformance/process"
+	"github.com/oskadev/mailroom/internal/conformance/proxy"
+	"github.com/oskadev/mailroom/internal/conformance/resp"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/trace"
+	"github.com/oskadev/mailroom/internal/conformance/worker"
+	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/internal/token"
 )
 
 const (
-	service   = "conformance"
 	namespace = "conformance-test"
-	thief     = service + ".suite" // a worker of the suite
+	thief     = suites.Service + ".suite" // a worker of the suite
 	password  = "secret"
 	pollEvery = 5 * time.Millisecond
 	// startLimit is the time in which a worker has to be registered.
@@ -31,20 +37,21 @@ const (
 // stage is what one check runs on.
 type stage struct {
 	cfg    *Config
-	check  *Check
-	server *server
-	proxy  *proxy
-	trace  *trace
-	admin  *client
-	sub    *client
+	check  *suites.Check
+	server *process.Server
+	proxy  *proxy.Proxy
+	trace  *trace.Trace
+	admin  *resp.Client
+	sub    *resp.Client
 	keys   wire.Keys
 
 	channel    string
-	workers    []worker
+	workers    []worker.Worker
 	registered []string // members of the list of workers, in the order of their starts
 	requests   map[string]*request
 	release    func() // ends Take.Hold, after which stolen is set; nil: there is none
 	stolen     error
+	timeslices map[string]string // of the threads of the worker, when the check noted them
 
 	mu      sync.Mutex
 	replies map[string][]received // by the ID of the request
@@ -58,8 +65,8 @@ type received struct {
 	at       time.Time
 }
 
-func newStage(cfg *Config, check *Check) (s *stage, err error) {
-	s = &stage{cfg: cfg, check: check, trace: newTrace(), requests: make(map[string]*request), replies: make(map[string][]received)}
+func newStage(cfg *Config, check *suites.Check) (s *stage, err error) {
+	s = &stage{cfg: cfg, check: check, trace: trace.New(), requests: make(map[string]*request), replies: make(map[string][]received)}
 	if s.keys, err = wire.NewKeys(namespace); err != nil {
 		return nil, err
 	}
@@ -68,20 +75,20 @@ func newStage(cfg *Config, check *Check) (s *stage, err error) {
 			s.close()
 		}
 	}()
-	if s.server, err = startServer(); err != nil {
+	if s.server, err = process.StartServer(); err != nil {
 		return nil, err
 	}
-	if s.proxy, err = startProxy(s.server.address, s.trace); err != nil {
+	if s.proxy, err = proxy.Start(s.server.Address, s.trace); err != nil {
 		return nil, err
 	}
-	if s.admin, err = dial(s.server.address); err != nil {
+	if s.admin, err = resp.Dial(s.server.Address); err != nil {
 		return nil, err
 	}
-	if s.sub, err = dial(s.server.address); err != nil {
+	if s.sub, err = resp.Dial(s.server.Address); err != nil {
 		return nil, err
 	}
-	s.channel = s.keys.Replies(wire.RoleAPI+"."+token.New(token.NameBytes), service)
-	if err = s.sub.subscribe(s.channel, s.receive); err != nil {
+	s.channel = s.keys.Replies(wire.RoleAPI+"."+token.New(token.NameBytes), suites.Service)
+	if err = s.sub.Subscribe(s.channel, s.receive); err != nil {
 		return nil, err
 	}
 	if check.User {
@@ -96,18 +103,18 @@ func (s *stage) close() {
 		s.release()
 	}
 	for _, w := range s.workers {
-		w.stop()
+		w.Stop()
 	}
-	for _, c := range []*client{s.admin, s.sub} {
+	for _, c := range []*resp.Client{s.admin, s.sub} {
 		if c != nil {
-			c.close()
+			c.Close()
 		}
 	}
 	if s.proxy != nil {
-		s.proxy.close()
+		s.proxy.Close()
 	}
 	if s.server != nil {
-		s.server.stop()
+		s.server.Stop()
 	}
 }
 
@@ -139,13 +146,13 @@ func (s *stage) repliesTo(id string) []received {
 
 // makeUser makes a user of Redis with the rights of a worker.
 func (s *stage) makeUser() error {
-	user, err := admin.WorkerUser(service, s.keys, admin.WorkerAccess{Services: []string{service}})
+	user, err := admin.WorkerUser(suites.Service, s.keys, admin.WorkerAccess{Services: []string{suites.Service}})
 	if err != nil {
 		return err
 	}
 	user.Passwords = []string{password}
 	rules := splitRules(user.Line())
-	_, err = s.admin.do(append([]string{"ACL", "SETUSER", service}, rules[2:]...)...)
+	_, err = s.admin.Do(append([]string{"ACL", "SETUSER", suites.Service}, rules[2:]...)...)
 	return err
 }
 
@@ -158,44 +165,76 @@ func splitRules(line string) []string {
 func (s *stage) start(ctx context.Context) error {
 	user := ""
 	if s.check.User {
-		user = service + ":" + password + "@"
+		user = suites.Service + ":" + password + "@"
 	}
-	start := map[Transport]func(*stage, string) (worker, error){Native: startNative, Frames: startFramed, Socket: startSocketed}
-	w, err := start[s.cfg.Transport](s, user)
+	w, err := worker.Start(&worker.Config{ //nolint:contextcheck // the stage ends it
+		Command: s.cfg.Command, Transport: s.cfg.Transport, Redis: s.proxy.Address(), User: user,
+		Namespace: s.keys.Namespace(), IdleLimit: s.cfg.IdleLimit, Trace: s.trace,
+	})
 	if err != nil {
 		return err
 	}
 	s.workers = append(s.workers, w)
 	err = s.until(ctx, startLimit, func() error { return s.seeRegistered(w) })
 	if f, ok := errors.AsType[*failure](err); ok {
-		f.seen += "; it printed: " + oneLine(w.printed())
+		f.seen += "; it printed: " + oneLine(w.Printed())
 	}
 	return err
 }
 
 // seeRegistered notes the member of a new worker.
-func (s *stage) seeRegistered(w worker) error {
+func (s *stage) seeRegistered(w worker.Worker) error {
 	const expected = "a new worker in the list of workers"
 	select {
-	case <-w.gone():
-		return &permanent{failed(expected, "the worker ended with the exit code %d", w.exitCode())}
+	case <-w.Gone():
+		if err := s.seeOtherService(expected); err != nil {
+			return &permanent{err}
+		}
+		return &permanent{failed(expected, "the worker ended with the exit code %d", w.ExitCode())}
 	default:
 	}
-	found, err := s.admin.do("ZRANGE", s.keys.Workers(service), "0", "-1")
+	found, err := s.admin.Do("ZRANGE", s.keys.Workers(suites.Service), "0", "-1")
 	if err != nil {
 		return err
 	}
-	for _, member := range found.words() {
+	for _, member := range found.Words() {
 		if !slices.Contains(s.registered, member) {
 			s.registered = append(s.registered, member)
 			return nil
 		}
 	}
-	return failed(expected+" "+s.keys.Workers(service), "%d members", len(found.items))
+	err = s.seeOtherService(expected)
+	switch {
+	case err == nil:
+		err = failed(expected+" "+s.keys.Workers(suites.Service), "%d members", len(found.Items))
+	case s.cfg.Transport != suites.Native: // it serves one service
+		err = &permanent{err}
+	}
+	return err
+}
+
+// seeOtherService fails if the worker serves another service in place of the one that the
+// checks need.
+func (s *stage) seeOtherService(expected string) error {
+	var others []string
+	for _, f := range s.trace.AllFrames() {
+		var m struct{ Service string }
+		if w := f.Parse(); w != nil && w.Kind() == frames.KindServe && json.Unmarshal(w.Serve, &m) == nil {
+			others = append(others, m.Service)
+		}
+	}
+	if known, err := s.admin.Do("SMEMBERS", s.keys.Services()); err == nil {
+		others = append(others, known.Words()...)
+	}
+	slices.Sort(others)
+	if others = slices.Compact(others); len(others) == 0 || slices.Contains(others, suites.Service) {
+		return nil
+	}
+	return failed(expected, "the worker serves %s, the checks need the service `%s`", strings.Join(others, ", "), suites.Service)
 }
 
 // worker returns the last worker that was started.
-func (s *stage) worker() worker { return s.workers[len(s.workers)-1] }
+func (s *stage) worker() worker.Worker { return s.workers[len(s.workers)-1] }
 
 // workerID returns the identifier of the last worker that was registered.
 func (s *stage) workerID() string {
@@ -238,11 +277,11 @@ func (s *stage) until(ctx context.Context, limit time.Duration, f func() error) 
 
 // now returns the time of Redis in ms.
 func (s *stage) now() (int64, error) {
-	v, err := s.admin.do("TIME")
+	v, err := s.admin.Do("TIME")
 	if err != nil {
 		return 0, err
 	}
-	words := v.words()
+	words := v.Words()
 	seconds, _ := strconv.ParseInt(words[0], 10, 64)
 	micros, _ := strconv.ParseInt(words[1], 10, 64)
 	return seconds*1000 + micros/1000, nil
@@ -258,22 +297,22 @@ func (s *stage) expand(text string) string {
 		}
 		switch kind {
 		case "mailbox":
-			return s.keys.Requests(service)
+			return s.keys.Requests(suites.Service)
 		case "dead":
-			return s.keys.Dead(service)
+			return s.keys.Dead(suites.Service)
 		case "workers":
-			return s.keys.Workers(service)
+			return s.keys.Workers(suites.Service)
 		case "worker":
 			return s.workerID()
 		case "manifest":
 			_, digest, _ := strings.Cut(s.registered[len(s.registered)-1], " ")
-			return s.keys.Manifest(service, digest)
+			return s.keys.Manifest(suites.Service, digest)
 		case "channel":
 			return s.channel
 		case "ns":
 			return namespace
 		case "record":
-			return s.keys.Record(service, r.id)
+			return s.keys.Record(suites.Service, r.id)
 		case "entry":
 			return r.entry
 		case "id":
@@ -285,7 +324,7 @@ func (s *stage) expand(text string) string {
 			}
 			return strconv.FormatInt(now, 10)
 		case "tag":
-			return s.keys.Tagged(service, "tag:"+of)
+			return s.keys.Tagged(suites.Service, "tag:"+of)
 		default:
 			return "${" + name + "}"
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/conformance/suites"
+	"github.com/oskadev/mailroom/internal/conformance/worker"
 	"github.com/oskadev/mailroom/internal/frames"
 )
 
@@ -39,14 +41,14 @@ func (s *stage) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if f := s.proxy.unused(); f != nil {
+	if f := s.proxy.Unused(); f != nil {
 		return failed(fmt.Sprintf("the worker sends %s, so that the fault %s can happen", f.Command, f.Kind), "no such command")
 	}
-	if s.cfg.Transport == Socket {
+	if s.cfg.Transport == suites.Socket {
 		return nil // the commands are those of a gateway
 	}
 	for _, rule := range []ruleFunc{forbiddenCommands, ownKeys, knownScripts} {
-		if err := rule(s, &RuleCheck{}); err != nil {
+		if err := rule(s, &suites.RuleCheck{}); err != nil {
 			return err
 		}
 	}
@@ -54,7 +56,7 @@ func (s *stage) run(ctx context.Context) error {
 }
 
 // step runs one step.
-func (s *stage) step(ctx context.Context, step *Step) error {
+func (s *stage) step(ctx context.Context, step *suites.Step) error {
 	switch {
 	case step.Start != nil:
 		return s.start(ctx)
@@ -79,7 +81,7 @@ func (s *stage) step(ctx context.Context, step *Step) error {
 	case step.Settle != nil:
 		return s.settle(step.Settle)
 	case step.Fault != nil:
-		s.proxy.inject(*step.Fault)
+		s.proxy.Inject(*step.Fault)
 		return nil
 	case step.Signal != "":
 		return s.signal(step.Signal)
@@ -104,8 +106,8 @@ func (s *stage) step(ctx context.Context, step *Step) error {
 }
 
 // await waits for the reply to a request, or to several.
-func (s *stage) await(ctx context.Context, name string, times int, e *Expect) error {
-	within := e.Within.of(s.cfg.IdleLimit)
+func (s *stage) await(ctx context.Context, name string, times int, e *suites.Expect) error {
+	within := e.Within.Of(s.cfg.IdleLimit)
 	if within == 0 {
 		within = defaultWithin + s.cfg.IdleLimit
 	}
@@ -128,12 +130,12 @@ func (s *stage) await(ctx context.Context, name string, times int, e *Expect) er
 }
 
 // silent expects that a request is not answered.
-func (s *stage) silent(ctx context.Context, step *Silent) error {
+func (s *stage) silent(ctx context.Context, step *suites.Silent) error {
 	r, err := s.find(step.To)
 	if err != nil {
 		return err
 	}
-	if err := s.pause(ctx, step.For.of(s.cfg.IdleLimit)); err != nil {
+	if err := s.pause(ctx, step.For.Of(s.cfg.IdleLimit)); err != nil {
 		return err
 	}
 	if replies := s.repliesTo(r.id); len(replies) > 0 {
@@ -155,19 +157,19 @@ func (s *stage) pause(ctx context.Context, d time.Duration) error {
 }
 
 // redis runs a command until its answer fits.
-func (s *stage) redis(ctx context.Context, step *Redis) error {
-	within := cmp.Or(step.Within.of(s.cfg.IdleLimit), defaultWithin)
+func (s *stage) redis(ctx context.Context, step *suites.Redis) error {
+	within := cmp.Or(step.Within.Of(s.cfg.IdleLimit), defaultWithin)
 	return s.until(ctx, within, func() error {
 		words := make([]string, len(step.Do))
 		for i, word := range step.Do {
 			words[i] = s.expand(word)
 		}
-		v, err := s.admin.do(words...)
+		v, err := s.admin.Do(words...)
 		if err != nil {
 			return err
 		}
-		number, _ := strconv.ParseFloat(v.text, 64)
-		answer, is := v.plain(), json.RawMessage(s.expand(string(step.Is)))
+		number, _ := strconv.ParseFloat(v.Text, 64)
+		answer, is := v.Plain(), json.RawMessage(s.expand(string(step.Is)))
 		line := strings.Join(words, " ")
 		switch {
 		case step.Is != nil && !same(answer, is):
@@ -181,20 +183,20 @@ func (s *stage) redis(ctx context.Context, step *Redis) error {
 	})
 }
 
-// signal signals the worker.
+// sendSignal signals the worker.
 func (s *stage) signal(name string) error {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT, "TERM": syscall.SIGTERM}
 	number, ok := signals[name]
 	if !ok {
 		return fmt.Errorf("unknown signal %q", name)
 	}
-	s.worker().signal(number)
+	worker.SendSignal(s.worker(), number)
 	return nil
 }
 
 // exit expects that the worker ends.
-func (s *stage) exit(ctx context.Context, step *Exit) error {
-	within := step.Within.of(s.cfg.IdleLimit)
+func (s *stage) exit(ctx context.Context, step *suites.Exit) error {
+	within := step.Within.Of(s.cfg.IdleLimit)
 	if within == 0 {
 		within = 2 * defaultWithin
 	}
@@ -202,21 +204,21 @@ func (s *stage) exit(ctx context.Context, step *Exit) error {
 	defer timer.Stop()
 	w := s.worker()
 	select {
-	case <-w.gone():
+	case <-w.Gone():
 	case <-timer.C:
-		return failed(fmt.Sprintf("the worker ends within %v", within), "it still runs; it printed: %s", w.printed())
+		return failed(fmt.Sprintf("the worker ends within %v", within), "it still runs; it printed: %s", w.Printed())
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if step.Code != nil && w.exitCode() != *step.Code {
-		return failed(fmt.Sprintf("the exit code %d", *step.Code), "%d; it printed: %s", w.exitCode(), w.printed())
+	if step.Code != nil && w.ExitCode() != *step.Code {
+		return failed(fmt.Sprintf("the exit code %d", *step.Code), "%d; it printed: %s", w.ExitCode(), w.Printed())
 	}
 	return nil
 }
 
 // wait waits.
-func (s *stage) wait(ctx context.Context, step *Wait) error {
-	within := cmp.Or(step.Within.of(s.cfg.IdleLimit), defaultWithin+2*s.cfg.IdleLimit)
+func (s *stage) wait(ctx context.Context, step *suites.Wait) error {
+	within := cmp.Or(step.Within.Of(s.cfg.IdleLimit), defaultWithin+2*s.cfg.IdleLimit)
 	switch {
 	case step.Begun != "":
 		r, err := s.find(step.Begun)
@@ -234,76 +236,63 @@ func (s *stage) wait(ctx context.Context, step *Wait) error {
 			}
 			return nil
 		})
-		if err == nil && s.cfg.Transport == Socket { // each socket is a worker of its own
+		if err == nil && s.cfg.Transport == suites.Socket { // each socket is a worker of its own
 			err = s.until(ctx, within, func() error { return s.seeRegistered(s.worker()) })
 		}
 		return err
 	default:
-		return s.pause(ctx, step.For.of(s.cfg.IdleLimit))
+		return s.pause(ctx, step.For.Of(s.cfg.IdleLimit))
 	}
 }
 
 // begun reports that a worker has a request.
 func (s *stage) begun(r *request) error {
 	expected := "a worker reads " + r.describe()
-	if s.cfg.Transport != Native {
-		for _, f := range s.trace.allFrames() {
-			if !f.sent && strings.Contains(f.text, `"id":"`+r.id+`"`) {
+	if s.cfg.Transport != suites.Native {
+		for _, f := range s.trace.AllFrames() {
+			if !f.Sent && strings.Contains(f.Text, `"id":"`+r.id+`"`) {
 				return nil
 			}
 		}
 		return failed(expected, "no run frame")
 	}
-	for _, c := range s.trace.named("XREADGROUP", "XCLAIM", "XAUTOCLAIM") {
-		if c.reply != nil && holds(*c.reply, r.entry) {
+	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "XAUTOCLAIM") {
+		if c.Reply != nil && c.Reply.Holds(r.entry) {
 			return nil
 		}
 	}
 	return failed(expected, "it is not read")
 }
 
-// holds reports whether a value holds a text.
-func holds(v value, text string) bool {
-	if v.text == text {
-		return true
-	}
-	for _, item := range v.items {
-		if holds(item, text) {
-			return true
-		}
-	}
-	return false
-}
-
 // settled reports that the mailbox is empty.
 func (s *stage) settled() error {
-	length, err := s.admin.do("XLEN", s.keys.Requests(service))
+	length, err := s.admin.Do("XLEN", s.keys.Requests(suites.Service))
 	if err != nil {
 		return err
 	}
-	pending, err := s.admin.do("XPENDING", s.keys.Requests(service), wire.Group)
+	pending, err := s.admin.Do("XPENDING", s.keys.Requests(suites.Service), wire.Group)
 	if err != nil {
 		return err
 	}
-	if length.text != "0" || pending.items[0].text != "0" {
-		return failed("an empty mailbox", "%s entries, %s of them pending", length.text, pending.items[0].text)
+	if length.Text != "0" || pending.Items[0].Text != "0" {
+		return failed("an empty mailbox", "%s entries, %s of them pending", length.Text, pending.Items[0].Text)
 	}
 	return nil
 }
 
 // drain tells the worker to finish what runs and to end.
 func (s *stage) drain() {
-	if f, ok := s.worker().(*framed); ok {
-		f.cancel()
+	if w, ok := s.worker().(interface{ Drain() }); ok {
+		w.Drain()
 		return
 	}
-	s.worker().signal(syscall.SIGTERM)
+	worker.SendSignal(s.worker(), syscall.SIGTERM)
 }
 
 // frame sends a message to the worker.
 func (s *stage) frame(message string) error {
-	if w, ok := s.worker().(interface{ send(message string) error }); ok {
-		return w.send(message)
+	if w, ok := s.worker().(interface{ Send(message string) error }); ok {
+		return w.Send(message)
 	}
 	return errors.New("only a worker that speaks frames takes messages")
 }
@@ -318,12 +307,12 @@ func (s *stage) lastPid() int {
 
 func (s *stage) servePids() []int {
 	pids := []int{0}
-	for _, f := range s.trace.allFrames() {
-		if f.kind() == frames.KindServe {
+	for _, f := range s.trace.AllFrames() {
+		if f.Kind() == frames.KindServe {
 			if pids[0] == 0 {
 				pids = nil
 			}
-			pids = append(pids, f.pid)
+			pids = append(pids, f.Pid)
 		}
 	}
 	return pids

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package conformance
-
-import "syscall"
-
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,35 @@
+package trace
+
+import (
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1
+	"encoding/hex"
+
+	"github.com/oskadev/mailroom/bus/wire"
+)
+
+// Scripts returns the sources of the scripts of the protocol by their names.
+func Scripts() map[string]string {
+	sources := make(map[string]string)
+	for _, name := range []string{"keep", "progress", "retire", "watch", "release"} {
+		sources[name] = wire.LuaSource(name + ".lua")
+	}
+	for _, name := range []string{"settle", "enqueue", "cancel", "replay"} {
+		sources[name] = wire.LuaSource("lane.lua", name+".lua")
+	}
+	return sources
+}
+
+// scriptNames returns the names of the scripts of the protocol by their digests.
+func scriptNames() map[string]string {
+	names := make(map[string]string)
+	for name, source := range Scripts() {
+		names[Digest(source)] = name
+	}
+	return names
+}
+
+// Digest returns the name that Redis gives to a script.
+func Digest(source string) string {
+	sum := sha1.Sum([]byte(source)) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])
+}
