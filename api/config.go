@@ -93,12 +93,18 @@ type Config struct {
 	// SocketInFlight is the maximum number of unanswered requests of one WebSocket.
 	// Defaults to 1024.
 	SocketInFlight int
+	// History is the number of compositions, and of requests of each service on a socket,
+	// that are kept for operators; see workers.Config. Defaults to 1000.
+	History int
 	// HideWorker omits the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool
 	// OwnOps serves the pages of Server.Ops on the gateway itself too. It is for
 	// development: they ask for no credential. Defaults to false.
 	OwnOps bool
+	// AccessLog is the maximum number of answered requests that are logged in a second.
+	// Defaults to 0: none is.
+	AccessLog int
 	// Logger receives the log. Defaults to that of the connection to the bus.
 	Logger *slog.Logger
 }
@@ -170,6 +176,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.InFlight < 0 {
 		errs = append(errs, fmt.Errorf("in flight %d is negative", c.InFlight))
+	}
+	if c.AccessLog < 0 {
+		errs = append(errs, fmt.Errorf("access log %d is negative", c.AccessLog))
 	}
 	orDefault(&c.SocketInFlight, 1024)
 	if c.SocketInFlight < 0 {

@@ -15,6 +15,8 @@ import (
 func (s *Server) ended(in *exchange.Request, status int) {
 	in.Outcome.Status, in.Outcome.Total = status, time.Since(in.Began)
 	s.metrics.Ended(in)
+	s.recent.Add(in)
+	s.access.ended(in)
 }
 
 // state reads what the gauges show.

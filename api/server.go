@@ -18,6 +18,7 @@ import (
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/metrics"
+	"github.com/oskadev/mailroom/api/recent"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/api/socket"
 	"github.com/oskadev/mailroom/api/tickets"
@@ -45,6 +46,8 @@ type Server struct {
 	certificate *edge.Certificate // nil: plain HTTP
 	life        life
 	metrics     *metrics.Gateway
+	recent      *recent.Ring
+	access      *accessLog              // nil: none
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
@@ -63,7 +66,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	s := &Server{cfg: cfg, metrics: metrics.New()}
+	s := &Server{cfg: cfg, metrics: metrics.New(), recent: recent.New()}
 	conn := busctx.From(ctx)
 	if conn == nil {
 		var err error
@@ -76,6 +79,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if s.cfg.Logger == nil {
 		s.cfg.Logger = conn.Log()
 	}
+	s.access = newAccessLog(s.cfg.Logger, cfg.AccessLog)
 	if err := s.open(conn); err != nil { //nolint:contextcheck // its parts live until Close
 		s.Close()
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -134,7 +138,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		Auth: s.auth, Calls: socketBackend{s}, Events: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
 		Host: host.Config{
 			Conn: conn, Log: cfg.Logger, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit,
-			CacheRedisURL: cfg.CacheRedisURL, CacheCredentials: cfg.CacheCredentials,
+			CacheRedisURL: cfg.CacheRedisURL, CacheCredentials: cfg.CacheCredentials, History: cfg.History,
 		},
 		Log: cfg.Logger,
 	})
@@ -149,7 +153,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
-		Ended: s.metrics.Step, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
+		Ended: s.metrics.Step, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/history"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/workmetrics"
 )
@@ -18,20 +19,29 @@ func serveOps(ctx context.Context, conn *bus.Conn, cfg Config) (*workmetrics.Met
 	return workmetrics.Serve(ctx, cfg.OpsListen, func() error { return conn.Ping(ctx) }, cfg.Logger)
 }
 
-// ended returns the function that counts the deliveries of a service; nil: they are not
-// counted.
-func ended(s *Service, meter *workmetrics.Meter) func(*consumer.Delivery, *consumer.Ended) {
-	if meter == nil {
-		return nil
+// observer hears of the deliveries of a service that have ended.
+type observer struct {
+	service  *Service
+	meter    *workmetrics.Meter // nil: they are not counted
+	recorder *history.Recorder  // nil: they are not recorded
+}
+
+func (o *observer) needed() bool { return o.meter != nil || o.recorder != nil }
+
+// ended counts and records a delivery.
+func (o *observer) ended(worker string, d *consumer.Delivery, e *consumer.Ended) {
+	o.recorder.Ended(&history.Delivery{
+		Request: &d.Request, Worker: worker, Attempt: d.Attempt, State: e.State, Status: e.Status, Queue: d.Queued, Run: e.Took, Outcome: e.Envelope,
+	})
+	if o.meter == nil {
+		return
 	}
-	return func(d *consumer.Delivery, e *consumer.Ended) {
-		r := workmetrics.Run{
-			Service: s.name, Attempt: d.Attempt, Status: e.Status, Queue: d.Queued, Took: e.Took,
-			Expired: e.State == wire.StateExpired, Dead: e.State == wire.StateDead,
-		}
-		if s.byName[d.Request.Action] != nil {
-			r.Action = d.Request.Action
-		}
-		meter.Ended(&r)
+	r := workmetrics.Run{
+		Service: o.service.name, Attempt: d.Attempt, Status: e.Status, Queue: d.Queued, Took: e.Took,
+		Expired: e.State == wire.StateExpired, Dead: e.State == wire.StateDead,
 	}
+	if o.service.byName[d.Request.Action] != nil {
+		r.Action = d.Request.Action
+	}
+	o.meter.Ended(&r)
 }

@@ -12,11 +12,11 @@ import (
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/history"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/call"
-	"github.com/oskadev/mailroom/internal/workmetrics"
 )
 
 // Config configures a worker process.
@@ -53,6 +53,10 @@ type Config struct {
 	// has not confirmed, whenever the number changes. While it is not 0, callers may get
 	// stale answers until their TTL. Defaults to nil: no call.
 	OnCacheBehind func(tags int)
+	// History is the number of requests of each service that ended last and are kept for
+	// operators, about; arguments and outcomes are cut to 1 KiB. It is a sample of at most
+	// 40 a second from each worker. Negative: none. Defaults to 1000.
+	History int
 	// OpsListen is the address on which the process serves /metrics (Prometheus), /healthz
 	// and /readyz for its operator, such as 127.0.0.1:9091. Defaults to none.
 	OpsListen string
@@ -97,9 +101,11 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	defer shared.close()
 	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
+		recorder := history.NewRecorder(conn, s.name, cfg.History)
+		defer recorder.Close()
 		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
 		defer own.close()
-		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own, meter); err != nil {
+		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own, observer{s, meter, recorder}); err != nil {
 			return err
 		}
 	}
@@ -197,23 +203,27 @@ func manifestsOf(services []*Service) ([]*wire.Manifest, error) {
 	return manifests, errors.Join(faults...)
 }
 
-func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, own *calls, meter *workmetrics.Meter) (*consumer.Consumer, error) {
+func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, invalidator *cache.Invalidator, calls *calls, o observer) (*consumer.Consumer, error) {
 	concurrency := s.concurrency
 	if concurrency == 0 {
 		concurrency = cfg.Concurrency
 	}
 	e := newExecutor(s, cfg.Logger, conn.Clock.Now)
-	e.invalidator, e.calls = invalidator, own
+	e.invalidator, e.calls = invalidator, calls
 	w := &Worker{service: s.name}
-	var err error
-	w.consumer, err = consumer.New(conn, consumer.Config{
+	own := consumer.Config{
 		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
-		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Remote: s.remote, Run: e.run, Ended: ended(s, meter),
+		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Remote: s.remote, Run: e.run,
 		OnRegistered: func() {
 			if cfg.OnStart != nil {
 				cfg.OnStart(w)
 			}
 		},
-	})
+	}
+	if o.needed() {
+		own.Ended = func(d *consumer.Delivery, ended *consumer.Ended) { o.ended(w.ID(), d, ended) }
+	}
+	var err error
+	w.consumer, err = consumer.New(conn, own)
 	return w.consumer, err
 }

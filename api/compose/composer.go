@@ -8,6 +8,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/consumer"
+	"github.com/oskadev/mailroom/bus/history"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
@@ -44,6 +45,9 @@ type Config struct {
 	Services planner
 	// Ended is called when a step has an answer, with its HTTP status.
 	Ended func(composition, step string, status int, took time.Duration)
+	// History is the number of compositions that are kept for operators; negative: none.
+	// Defaults to history.DefaultKeep.
+	History int
 	// IdleLimit and DrainLimit default as in consumer.Config.
 	IdleLimit, DrainLimit time.Duration
 	// Log receives the causes of failures.
@@ -64,9 +68,17 @@ const maxConcurrent = 256
 
 // Consume serves the mailbox of compositions until the context ends.
 func (c *Composer) Consume(ctx context.Context) {
+	recorder := history.NewRecorder(c.cfg.Conn, wire.ReservedService, c.cfg.History)
+	defer recorder.Close()
+	var worker *consumer.Consumer
 	worker, err := consumer.New(c.cfg.Conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
 		Hidden:   true, Concurrency: maxConcurrent, IdleLimit: c.cfg.IdleLimit, DrainLimit: c.cfg.DrainLimit, Run: c.run,
+		Ended: func(d *consumer.Delivery, e *consumer.Ended) {
+			recorder.Ended(&history.Delivery{
+				Request: &d.Request, Worker: worker.Worker(), Attempt: d.Attempt, State: e.State, Status: e.Status, Queue: d.Queued, Run: e.Took, Outcome: e.Envelope,
+			})
+		},
 	})
 	if err == nil {
 		err = worker.Run(ctx)

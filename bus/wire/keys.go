@@ -73,6 +73,9 @@ func (k Keys) Dead(service string) string { return k.Tagged(service, "dead") }
 // Workers is the sorted set of a service's workers by heartbeat expiry.
 func (k Keys) Workers(service string) string { return k.Tagged(service, "workers") }
 
+// Recent is the stream of the requests that ended last: a sample for operators.
+func (k Keys) Recent(service string) string { return k.Tagged(service, "recent") }
+
 // Record is the hash that keeps the outcome of one request.
 func (k Keys) Record(service, id string) string { return k.Tagged(service, "req:"+id) }
 

@@ -28,6 +28,8 @@ type gatewayFlags struct {
 	Admission    bool          `default:"true" negatable:"" help:"Reject requests that, at the measured rate, no worker can reach before their deadline."`
 	MinReplicas  int           `default:"0" help:"Number of Redis replicas that must hold the outcome of an unsafe request before its caller gets it."`
 	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
+	History      int           `default:"1000" help:"Requests of each service on a socket, and compositions, that ended last and are kept for operators, about; 0: none."`
+	AccessLog    int           `default:"0" help:"Maximum number of answered requests that are logged in a second; 0: none."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Send the headers Mailroom-Worker and Mailroom-Attempt."`
 	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 
@@ -41,11 +43,8 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 	if err := f.check(credentials); err != nil {
 		return nil, err
 	}
-	if f.NearBytes == 0 {
-		f.NearBytes = -1
-	}
 	cfg := api.Config{
-		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: f.NearBytes,
+		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: orNone(f.NearBytes), History: orNone(f.History), AccessLog: f.AccessLog,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		OwnOps: f.ownOps, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
@@ -57,6 +56,14 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 		return nil, usage(err)
 	}
 	return server, nil
+}
+
+// orNone returns the value of a config field for a flag whose 0 means none: negative.
+func orNone[T int | int64](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // listen opens the address of --listen.

@@ -61,7 +61,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		return server.Serve(serving, ln)
 	})
 	group.Go(func() error {
-		return workers.Run(busctx.With(working, conn), workers.Config{DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis, CacheCredentials: c.cacheCredentials(tlsFlags{})}, examples.all...)
+		return workers.Run(busctx.With(working, conn), workers.Config{History: orNone(c.History), DrainLimit: c.Drain, Logger: quiet(log), CacheRedisURL: c.CacheRedis, CacheCredentials: c.cacheCredentials(tlsFlags{})}, examples.all...)
 	})
 	if waitServed(serving, server, examples.all) == nil {
 		c.greet(p, ln.Addr().String(), redis.URL())

@@ -24,6 +24,7 @@ type serveCommand struct {
 	Concurrency int           `default:"64" help:"Requests that run at once in each process, if the worker does not say."`
 	IdleLimit   time.Duration `default:"3s" help:"Time without a heartbeat after which another worker takes a request; from 100ms, the same for all workers of a service."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
+	History     int           `default:"1000" help:"Requests of each service that ended last and are kept for operators, about; 0: none."`
 	OpsListen   string        `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators (default: none)."`
 	Drain       time.Duration `default:"20s" help:"Time for running requests to end after a stop signal, and for a worker to end a run past its deadline before it is killed."`
 }
@@ -55,7 +56,7 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	}
 	defer stopOps()
 	h := host.New(host.Config{
-		Conn: conn, Meter: meter, Log: log, Concurrency: c.Concurrency, Linger: linger,
+		Conn: conn, Meter: meter, History: orNone(c.History), Log: log, Concurrency: c.Concurrency, Linger: linger,
 		IdleLimit: c.IdleLimit, MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain,
 		CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	})

@@ -48,6 +48,8 @@ type Config struct {
 	Linger time.Duration
 	// DrainBye is the last frame of a connection that was drained. Defaults to nil: none.
 	DrainBye *frames.Bye
+	// History is that of workers.Config.
+	History int
 	// Meter counts the requests. Defaults to nil: they are not counted.
 	Meter *workmetrics.Meter
 	// Allow refuses a service. Defaults to nil: every service is allowed.
@@ -217,7 +219,7 @@ func (h *Host) start(s *session) *service {
 	v.add(s)
 	cfg := workers.Config{
 		Logger: h.cfg.Log, Concurrency: s.capacity, OnStart: v.onStart,
-		IdleLimit: h.cfg.IdleLimit, MaxAttempts: h.cfg.MaxAttempts, DrainLimit: h.cfg.DrainLimit,
+		IdleLimit: h.cfg.IdleLimit, MaxAttempts: h.cfg.MaxAttempts, DrainLimit: h.cfg.DrainLimit, History: h.cfg.History,
 		CacheRedisURL: h.cfg.CacheRedisURL, CacheCredentials: h.cfg.CacheCredentials,
 	}
 	h.ending.Go(func() {
