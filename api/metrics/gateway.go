@@ -16,6 +16,7 @@ type Gateway struct {
 	// Registry holds all metrics of the process.
 	Registry *prometheus.Registry
 
+	traffic  *prometheus.Registry // of the metrics of requests alone
 	requests *metrics.Actions[*series]
 	steps    *metrics.Actions[*step]
 	refused  *prometheus.CounterVec
@@ -31,6 +32,7 @@ func New() *Gateway {
 	}
 	g := &Gateway{
 		Registry:      metrics.NewRegistry(),
+		traffic:       prometheus.NewRegistry(),
 		requestsTotal: counter("mailroom_requests_total", "Answered requests by HTTP status; service and action are empty where no route matched.", "service", "action", "code"),
 		refused:       counter("mailroom_refused_total", "Requests that the gateway itself answered with an error, by its code in lower case.", "service", "reason"),
 		redeliveries:  counter("mailroom_redeliveries_total", "Deliveries beyond the first one of the requests that were answered.", "service"),
@@ -43,12 +45,16 @@ func New() *Gateway {
 			"Time of the steps of compositions."), []string{"composition", "step"}),
 	}
 	g.Registry.MustRegister(g.requestsTotal, g.refused, g.redeliveries, g.expired, g.cached, g.stepsTotal, g.durations, g.stepDurations)
+	g.traffic.MustRegister(g.requestsTotal, g.cached, g.stepsTotal, g.durations, g.stepDurations)
 	g.requests = metrics.NewActions(g.newSeries)
 	g.steps = metrics.NewActions(func(composition, name string) *step {
 		return &step{codes: metrics.NewCodes(g.stepsTotal, composition, name), took: g.stepDurations.WithLabelValues(composition, name)}
 	})
 	return g
 }
+
+// Traffic returns the metrics of requests, answers of the cache and steps.
+func (g *Gateway) Traffic() prometheus.Gatherer { return g.traffic }
 
 // series are the series of one action.
 type series struct {

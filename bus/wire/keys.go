@@ -98,6 +98,12 @@ func (k Keys) Services() string { return k.namespace + ":services" }
 // Secret is the string with the secret that gateways share.
 func (k Keys) Secret() string { return k.namespace + ":secret" }
 
+// Gateway is the string with the recent statistics of one gateway.
+func (k Keys) Gateway(id string) string { return k.namespace + ":gateway:" + id }
+
+// Gateways is the sorted set of the live gateways by the expiry of their statistics.
+func (k Keys) Gateways() string { return k.namespace + ":gateways" }
+
 // APIKeys is the hash of the clients' API keys, by their IDs.
 func (k Keys) APIKeys() string { return k.namespace + ":keys" }
 
