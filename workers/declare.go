@@ -148,5 +148,5 @@ func parameterOf(text json.RawMessage) (parameter, error) {
 		text = json.RawMessage(`{}`)
 	}
 	resolved, err := declared.Resolve(&jsonschema.ResolveOptions{})
-	return parameter{schema: text, resolved: resolved, shape: schema.Of(declared)}, err
+	return parameter{schema: text, declared: declared, resolved: resolved, shape: schema.Of(declared)}, err
 }

@@ -66,6 +66,7 @@ func TestArgumentsAreCheckedBeforeTheWorkerGetsThem(t *testing.T) {
 	p := s.serve("1")
 	r := <-s.call("GET", "seven")
 	assert.Equal(t, workers.CodeBadRequest, r.code())
+	require.ErrorContains(t, r.err, `id: want integer, got string "seven"`)
 	done := s.call("GET", 8)
 	p.answer(`"ok":true`)
 	require.NoError(t, (<-done).err, "the first run that the worker sees")
