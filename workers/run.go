@@ -88,6 +88,9 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	defer shared.close()
 	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
+		if len(s.unknown) > 0 {
+			cfg.Logger.WarnContext(ctx, "unknown members of the manifest are ignored", "service", s.name, "members", s.unknown)
+		}
 		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
 		defer own.close()
 		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own); err != nil {

@@ -264,6 +264,17 @@ func TestWorkerHasToDeclareItsServiceInTime(t *testing.T) {
 	assert.Contains(t, p.expect("bye")["bye"].(map[string]any)["message"], "no serve frame within 50ms")
 }
 
+func TestUnknownMembersOfAManifestAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	for range 2 {
+		p := s.connect(`{"serve":{"service":"things","actions":[{"name":"GET","rout":"GET /things/:id"}]}}`)
+		p.expect("serving")
+	}
+	const warning = "level=WARN msg=\"unknown members of the manifest are ignored\" service=things members=[actions[0].rout]"
+	assert.Equal(t, 1, strings.Count(s.log.String(), warning), s.log.String())
+}
+
 func TestServicesMayBeRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t), func(c *Config) {
