@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/client"
 	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/testsupport"
@@ -148,6 +150,38 @@ func TestRequestsOfADeadConnectionGoToAnother(t *testing.T) {
 	require.NoError(t, (<-done).err)
 	assert.Less(t, time.Since(began), 3*time.Second, "sooner than the idle limit")
 	assert.Equal(t, first["id"], second["id"])
+}
+
+// The read that waits when the last connection ends may still take a request, which no
+// worker has begun.
+func TestRequestsThatNoConnectionGotAreNotCounted(t *testing.T) {
+	t.Parallel()
+	for action, id := range map[string]any{"GET": 7, "SET": "7"} { // safe and unsafe
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			taken, gone := make(chan struct{}), make(chan struct{})
+			first := sync.OnceFunc(func() {
+				close(taken)
+				<-gone
+			})
+			s := newStage(t, testsupport.Miniredis(t), func(c *Config) {
+				c.Conn.Hook = func(at bus.Step, _ string) {
+					if at == bus.StepDelivered {
+						first()
+					}
+				}
+			})
+			p := s.serve("1")
+			done := s.call(action, id)
+			<-taken
+			require.NoError(t, p.conn.Close())
+			require.ErrorIs(t, <-p.served, ErrClosed)
+			close(gone)
+			run := s.serve("1").answer(`"ok":true`)
+			assert.InDelta(t, 1, run["attempt"], 0)
+			require.NoError(t, (<-done).err)
+		})
+	}
 }
 
 func TestConnectionsShareAService(t *testing.T) {
