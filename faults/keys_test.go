@@ -195,18 +195,19 @@ func TestManyWaitForTickets(t *testing.T) {
 		require.Equal(t, http.StatusAccepted, status)
 	}
 	var waiting sync.WaitGroup
-	var told, begun atomic.Int64
+	var told atomic.Int64
+	// Not all at once: a gateway that cannot look up so many in time refuses some of them, and
+	// callers that come again at once keep it busy.
+	const together = 500
 	for i, location := range locations {
 		waiting.Go(func() {
-			begun.Add(1)
 			if s.awaits(location, i%2 == 0) {
 				told.Add(1)
 			}
 		})
-	}
-	s.eventually("all have begun to wait", func() bool { return int(begun.Load()) == tickets })
-	for end := time.Now().Add(4 * patience); s.watched() < tickets; s.pass(250 * time.Millisecond) {
-		require.True(t, time.Now().Before(end), "all wait")
+		if begun := i + 1; begun%together == 0 || begun == tickets {
+			s.eventually("all that have begun wait", func() bool { return s.watched() >= begun })
+		}
 	}
 	s.pass(5 * time.Second) // the first, frequent polls become rare
 	commands := s.commands()
