@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/oskadev/mailroom/internal/token"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oskadev/mailroom/internal/token"
 )
 
 // Cache is the part of the shared cache in one process. It is safe for concurrent

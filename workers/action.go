@@ -215,7 +215,7 @@ func typeError(name string, err error) FieldError {
 	return FieldError{Field: name, Problem: problem}
 }
 
-func fieldErrors(name string, faults []schema.Fault) []FieldError {
+func fieldErrors(name string, faults []schema.FaultError) []FieldError {
 	fields := make([]FieldError, len(faults))
 	for i, f := range faults {
 		fields[i] = FieldError{Field: name + f.Path, Problem: f.Problem}

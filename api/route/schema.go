@@ -35,14 +35,14 @@ func kindOf(types []string) string {
 
 // problem returns the problem of a value by the error of its parsing or its validation.
 func problem(name string, err error) exchange.Problem {
-	if f, ok := errors.AsType[schema.Fault](err); ok {
+	if f, ok := errors.AsType[schema.FaultError](err); ok {
 		return problemOf(f)
 	}
 	return exchange.Problem{Field: name, Problem: err.Error()}
 }
 
 // problemOf returns the problem of a part of an object, or of the whole body.
-func problemOf(f schema.Fault) exchange.Problem {
+func problemOf(f schema.FaultError) exchange.Problem {
 	if f.Path == "" {
 		return exchange.Problem{Field: "body", Problem: f.Problem}
 	}

@@ -87,7 +87,7 @@ func parseAs(kind, text string) (any, error) {
 	}
 }
 
-// validate checks a value against its schema. The error is the first [schema.Fault], with a
+// validate checks a value against its schema. The error is the first [schema.FaultError], with a
 // path that begins with the name of the value.
 func (v *value) validate(instance any) error {
 	whole := instance

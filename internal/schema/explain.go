@@ -20,19 +20,19 @@ const (
 	maxWanted = 200 // characters of a list of values, or of a pattern
 )
 
-// Fault says which part of a value does not fit a schema, and what the schema wants there.
-type Fault struct {
+// FaultError says which part of a value does not fit a schema, and what the schema wants there.
+type FaultError struct {
 	Path    string // such as .address.lines[2]; empty: the whole value
 	Problem string // such as: want integer, got string "x"
 }
 
-func (f Fault) Error() string { return f.Problem }
+func (f FaultError) Error() string { return f.Problem }
 
 // Explain returns the faults of a value that does not fit a schema, at most 100, in the order
 // of the schema's required fields and then of the value. It judges by the same keywords as
 // the library, except for unevaluatedItems, unevaluatedProperties and dependentSchemas. If it
 // finds no fault, it returns one that names the whole value.
-func Explain(root *jsonschema.Schema, value any) []Fault {
+func Explain(root *jsonschema.Schema, value any) []FaultError {
 	e := &explainer{root: root, patterns: make(map[string]*regexp.Regexp)}
 	if e.look(root, "", value); len(e.faults) == 0 {
 		e.add("", "does not fit its schema")
@@ -57,11 +57,11 @@ func Describe(value any) string {
 type explainer struct {
 	root     *jsonschema.Schema
 	patterns map[string]*regexp.Regexp // compiled so far
-	faults   []Fault
+	faults   []FaultError
 }
 
 func (e *explainer) add(path, format string, args ...any) {
-	e.faults = append(e.faults, Fault{Path: path, Problem: fmt.Sprintf(format, args...)})
+	e.faults = append(e.faults, FaultError{Path: path, Problem: fmt.Sprintf(format, args...)})
 }
 
 // fits reports whether a value has no fault.
@@ -69,7 +69,7 @@ func (e *explainer) fits(s *jsonschema.Schema, value any) bool {
 	return len(e.faultsOf(s, "", value)) == 0
 }
 
-func (e *explainer) faultsOf(s *jsonschema.Schema, path string, value any) []Fault {
+func (e *explainer) faultsOf(s *jsonschema.Schema, path string, value any) []FaultError {
 	alone := &explainer{root: e.root, patterns: e.patterns}
 	alone.look(s, path, value)
 	return alone.faults
@@ -143,7 +143,7 @@ func (e *explainer) choose(forms []*jsonschema.Schema, once bool, path string, v
 		return
 	}
 	fit, near := 0, 0
-	var told []Fault // by the last form that is near
+	var told []FaultError // by the last form that is near
 	for _, form := range forms {
 		faults := e.faultsOf(form, path, value)
 		if len(faults) == 0 {

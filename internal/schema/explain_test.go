@@ -24,8 +24,10 @@ func TestExplainNamesThePathAndWhatIsWanted(t *testing.T) {
 		{`{"items":{"properties":{"n":{"type":"number"}}}}`, `[{},{"n":"1"}]`, `[1].n: want number, got string "1"`},
 		{`{"prefixItems":[{"type":"string"}],"items":{"type":"number"}}`, `["a","b"]`, `[1]: want number, got string "b"`},
 		{`{"required":["b","a"]}`, `{}`, `b: is missing; a: is missing`},
-		{`{"properties":{"a":{}},"additionalProperties":false}`, `{"c":1,"b":1,"a":1}`,
-			`b: is not a field of this action; c: is not a field of this action`},
+		{
+			`{"properties":{"a":{}},"additionalProperties":false}`, `{"c":1,"b":1,"a":1}`,
+			`b: is not a field of this action; c: is not a field of this action`,
+		},
 		{`{"additionalProperties":{"type":"integer"}}`, `{"a":"b"}`, `a: want integer, got string "b"`},
 		{`{"patternProperties":{"^n":{"type":"integer"}},"additionalProperties":false}`, `{"n1":"b"}`, `n1: want integer, got string "b"`},
 		{`{"propertyNames":{"maxLength":1}}`, `{"ab":1}`, `ab: the name: want at most 1 character, got 2`},
@@ -55,8 +57,10 @@ func TestExplainNamesThePathAndWhatIsWanted(t *testing.T) {
 		{`{"not":{"type":"string"}}`, `"a"`, `: string "a" is not allowed`},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{"a":1}`, `b: is missing`},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{}`, `c: is missing`},
-		{`{"$ref":"#/$defs/n","$defs":{"n":{"properties":{"next":{"$ref":"#/$defs/n"},"v":{"type":"integer"}}}}}`,
-			`{"next":{"next":{"v":"x"}}}`, `next.next.v: want integer, got string "x"`},
+		{
+			`{"$ref":"#/$defs/n","$defs":{"n":{"properties":{"next":{"$ref":"#/$defs/n"},"v":{"type":"integer"}}}}}`,
+			`{"next":{"next":{"v":"x"}}}`, `next.next.v: want integer, got string "x"`,
+		},
 		{`{"unevaluatedProperties":false}`, `{"a":1}`, `: does not fit its schema`},
 	} {
 		s, err := Read([]byte(c.schema))
@@ -84,9 +88,9 @@ func TestExplainHasALimit(t *testing.T) {
 	}
 	faults := Explain(s, many)
 	assert.Len(t, faults, maxFaults)
-	assert.Equal(t, Fault{Path: "[1].a", Problem: "want string, got number 1"}, faults[1])
+	assert.Equal(t, FaultError{Path: "[1].a", Problem: "want string, got number 1"}, faults[1])
 	faults = Explain(s, "x")
-	assert.Equal(t, []Fault{{Problem: `want array, got string "x"`}}, faults)
+	assert.Equal(t, []FaultError{{Problem: `want array, got string "x"`}}, faults)
 }
 
 // A recursive schema must not cost more by each level of the value.
