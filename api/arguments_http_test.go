@@ -151,7 +151,7 @@ func TestBadBodiesNeverReachTheMailbox(t *testing.T) {
 		`{"Name":"a","size":1}`:                                 {"name", "Name"},
 		`{"name":"a","size":1,"ready":"true"}`:                  {"ready"},
 		`{"name":"a","size":1,"tags":"a"}`:                      {"tags"},
-		`{"name":"a","size":1,"tags":["a",1]}`:                  {"tags"},
+		`{"name":"a","size":1,"tags":["a",1]}`:                  {"tags[1]"},
 		`{"name":"a","size":1,"colour":"red"}`:                  {"colour"},
 		`{"name":"a","size":1,"":1}`:                            {""},
 		`{"name":1,"colour":"red","ready":0,"tags":{},"zz":[]}`: {"name", "size", "colour", "ready", "tags", "zz"},

@@ -74,7 +74,7 @@ func (s *stage) shares(n int) (runs int, ended time.Time) {
 // Identical reads at the same time run once, over all gateways.
 func TestStampede(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, setting{gateways: 3})
+	s := newStage(t, setting{gateways: 3, idle: calmIdleLimit})
 	callers := times(300, 1000)
 	s.share(1, 3, "ms=1", nil) // so that all are connected
 	began := time.Now()
@@ -95,7 +95,7 @@ func TestStampede(t *testing.T) {
 // All callers that wait get the same failure; none of them tries again.
 func TestStampedeThatFails(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, setting{gateways: 3})
+	s := newStage(t, setting{gateways: 3, idle: calmIdleLimit})
 	callers := times(300, 1000)
 	s.share(1, 3, "ms=1", nil)
 	answers := s.share(2, callers, "ms=2500&do=fail", nil)

@@ -32,6 +32,7 @@ type action struct {
 // parameter is the type of an argument or a result.
 type parameter struct {
 	schema   json.RawMessage
+	declared *jsonschema.Schema
 	resolved *jsonschema.Resolved
 	shape    *schema.Shape // nil: only resolved can validate
 }
@@ -127,7 +128,7 @@ func newParameter(t reflect.Type) (parameter, error) {
 		return parameter{}, err
 	}
 	resolved, err := declared.Resolve(nil)
-	return parameter{schema: text, resolved: resolved, shape: schema.Of(declared)}, err
+	return parameter{schema: text, declared: declared, resolved: resolved, shape: schema.Of(declared)}, err
 }
 
 func (a *action) isSafe() bool {
@@ -160,42 +161,64 @@ func (a *action) decode(args []json.RawMessage, into ...any) error {
 		if i < len(args) {
 			raw = args[i]
 		}
-		if err := a.args[i].decode(raw, into[i]); err != nil {
-			return BadRequest(FieldError{Field: a.declared.Args[i].Name, Problem: err.Error()})
+		if wrong := a.args[i].decode(a.declared.Args[i].Name, raw, into[i]); len(wrong) > 0 {
+			return BadRequest(wrong...)
 		}
 	}
 	return nil
 }
 
-func (p *parameter) decode(raw json.RawMessage, into any) error {
+// decode reads an argument, and returns the problems of one that does not fit. The name is
+// that of the argument.
+func (p *parameter) decode(name string, raw json.RawMessage, into any) []FieldError {
 	switch v := into.(type) {
 	// Types of path parameters: decoding checks as much as the schema does.
 	case *int64:
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
-			return errors.New("want an integer")
+		if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+			*v = n
+			return nil
 		}
-		*v = n
-		return nil
 	case *string:
-		if raw[0] != '"' || json.Unmarshal(raw, v) != nil {
-			return errors.New("want a string")
+		if raw[0] == '"' && json.Unmarshal(raw, v) == nil {
+			return nil
 		}
-		return nil
 	}
 	if !p.shape.OnlyObject() || raw[0] != '{' {
 		var instance any
 		if err := json.Unmarshal(raw, &instance); err != nil {
-			return errors.New("not JSON")
+			return []FieldError{{Field: name, Problem: "not JSON"}}
 		}
-		if !p.shape.Fits(instance) {
-			if err := p.resolved.Validate(instance); err != nil {
-				return err
-			}
+		if !p.shape.Fits(instance) && p.resolved.Validate(instance) != nil {
+			return fieldErrors(name, schema.Explain(p.declared, instance))
 		}
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
-		return errors.New("does not fit its type")
+		return []FieldError{typeError(name, err)}
 	}
 	return nil
+}
+
+// typeError returns the problem of a value that fits its schema but not its Go type, such as
+// 1.0 or 300 for an int8.
+func typeError(name string, err error) FieldError {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return FieldError{Field: name, Problem: "does not fit its type"}
+	}
+	if wrong.Field != "" {
+		name += "." + wrong.Field
+	}
+	problem := "does not fit its type"
+	if kind := wrong.Type.Kind(); kind >= reflect.Int && kind <= reflect.Float64 {
+		problem = fmt.Sprintf("want %s, got %.40s", kind, wrong.Value)
+	}
+	return FieldError{Field: name, Problem: problem}
+}
+
+func fieldErrors(name string, faults []schema.FaultError) []FieldError {
+	fields := make([]FieldError, len(faults))
+	for i, f := range faults {
+		fields[i] = FieldError{Field: name + f.Path, Problem: f.Problem}
+	}
+	return fields
 }

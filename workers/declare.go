@@ -23,6 +23,7 @@ import (
 // safe is safe if it has routes and all are GET. An action without args has one string for
 // each parameter of its first route, and one object for the body if that route is a POST,
 // PUT or PATCH. The error names every fault of the manifest.
+// Members that are not known are ignored; [Run] logs a warning that names them.
 func FromManifest(manifest []byte, handler Handler) (*Service, error) {
 	var m struct {
 		wire.Manifest
@@ -42,6 +43,7 @@ func FromManifest(manifest []byte, handler Handler) (*Service, error) {
 	if s.remote = true; m.Version != "" {
 		s.version = m.Version
 	}
+	s.unknown = wire.UnknownMembers(manifest)
 	for i := range m.Actions {
 		s.add(m.Actions[i].action(handler))
 	}
@@ -148,5 +150,5 @@ func parameterOf(text json.RawMessage) (parameter, error) {
 		text = json.RawMessage(`{}`)
 	}
 	resolved, err := declared.Resolve(&jsonschema.ResolveOptions{})
-	return parameter{schema: text, resolved: resolved, shape: schema.Of(declared)}, err
+	return parameter{schema: text, declared: declared, resolved: resolved, shape: schema.Of(declared)}, err
 }

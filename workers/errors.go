@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/oskadev/mailroom/bus/consumer"
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
@@ -116,8 +117,8 @@ func BadRequest(fields ...FieldError) *Error {
 
 // noOutcomeError is an error that is not an outcome.
 type noOutcomeError struct {
-	cause error
-	ended bool // the work has ended: another worker may take the request at once
+	cause   error
+	outcome consumer.Outcome // when and how the request is delivered again
 }
 
 func (e *noOutcomeError) Error() string { return "no outcome: " + e.cause.Error() }
@@ -132,7 +133,7 @@ func NoOutcome(err error) error {
 	if err == nil {
 		err = errors.New("no reason given")
 	}
-	return &noOutcomeError{cause: err}
+	return &noOutcomeError{cause: err, outcome: consumer.Retry()}
 }
 
 // Release returns an error like that of [NoOutcome] for work that has certainly ended, for
@@ -142,5 +143,14 @@ func Release(err error) error {
 	if err == nil {
 		err = errors.New("no reason given")
 	}
-	return &noOutcomeError{cause: err, ended: true}
+	return &noOutcomeError{cause: err, outcome: consumer.Release()}
+}
+
+// NotBegun returns an error like that of [Release] for work that has certainly not begun.
+// The delivery does not count as an attempt.
+func NotBegun(err error) error {
+	if err == nil {
+		err = errors.New("no reason given")
+	}
+	return &noOutcomeError{cause: err, outcome: consumer.NotBegun()}
 }

@@ -102,7 +102,7 @@ func ExampleHandle1() {
 	users := workers.NewService("users")
 	workers.Handle1(users, "GET_USER", getUser, workers.Route("GET /users/:id"))
 	show(users, "GET_USER", "one")
-	// Output: BAD_REQUEST: id: want an integer
+	// Output: BAD_REQUEST: id: want integer, got string "one"
 }
 
 func ExampleHandle2() {

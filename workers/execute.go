@@ -130,10 +130,7 @@ func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta 
 	switch {
 	case errors.As(err, &none):
 		log.WarnContext(ctx, "a request has no outcome, it will be delivered again", "error", none.cause)
-		if none.ended {
-			return consumer.Release()
-		}
-		return consumer.Retry()
+		return none.outcome
 	case errors.As(err, &own):
 		if own.cause != nil {
 			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)

@@ -103,6 +103,9 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	for i, s := range services {
 		recorder := history.NewRecorder(conn, s.name, cfg.History)
 		defer recorder.Close()
+		if len(s.unknown) > 0 {
+			cfg.Logger.WarnContext(ctx, "unknown members of the manifest are ignored", "service", s.name, "members", s.unknown)
+		}
 		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
 		defer own.close()
 		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own, observer{s, meter, recorder}); err != nil {

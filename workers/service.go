@@ -16,8 +16,9 @@ type Service struct {
 	actions     []*action
 	byName      map[string]*action
 	middleware  []Middleware
-	remote      bool    // its handlers wait for another process
-	faults      []error // of the declaration; Run reports them
+	remote      bool     // its handlers wait for another process
+	unknown     []string // members of its manifest that are ignored
+	faults      []error  // of the declaration; Run reports them
 }
 
 // ServiceOption configures a service.

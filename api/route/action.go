@@ -168,7 +168,8 @@ func (v *value) bindJSON(text jsontext.Value) ([]byte, *exchange.Problem) {
 		}
 	}
 	if err := v.validate(parsed); err != nil {
-		return nil, &exchange.Problem{Field: v.name, Problem: err.Error()}
+		wrong := problem(v.name, err)
+		return nil, &wrong
 	}
 	if s, isText := parsed.(string); isText && utf8.ValidString(s) {
 		return appendJSON(nil, s), nil

@@ -51,7 +51,7 @@ func (a *arguments) appendPath(dst []byte, params []string) ([]byte, []exchange.
 		v := &a.path[i]
 		parsed, err := v.parse(params[i])
 		if err != nil {
-			problems = append(problems, exchange.Problem{Field: v.name, Problem: err.Error()})
+			problems = append(problems, problem(v.name, err))
 			continue
 		}
 		if i > 0 {

@@ -18,7 +18,6 @@ type object struct {
 	value
 	fields   map[string]value
 	required []string
-	closed   bool          // undeclared fields are refused
 	shape    *schema.Shape // a fast check; nil: the schema is too complex for it
 }
 
@@ -37,10 +36,9 @@ func newObject(v value, root *jsonschema.Schema) (*object, error) {
 	}
 	for name, property := range own.Properties {
 		field := newValue(name, root, property, resolved)
-		field.isField = true
+		field.root, field.isField = alone, true
 		o.fields[name] = field
 	}
-	o.closed = own.AdditionalProperties != nil && schema.Nothing(own.AdditionalProperties)
 	return o, nil
 }
 
@@ -59,7 +57,7 @@ func (o *object) fromQuery(query map[string][]string) (map[string]any, []exchang
 		}
 		parsed, err := field.parseAll(query[name])
 		if err != nil {
-			problems = append(problems, exchange.Problem{Field: name, Problem: err.Error()})
+			problems = append(problems, problem(name, err))
 			continue
 		}
 		values[name] = parsed
@@ -101,31 +99,13 @@ func (o *object) checkIntegers(body string) []exchange.Problem {
 
 // checkBody returns the problems of a body, field by field.
 func (o *object) checkBody(body any) []exchange.Problem {
-	if o.shape.Fits(body) {
+	if o.shape.Fits(body) || o.resolved.Validate(body) == nil {
 		return nil
 	}
-	err := o.resolved.Validate(body)
-	if err == nil {
-		return nil
-	}
-	values, ok := body.(map[string]any)
-	if !ok {
-		return []exchange.Problem{{Field: "body", Problem: explain(o.types, body, err).Error()}}
-	}
-	problems := missing(o.required, values)
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		field, declared := o.fields[name]
-		switch {
-		case declared:
-			if err := field.validate(values[name]); err != nil {
-				problems = append(problems, exchange.Problem{Field: name, Problem: err.Error()})
-			}
-		case o.closed:
-			problems = append(problems, exchange.Problem{Field: name, Problem: "is not a field of this action"})
-		}
-	}
-	if len(problems) == 0 {
-		problems = append(problems, exchange.Problem{Field: "body", Problem: explain(nil, body, err).Error()})
+	faults := schema.Explain(o.root, body)
+	problems := make([]exchange.Problem, len(faults))
+	for i, f := range faults {
+		problems[i] = problemOf(f)
 	}
 	return problems
 }

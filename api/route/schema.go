@@ -3,11 +3,12 @@ package route
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/internal/schema"
 )
 
 // isBare reports whether a schema is a scalar type and nothing else.
@@ -32,46 +33,18 @@ func kindOf(types []string) string {
 	return ""
 }
 
-// explain returns a short error for a value that does not fit its schema.
-func explain(types []string, instance any, err error) error {
-	if got := jsonType(instance); len(types) > 0 && !matches(types, instance, got) {
-		if len(types) > 1 { // nobody needs to hear that null is possible
-			types = slices.DeleteFunc(slices.Clone(types), func(t string) bool { return t == "null" })
-		}
-		return fmt.Errorf("want %s, got %s", strings.Join(types, " or "), got)
+// problem returns the problem of a value by the error of its parsing or its validation.
+func problem(name string, err error) exchange.Problem {
+	if f, ok := errors.AsType[schema.FaultError](err); ok {
+		return problemOf(f)
 	}
-	// The library begins its error with the places in the schema.
-	text := err.Error()
-	for {
-		rest, where := strings.CutPrefix(text, "validating ")
-		_, rest, more := strings.Cut(rest, ": ")
-		if !where || !more {
-			return errors.New(text)
-		}
-		text = rest
-	}
+	return exchange.Problem{Field: name, Problem: err.Error()}
 }
 
-// matches reports whether a value of type got has one of the types.
-func matches(types []string, instance any, got string) bool {
-	f, isNumber := instance.(float64)
-	return slices.Contains(types, got) || isNumber && f == float64(int64(f)) && slices.Contains(types, "integer")
-}
-
-// jsonType returns the JSON type of a decoded value.
-func jsonType(v any) string {
-	switch v.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "boolean"
-	case float64:
-		return "number"
-	case string:
-		return "string"
-	case []any:
-		return "array"
-	default:
-		return "object"
+// problemOf returns the problem of a part of an object, or of the whole body.
+func problemOf(f schema.FaultError) exchange.Problem {
+	if f.Path == "" {
+		return exchange.Problem{Field: "body", Problem: f.Problem}
 	}
+	return exchange.Problem{Field: strings.TrimPrefix(f.Path, "."), Problem: f.Problem}
 }

@@ -19,13 +19,14 @@ type value struct {
 	types    []string // types that the schema allows; empty: any
 	items    []string // the same for the items of an array
 	resolved *jsonschema.Resolved
-	isField  bool // resolved is the schema of an object with this field
-	bare     bool // the schema is a type alone: parsing text is the whole check
+	root     *jsonschema.Schema // that resolved was made of
+	isField  bool               // they are the schema of an object with this field
+	bare     bool               // the schema is a type alone: parsing text is the whole check
 }
 
 // newValue returns a value with the schema own, a part of root.
 func newValue(name string, root, own *jsonschema.Schema, resolved *jsonschema.Resolved) value {
-	v := value{name: name, types: schema.Types(root, own), resolved: resolved, bare: isBare(own)}
+	v := value{name: name, types: schema.Types(root, own), resolved: resolved, root: root, bare: isBare(own)}
 	if items := schema.Follow(root, own).Items; items != nil {
 		v.items = schema.Types(root, items)
 	}
@@ -86,16 +87,21 @@ func parseAs(kind, text string) (any, error) {
 	}
 }
 
-// validate checks a value against its schema. The error is short, for clients.
+// validate checks a value against its schema. The error is the first [schema.FaultError], with a
+// path that begins with the name of the value.
 func (v *value) validate(instance any) error {
 	whole := instance
 	if v.isField {
 		whole = map[string]any{v.name: instance}
 	}
-	if err := v.resolved.Validate(whole); err != nil {
-		return explain(v.types, instance, err)
+	if v.resolved.Validate(whole) == nil {
+		return nil
 	}
-	return nil
+	f := schema.Explain(v.root, whole)[0]
+	if !v.isField {
+		f.Path = "." + v.name + f.Path
+	}
+	return f
 }
 
 // parseAll parses the values of one query parameter.

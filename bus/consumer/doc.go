@@ -8,7 +8,7 @@
 //	pool.go      goroutines that run the other actions
 //	reclaim.go   takes over the pending requests of dead workers
 //	runner.go    decides whether a request may run, and runs it
-//	outcome.go   how a run ends: Done, Expired, Dead, Cancelled, Retry or Release
+//	outcome.go   how a run ends: Done, Expired, Dead, Cancelled, Retry, Release or NotBegun
 //	settle.go    publishes and removes what has ended, in batches (settle.lua)
 //
 // Beside it: requests.go keeps the table of running requests, presence.go sends

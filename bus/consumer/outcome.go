@@ -6,7 +6,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// Outcome is how a run ended: Done, Expired, Dead, Cancelled, Retry or Release. The zero value is Retry.
+// Outcome is how a run ended: Done, Expired, Dead, Cancelled, Retry, Release or NotBegun. The zero value is Retry.
 type Outcome struct {
 	kind     outcomeKind
 	meta     wire.ReplyMeta
@@ -35,6 +35,7 @@ const (
 	kindExpired
 	kindDead
 	kindRelease
+	kindNotBegun
 	kindCancelled
 )
 
@@ -63,3 +64,7 @@ func Retry() Outcome { return Outcome{} }
 // Release means that the run has no outcome and has ended: any worker may take the request
 // at once. The delivery counts.
 func Release() Outcome { return Outcome{kind: kindRelease} }
+
+// NotBegun means that no handler has begun the request: any worker may take it at once, and
+// the delivery does not count.
+func NotBegun() Outcome { return Outcome{kind: kindNotBegun} }

@@ -174,19 +174,23 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 			Details: map[string]any{"state": wire.StateCancelled, "began": true},
 		}, "")
 	case o.kind == kindRelease:
-		r.release(ctx, d)
+		r.release(ctx, d, 0)
+		return nil
+	case o.kind == kindNotBegun:
+		r.release(ctx, d, 1)
 		return nil
 	default:
 		return nil
 	}
 }
 
-// release gives a request back for any worker to claim at once. Where Redis does not
-// answer, the request is delivered again after the idle limit.
-func (r *runner) release(ctx context.Context, d *Delivery) {
+// release gives a request back for any worker to claim at once, and takes uncounted
+// deliveries off its count. Where Redis does not answer, the request is delivered again
+// after the idle limit.
+func (r *runner) release(ctx context.Context, d *Delivery, uncounted int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.w.conn.Timeout())
 	defer cancel()
-	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, r.w.cfg.IdleLimit.Milliseconds(), d.Entry)
+	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, r.w.cfg.IdleLimit.Milliseconds(), d.Entry, uncounted)
 	if err != nil && !r.w.isRefused(err) {
 		r.w.log.WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", "request", d.Request.ID, "error", err)
 	}

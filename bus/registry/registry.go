@@ -37,6 +37,9 @@ type Service struct {
 	// differ from those in Manifest, by the name of the action.
 	Variants map[string][]*wire.Action
 
+	// Unknown are the members of its manifests that this version ignores, sorted.
+	Unknown []string
+
 	digests string // of the manifests that Manifest merges
 }
 
@@ -259,7 +262,7 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 	if len(live) == 0 {
 		if before := r.Snapshot()[name]; before != nil {
 			s.Manifest, s.digests = before.Manifest, before.digests
-			s.Partial, s.Variants = before.Partial, before.Variants
+			s.Partial, s.Variants, s.Unknown = before.Partial, before.Variants, before.Unknown
 		}
 		return s, nil
 	}
@@ -267,6 +270,11 @@ func (r *Registry) service(ctx context.Context, name string, workers *redis.ZSli
 	s.digests = strings.Join(digests, " ")
 	s.Manifest = intersect(digests, live)
 	s.Partial, s.Variants = partial(live, s.Manifest), variants(digests, live, s.Manifest)
+	for _, m := range live {
+		s.Unknown = append(s.Unknown, m.Unknown...)
+	}
+	slices.Sort(s.Unknown)
+	s.Unknown = slices.Compact(s.Unknown)
 	return s, nil
 }
 

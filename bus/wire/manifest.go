@@ -16,6 +16,8 @@ type Manifest struct {
 	Version  string   `json:"version"`
 	Protocol int      `json:"protocol"`
 	Actions  []Action `json:"actions"`
+	// Unknown are the UnknownMembers of a manifest that was read.
+	Unknown []string `json:"-"`
 }
 
 // Action returns the action with a name, or nil.
@@ -183,5 +185,6 @@ func ParseManifest(data []byte) (*Manifest, error) {
 			return nil, fmt.Errorf("manifest of %s: action %d has no name", m.Service, i)
 		}
 	}
+	m.Unknown = UnknownMembers(data)
 	return &m, nil
 }

@@ -35,7 +35,9 @@ type serviceView struct {
 	admin.Stats
 	Actions []actionView `json:"actions"`
 	// Partial are the routes that only some live builds declare.
-	Partial []string     `json:"partial,omitempty"`
+	Partial []string `json:"partial,omitempty"`
+	// Unknown are the members of the manifests that are ignored.
+	Unknown []string     `json:"unknown,omitempty"`
 	Lanes   []admin.Lane `json:"lanes,omitempty"`
 }
 
@@ -77,7 +79,7 @@ func (c *servicesCommand) Run(ctx context.Context, p *program) error {
 		return printJSON(p.stdout, views)
 	}
 	printServices(p.stdout, views)
-	printNotServed(p.stdout, views)
+	printRemarks(p.stdout, views)
 	switch c.Name {
 	case "":
 	case wire.ReservedService: // declares no actions
@@ -125,7 +127,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 }
 
 func viewOf(s *registry.Service, stats admin.Stats) serviceView {
-	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Stats: stats}
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Unknown: s.Unknown, Stats: stats}
 	if s.Live() {
 		v.Partial = s.Partial
 	}
@@ -181,10 +183,14 @@ func printServices(w io.Writer, views []serviceView) {
 	_ = t.Flush()
 }
 
-func printNotServed(w io.Writer, views []serviceView) {
+// printRemarks prints what gateways leave out or ignore.
+func printRemarks(w io.Writer, views []serviceView) {
 	for _, v := range views {
 		for _, pattern := range v.Partial {
 			_, _ = fmt.Fprintf(w, "\n%s: the route %q is not served: some live builds do not declare it\n", v.Name, pattern)
+		}
+		if len(v.Unknown) > 0 {
+			_, _ = fmt.Fprintf(w, "\n%s: unknown members of the manifest are ignored: %s\n", v.Name, strings.Join(v.Unknown, ", "))
 		}
 		for _, a := range v.Actions {
 			for _, pattern := range slices.Sorted(maps.Keys(a.NotServed)) {

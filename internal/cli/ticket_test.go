@@ -31,7 +31,8 @@ func TestTicketsFromTheShell(t *testing.T) {
 		}
 		return printed.Result, code
 	}
-	state, code := mailroom("call", "--async", "echo", "SLEEP", `{"ms":1000}`)
+	// One that does not end while it is looked at, however long that takes.
+	state, code := mailroom("call", "--async", "--timeout", "10m", "echo", "SLEEP", `{"ms":600000}`)
 	assert.Zero(t, code)
 	assert.Equal(t, "SLEEP", state.Action)
 	name := "echo." + state.ID
@@ -40,7 +41,10 @@ func TestTicketsFromTheShell(t *testing.T) {
 	assert.Contains(t, []string{wire.StateQueued, wire.StateRunning}, state.State)
 	_, code = mailroom("ticket", name, "--wait", "--timeout", "10ms")
 	assert.Equal(t, exitUndelivered, code)
-	state, code = mailroom("ticket", "/requests/"+name, "--wait")
+
+	state, code = mailroom("call", "--async", "echo", "SLEEP", `{"ms":1000}`)
+	assert.Zero(t, code)
+	state, code = mailroom("ticket", "/requests/echo."+state.ID, "--wait")
 	assert.Zero(t, code)
 	assert.Equal(t, wire.StateDone, state.State)
 	assert.JSONEq(t, `{"ok":true,"result":{"slept":1000}}`, string(state.Outcome))

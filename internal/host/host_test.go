@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/client"
 	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/testsupport"
@@ -66,6 +68,7 @@ func TestArgumentsAreCheckedBeforeTheWorkerGetsThem(t *testing.T) {
 	p := s.serve("1")
 	r := <-s.call("GET", "seven")
 	assert.Equal(t, workers.CodeBadRequest, r.code())
+	require.ErrorContains(t, r.err, `id: want integer, got string "seven"`)
 	done := s.call("GET", 8)
 	p.answer(`"ok":true`)
 	require.NoError(t, (<-done).err, "the first run that the worker sees")
@@ -147,6 +150,38 @@ func TestRequestsOfADeadConnectionGoToAnother(t *testing.T) {
 	require.NoError(t, (<-done).err)
 	assert.Less(t, time.Since(began), 3*time.Second, "sooner than the idle limit")
 	assert.Equal(t, first["id"], second["id"])
+}
+
+// The read that waits when the last connection ends may still take a request, which no
+// worker has begun.
+func TestRequestsThatNoConnectionGotAreNotCounted(t *testing.T) {
+	t.Parallel()
+	for action, id := range map[string]any{"GET": 7, "SET": "7"} { // safe and unsafe
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			taken, gone := make(chan struct{}), make(chan struct{})
+			first := sync.OnceFunc(func() {
+				close(taken)
+				<-gone
+			})
+			s := newStage(t, testsupport.Miniredis(t), func(c *Config) {
+				c.Conn.Hook = func(at bus.Step, _ string) {
+					if at == bus.StepDelivered {
+						first()
+					}
+				}
+			})
+			p := s.serve("1")
+			done := s.call(action, id)
+			<-taken
+			require.NoError(t, p.conn.Close())
+			require.ErrorIs(t, <-p.served, ErrClosed)
+			close(gone)
+			run := s.serve("1").answer(`"ok":true`)
+			assert.InDelta(t, 1, run["attempt"], 0)
+			require.NoError(t, (<-done).err)
+		})
+	}
 }
 
 func TestConnectionsShareAService(t *testing.T) {
@@ -263,6 +298,17 @@ func TestWorkerHasToDeclareItsServiceInTime(t *testing.T) {
 	assert.Contains(t, p.expect("bye")["bye"].(map[string]any)["message"], "no serve frame within 50ms")
 }
 
+func TestUnknownMembersOfAManifestAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, testsupport.Miniredis(t))
+	for range 2 {
+		p := s.connect(`{"serve":{"service":"things","actions":[{"name":"GET","rout":"GET /things/:id"}]}}`)
+		p.expect("serving")
+	}
+	const warning = "level=WARN msg=\"unknown members of the manifest are ignored\" service=things members=[actions[0].rout]"
+	assert.Equal(t, 1, strings.Count(s.log.String(), warning), s.log.String())
+}
+
 func TestServicesMayBeRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, testsupport.Miniredis(t), func(c *Config) {
@@ -328,49 +374,6 @@ func TestProgressAndCancelReachTheWorker(t *testing.T) {
 	outcome, err = s.client.Wait(t.Context(), ticket)
 	require.NoError(t, err)
 	assert.Equal(t, "cancelled", outcome.State)
-}
-
-// A result that no line can carry ends its run alone.
-func TestLongLinesEndTheirRun(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	p := s.serve("2")
-	done := s.call("SET", "7")
-	run := p.expect("run")
-	other := s.call("GET", 1)
-	second := p.expect("run")
-	p.send(`{"run":"` + run["run"].(string) + `","ok":true,"result":"` + strings.Repeat("x", frames.MaxLine) + `"}`)
-	assert.Equal(t, workers.CodeInternal, (<-done).code())
-	p.send(`{"run":"` + second["run"].(string) + `","ok":true,"result":1}`)
-	assert.JSONEq(t, "1", string((<-other).value))
-	p.send(strings.Repeat("x", frames.MaxLine+1))
-	assert.Equal(t, "invalid", p.expect("bye")["bye"].(map[string]any)["reason"])
-}
-
-// On stdout other output is mixed with frames: a line that is almost a frame is reported.
-func TestLinesThatAreAlmostFrames(t *testing.T) {
-	t.Parallel()
-	s := newStage(t, testsupport.Miniredis(t))
-	stray := make(chan string, 10)
-	s.stray = func(line []byte) { stray <- string(line) }
-	p := s.serve("1")
-	done := s.call("SET", "7")
-	name := p.expect("run")["run"].(string)
-	p.send("progress: 50 %")
-	assert.Equal(t, "progress: 50 %", <-stray)
-	p.send(`{"level":"info"}`)
-	assert.Equal(t, `{"level":"info"}`, <-stray)
-	p.send(`{"run":` + name + `,"ok":true}`)
-	s.log.Wait(t, "/run has the wrong type")
-	p.send(`{"run":"` + name + `","result":1}`)
-	assert.Equal(t, workers.CodeInternal, (<-done).code(), "it does not wait for the deadline")
-	done = s.call("SET", "7")
-	p.answer(`"ok":true,"retry":true`)
-	assert.Equal(t, workers.CodeInternal, (<-done).code(), "one or the other")
-	done = s.call("SET", "7")
-	p.answer(`"ok":false,"error":{"code":"bad code"}`)
-	assert.Equal(t, workers.CodeInternal, (<-done).code())
-	assert.Empty(t, stray)
 }
 
 // A worker may send a call as soon as it has the answer to another one.

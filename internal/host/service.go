@@ -126,12 +126,12 @@ func (v *service) handle(ctx context.Context, args []json.RawMessage) (any, erro
 			return result, err
 		}
 		if changed == nil {
-			return nil, workers.Release(errNoConnection)
+			return nil, workers.NotBegun(errNoConnection)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, workers.Release(context.Cause(ctx))
+			return nil, workers.NotBegun(context.Cause(ctx))
 		}
 	}
 }

@@ -53,8 +53,7 @@ export interface ConnectionConfig {
   url: string
   token?: Token
   open: Open
-  /** The first and the longest pause between attempts to connect, in ms. Default to 200 and 10000. */
-  backoff?: { first?: number; longest?: number } | undefined
+  backoff?: Backoff
   onHello(hello: Hello): void
   /** Gets the text of each frame after hello. Call onBye with a frame bye. */
   onText(text: string): void
@@ -74,6 +73,17 @@ const final: Record<string, [code: string, status: number]> = {
 
 /** Reasons after which the pauses go on growing, although the connection was open. */
 const growing = new Set(['slow', 'flood'])
+
+/** The first and the longest pause between attempts, in ms. Default to 200 and 10000. */
+export type Backoff = { first?: number; longest?: number } | undefined
+
+/** Returns the pause before the next attempt, in ms, after so many failures in a row. */
+export function pauseOf(backoff: Backoff, failures: number, atLeast?: number): number {
+  const { first = 200, longest = 10_000 } = backoff ?? {}
+  const pause = atLeast ?? Math.min(longest, first * 2 ** Math.min(failures, 20))
+  // Jitter: the clients of a gateway that stopped do not come back at the same moment.
+  return Math.round(pause * (atLeast === undefined ? 0.5 + Math.random() / 2 : 1 + Math.random() / 2))
+}
 
 /** Connection keeps a WebSocket to a gateway open: it authenticates, and connects again after a failure. */
 export class Connection {
@@ -161,11 +171,7 @@ export class Connection {
       const error = new MailroomError(...refused, text)
       return this.#config.onDisconnect({ code, reason: text, retryIn: undefined }, error)
     }
-    const { first = 200, longest = 10_000 } = this.#config.backoff ?? {}
-    const pause = bye?.retry ?? Math.min(longest, first * 2 ** this.#failures)
-    this.#failures = Math.min(this.#failures + 1, 20)
-    // Jitter: the clients of a gateway that stopped do not come back at the same moment.
-    const retryIn = Math.round(pause * (bye?.retry === undefined ? 0.5 + Math.random() / 2 : 1 + Math.random() / 2))
+    const retryIn = pauseOf(this.#config.backoff, this.#failures++, bye?.retry)
     this.#timer = setTimeout(() => this.#connect(), retryIn)
     this.#config.onDisconnect({ code, reason: text, retryIn }, Unavailable(text))
   }

@@ -1,4 +1,4 @@
-import { Connection, parseFrame, socketURL, type Disconnect, type Hello, type Open, type Token } from './connection.js'
+import { Connection, parseFrame, pauseOf, socketURL, type Disconnect, type Hello, type Open, type Token } from './connection.js'
 import { MailroomError, Timeout, Unavailable } from './errors.js'
 import { stringify, type Integers } from './json.js'
 import { Subscriptions, type SubscribeOptions, type Subscription, type TopicEvent } from './subscriptions.js'
@@ -105,6 +105,7 @@ export class Client implements Requester {
       send: (frame) => {
         if (this.#hello) this.#connection.send(stringify(frame))
       },
+      pause: (failures, atLeast) => pauseOf(options.backoff, failures, atLeast),
     })
     this.#awaitConnection()
     this.#connection = new Connection({
@@ -148,7 +149,8 @@ export class Client implements Requester {
 
   /**
    * Subscribes to a cache tag of a service, or to a request by its ticket. After a new connection it
-   * continues; an event with recovered false says that events may be missing.
+   * continues: it is tried again until the gateway accepts it or answers 400, 401, 403 or 404. An
+   * event with recovered false says that events may be missing.
    */
   subscribe(topic: string, onEvent: (event: TopicEvent) => void): Subscription
   subscribe(topic: string, options: SubscribeOptions, onEvent: (event: TopicEvent) => void): Subscription

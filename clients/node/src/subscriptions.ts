@@ -3,7 +3,7 @@ import type { MailroomError } from './errors.js'
 export interface SubscribeOptions {
   /** The service of a cache tag. Leave it out for a ticket. */
   service?: string
-  /** Called if the gateway refuses the subscription. */
+  /** Called if the gateway refuses the subscription for good. */
   onError?: (error: MailroomError) => void
 }
 
@@ -44,6 +44,12 @@ interface Topic {
   id: number | undefined
   /** The gateway has accepted the subscription on this connection. */
   active: boolean
+  /** The gateway has accepted it before: it does not end by an error that will pass. */
+  accepted: boolean
+  /** How often in a row the gateway has refused it since. */
+  failures: number
+  /** Ends when it is tried again. */
+  retry: ReturnType<typeof setTimeout> | undefined
   /** The position of the last event. */
   after: string | undefined
 }
@@ -53,6 +59,8 @@ interface Requests {
   request(frame: object, settle: (error: unknown, frame?: any) => void): number
   /** Sends a frame that has no answer. */
   send(frame: object): void
+  /** Returns the pause before another attempt after so many failures, in ms. */
+  pause(failures: number, atLeast?: number): number
 }
 
 /** The subscriptions of a client. Listeners of one topic share a subscription. */
@@ -75,7 +83,10 @@ export class Subscriptions {
     if (topic) {
       topic.listeners.add(listener)
     } else {
-      topic = { key, topic: name, service: options.service, listeners: new Set([listener]), id: undefined, active: false, after: undefined }
+      topic = {
+        key, topic: name, service: options.service, listeners: new Set([listener]),
+        id: undefined, active: false, accepted: false, failures: 0, retry: undefined, after: undefined,
+      }
       this.#topics.set(key, topic)
       this.#subscribe(topic)
     }
@@ -111,11 +122,13 @@ export class Subscriptions {
 
   #subscribe(topic: Topic): void {
     const { after } = topic
+    clearTimeout(topic.retry)
     topic.id = 0 // requested; the id follows
     const id = this.requests.request({ subscribe: topic.topic, service: topic.service, after }, (error, frame) => {
-      if (error) return this.#end(topic, error as MailroomError)
+      if (error) return this.#refused(topic, error as MailroomError)
       if (topic.listeners.size === 0) return this.requests.send({ id: topic.id, unsubscribe: true })
-      topic.active = true
+      topic.active = topic.accepted = true
+      topic.failures = 0
       topic.after = frame.at ?? topic.after
       for (const listener of topic.listeners) listener.resolve()
       if (after !== undefined && frame.recovered === false) {
@@ -125,14 +138,25 @@ export class Subscriptions {
     if (topic.id === 0) topic.id = id
   }
 
+  /** Tries again what was accepted before, except after an error that stays. */
+  #refused(topic: Topic, error: MailroomError): void {
+    if (!topic.accepted || topic.listeners.size === 0 || lasting.has(error.status)) return this.#end(topic, error)
+    topic.id = undefined
+    topic.retry = setTimeout(() => {
+      if (topic.id === undefined) this.#subscribe(topic)
+    }, this.requests.pause(topic.failures++, error.retryAfter))
+  }
+
   #remove(topic: Topic, listener: Listener): void {
     if (!topic.listeners.delete(listener) || topic.listeners.size > 0) return
+    clearTimeout(topic.retry)
     if (!this.#topics.delete(topic.key)) return
     // One that is not answered yet is ended when its answer arrives.
     if (topic.active) this.requests.send({ id: topic.id, unsubscribe: true })
   }
 
   #end(topic: Topic, error: MailroomError): void {
+    clearTimeout(topic.retry)
     if (this.#topics.get(topic.key) === topic) this.#topics.delete(topic.key)
     const listeners = Array.from(topic.listeners)
     topic.listeners.clear()
@@ -146,6 +170,9 @@ export class Subscriptions {
     for (const listener of Array.from(topic.listeners)) listener.onEvent(event)
   }
 }
+
+/** The statuses of errors that another attempt gets again. */
+const lasting = new Set([400, 401, 403, 404])
 
 /** The states after which a request does not change. */
 const lastStates = new Set(['done', 'dead', 'expired', 'cancelled'])

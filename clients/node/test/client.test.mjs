@@ -287,6 +287,51 @@ test('subscribes, and continues after a new connection', async (t) => {
   same.close()
 })
 
+/** Subscribes, and cuts the connection. Returns the next one. */
+async function resubscribing(t) {
+  const { peer, client, server } = await connected(t)
+  const seen = []
+  const errors = []
+  const options = { service: 'users', onError: (error) => errors.push(error.code) }
+  const tag = client.subscribe('user:1', options, (event) => seen.push(event.at))
+  server.send({ id: (await server.next()).id, ok: true, at: '4' })
+  await tag.ready
+  server.socket.terminate()
+  return { peer, client, seen, errors, tag, server: await peer.connection() }
+}
+
+const refusal = (id, status) => ({ id, ok: false, error: { code: 'REFUSED', status }, retry_after: 1 })
+
+test('tries a subscription again after a new connection', async (t) => {
+  let { peer, client, seen, errors, server } = await resubscribing(t)
+  for (const status of [503, 503, 503, 503, 504, 500, 429]) {
+    const frame = await server.next()
+    assert.equal(frame.after, '4')
+    server.send(refusal(frame.id, status))
+  }
+  await server.next()
+  server.socket.terminate() // it is subscribed once on the next connection
+  server = await peer.connection()
+  server.send({ id: (await server.next()).id, ok: true, at: '4', recovered: true }, { event: 'user:1', service: 'users', at: '5' })
+  const probe = client.request('users', 'A')
+  const frame = await server.next()
+  assert.equal(frame.request, 'A')
+  server.send({ id: frame.id, ok: true })
+  await probe
+  assert.deepEqual([seen, errors], [['5'], []])
+})
+
+test('ends a subscription by an error that stays', async (t) => {
+  for (const status of [400, 401, 403, 404]) {
+    const { client, server, errors } = await resubscribing(t)
+    server.send(refusal((await server.next()).id, status))
+    const probe = client.request('users', 'A')
+    server.send({ id: (await server.next()).id, ok: true })
+    await probe
+    assert.deepEqual(errors, ['REFUSED'])
+  }
+})
+
 test('sends a request again after a 503, under the same key', async (t) => {
   const { peer, client, server } = await connected(t, { retries: 1 })
   const busy = { ok: false, error: { code: 'UNAVAILABLE', status: 503, message: 'busy' }, retry_after: 1 }

@@ -233,6 +233,59 @@ class SubscriptionTest(SocketTest):
             peer.abort()
             peer = await self.gateway.peer()
 
+    async def test_a_subscription_is_tried_again_after_a_new_connection(self) -> None:
+        socket, peer = await self.connect()
+        events = socket.subscribe("user:1", service="users")
+        reading = asyncio.create_task(events.__anext__())
+        frame = await peer.read()
+        await peer.send({"id": frame["id"], "ok": True, "at": "4"})
+        peer.abort()
+        peer = await self.gateway.peer()
+        for status in (503, 504, 500, 429):
+            self.assertEqual((frame := await peer.read())["after"], "4")
+            await peer.send({"id": frame["id"], "ok": False, "error": {"code": "OTHER", "status": status}})
+        self.assertEqual((await peer.read())["id"], frame["id"])
+        peer.abort()  # it is subscribed once on the next connection
+        peer = await self.gateway.peer()
+        await peer.send({"id": (await peer.read())["id"], "ok": True, "at": "4", "recovered": True})
+        await peer.send({"event": "user:1", "service": "users", "at": "5"})
+        self.assertEqual((await soon(reading)).at, "5")
+        request = asyncio.create_task(socket.request("users", "GET_USER", 1))
+        self.assertEqual((frame := await peer.read())["request"], "GET_USER")
+        await peer.send({"id": frame["id"], "ok": True})
+        await soon(request)
+
+    async def test_a_subscription_that_is_tried_again_may_be_left(self) -> None:
+        socket, peer = await self.connect()
+        events = socket.subscribe("user:1", service="users")
+        entered = asyncio.create_task(events.__aenter__())
+        await peer.send({"id": (await peer.read())["id"], "ok": True})
+        await soon(entered)
+        peer.abort()
+        peer = await self.gateway.peer()
+        with mock.patch.object(Backoff, "pause", return_value=3600):
+            frame = await peer.read()
+            await peer.send({"id": frame["id"], "ok": False, "error": {"code": "UNAVAILABLE", "status": 503}})
+            await peer.send({"event": "other", "at": "1"})
+            request = asyncio.create_task(socket.request("users", "GET_USER", 1))
+            await peer.send({"id": (await peer.read())["id"], "ok": True})
+            await soon(request)
+        await events.aclose()
+        self.assertEqual(await peer.read(), {"id": frame["id"], "unsubscribe": True})
+
+    async def test_a_subscription_ends_by_an_error_that_stays(self) -> None:
+        for status in (400, 401, 403, 404):
+            socket, peer = await self.connect()
+            events = socket.subscribe("users.0190")
+            reading = asyncio.create_task(events.__anext__())
+            await peer.send({"id": (await peer.read())["id"], "ok": True})
+            peer.abort()
+            peer = await self.gateway.peer()
+            frame = await peer.read()
+            await peer.send({"id": frame["id"], "ok": False, "error": {"code": "STAYS", "status": status}})
+            with self.assertRaisesRegex(MailroomError, "STAYS"):
+                await soon(reading)
+
     async def test_a_slow_reader_learns_that_it_has_missed_events(self) -> None:
         socket, peer = await self.connect()
         events = socket.subscribe("user:1", service="users")

@@ -141,6 +141,8 @@ class Socket:
                 async for event in events: ...
 
         An event with `recovered` False says that events may have been missed: read the data again.
+        After a new connection the subscription goes on, and is tried again until the gateway accepts
+        it or answers 400, 401, 403 or 404, which is raised.
         The events of a ticket end after its last state.
         """
         return Subscription(self, name, service)
@@ -276,9 +278,16 @@ class Socket:
                 if topic.ended:
                     del self._topics[topic.service, topic.name]
         elif topic := next((t for t in self._topics.values() if t.number == number), None):
-            topic.answer(frame)
+            pause = topic.answer(frame)
+            if pause is not None:
+                self._loop.call_later(pause, self._resubscribe, topic, self._channel)
             if topic.error and self._topics.get((topic.service, topic.name)) is topic:
                 del self._topics[topic.service, topic.name]
+
+    def _resubscribe(self, topic: Topic, channel: Channel | None) -> None:
+        """Subscribe again on the same connection; a new one does so by itself."""
+        if channel is self._channel and self._topics.get((topic.service, topic.name)) is topic:
+            self._send(topic.subscribe_frame())
 
     def _fail(self, error: MailroomError) -> None:
         """Close the socket for good."""

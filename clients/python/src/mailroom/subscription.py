@@ -6,12 +6,14 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .channel import Backoff
 from .errors import MailroomError, from_frame
 
 if TYPE_CHECKING:
     from .client import Socket
 
 _FINAL_STATES = ("done", "dead", "expired", "cancelled")
+_LASTING = (400, 401, 403, 404)  # the statuses of errors that another attempt gets again
 _MAX_EVENTS = 1000  # the events that wait for a slow reader
 
 
@@ -51,6 +53,7 @@ class Topic:
         self.error: MailroomError | None = None
         self.ended = False  # with the request of a ticket
         self._at = ""
+        self._backoff = Backoff()
 
     def subscribe_frame(self) -> dict[str, Any]:
         """Return the frame that subscribes, after the last known position."""
@@ -61,16 +64,25 @@ class Topic:
             frame["after"] = self._at
         return frame
 
-    def answer(self, frame: dict[str, Any]) -> None:
-        """Handle the answer to subscribe_frame."""
-        if not frame.get("ok"):
-            self.fail(from_frame(frame))
-            return
+    def answer(self, frame: dict[str, Any]) -> float | None:
+        """Handle the answer to subscribe_frame.
+
+        Return the time after which to subscribe again, in seconds. None: there is no need. A topic
+        that was subscribed before does not end by an error that will pass.
+        """
         again = self.ready.is_set()
+        if not frame.get("ok"):
+            error = from_frame(frame)
+            if again and error.status not in _LASTING:
+                return self._backoff.pause(error.retry_after)
+            self.fail(error)
+            return None
+        self._backoff.reset()
         self.ready.set()
         self._at = frame.get("at", self._at)
         if again and not frame.get("recovered", False):
             self._publish(Event(self.name, self.service, self._at, recovered=False))
+        return None
 
     def event(self, frame: dict[str, Any]) -> None:
         """Handle an event."""

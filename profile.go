@@ -1,6 +1,6 @@
 //go:build profile
 
-package cli
+package main
 
 import (
 	"net/http"
