@@ -21,6 +21,7 @@ import (
 	"github.com/oskadev/mailroom/api/recent"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/api/socket"
+	"github.com/oskadev/mailroom/api/stats"
 	"github.com/oskadev/mailroom/api/tickets"
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/registry"
@@ -47,7 +48,8 @@ type Server struct {
 	life        life
 	metrics     *metrics.Gateway
 	recent      *recent.Ring
-	access      *accessLog              // nil: none
+	access      *accessLog // nil: none
+	stats       *stats.Publisher
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
@@ -156,6 +158,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		Ended: s.metrics.Step, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)
+	s.stats = stats.NewPublisher(conn, s.backend.client.ID(), s.metrics.Traffic())
 	return nil
 }
 
@@ -183,6 +186,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer stopRunning()
 	background.Go(func() { s.backend.registry.Run(running) })
 	background.Go(func() { s.router.Watch(running) })
+	background.Go(func() { s.stats.Run(running) })
 	if s.router.Composed() {
 		// It runs until the drain ends: requests may wait for compositions of this gateway.
 		background.Go(func() { s.composer.Consume(running) })

@@ -37,8 +37,10 @@ type stage struct {
 	server *api.Server
 	client *http.Client
 	logs   *testsupport.Logs
-	stop   func() error // drains the gateway and gives what Serve returned
-	runs   atomic.Int64 // the number of runs of all handlers of the stage
+	// connLogs are those of the connection that was opened last, such as that of a worker.
+	connLogs *testsupport.Logs
+	stop     func() error // drains the gateway and gives what Serve returned
+	runs     atomic.Int64 // the number of runs of all handlers of the stage
 }
 
 // newStage starts a gateway and one worker of things.
@@ -102,7 +104,8 @@ func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *sta
 
 func (s *stage) connect(url string) *bus.Conn {
 	s.t.Helper()
-	log, _ := testsupport.Logger(s.t)
+	log, logs := testsupport.Logger(s.t)
+	s.connLogs = logs
 	conn, err := bus.Connect(url, bus.Options{Logger: log})
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = conn.Close() })

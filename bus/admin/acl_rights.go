@@ -29,6 +29,9 @@ func gatewayRights(k wire.Keys) []grant {
 		// Data of gateways: their secret, the keys and limits of their clients.
 		{keys: []string{"~" + k.Secret()}, commands: []string{"setnx", "get"}},
 		{keys: []string{"%R~" + k.Namespace() + ":keys"}, commands: []string{"hget"}},
+		// The statistics of gateways, for operators.
+		{keys: []string{"~" + k.Gateway("*")}, commands: []string{"set", "get", "del"}},
+		{keys: []string{"~" + k.Gateways()}, commands: []string{"zadd", "zrem", "zremrangebyscore", "zrangebyscore"}},
 		{
 			keys:     []string{"~rate:" + k.Namespace() + ":*"},
 			commands: []string{"eval", "evalsha", "get", "set", "setex", "incr", "incrby", "expire", "pexpire", "ttl", "pttl", "del"},
@@ -66,7 +69,7 @@ func lookupRights(k wire.Keys, services []string, role string) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", services, kinds...) }
 	return []grant{
 		{keys: read("workers"), commands: []string{"zrangebyscore"}},
-		{keys: read("manifest:*"), commands: []string{"get"}},
+		{keys: read("manifest:*", "paused"), commands: []string{"get"}},
 		{
 			keys:     patterns(k, "~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
 			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},

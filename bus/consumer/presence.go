@@ -93,6 +93,7 @@ func (p *presence) beat(ctx context.Context, announced time.Time) bool {
 	}
 	added := pipe.ZAdd(ctx, w.conn.Keys.Workers(w.service), member)
 	clock := pipe.Time(ctx)
+	paused := pipe.Exists(ctx, w.conn.Keys.Paused(w.service))
 	if due {
 		p.hint(ctx, pipe)
 	}
@@ -101,6 +102,9 @@ func (p *presence) beat(ctx context.Context, announced time.Time) bool {
 		return false
 	}
 	w.conn.Clock.Adjust(sent, w.conn.Clock.Local(), clock.Val())
+	if w.slots.hold(paused.Val() > 0) {
+		w.log.InfoContext(ctx, "the mailbox was paused or resumed", "paused", paused.Val() > 0)
+	}
 	if added.Val() > 0 && !due {
 		// Redis did not know this worker any more: it has lost the announcement too.
 		pipe := w.conn.Redis().Pipeline()

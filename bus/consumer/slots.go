@@ -11,6 +11,7 @@ type slots struct {
 	mu   sync.Mutex
 	size int
 	free int           // negative after a resize, until enough are given back
+	held bool          // nothing may start: the mailbox is paused
 	more chan struct{} // capacity 1: a slot became free
 }
 
@@ -20,9 +21,9 @@ func newSlots(n int) *slots { return &slots{size: n, free: n, more: make(chan st
 func (s *slots) await(ctx context.Context) (int, error) {
 	for {
 		s.mu.Lock()
-		n := s.free
+		n, held := s.free, s.held
 		s.mu.Unlock()
-		if n > 0 {
+		if n > 0 && !held {
 			return n, ctx.Err()
 		}
 		select {
@@ -37,13 +38,25 @@ func (s *slots) await(ctx context.Context) (int, error) {
 func (s *slots) none() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.free <= 0
+	return s.free <= 0 || s.held
 }
 
 func (s *slots) take(n int) {
 	s.mu.Lock()
 	s.free -= n
 	s.mu.Unlock()
+}
+
+// hold stops or resumes the start of requests. It reports a change.
+func (s *slots) hold(held bool) bool {
+	s.mu.Lock()
+	changed := s.held != held
+	s.held = held
+	s.mu.Unlock()
+	if changed {
+		s.give(0)
+	}
+	return changed
 }
 
 // resize changes the number of slots.

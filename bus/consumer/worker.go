@@ -24,6 +24,7 @@ type worker struct {
 	service string
 	id      string
 	mailbox string
+	slots   *slots
 	end     func() // stops fetching and ends the contexts of handlers
 
 	sending sync.Mutex // held while a read is sent
@@ -36,7 +37,7 @@ func newWorker(c *Consumer, end func()) *worker {
 	service := c.cfg.Manifest.Service
 	return &worker{
 		conn: c.conn, cfg: &c.cfg, log: c.conn.Log().With("service", service, "worker", c.id),
-		service: service, id: c.id, mailbox: c.conn.Keys.Requests(service), end: end,
+		service: service, id: c.id, slots: c.slots, mailbox: c.conn.Keys.Requests(service), end: end,
 	}
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,8 +41,18 @@ type Service struct {
 	// Unknown are the members of its manifests that this version ignores, sorted.
 	Unknown []string
 
+	// Paused says what happens to calls while the mailbox is paused: PauseWait or
+	// PauseRefuse; empty: it is not.
+	Paused string
+
 	digests string // of the manifests that Manifest merges
 }
+
+// The values of Paused: calls wait for the end of the pause, or are refused.
+const (
+	PauseWait   = "wait"
+	PauseRefuse = "refuse"
+)
 
 // Live reports whether the service has a live worker.
 func (s *Service) Live() bool { return s != nil && len(s.Workers) > 0 }
@@ -180,12 +191,14 @@ func (r *Registry) Look(ctx context.Context) error {
 	names = slices.Compact(names)
 	now := r.conn.Clock.Millis()
 	members := make([]*redis.ZSliceCmd, len(names))
+	pauses := make([]*redis.StringCmd, len(names))
 	pipe := r.conn.Redis().Pipeline()
 	for i, name := range names {
 		members[i] = pipe.ZRangeByScoreWithScores(ctx, r.conn.Keys.Workers(name), &redis.ZRangeBy{Min: "-inf", Max: "+inf"})
+		pauses[i] = pipe.Get(ctx, r.conn.Keys.Paused(name))
 	}
 	if len(names) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
+		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) && !rediserr.IsServer(err) {
 			return fmt.Errorf("read the workers: %w", err)
 		}
 	}
@@ -204,6 +217,7 @@ func (r *Registry) Look(ctx context.Context) error {
 		case err != nil:
 			return err
 		default:
+			s.Paused = pauseOf(pauses[i].Val())
 			next[name] = s
 		}
 	}
@@ -211,6 +225,16 @@ func (r *Registry) Look(ctx context.Context) error {
 	r.publish(next)
 	r.looked.Store(true)
 	return nil
+}
+
+// pauseOf reads the value of a pause. An unknown one refuses calls.
+func pauseOf(value string) string {
+	switch value {
+	case "", PauseWait:
+		return value
+	default:
+		return PauseRefuse
+	}
 }
 
 // names lists all known services, or the followed ones.
@@ -310,7 +334,7 @@ func (r *Registry) publish(next Snapshot) {
 	before := r.Snapshot()
 	r.current.Store(&next)
 	same := maps.EqualFunc(before, next, func(a, b *Service) bool {
-		return a.digests == b.digests && a.Live() == b.Live()
+		return a.digests == b.digests && a.Live() == b.Live() && a.Paused == b.Paused
 	})
 	if !same && r.onChange != nil {
 		r.onChange(next)

@@ -73,6 +73,9 @@ func (k Keys) Dead(service string) string { return k.Tagged(service, "dead") }
 // Workers is the sorted set of a service's workers by heartbeat expiry.
 func (k Keys) Workers(service string) string { return k.Tagged(service, "workers") }
 
+// Paused is the string that exists while the mailbox of a service is paused.
+func (k Keys) Paused(service string) string { return k.Tagged(service, "paused") }
+
 // Recent is the stream of the requests that ended last: a sample for operators.
 func (k Keys) Recent(service string) string { return k.Tagged(service, "recent") }
 
@@ -103,6 +106,9 @@ func (k Keys) Gateway(id string) string { return k.namespace + ":gateway:" + id 
 
 // Gateways is the sorted set of the live gateways by the expiry of their statistics.
 func (k Keys) Gateways() string { return k.namespace + ":gateways" }
+
+// Audit is the stream of what operators did.
+func (k Keys) Audit() string { return k.namespace + ":audit" }
 
 // APIKeys is the hash of the clients' API keys, by their IDs.
 func (k Keys) APIKeys() string { return k.namespace + ":keys" }

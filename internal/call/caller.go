@@ -157,10 +157,13 @@ func (c *Caller) prepare(ctx context.Context, call *Call) error {
 
 // answerable returns an error if no worker would answer a request.
 func (c *Caller) answerable(ctx context.Context, call *Call) error {
-	if call.Wait {
+	service, err := c.find(ctx, call.Service)
+	switch {
+	case err == nil && service != nil && service.Paused == registry.PauseRefuse && !c.known(ctx, call):
+		return errPaused
+	case call.Wait:
 		return nil
 	}
-	service, err := c.find(ctx, call.Service)
 	if err == nil && !service.Live() && !c.known(ctx, call) {
 		err = errNoWorker
 	}

@@ -14,6 +14,7 @@ import (
 // Causes of errors that this package finds itself.
 var (
 	errNoWorker      = errors.New("no worker is running")
+	errPaused        = errors.New("the service is paused")
 	errTooManyCalls  = errors.New("too many calls in flight")
 	errUnknownAction = errors.New("unknown action")
 	errCycle         = errors.New("call cycle")
@@ -22,7 +23,7 @@ var (
 
 // NotSent reports whether the request of a failed call was not sent: it had no effect.
 func NotSent(err error) bool {
-	return errors.Is(err, errNoWorker) || errors.Is(err, errTooManyCalls) || errors.Is(err, caller.ErrOverloaded) ||
+	return errors.Is(err, errNoWorker) || errors.Is(err, errPaused) || errors.Is(err, errTooManyCalls) || errors.Is(err, caller.ErrOverloaded) ||
 		errors.Is(err, caller.ErrUnavailable) && !errors.Is(err, caller.ErrTimeout)
 }
 
@@ -44,6 +45,8 @@ func describe(c *Call, cause error) *wire.Error {
 		return later(wire.CodeOverloaded, "too many callers wait for this answer")
 	case errors.Is(cause, errNoWorker):
 		return later(wire.CodeUnavailable, "no worker of "+c.Service+" is running")
+	case errors.Is(cause, errPaused):
+		return later(wire.CodeUnavailable, c.Service+" is paused by an operator")
 	case errors.Is(cause, errUnknownAction):
 		return wire.NewError(wire.CodeNotSupported, fmt.Sprintf("%s has no action %.64q", c.Service, c.Action))
 	case errors.Is(cause, errCycle):

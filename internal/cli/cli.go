@@ -35,6 +35,9 @@ type commands struct {
 	Bench       benchCommand       `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
 	Keys        keysCommand        `cmd:"" help:"Manage the API keys of clients."`
 	Dead        deadCommand        `cmd:"" help:"Manage the dead letters of a service."`
+	Pause       pauseCommand       `cmd:"" help:"Stop the delivery of requests from the mailbox of a service."`
+	Resume      resumeCommand      `cmd:"" help:"End a pause."`
+	Audit       auditCommand       `cmd:"" help:"List what operators did, the latest first."`
 	ACL         aclCommand         `cmd:"" name:"acl" help:"Print or set Redis users with the least rights that a role needs."`
 	Conformance conformanceCommand `cmd:"" help:"Check a worker in any language against the protocol. Exit code 1: a check failed."`
 	Versions    versionsCommand    `cmd:"" help:"Check or show a versions file."`

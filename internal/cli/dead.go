@@ -106,6 +106,9 @@ func (c *deadShowCommand) Run(ctx context.Context, p *program) error {
 func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
 	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l admin.DeadLetter) error {
 		became, err := admin.ReplayDeadLetter(ctx, conn, c.Service, l)
+		if err == nil {
+			audit(ctx, p, conn, admin.AuditLine{What: "replay", Service: c.Service, Target: l.RequestID()})
+		}
 		return tellLetter(p, l, became, err)
 	})
 }
@@ -114,6 +117,9 @@ func (c *deadReplayCommand) Run(ctx context.Context, p *program) error {
 func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
 	return c.each(ctx, p, &c.deadFlags, func(conn *bus.Conn, l admin.DeadLetter) error {
 		became, err := admin.DropDeadLetter(ctx, conn, c.Service, l)
+		if err == nil {
+			audit(ctx, p, conn, admin.AuditLine{What: "drop", Service: c.Service, Target: l.RequestID()})
+		}
 		return tellLetter(p, l, became, err)
 	})
 }
@@ -180,6 +186,6 @@ func eachLetter(ctx context.Context, conn *bus.Conn, service string, do func(adm
 	}
 }
 
-func printLine(w io.Writer, l admin.DeadLetter) error {
+func printLine(w io.Writer, l any) error {
 	return json.NewEncoder(w).Encode(l)
 }
