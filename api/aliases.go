@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/oskadev/mailroom/api/auth"
 	"github.com/oskadev/mailroom/api/auth/tokens"
+	"github.com/oskadev/mailroom/api/console"
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/bus"
@@ -43,3 +44,9 @@ func ParseSize(text string) (SizeRule, error) { return edge.ParseSize(text) }
 
 // CORS allows pages of other origins to call.
 type CORS = edge.CORS
+
+// Mask hides members of arguments and outcomes in the console.
+type Mask = console.Mask
+
+// ParseMask parses SERVICE.ACTION.MEMBER; each part may hold *, as in users.*.email.
+func ParseMask(text string) (Mask, error) { return console.ParseMask(text) }

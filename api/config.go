@@ -99,8 +99,15 @@ type Config struct {
 	// HideWorker omits the headers Mailroom-Worker and Mailroom-Attempt.
 	// Defaults to false.
 	HideWorker bool
-	// OwnOps serves the pages of Server.Ops on the gateway itself too. It is for
-	// development: they ask for no credential. Defaults to false.
+	// Console serves the console of operators at /console on the gateway itself too, for
+	// API keys with the scope console:read. Defaults to false: only Server.Ops has it.
+	Console bool
+	// Masks hide members of arguments and outcomes in the console; see ParseMask. Defaults
+	// to none.
+	Masks []Mask
+	// OwnOps serves the pages of Server.Ops on the gateway itself too, and opens the
+	// console without a login to requests for a loopback address. It is for development.
+	// Defaults to false.
 	OwnOps bool
 	// AccessLog is the maximum number of answered requests that are logged in a second.
 	// Defaults to 0: none is.

@@ -22,7 +22,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	if s.serveProbe(c, &in) {
 		return nil
 	}
-	if s.ops != nil && isOps(in.Path) {
+	if s.ops != nil && s.isOps(in.Path) {
 		s.ops(c.Context())
 		return nil
 	}

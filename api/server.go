@@ -15,6 +15,7 @@ import (
 
 	"github.com/oskadev/mailroom/api/auth"
 	"github.com/oskadev/mailroom/api/compose"
+	"github.com/oskadev/mailroom/api/console"
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/metrics"
@@ -50,6 +51,7 @@ type Server struct {
 	recent      *recent.Ring
 	access      *accessLog // nil: none
 	stats       *stats.Publisher
+	console     *console.Console
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
@@ -94,8 +96,11 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		RefuseAnonymous: s.auth.RefuseAnonymous, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
 	})
 	s.responder = responder{auth: cfg.Auth, hideWorker: cfg.HideWorker, gate: s.gate, log: s.cfg.Logger}
-	if cfg.OwnOps {
+	switch {
+	case cfg.OwnOps:
 		s.ops = fasthttpadaptor.NewFastHTTPHandler(s.Ops())
+	case cfg.Console:
+		s.ops = fasthttpadaptor.NewFastHTTPHandler(s.console)
 	}
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage: true, DisablePreParseMultipartForm: true,
@@ -159,6 +164,14 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	})
 	s.metrics.CollectState(s.state)
 	s.stats = stats.NewPublisher(conn, s.backend.client.ID(), s.metrics.Traffic())
+	s.console, err = console.New(console.Config{
+		Conn: conn, Gateway: consoleGateway{s}, Stats: s.stats, Recent: s.recent, Log: s.cfg.Logger,
+		Open: cfg.OwnOps, Secure: cfg.TLSCert != "", Masks: cfg.Masks,
+	})
+	if err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.console.Close)
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Gateway struct {
 	requests *metrics.Actions[*series]
 	steps    *metrics.Actions[*step]
 	refused  *prometheus.CounterVec
+	state    *state
 
 	requestsTotal, redeliveries, expired, cached, stepsTotal *prometheus.CounterVec
 	durations, stepDurations                                 *prometheus.HistogramVec

@@ -41,8 +41,13 @@ const (
 
 // CollectState adds gauges of the state, which read is asked for at most once per second.
 func (g *Gateway) CollectState(read func(context.Context) State) {
-	g.Registry.MustRegister(&state{read: read})
+	s := &state{read: read}
+	g.Registry.MustRegister(s)
+	g.state = s
 }
+
+// State returns the state of the gateway, at most a second old.
+func (g *Gateway) State() State { return g.state.current() }
 
 // state collects the gauges of a State.
 type state struct {

@@ -67,6 +67,9 @@ func (r *Router) Find(_ context.Context, name string) (*registry.Service, error)
 // Composed reports whether there are versions, whose compositions gateways run.
 func (r *Router) Composed() bool { return r.file.inForce() != nil }
 
+// Versions returns the versions in force; nil: none.
+func (r *Router) Versions() *versions.File { return r.file.inForce() }
+
 // Plan returns the plan in force with a hash; nil: there is none.
 func (r *Router) Plan(hash string) *versions.Plan { return r.file.inForce().Plan(hash) }
 

@@ -43,6 +43,14 @@ func (h *Histogram) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// Bound returns the upper bound of a bucket.
+func Bound(bucket int) time.Duration {
+	if bucket <= zero {
+		return 0
+	}
+	return time.Duration(math.Exp2(float64(bucket)/4) * float64(time.Second))
+}
+
 // Count returns the number of durations.
 func (h Histogram) Count() uint64 {
 	var n uint64

@@ -39,15 +39,15 @@ func Read(ctx context.Context, c *bus.Conn, service string, n int64) ([]Entry, e
 	return entries, nil
 }
 
-// maxFind is how many entries of each service Find looks at.
-const maxFind = 5000
+// MaxFind is how many entries of each service Find looks at.
+const MaxFind = 5000
 
 // Find returns the entries of several services whose correlation ID or request ID is id,
 // from the earliest. It reads the whole history of each service.
 func Find(ctx context.Context, c *bus.Conn, services []string, id string) ([]Entry, error) {
 	var found []Entry
 	for _, service := range services {
-		entries, err := Read(ctx, c, service, maxFind)
+		entries, err := Read(ctx, c, service, MaxFind)
 		if err != nil {
 			return nil, err
 		}

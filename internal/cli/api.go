@@ -30,6 +30,8 @@ type gatewayFlags struct {
 	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
 	History      int           `default:"1000" help:"Requests of each service on a socket, and compositions, that ended last and are kept for operators, about; 0: none."`
 	AccessLog    int           `default:"0" help:"Maximum number of answered requests that are logged in a second; 0: none."`
+	Console      bool          `help:"Serve the console for operators at /console of the gateway too, for API keys with the scope console:read."`
+	Mask         []string      `sep:"," placeholder:"RULE" help:"Members of arguments and outcomes that the console hides, as SERVICE.ACTION.MEMBER with *, such as users.*.email."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Send the headers Mailroom-Worker and Mailroom-Attempt."`
 	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 
@@ -46,7 +48,14 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 	cfg := api.Config{
 		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: orNone(f.NearBytes), History: orNone(f.History), AccessLog: f.AccessLog,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
-		OwnOps: f.ownOps, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+		OwnOps: f.ownOps, Console: f.Console, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+	}
+	for _, text := range f.Mask {
+		mask, err := api.ParseMask(text)
+		if err != nil {
+			return nil, usage(named("--mask", err))
+		}
+		cfg.Masks = append(cfg.Masks, mask)
 	}
 	if err := f.apply(&cfg); err != nil {
 		return nil, usage(err)

@@ -91,6 +91,8 @@ Try:
   curl http://%[1]s/users/2/purchasable
   curl --json '{"name":"Ada","email":"ada@example.com"}' http://%[1]s/users
 
+Console: http://%[1]s/console/
+
 Its embedded Redis serves other commands too:
   mailroom services --redis %[2]s
 Its data is lost when it stops. Press Ctrl-C to stop. %[3]s

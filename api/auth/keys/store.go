@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/oskadev/mailroom/bus"
 )
 
@@ -58,6 +60,25 @@ func (s *Store) Create(ctx context.Context, k Key, ttl time.Duration) (string, K
 	}
 	k.ID = id
 	return Prefix + id + "_" + secret, k, nil
+}
+
+// Get returns the key with an ID. Errors: ErrUnknown, also for one that has expired.
+func (s *Store) Get(ctx context.Context, id string) (Key, error) {
+	value, err := s.rdb.HGet(ctx, s.name, id).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return Key{}, fmt.Errorf("read the key %s: %w", id, ErrUnknown)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("read the key %s: %w", id, err)
+	}
+	var k stored
+	if err := json.Unmarshal(value, &k); err != nil {
+		return Key{}, fmt.Errorf("read the key %s: %w", id, err)
+	}
+	if k.ID = id; !k.Expires.IsZero() && !s.now().Before(k.Expires) {
+		return Key{}, fmt.Errorf("read the key %s: %w", id, ErrUnknown)
+	}
+	return k.Key, nil
 }
 
 // List returns all keys, oldest first. One that cannot be read has its ID and the name
