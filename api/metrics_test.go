@@ -78,7 +78,7 @@ func TestMetricsOfRequests(t *testing.T) {
 
 	require.Equal(t, http.StatusForbidden, s.do(http.MethodPost, "/v2/payments", `{"user_id":2,"item_id":1,"gateway":"A","amount":5}`).status)
 	assert.InDelta(t, 1, s.metric(requests+`{action="POST /v2/payments",code="403",service="compositions"}`), 0)
-	assert.InDelta(t, 1, s.metric(`mailroom_steps_total{code="403",composition="POST /v2/payments",step="user"}`), 0)
+	assert.InDelta(t, 1, s.metric(`mailroom_steps_total{action="CHECK_PURCHASABLE",code="403",composition="POST /v2/payments",service="users",step="user"}`), 0)
 }
 
 func TestMetricsOfTheState(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oskadev/mailroom/api/compose"
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/metrics"
 	"github.com/oskadev/mailroom/bus/admin"
@@ -17,6 +18,14 @@ func (s *Server) ended(in *exchange.Request, status int) {
 	s.metrics.Ended(in)
 	s.recent.Add(in)
 	s.access.ended(in)
+}
+
+// stepEnded records a step of a composition.
+func (s *Server) stepEnded(a *compose.StepAnswer) {
+	s.metrics.Step(&metrics.Step{
+		Composition: a.Composition, Name: a.Step.Name, Service: a.Step.Service, Action: a.Step.Action,
+		Status: a.Status, Queue: a.Queue, Run: a.Run, Total: a.Took,
+	})
 }
 
 // state reads what the gauges show.

@@ -160,7 +160,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
-		Ended: s.metrics.Step, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
+		Ended: s.stepEnded, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)
 	s.stats = stats.NewPublisher(conn, s.backend.client.ID(), s.metrics.Traffic())

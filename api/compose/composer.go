@@ -43,8 +43,8 @@ type Config struct {
 	Limit *calls.Limit
 	// Services are those that steps call.
 	Services planner
-	// Ended is called when a step has an answer, with its HTTP status.
-	Ended func(composition, step string, status int, took time.Duration)
+	// Ended is called when a step has an answer.
+	Ended func(*StepAnswer)
 	// History is the number of compositions that are kept for operators; negative: none.
 	// Defaults to history.DefaultKeep.
 	History int

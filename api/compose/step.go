@@ -23,13 +23,28 @@ func newCall(s *versions.Step, args string, own *wire.Meta, id string) *calls.Ca
 	}
 }
 
+// StepAnswer describes the answer to a step.
+type StepAnswer struct {
+	// Composition is the method and path.
+	Composition string
+	Step        *versions.Step
+	// Status is the HTTP status.
+	Status int
+	// Queue and Run are those of the run; 0: it is that of an earlier step.
+	Queue, Run time.Duration
+	// Took is the time of the step.
+	Took time.Duration
+}
+
 // observed calls a step and reports its answer.
 func (c *Composer) observed(composition string, s *versions.Step, step func() (wire.Reply, error)) (wire.Reply, error) {
 	began := time.Now()
 	reply, err := step()
 	if err == nil {
 		meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no status
-		c.cfg.Ended(composition, s.Name, wire.StatusOf(reply.Envelope, meta.Status), time.Since(began))
+		c.cfg.Ended(&StepAnswer{
+			Composition: composition, Step: s, Status: wire.StatusOf(reply.Envelope, meta.Status), Queue: meta.Queue, Run: meta.Run, Took: time.Since(began),
+		})
 	}
 	return reply, err
 }

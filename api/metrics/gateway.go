@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,18 +41,16 @@ func New() *Gateway {
 		redeliveries:  counter("mailroom_redeliveries_total", "Deliveries beyond the first one of the requests that were answered.", "service"),
 		expired:       counter("mailroom_expired_total", "Requests that expired before a worker began them, and were answered here.", "service"),
 		cached:        counter("mailroom_cache_answers_total", "Answers of cached and shared actions by source: near, shared, led, joined, revalidating, stale or bypassed.", "service", "action", "kind"),
-		stepsTotal:    counter("mailroom_steps_total", "Steps of compositions by the HTTP status of their answers.", "composition", "step", "code"),
+		stepsTotal:    counter("mailroom_steps_total", "Steps of compositions by the HTTP status of their answers.", "composition", "step", "service", "action", "code"),
 		durations: prometheus.NewHistogramVec(metrics.Durations("mailroom_request_duration_seconds",
 			"Time of answered requests: queue (in the mailbox), run (of the handler), reply (the rest of a request that ran) and total."), []string{"service", "action", "phase"}),
 		stepDurations: prometheus.NewHistogramVec(metrics.Durations("mailroom_step_duration_seconds",
-			"Time of the steps of compositions."), []string{"composition", "step"}),
+			"Time of the steps of compositions: queue (in the mailbox), run (of the handler) and total."), []string{"composition", "step", "service", "action", "phase"}),
 	}
 	g.Registry.MustRegister(g.requestsTotal, g.refused, g.redeliveries, g.expired, g.cached, g.stepsTotal, g.durations, g.stepDurations)
 	g.traffic.MustRegister(g.requestsTotal, g.cached, g.stepsTotal, g.durations, g.stepDurations)
 	g.requests = metrics.NewActions(g.newSeries)
-	g.steps = metrics.NewActions(func(composition, name string) *step {
-		return &step{codes: metrics.NewCodes(g.stepsTotal, composition, name), took: g.stepDurations.WithLabelValues(composition, name)}
-	})
+	g.steps = metrics.NewActions(func(composition, name string) *step { return &step{} })
 	return g
 }
 
@@ -113,15 +113,42 @@ func (g *Gateway) Refused(status int) {
 	g.requests.Of("", "").codes.Inc(status)
 }
 
+// Step is a step of a composition that has an answer.
+type Step struct {
+	// Composition is the method and path, Name that of the step.
+	Composition, Name string
+	// Service and Action are what the step called.
+	Service, Action string
+	// Status is the HTTP status of the answer.
+	Status int
+	// Queue and Run are the times of its run; 0: it did not run for this step.
+	Queue, Run time.Duration
+	// Total is the time of the step.
+	Total time.Duration
+}
+
 // step are the series of one step.
 type step struct {
-	codes *metrics.Codes
-	took  prometheus.Observer
+	once              sync.Once
+	codes             *metrics.Codes
+	queue, run, total prometheus.Observer
 }
 
 // Step counts a step of a composition.
-func (g *Gateway) Step(composition, name string, status int, took time.Duration) {
-	s := g.steps.Of(composition, name)
-	s.codes.Inc(status)
-	s.took.Observe(took.Seconds())
+func (g *Gateway) Step(one *Step) {
+	s := g.steps.Of(one.Composition, one.Name)
+	s.once.Do(func() {
+		labels := []string{one.Composition, one.Name, one.Service, one.Action}
+		phase := func(name string) prometheus.Observer {
+			return g.stepDurations.WithLabelValues(append(slices.Clip(labels), name)...)
+		}
+		s.codes = metrics.NewCodes(g.stepsTotal, labels...)
+		s.queue, s.run, s.total = phase("queue"), phase("run"), phase("total")
+	})
+	s.codes.Inc(one.Status)
+	s.total.Observe(one.Total.Seconds())
+	if one.Run > 0 {
+		s.queue.Observe(one.Queue.Seconds())
+		s.run.Observe(one.Run.Seconds())
+	}
 }

@@ -109,13 +109,17 @@ func read(totals map[name]*Action, family string, m *dto.Metric) {
 	for _, l := range m.GetLabel() {
 		labels[l.GetName()] = l.GetValue()
 	}
-	key := name{service: labels["service"], action: labels["action"]}
 	if strings.HasPrefix(family, "mailroom_step") {
-		key = name{service: "compositions", action: labels["composition"], step: labels["step"]}
+		// A step is a request to its service, too.
+		readInto(totals, name{service: "compositions", action: labels["composition"], step: labels["step"]}, family, labels, m)
 	}
-	if key.action == "" { // no route matched
-		return
+	if labels["action"] != "" { // else no route matched
+		readInto(totals, name{service: labels["service"], action: labels["action"]}, family, labels, m)
 	}
+}
+
+// readInto adds one series to one total.
+func readInto(totals map[name]*Action, key name, family string, labels map[string]string, m *dto.Metric) {
 	a := totals[key]
 	if a == nil {
 		a = newAction()
@@ -130,17 +134,10 @@ func read(totals map[name]*Action, family string, m *dto.Metric) {
 		}
 	case "mailroom_cache_answers_total":
 		a.Cache[labels["kind"]] += uint64(m.GetCounter().GetValue())
-	case "mailroom_step_duration_seconds":
-		a.Total = histogramOf(m.GetHistogram())
-	case "mailroom_request_duration_seconds":
-		h := histogramOf(m.GetHistogram())
-		switch labels["phase"] {
-		case "queue":
-			a.Queue = h
-		case "run":
-			a.Run = h
-		case "total":
-			a.Total = h
+	case "mailroom_step_duration_seconds", "mailroom_request_duration_seconds":
+		into := map[string]Histogram{"queue": a.Queue, "run": a.Run, "total": a.Total}[labels["phase"]]
+		if into != nil {
+			into.add(histogramOf(m.GetHistogram()))
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestStatisticsOfTheLastMinute(t *testing.T) {
 	require.NoError(t, s.sample())
 	answered(g, 99, http.StatusOK, 10*time.Millisecond)
 	answered(g, 1, http.StatusInternalServerError, 2*time.Second)
-	g.Step("POST /v2/payments", "pay", 503, time.Second)
+	g.Step(&metrics.Step{Composition: "POST /v2/payments", Name: "pay", Service: "payments", Action: "PAY", Status: 503, Run: time.Second, Total: time.Second})
 	require.NoError(t, s.sample())
 	services := s.services()
 	a := services["users"].Actions["GET_USER"]
@@ -46,6 +46,8 @@ func TestStatisticsOfTheLastMinute(t *testing.T) {
 	assert.InEpsilon(t, time.Millisecond, a.Queue.Quantile(0.99), 0.2)
 	assert.Equal(t, uint64(100), services["users"].Points[0].Requests)
 	assert.NotContains(t, services, "compositions", "no composition was answered")
+	assert.Equal(t, uint64(1), services["payments"].Actions["PAY"].Errors, "a step is a request to its service")
+	assert.InEpsilon(t, time.Second, services["payments"].Actions["PAY"].Run.Quantile(0.5), 0.2)
 
 	for range ticks {
 		require.NoError(t, s.sample())

@@ -22,10 +22,23 @@ type ACLUser struct {
 	rights []string
 }
 
-// GatewayUser returns the user of a gateway. Workers on its WebSocket may serve the hosted
-// services: for these it has the rights of a worker too.
-func GatewayUser(name string, keys wire.Keys, hosted ...string) (ACLUser, error) {
-	grants := gatewayRights(keys)
+// GatewayAccess lists what a gateway may do beyond calling services.
+type GatewayAccess struct {
+	// Hosted are the services that workers on its WebSocket may serve: for these it has the
+	// rights of a worker too. Defaults to none.
+	Hosted []string
+	// Console permits what its console does: reading the history and the dead letters of
+	// all services, replaying and dropping dead letters, pauses, revoking API keys and
+	// audit lines. Defaults to false.
+	Console bool
+}
+
+// GatewayUser returns the user of a gateway.
+func GatewayUser(name string, keys wire.Keys, access GatewayAccess) (ACLUser, error) {
+	grants, hosted := gatewayRights(keys), access.Hosted
+	if access.Console {
+		grants = append(grants, consoleRights(keys)...)
+	}
 	var faults []error
 	for _, service := range hosted {
 		faults = append(faults, wire.CheckServiceName(service))

@@ -41,6 +41,21 @@ func gatewayRights(k wire.Keys) []grant {
 	})
 }
 
+// consoleRights returns the rights that the console needs beyond those of its gateway.
+func consoleRights(k wire.Keys) []grant {
+	every := func(rights string, kinds ...string) []string { return patterns(k, rights, []string{"*"}, kinds...) }
+	return []grant{
+		{keys: every("%R~", "recent"), commands: []string{"xrevrange"}},
+		{keys: every("~", "dead"), commands: []string{"xrange", "xdel"}},
+		{keys: every("~", "requests", "dead", "req:*"), commands: []string{"eval", "evalsha"}}, // one command names all three
+		{keys: every("~", "req:*"), commands: []string{"persist"}},
+		{keys: every("~", "paused"), commands: []string{"set", "del"}},
+		{keys: []string{"~" + k.APIKeys()}, commands: []string{"hgetall", "hdel"}},
+		{keys: []string{"~" + k.Audit()}, commands: []string{"xadd", "xrevrange"}},
+		{channels: []string{k.Registry()}, commands: []string{"publish"}},
+	}
+}
+
 // enqueueRights returns the rights to call any action of these services: mailboxes,
 // records of unsafe requests, lanes, and scripts on them.
 func enqueueRights(k wire.Keys, services []string) []grant {

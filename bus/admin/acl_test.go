@@ -42,7 +42,7 @@ func (g *guard) users(t *testing.T) []admin.ACLUser {
 	t.Helper()
 	keys, err := wire.NewKeys(wire.DefaultNamespace)
 	require.NoError(t, err)
-	api, err := admin.GatewayUser("api", keys)
+	api, err := admin.GatewayUser("api", keys, admin.GatewayAccess{})
 	require.NoError(t, err)
 	users, err := admin.WorkerUser("users", keys, admin.WorkerAccess{Services: []string{"users"}})
 	require.NoError(t, err)
@@ -332,7 +332,7 @@ func TestOneUserForSeveralServices(t *testing.T) {
 		_, err := admin.WorkerUser("x", g.keys, admin.WorkerAccess{Services: wrong})
 		require.Error(t, err, wrong)
 	}
-	_, err = admin.GatewayUser("a b", g.keys)
+	_, err = admin.GatewayUser("a b", g.keys, admin.GatewayAccess{})
 	require.Error(t, err)
 }
 
@@ -341,7 +341,7 @@ func TestOneUserForSeveralServices(t *testing.T) {
 func TestRightsOfAGatewayThatHosts(t *testing.T) {
 	t.Parallel()
 	g := newGuard(t)
-	host, err := admin.GatewayUser("host", g.keys, "users")
+	host, err := admin.GatewayUser("host", g.keys, admin.GatewayAccess{Hosted: []string{"users"}})
 	require.NoError(t, err)
 	host.Passwords = []string{password("host")}
 	_, err = admin.ApplyACL(t.Context(), g.admin, host)
@@ -358,6 +358,6 @@ func TestRightsOfAGatewayThatHosts(t *testing.T) {
 	assert.True(t, g.may(t, "host", "PUBLISH", g.keys.Namespace()+":dropped:{users}", "a"))
 	assert.False(t, g.may(t, "host", "PUBLISH", g.keys.Namespace()+":dropped:{items}", "a"))
 	assert.False(t, g.may(t, "host", "SUBSCRIBE", g.keys.Replies("items.x", "users")))
-	_, err = admin.GatewayUser("host", g.keys, "Users")
+	_, err = admin.GatewayUser("host", g.keys, admin.GatewayAccess{Hosted: []string{"Users"}})
 	require.Error(t, err)
 }

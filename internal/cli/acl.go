@@ -30,7 +30,8 @@ type aclFlags struct {
 
 type aclAPICommand struct {
 	aclFlags
-	Serve []string `placeholder:"SERVICE" help:"Services that workers may serve on the WebSocket of the gateway. The gateway can then also read their mailboxes and data."`
+	Console bool     `help:"Also the rights of the console: it reads the history and the dead letters of all services, replays and drops dead letters, pauses services and revokes API keys."`
+	Serve   []string `placeholder:"SERVICE" help:"Services that workers may serve on the WebSocket of the gateway. The gateway can then also read their mailboxes and data."`
 }
 
 // Run prints or sets the user of gateways.
@@ -43,7 +44,7 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 	if name == "" {
 		name = wire.RoleAPI
 	}
-	user, err := admin.GatewayUser(name, keys, c.Serve...)
+	user, err := admin.GatewayUser(name, keys, admin.GatewayAccess{Hosted: c.Serve, Console: c.Console})
 	if err != nil {
 		return usage(err)
 	}
