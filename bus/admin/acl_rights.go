@@ -156,7 +156,7 @@ func workerCommands() []string {
 	return []string{
 		"eval", "evalsha",
 		"xgroup|create", "xgroup|delconsumer", "xreadgroup", "xpending", "xclaim", "xack", "xdel",
-		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
+		"xadd", "xrange", "xrevrange", "xread", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",
 		"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "hincrby",
 		"set", "get", "hget", "hmget", "hset", "hdel", "exists", "del", "persist", "pexpire",

@@ -35,6 +35,8 @@ type commands struct {
 	Bench       benchCommand       `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
 	Keys        keysCommand        `cmd:"" help:"Manage the API keys of clients."`
 	Dead        deadCommand        `cmd:"" help:"Manage the dead letters of a service."`
+	Top         topCommand         `cmd:"" help:"Show rates, latencies and backlogs of all services, until Ctrl-C."`
+	Tail        tailCommand        `cmd:"" help:"Show the requests of a service as they end, until Ctrl-C."`
 	Pause       pauseCommand       `cmd:"" help:"Stop the delivery of requests from the mailbox of a service."`
 	Resume      resumeCommand      `cmd:"" help:"End a pause."`
 	Audit       auditCommand       `cmd:"" help:"List what operators did, the latest first."`
