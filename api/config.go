@@ -99,6 +99,9 @@ type Config struct {
 	// OwnOps serves the pages of Server.Ops on the gateway itself too. It is for
 	// development: they ask for no credential. Defaults to false.
 	OwnOps bool
+	// PublicDocs serves /openapi.json and /docs to callers without a credential. Defaults to
+	// false: with AuthRequired they need one.
+	PublicDocs bool
 	// Logger receives the log. Defaults to that of the connection to the bus.
 	Logger *slog.Logger
 }

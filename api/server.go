@@ -15,6 +15,7 @@ import (
 
 	"github.com/oskadev/mailroom/api/auth"
 	"github.com/oskadev/mailroom/api/compose"
+	"github.com/oskadev/mailroom/api/docs"
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/metrics"
@@ -40,6 +41,7 @@ type Server struct {
 	tickets  *tickets.Tickets
 	composer *compose.Composer
 	sockets  *socket.Sockets
+	docs     *docs.Pages
 
 	responder   responder
 	certificate *edge.Certificate // nil: plain HTTP
@@ -152,7 +154,10 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		Ended: s.metrics.Step, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)
-	return nil
+	s.docs, err = docs.New(docs.Config{
+		Table: s.router.Table, Known: s.backend.registry.Looked, Auth: cfg.Auth, Public: cfg.PublicDocs, Log: s.cfg.Logger,
+	})
+	return err
 }
 
 // Close closes a server that is not served. Serve closes the server itself.
