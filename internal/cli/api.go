@@ -45,7 +45,7 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 		f.NearBytes = -1
 	}
 	cfg := api.Config{
-		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: f.NearBytes,
+		Auth: f.Auth, PublicDocs: f.PublicDocs, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: f.NearBytes,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		OwnOps: f.ownOps, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}
