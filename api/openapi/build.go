@@ -226,7 +226,7 @@ func (b *builder) tags() []tag {
 		name := tagName(service)
 		names[name] = "Compositions of this version."
 		if s := b.table.Services[service]; s != nil && s.Manifest != nil {
-			names[name] = strings.TrimSpace("The service "+service+" "+cut(oneLine(s.Manifest.Version), maxName)) + "."
+			names[name] = strings.TrimSpace("The service "+service+" "+cut(plainText(oneLine(s.Manifest.Version)), maxName)) + "."
 		}
 	}
 	var tags []tag

@@ -93,12 +93,13 @@ func TestHostileSchemas(t *testing.T) {
 	for schema, want := range map[string]string{
 		`true`:  `{}`,
 		`false`: `{"not":{}}`,
-		`{"type":"object","additionalProperties":false,"x-own":1,"nullable":true,"$comment":"c","title":"T"}`:                                `{"type":"object","additionalProperties":false,"title":"T"}`,
-		`{"type":["string","null"],"enum":[],"examples":[],"required":["a","a"]}`:                                                            `{"type":["string","null"],"required":["a"]}`,
-		`{"items":[{"type":"string"},true]}`:                                                                                                 `{"prefixItems":[{"type":"string"},{}]}`,
+		`{"type":"object","additionalProperties":false,"x-own":1,"nullable":true,"$comment":"c","title":"T"}`: `{"type":"object","additionalProperties":false,"title":"T"}`,
+		`{"type":["string","null"],"enum":[],"examples":[],"required":["a","a"],"properties":{"a":{}}}`:       `{"type":["string","null"],"required":["a"],"properties":{"a":{}}}`,
+		`{"items":[{"type":"string"},true]}`: `{"prefixItems":[{"type":"string"},{}]}`,
 		`{"const":{"$ref":"#/$defs/x"},"default":[{"$ref":"#/$defs/x"}],"example":{"$ref":"#/$defs/x"},"enum":[{"a":{"$ref":"#/$defs/x"}}]}`: `{}`,
-		`{"example":5,"minimum":12345678901234567890}`:                                                                                       `{"examples":[5],"minimum":12345678901234567890}`,
-		`{"multipleOf":0}`: `{}`,
+		`{"example":12345678901234567890,"minimum":5}`: `{"examples":[12345678901234567890],"minimum":5}`,
+		`{"multipleOf":0}`:                        `{}`,
+		`{"description":"a <b>, 1 < 2 <script>"}`: `{"description":"a &lt;b>, 1 < 2 &lt;script>"}`,
 	} {
 		doc, text := build(t, table(t, "", things(action("GET", "GET /things", schema))), openapi.Options{})
 		assert.JSONEq(t, want, doc.json(t, "components", "schemas", "ThingsGetResult"), schema)

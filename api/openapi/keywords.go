@@ -3,6 +3,7 @@ package openapi
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // keyword returns the value that a keyword of JSON schema has in a document; false: the
@@ -10,7 +11,10 @@ import (
 // types of most keywords; what remains is what OpenAPI forbids and the library allows.
 func (s *source) keyword(name string, value any, depth int) (any, bool) {
 	switch name {
-	case "title", "description", "format", "pattern", "contentEncoding", "contentMediaType",
+	case "description":
+		text, ok := value.(string)
+		return plainText(text), ok
+	case "title", "format", "pattern", "contentEncoding", "contentMediaType",
 		"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
 		"uniqueItems", "deprecated", "readOnly", "writeOnly", "dependentRequired":
 		return value, value != nil
@@ -76,6 +80,19 @@ func refers(value any) bool {
 		}
 	}
 	return false
+}
+
+// plainText returns a text for a description, which is Markdown: tags in it are not HTML.
+func plainText(text string) string {
+	var b strings.Builder
+	for i, r := range text {
+		if r == '<' && i+1 < len(text) && (isWord(rune(text[i+1])) || strings.ContainsRune("/!?", rune(text[i+1]))) {
+			b.WriteString("&lt;")
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // isSize reports whether the value of a keyword is a number that it may be: not negative,

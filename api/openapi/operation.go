@@ -162,7 +162,7 @@ func content(schema any) map[string]any {
 func (b *builder) responses(s *subject) map[string]any {
 	result := b.result(s)
 	list := map[string]any{
-		"200":     b.success(s, "The result of "+cut(oneLine(s.Action.Name), maxSummary)+".", result),
+		"200":     b.success(s, "The result.", result),
 		"400":     refer("responses", "BadRequest"),
 		"default": refer("responses", "Failure"),
 	}

@@ -2,9 +2,12 @@ package openapi_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,10 +55,23 @@ func build(t testing.TB, from *route.Table, o openapi.Options) (doc node, text [
 	again, _, err := openapi.Build(from, o)
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(text, again), "the document depends on its input alone")
+	keep(t, text)
 	require.NoError(t, json.Unmarshal(text, &doc))
 	checkReferences(t, doc)
 	checkOperations(t, doc)
 	return doc, text
+}
+
+// keep writes a document to the directory of MAILROOM_TEST_OPENAPI, if there is one, for other
+// validators than this test.
+func keep(t testing.TB, text []byte) {
+	t.Helper()
+	const maxKept = 1 << 20 // bytes, since they are slow
+	if dir := os.Getenv("MAILROOM_TEST_OPENAPI"); dir != "" && len(text) < maxKept {
+		sum := sha256.Sum256(text)
+		name := fmt.Sprintf("%s-%x.json", strings.ReplaceAll(t.Name(), "/", "-"), sum[:4])
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
+	}
 }
 
 // at returns the value at the end of a path of names.

@@ -7,6 +7,9 @@ const maxDepth = 12; // of a schema that is shown, and of an example
 
 let doc = {};
 
+// plain returns the text of a description. A document has &lt; where it would be HTML.
+const plain = (text) => (text ?? "").replaceAll("&lt;", "<");
+
 const $ = (id) => document.getElementById(id);
 
 // make returns an element. Children are elements or texts.
@@ -79,7 +82,7 @@ function field(name, schema, required, depth) {
   const own = resolve(schema);
   const line = [make("code", {}, name), " ", make("span", { class: "soft" }, typeOf(schema) + (required ? ", required" : ""))];
   const item = make("li", {}, ...line);
-  if (own.description) item.append(" ", own.description);
+  if (own.description) item.append(" ", plain(own.description));
   const more = limits(own);
   if (more) item.append(" ", make("span", { class: "soft" }, `(${more})`));
   const inner = children(own, depth + 1);
@@ -149,7 +152,7 @@ function body(path, method, operation) {
   if (parameters.length) {
     view.append(make("h3", {}, "Parameters"), make("ul", { class: "fields" }, ...parameters.map((one) => {
       const item = field(`${one.name} (${one.in})`, one.schema ?? {}, one.required, 0);
-      if (one.description) item.append(" ", one.description);
+      if (one.description) item.append(" ", plain(one.description));
       return item;
     })));
   }
@@ -254,7 +257,7 @@ function list() {
   const found = [...tags.values()].filter((tag) => tag.operations.length);
   const all = found.reduce((sum, tag) => sum + tag.operations.length, 0);
   const groups = found.map((tag) => lazy("tag",
-    [tag.name, " ", make("span", { class: "soft" }, `${tag.description ?? ""} ${tag.operations.length} operations`)],
+    [tag.name, " ", make("span", { class: "soft" }, `${plain(tag.description)} ${tag.operations.length} operations`)],
     () => make("div", {}, ...tag.operations.map((one) => operationView(...one))), all <= 200));
   $("operations").replaceChildren(...(groups.length ? groups : [make("p", { role: "status" }, "No operation fits.")]));
 }
