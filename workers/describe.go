@@ -89,6 +89,23 @@ func fits(resolved *jsonschema.Resolved, value json.RawMessage) error {
 	return resolved.Validate(instance)
 }
 
+// describe adds the struct tags of the field that holds a parameter to its schema.
+func (p *parameter) describe(field reflect.StructField) error {
+	if p.resolved == nil { // the type has a fault already
+		return nil
+	}
+	described := &jsonschema.Schema{}
+	if err := json.Unmarshal(p.schema, described); err != nil {
+		return err
+	}
+	if err := describeField(described, field); err != nil {
+		return err
+	}
+	text, err := json.Marshal(described)
+	p.schema = text
+	return err
+}
+
 // addExample adds an example to the schema of a parameter.
 func (p *parameter) addExample(value any) error {
 	example, err := json.Marshal(value)

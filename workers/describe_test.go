@@ -62,6 +62,20 @@ func TestTagsAndExamplesAreInTheManifest(t *testing.T) {
 	assert.Contains(t, string(a.Result), `"examples":[{"id":5,"name":"Rex","toys":[],"by_name":{}}]`)
 }
 
+func TestTagsOfARequestStruct(t *testing.T) {
+	t.Parallel()
+	type list struct {
+		Owner int64  `path:"id" description:"the owner" example:"7"`
+		Kind  string `query:"kind,omitempty" description:"which" example:"cat"`
+	}
+	m, err := manifestOf(t, func(s *workers.Service) {
+		workers.Handle(s, "LIST", func(context.Context, list) (int, error) { return 0, nil }, workers.Route("GET /pets/:id"))
+	})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"type":"integer","description":"the owner","examples":[7]}`, string(m.Actions[0].Args[0].Schema))
+	assert.JSONEq(t, `{"type":"object","properties":{"kind":{"type":"string","description":"which","examples":["cat"]}},"additionalProperties":false}`, string(m.Actions[0].Args[1].Schema))
+}
+
 func TestExampleOfAnyValue(t *testing.T) {
 	t.Parallel()
 	m, err := manifestOf(t, func(s *workers.Service) {
