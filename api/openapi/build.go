@@ -87,7 +87,7 @@ func Build(t *route.Table, o Options) (doc []byte, found bool, err error) {
 	b := &builder{
 		table: t, options: o, ids: make(names), paths: make(map[string]map[string]any), shapes: make(map[string]string),
 		count: make(map[string]int), left: make(map[string]int),
-		schemas: &schemas{components: own, names: make(names), bytes: make(map[string]int), sources: make(map[sourceKey]*source)},
+		schemas: &schemas{components: own, names: make(names), bytes: make(map[string]int), input: make(map[string]int), sources: make(map[sourceKey]*source)},
 	}
 	for _, kind := range own {
 		for name := range kind { // generators make a type of each kind

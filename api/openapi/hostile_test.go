@@ -109,11 +109,38 @@ func TestHostileSchemas(t *testing.T) {
 
 func TestDeepSchema(t *testing.T) {
 	t.Parallel()
-	const depth = 2000
+	const depth = 6000
 	schema := strings.Repeat(`{"items":`, depth) + `{}` + strings.Repeat(`}`, depth)
 	_, text := build(t, table(t, "", things(action("GET", "GET /things", schema))), openapi.Options{})
-	assert.Contains(t, string(text), "it is nested more than 64 deep")
+	assert.Contains(t, string(text), "it is nested more than 128 deep")
 	assert.Less(t, len(text), 20_000)
+}
+
+// A service cannot make the gateway work for long.
+func TestSlowSchemas(t *testing.T) {
+	t.Parallel()
+	var chain, union strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&chain, `"a%d":{"$ref":"#/$defs/a%d"},`, i, i+1)
+		fmt.Fprintf(&union, `{"allOf":[{"$ref":"#/$defs/x"}]},`)
+	}
+	for name, schema := range map[string]string{
+		"a chain of references": `{"$ref":"#/$defs/a0","$defs":{` + chain.String() + `"a1500":{}}}`,
+		"a wide union":          `{"anyOf":[` + union.String() + `{}],"$defs":{"x":{"properties":{"\\\"[{":{}}}}}`,
+		"many properties":       `{"properties":{` + strings.Replace(chain.String(), "$ref", "title", -1) + `"x":{}}}`,
+	} {
+		var actions []wire.Action
+		for i := range 200 {
+			actions = append(actions, action(fmt.Sprintf("GET_%d", i), fmt.Sprintf("GET /things/%d", i), schema))
+		}
+		from := table(t, "", things(actions...))
+		began := time.Now()
+		text, _, err := openapi.Build(from, openapi.Options{})
+		require.NoError(t, err)
+		assert.Less(t, time.Since(began), 10*time.Second, name)
+		assert.Less(t, len(text), 4<<20, name)
+		t.Logf("%s: %d bytes of schema, %d of document in %v", name, len(schema), len(text), time.Since(began))
+	}
 }
 
 func TestManySchemasOfOneService(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 // keyword returns the value that a keyword of JSON schema has in a document; false: the
 // keyword is left out. The schema has been read by package schema, which has checked the
 // types of most keywords; what remains is what OpenAPI forbids and the library allows.
-func (s *source) keyword(name string, value any, depth int) (any, bool) {
+func (s *source) keyword(name string, value any) (any, bool) {
 	switch name {
 	case "description":
 		text, ok := value.(string)
@@ -34,34 +34,34 @@ func (s *source) keyword(name string, value any, depth int) (any, bool) {
 		if allowed, ok := value.(bool); ok {
 			return allowed, true
 		}
-		return s.schema(value, depth), true
+		return s.schema(value), true
 	case "items", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedItems", "unevaluatedProperties":
 		if _, ok := value.([]any); ok {
 			return nil, false // a list of items, of an older draft
 		}
-		return s.schema(value, depth), true
+		return s.schema(value), true
 	case "allOf", "anyOf", "oneOf", "prefixItems":
 		list, ok := value.([]any)
-		return s.list(list, depth), ok && len(list) > 0
+		return s.list(list), ok && len(list) > 0
 	case "properties", "patternProperties", "dependentSchemas":
 		members, ok := value.(map[string]any)
-		return s.members(members, depth), ok
+		return s.members(members), ok
 	}
 	return nil, false
 }
 
-func (s *source) list(schemas []any, depth int) []any {
+func (s *source) list(schemas []any) []any {
 	list := make([]any, len(schemas))
 	for i, one := range schemas {
-		list[i] = s.schema(one, depth)
+		list[i] = s.schema(one)
 	}
 	return list
 }
 
-func (s *source) members(schemas map[string]any, depth int) map[string]any {
+func (s *source) members(schemas map[string]any) map[string]any {
 	members := make(map[string]any, len(schemas))
 	for name, one := range schemas {
-		members[name] = s.schema(one, depth)
+		members[name] = s.schema(one)
 	}
 	return members
 }

@@ -15,7 +15,7 @@ const (
 	maxSchema   = 64 << 10 // bytes of one schema in a manifest
 	maxSchemas  = 2 << 20  // bytes of all schemas of one service in a document
 	maxDocument = 16 << 20 // bytes of all schemas in a document
-	maxDepth    = 64       // of nested schemas
+	maxDepth    = 128      // of nested objects and lists in a schema
 	maxRefs     = 8        // references that follow each other
 )
 
@@ -25,6 +25,7 @@ type schemas struct {
 	names      names
 	total      int            // bytes
 	bytes      map[string]int // by service
+	input      map[string]int // bytes in the manifest, by service
 	sources    map[sourceKey]*source
 }
 
@@ -57,6 +58,14 @@ func (s *schemas) read(service string, text json.RawMessage, name string) *sourc
 		from.root = note("it has %d bytes, more than %d", len(text), maxSchema)
 		return from
 	}
+	if depth(text) > maxDepth {
+		from.root = note("it is nested more than %d deep", maxDepth)
+		return from
+	}
+	if s.input[service] += len(text); s.input[service] > maxSchemas {
+		from.root = note("those of the service have more than %d bytes", maxSchemas)
+		return from
+	}
 	if _, err := schema.Read(text); err != nil {
 		// The error may differ from one call to the next; the document must not.
 		from.root = note("it is not valid, or has references other than to its own definitions")
@@ -75,7 +84,7 @@ func (s *source) component() map[string]any { return s.follow("#", s.root, s.nam
 
 // inline returns the schema of a part of the whole, for a place where it is the only one.
 func (s *source) inline(part any) map[string]any {
-	return s.bounded(s.schema(part, 0))
+	return s.bounded(s.schema(part))
 }
 
 // follow returns a reference to the component of a schema, which it makes if it is new.
@@ -84,7 +93,7 @@ func (s *source) follow(ref string, target any, name string) map[string]any {
 	if !found {
 		known = s.schemas.names.take(name)
 		s.refs[ref] = known // before its content, which may refer to it
-		s.schemas.components.set("schemas", known, s.bounded(s.schema(target, 0)))
+		s.schemas.components.set("schemas", known, s.bounded(s.schema(target)))
 	}
 	return refer("schemas", known)
 }
@@ -109,32 +118,29 @@ func (s *source) bounded(value map[string]any) map[string]any {
 }
 
 // schema returns a schema as it is in a document.
-func (s *source) schema(value any, depth int) map[string]any {
+func (s *source) schema(value any) map[string]any {
 	if value == false {
 		return map[string]any{"not": map[string]any{}}
 	}
 	from, _ := value.(map[string]any)
-	if depth > maxDepth {
-		return note("it is nested more than %d deep", maxDepth)
-	}
 	made := make(map[string]any, len(from))
 	for _, name := range slices.Sorted(maps.Keys(from)) { // the order gives components their names
 		if name == "$ref" {
 			maps.Copy(made, s.reference(from[name]))
 			continue
 		}
-		if value, kept := s.keyword(name, from[name], depth+1); kept {
+		if value, kept := s.keyword(name, from[name]); kept {
 			made[name] = value
 		}
 	}
-	s.convert(made, from, depth+1)
+	s.convert(made, from)
 	return made
 }
 
 // convert adds the keywords of other drafts by those that OpenAPI has in their place.
-func (s *source) convert(made, from map[string]any, depth int) {
+func (s *source) convert(made, from map[string]any) {
 	if list, ok := from["items"].([]any); ok && len(list) > 0 && made["prefixItems"] == nil {
-		made["prefixItems"] = s.list(list, depth)
+		made["prefixItems"] = s.list(list)
 	}
 	if example, ok := from["example"]; ok && !refers(example) && made["examples"] == nil {
 		made["examples"] = []any{example}
@@ -194,6 +200,27 @@ func (s *source) needed() bool {
 		return given && !slices.Contains(names, "object")
 	}
 	return false
+}
+
+// depth returns how deep objects and lists are nested in a JSON text. A deep schema takes the
+// library of schemas a time that grows faster than its length.
+func depth(text []byte) int {
+	deepest, now, inString := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && inString:
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
 }
 
 // cut returns a text of at most a number of bytes.
