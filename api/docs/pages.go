@@ -94,14 +94,12 @@ func Has(path string) bool {
 
 // documentVersion returns the version of the document at a path; empty: that of the services.
 func documentVersion(path string) (version string, found bool) {
-	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
-	switch {
-	case len(segments) == 2 && segments[1] == documentName:
-		return "", true
-	case len(segments) == 3 && segments[2] == documentName && strings.HasPrefix(segments[1], "v"):
-		return segments[1], true
+	before, found := strings.CutSuffix(strings.TrimSuffix(path, "/"), "/"+documentName)
+	version = strings.TrimPrefix(before, "/")
+	if !found || before != "" && (!strings.HasPrefix(before, "/v") || strings.Contains(version, "/")) {
+		return "", false
 	}
-	return "", false
+	return version, true
 }
 
 // Serve answers a request for one of the pages.

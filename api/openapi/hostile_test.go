@@ -127,7 +127,7 @@ func TestSlowSchemas(t *testing.T) {
 	for name, schema := range map[string]string{
 		"a chain of references": `{"$ref":"#/$defs/a0","$defs":{` + chain.String() + `"a1500":{}}}`,
 		"a wide union":          `{"anyOf":[` + union.String() + `{}],"$defs":{"x":{"properties":{"\\\"[{":{}}}}}`,
-		"many properties":       `{"properties":{` + strings.Replace(chain.String(), "$ref", "title", -1) + `"x":{}}}`,
+		"many properties":       `{"properties":{` + strings.ReplaceAll(chain.String(), "$ref", "title") + `"x":{}}}`,
 	} {
 		var actions []wire.Action
 		for i := range 200 {
