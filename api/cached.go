@@ -46,7 +46,7 @@ func (w *responder) writeFresh(c *fiber.Ctx, in *exchange.Request, r *route.Rout
 		exchange.SetHeader(res, fiber.HeaderCacheControl, control)
 		res.Header.SetCanonical([]byte("Age"), strconv.AppendInt(make([]byte, 0, 8), int64(answer.Shared.Age/time.Second), 10))
 	}
-	if in.SentIfNoneMatch() && namesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
+	if in.SentIfNoneMatch() && exchange.NamesETag(allOf(c, fiber.HeaderIfNoneMatch), etag) {
 		res.SetStatusCode(http.StatusNotModified)
 		res.Header.Set(exchange.HeaderRequestID, in.RequestID)
 		return true

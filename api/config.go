@@ -112,6 +112,9 @@ type Config struct {
 	// AccessLog is the maximum number of answered requests that are logged in a second.
 	// Defaults to 0: none is.
 	AccessLog int
+	// PublicDocs serves /openapi.json and /docs to callers without a credential. Defaults to
+	// false: with AuthRequired they need one.
+	PublicDocs bool
 	// Logger receives the log. Defaults to that of the connection to the bus.
 	Logger *slog.Logger
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/oskadev/mailroom/api/docs"
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/route"
@@ -41,6 +42,10 @@ func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 	var quota limits.Tightest
 	if f := s.admit(ctx, c, in, &quota); f != nil {
 		exchange.Refuse(c, in, f)
+		return
+	}
+	if docs.Has(in.Path) {
+		s.docs.Serve(c, in)
 		return
 	}
 	if name, found := strings.CutPrefix(strings.TrimSuffix(in.Path, "/"), "/requests/"); found {
@@ -82,6 +87,9 @@ func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	address := func() netip.Addr { return s.quotas.Address(c) }
 	if f = s.quotas.Count(ctx, address, in, limits.StageAddress, "", quota); f != nil {
 		return f
+	}
+	if s.cfg.PublicDocs && docs.Has(in.Path) {
+		return nil
 	}
 	if in.Principal, f = s.auth.Authenticate(ctx, &c.Request().Header); f != nil {
 		return f

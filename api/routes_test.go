@@ -100,7 +100,7 @@ func TestPathsFindTheirAction(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/", "/thing", "/thingsandmore", "/Things/1", "/THINGS", "/things/12/nothing", "/things//count", "//things",
-		"/things/named//", "/things//touch", "/things//", "/v1/things", "/requests", "/openapi.json",
+		"/things/named//", "/things//touch", "/things//", "/v1/things", "/requests", "/openapi.yaml",
 		"/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t", "/healthz/more",
 	} {
 		s.refused(404, "NOT_FOUND", http.MethodGet, path, "")

@@ -16,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/api/auth"
 	"github.com/oskadev/mailroom/api/compose"
 	"github.com/oskadev/mailroom/api/console"
+	"github.com/oskadev/mailroom/api/docs"
 	"github.com/oskadev/mailroom/api/edge"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/metrics"
@@ -43,6 +44,7 @@ type Server struct {
 	tickets  *tickets.Tickets
 	composer *compose.Composer
 	sockets  *socket.Sockets
+	docs     *docs.Pages
 
 	responder   responder
 	certificate *edge.Certificate // nil: plain HTTP
@@ -172,7 +174,10 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.console.Close)
-	return nil
+	s.docs, err = docs.New(docs.Config{
+		Table: s.router.Table, Known: s.backend.registry.Looked, Auth: cfg.Auth, Public: cfg.PublicDocs, Log: s.cfg.Logger,
+	})
+	return err
 }
 
 // Close closes a server that is not served. Serve closes the server itself.

@@ -170,6 +170,17 @@ func (p *Plan) Steps() []*Step {
 	return steps
 }
 
+// Answer returns the step whose result is always the answer; nil: there is none, since an
+// expression computes the answer or the step has a condition.
+func (p *Plan) Answer() *Step {
+	for _, s := range p.Steps() {
+		if s.when == nil && s.Name == p.output.step && p.output.result != nil && p.output.result.name == s.Name {
+			return s
+		}
+	}
+	return nil
+}
+
 // Safe reports whether all actions of the plan are known and may run twice.
 func (p *Plan) Safe(services registry.Snapshot) bool {
 	for _, s := range p.Steps() {

@@ -23,10 +23,12 @@ type action struct {
 	concurrency int   // 0: no limit of its own
 	safe        *bool // nil: the routes decide
 
-	args   []parameter
-	call   Handler
-	slots  chan struct{} // nil: no limit of its own
-	faults []error
+	args     []parameter
+	examples [][]any // of the arguments
+	results  []any   // examples
+	call     Handler
+	slots    chan struct{} // nil: no limit of its own
+	faults   []error
 }
 
 // parameter is the type of an argument or a result.
@@ -107,6 +109,7 @@ func newAction[R any](name string, opts []ActionOption, params ...reflect.Type) 
 	if err != nil {
 		a.faults = append(a.faults, fmt.Errorf("action %s: result: %w", name, err))
 	}
+	a.addExamples(&result)
 	a.declared.Result = result.schema
 	a.declared.Args = a.arguments()
 	if a.concurrency > 0 {
@@ -115,12 +118,16 @@ func newAction[R any](name string, opts []ActionOption, params ...reflect.Type) 
 	return a
 }
 
-// newParameter derives the JSON schema of a type.
+// newParameter derives the JSON schema of a type, with the struct tags description and
+// example.
 func newParameter(t reflect.Type) (parameter, error) {
 	declared, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[json.RawMessage](): {},
 	}})
 	if err != nil {
+		return parameter{}, err
+	}
+	if err := describe(declared, t); err != nil {
 		return parameter{}, err
 	}
 	text, err := json.Marshal(declared)

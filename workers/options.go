@@ -73,6 +73,19 @@ func Summary(text string) ActionOption {
 	return func(a *action) { a.declared.Summary = text }
 }
 
+// Example adds example arguments, in the order of the handler, to the schemas of the action:
+// the documentation of the API shows them. [Run] reports an example that does not fit its
+// type. Defaults to none; the struct tag example gives one for a single field.
+func Example(args ...any) ActionOption {
+	return func(a *action) { a.examples = append(a.examples, args) }
+}
+
+// ExampleResult adds an example of the result, as [Example] does for arguments. Defaults to
+// none.
+func ExampleResult(result any) ActionOption {
+	return func(a *action) { a.results = append(a.results, result) }
+}
+
 // Deprecated marks an action that callers should no longer use. Defaults to false.
 func Deprecated() ActionOption {
 	return func(a *action) { a.declared.Deprecated = true }

@@ -25,6 +25,7 @@ func Handle[In, R any](s *Service, name string, fn func(context.Context, In) (R,
 	if err != nil {
 		a.faults = append(a.faults, fmt.Errorf("action %s: %w", name, err))
 	}
+	a.faults = append(a.faults, shape.describePath(a)...)
 	a.faults = append(a.faults, shape.check(a)...)
 	a.call = func(ctx context.Context, args []json.RawMessage) (any, error) {
 		var in In
@@ -84,6 +85,19 @@ func (s *requestShape) arguments() []reflect.Type {
 		types = append(types, s.object)
 	}
 	return types
+}
+
+// describePath adds the struct tags description and example of the path fields to their
+// arguments. Those of the object are in its type.
+func (s *requestShape) describePath(a *action) []error {
+	var faults []error
+	for i, field := range s.path {
+		if err := a.args[i].describe(field); err != nil {
+			faults = append(faults, fmt.Errorf("action %s: field %s: %w", a.declared.Name, field.Name, err))
+		}
+	}
+	a.declared.Args = a.arguments()
+	return faults
 }
 
 // check compares the path fields with the parameters of the first route.

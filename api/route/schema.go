@@ -11,14 +11,14 @@ import (
 	"github.com/oskadev/mailroom/internal/schema"
 )
 
-// isBare reports whether a schema is a scalar type and nothing else.
+// isBare reports whether a schema is a scalar type and says nothing else about values.
 func isBare(s *jsonschema.Schema) bool {
 	switch s.Type {
 	case "integer", "number", "boolean", "string":
 	default:
 		return false
 	}
-	text, err := json.Marshal(&jsonschema.Schema{Type: s.Type, Title: s.Title, Description: s.Description})
+	text, err := json.Marshal(&jsonschema.Schema{Type: s.Type, Title: s.Title, Description: s.Description, Examples: s.Examples})
 	all, err2 := json.Marshal(s)
 	return err == nil && err2 == nil && string(text) == string(all)
 }

@@ -22,6 +22,7 @@ type Table struct {
 	Services registry.Snapshot
 
 	root     *node
+	served   []*Route          // of the services, in the order of services and actions
 	patterns map[string]bool   // of all routes, as services declare them
 	actions  map[string]*Route // the first route of each action, by service and name
 	versions map[string]*versionTable
@@ -127,6 +128,7 @@ func (t *Table) add(service string, action *wire.Action, pattern string, variant
 		return fmt.Errorf("%s has the same route", other.Action.Name)
 	}
 	t.patterns[pattern] = true
+	t.served = append(t.served, r)
 	if key := service + " " + action.Name; t.actions[key] == nil {
 		t.actions[key] = r
 	}

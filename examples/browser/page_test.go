@@ -49,10 +49,7 @@ type server struct {
 // openable serves the page until the test ends. It skips the test if it cannot be opened.
 func openable(t *testing.T) server {
 	t.Helper()
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		missing(t, "this test needs chromium in PATH; on Debian: apt-get install chromium")
-	}
+	browser := chromium(t)
 	if err := check(defaultClient); err != nil {
 		missing(t, err.Error())
 	}
@@ -61,10 +58,20 @@ func openable(t *testing.T) server {
 	return server{s, browser}
 }
 
-// check opens the page on a gateway. touch makes the value of the page stale.
-func (s server) check(t *testing.T, gateway string, touch func()) {
+// chromium returns the path of the browser. Without one it skips the test.
+func chromium(t *testing.T) string {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(s.browser), chromedp.WindowSize(900, 700))
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		missing(t, "this test needs chromium in PATH; on Debian: apt-get install chromium")
+	}
+	return browser
+}
+
+// openBrowser starts a browser, which ends with the test. closeBrowser ends it before.
+func openBrowser(t *testing.T, browser string) (ctx context.Context, closeBrowser func()) {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.WindowSize(900, 700))
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses it to root; the page is our own
 	}
@@ -72,12 +79,19 @@ func (s server) check(t *testing.T, gateway string, touch func()) {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	closeBrowser := sync.OnceFunc(func() {
+	closeBrowser = sync.OnceFunc(func() {
 		limited, stop := context.WithTimeout(ctx, wait)
 		defer stop()
 		_ = chromedp.Cancel(limited) // waits for its end
 	})
 	t.Cleanup(closeBrowser)
+	return ctx, closeBrowser
+}
+
+// check opens the page on a gateway. touch makes the value of the page stale.
+func (s server) check(t *testing.T, gateway string, touch func()) {
+	t.Helper()
+	ctx, closeBrowser := openBrowser(t, s.browser)
 	messages := chromedp.Console(ctx)
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()

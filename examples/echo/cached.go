@@ -15,13 +15,13 @@ type runs struct {
 
 // Pause is the time that CACHED waits.
 type Pause struct {
-	MS int64 `json:"ms,omitempty" jsonschema:"milliseconds, 0 to 600000"`
+	MS int64 `json:"ms,omitempty" description:"milliseconds, 0 to 600000"`
 }
 
 // Counted is the result of CACHED.
 type Counted struct {
 	ID   int64 `json:"id"`
-	Runs int64 `json:"runs" jsonschema:"number of runs of the handler for this id"`
+	Runs int64 `json:"runs" description:"number of runs of the handler for this id"`
 }
 
 func (r runs) cached(ctx context.Context, id int64, pause Pause) (Counted, error) {

@@ -82,12 +82,12 @@ func (handlers) echo(_ context.Context, in Object) (Object, error) {
 
 // Nap is the time that SLEEP waits.
 type Nap struct {
-	MS int64 `json:"ms" jsonschema:"milliseconds, 0 to 600000"`
+	MS int64 `json:"ms" description:"milliseconds, 0 to 600000"`
 }
 
 // Slept is the result of SLEEP.
 type Slept struct {
-	Slept int64 `json:"slept" jsonschema:"milliseconds"`
+	Slept int64 `json:"slept" description:"milliseconds"`
 }
 
 // maxNap is in milliseconds.

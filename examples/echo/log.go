@@ -27,13 +27,13 @@ type line struct {
 
 // Entry is the value that APPEND adds.
 type Entry struct {
-	Value json.RawMessage `json:"value"        jsonschema:"any JSON"`
-	MS    int64           `json:"ms,omitempty" jsonschema:"milliseconds to wait between reading and writing, 0 to 600000"`
+	Value json.RawMessage `json:"value"        description:"any JSON"`
+	MS    int64           `json:"ms,omitempty" description:"milliseconds to wait between reading and writing, 0 to 600000"`
 }
 
 // Length is the result of APPEND.
 type Length struct {
-	Length int `json:"length" jsonschema:"number of values in the list, up to this one"`
+	Length int `json:"length" description:"number of values in the list, up to this one"`
 }
 
 const maxLog = 10_000

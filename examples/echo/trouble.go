@@ -10,8 +10,8 @@ import (
 
 // Failure is the error that FAIL returns.
 type Failure struct {
-	Code    string `json:"code"    jsonschema:"capitals, digits and underscores, as in VOUCHER_USED"`
-	Status  int    `json:"status"  jsonschema:"400 to 599"`
+	Code    string `json:"code"    description:"capitals, digits and underscores, as in VOUCHER_USED"`
+	Status  int    `json:"status"  description:"400 to 599"`
 	Message string `json:"message"`
 }
 

@@ -25,7 +25,7 @@ type NewOrder struct {
 // Order is the result of ORDER.
 type Order struct {
 	ID    string `json:"id"`
-	Stock int64  `json:"stock" jsonschema:"number of items left"`
+	Stock int64  `json:"stock" description:"number of items left"`
 }
 
 // order may run again if its worker dies. The item is reserved only once: a repeated call of the same request returns the

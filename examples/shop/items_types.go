@@ -4,7 +4,7 @@ package shop
 type Item struct {
 	ID    int64  `json:"id"    redis:"id"`
 	Name  string `json:"name"  redis:"name"`
-	Stock int64  `json:"stock" redis:"stock" jsonschema:"quantity left"`
+	Stock int64  `json:"stock" redis:"stock" description:"quantity left"`
 }
 
 // ItemList lists all items.
@@ -14,7 +14,7 @@ type ItemList struct {
 
 // Wanted is the wanted quantity of an item.
 type Wanted struct {
-	Quantity *int64 `json:"quantity,omitempty" jsonschema:"at least 1; defaults to 1"`
+	Quantity *int64 `json:"quantity,omitempty" description:"at least 1; defaults to 1"`
 }
 
 // Available reports that the stock of an item is large enough.
@@ -26,7 +26,7 @@ type Available struct {
 
 // Reservation is the result of RESERVE_ITEM.
 type Reservation struct {
-	ID       int64 `json:"id"       jsonschema:"the item"`
-	Reserved int64 `json:"reserved" jsonschema:"quantity taken"`
-	Stock    int64 `json:"stock"    jsonschema:"quantity left"`
+	ID       int64 `json:"id"       description:"the item"`
+	Reserved int64 `json:"reserved" description:"quantity taken"`
+	Stock    int64 `json:"stock"    description:"quantity left"`
 }

@@ -14,7 +14,8 @@ func (s *Shop) Payments() *workers.Service {
 	h := newPaymentHandlers(newPaymentStore(s.rdb, s.namespace))
 
 	workers.Handle1(payments, "PAY", h.pay,
-		workers.Route("POST /payments"), workers.Scope("payments:write"), workers.Summary("Pays for an item"))
+		workers.Route("POST /payments"), workers.Scope("payments:write"), workers.Summary("Pays for an item"),
+		workers.Example(NewPayment{UserID: 1, ItemID: 1, Voucher: "WELCOME10", Gateway: "A", Amount: 1000}))
 	workers.Handle1(payments, "GET_PAYMENT", h.store.get,
 		workers.Route("GET /payments/:id"), workers.Summary("Returns a payment"))
 	workers.Handle1(payments, "LIST_PAYMENTS", h.list,

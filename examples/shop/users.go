@@ -25,7 +25,8 @@ func (s *Shop) Users() *workers.Service {
 	workers.Handle1(users, "CREATE_USER", h.create,
 		workers.Route("POST /users"), write, workers.Invalidates("users"), workers.Summary("Creates a user"))
 	workers.Handle2(users, "UPDATE_USER", h.update,
-		workers.Route("PUT /users/:id", "PATCH /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Changes the given fields of a user"))
+		workers.Route("PUT /users/:id", "PATCH /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Changes the given fields of a user"),
+		workers.Example(1, map[string]string{"name": "Ada"}))
 	workers.Handle1(users, "DELETE_USER", h.store.delete,
 		workers.Route("DELETE /users/:id"), write, workers.Invalidates("user:{0}", "users"), workers.Summary("Deletes a user"))
 	workers.Handle1(users, "SUSPEND_USER", h.store.suspend,

@@ -10,13 +10,13 @@ type User struct {
 	ID     int64  `json:"id"     redis:"id"`
 	Name   string `json:"name"   redis:"name"`
 	Email  string `json:"email"  redis:"email"`
-	Status string `json:"status" redis:"status" jsonschema:"active or suspended"`
+	Status string `json:"status" redis:"status" description:"active or suspended"`
 }
 
 // NewUser is the argument of CREATE_USER.
 type NewUser struct {
-	Name  string `json:"name"`
-	Email string `json:"email"`
+	Name  string `json:"name"  example:"Ada"`
+	Email string `json:"email" example:"ada@example.com"`
 }
 
 // UserPatch is the argument of UPDATE_USER: the fields to change.
@@ -27,14 +27,14 @@ type UserPatch struct {
 
 // UserQuery is the argument of LIST_USERS.
 type UserQuery struct {
-	Limit  *int   `json:"limit,omitempty"  jsonschema:"users per page, 1 to 100; defaults to 20"`
-	Cursor string `json:"cursor,omitempty" jsonschema:"next_cursor of the previous page; none for the first page"`
+	Limit  *int   `json:"limit,omitempty"  description:"users per page, 1 to 100; defaults to 20"`
+	Cursor string `json:"cursor,omitempty" description:"next_cursor of the previous page; none for the first page"`
 }
 
 // UserPage is one page of users, in the order of their ids.
 type UserPage struct {
 	Users      []User `json:"users"`
-	NextCursor string `json:"next_cursor,omitempty" jsonschema:"cursor of the next page; none on the last page"`
+	NextCursor string `json:"next_cursor,omitempty" description:"cursor of the next page; none on the last page"`
 }
 
 // UserCount is the number of users.

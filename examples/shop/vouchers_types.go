@@ -4,7 +4,7 @@ package shop
 type Voucher struct {
 	Code      string `json:"code"                 redis:"code"`
 	Used      bool   `json:"used"                 redis:"used"`
-	PaymentID int64  `json:"payment_id,omitempty" redis:"payment_id" jsonschema:"the payment for which it was redeemed"`
+	PaymentID int64  `json:"payment_id,omitempty" redis:"payment_id" description:"the payment for which it was redeemed"`
 }
 
 // Unused reports that a voucher can still be redeemed.

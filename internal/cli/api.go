@@ -46,7 +46,7 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 		return nil, err
 	}
 	cfg := api.Config{
-		Auth: f.Auth, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: orNone(f.NearBytes), History: orNone(f.History), AccessLog: f.AccessLog,
+		Auth: f.Auth, PublicDocs: f.PublicDocs, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: orNone(f.NearBytes), History: orNone(f.History), AccessLog: f.AccessLog,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
 		OwnOps: f.ownOps, Console: f.Console, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
 	}

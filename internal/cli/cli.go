@@ -32,6 +32,7 @@ type commands struct {
 	Ticket      ticketCommand      `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
 	Services    servicesCommand    `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`
 	Types       typesCommand       `cmd:"" help:"Write typed clients of services in TypeScript, Python or Go."`
+	OpenAPI     openapiCommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document of live services, or of a version."`
 	Bench       benchCommand       `cmd:"" help:"Measure rate, latencies and errors of a gateway, or of a service on the bus. Exit code 1: every request failed."`
 	Keys        keysCommand        `cmd:"" help:"Manage the API keys of clients."`
 	Dead        deadCommand        `cmd:"" help:"Manage the dead letters of a service."`

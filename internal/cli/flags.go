@@ -138,6 +138,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 // authFlags choose who may call a gateway.
 type authFlags struct {
 	Auth           api.Auth `placeholder:"none|optional|required" help:"Whether callers need an API key or a token: none, optional or required; api has no default, dev defaults to none."`
+	PublicDocs     bool     `help:"Serve /openapi.json and /docs to callers without a credential, also with --auth required."`
 	JWTIssuer      string   `name:"jwt-issuer" help:"Issuer (iss) of the tokens to accept."`
 	JWTAudience    string   `name:"jwt-audience" help:"Audience (aud) of the tokens to accept."`
 	JWTJWKS        string   `name:"jwt-jwks" placeholder:"URL|FILE" help:"Public keys of tokens, a JWKS: https://, http:// on loopback, or a file."`

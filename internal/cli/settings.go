@@ -70,7 +70,7 @@ func flagNames(app *kong.Application) []string {
 // belongs to one call of one command: --all, the name of a new key, or a file to write.
 func onlyTyped(flag string) bool {
 	return slices.Contains([]string{
-		"all", "name", "scope", "tenant", "expires", "lang", "manifest", "out", "package",
+		"all", "name", "scope", "tenant", "expires", "lang", "manifest", "out", "package", "version",
 		"run", "native", "frames", "known-failing", "junit", "certificate", "level", "parallel", "check-limit",
 	}, flag)
 }
