@@ -145,15 +145,29 @@ func shows(id, text string) chromedp.Action[chromedp.Void] {
 func until(expression string) chromedp.Action[chromedp.Void] {
 	poll := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(wait))
 	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-		if _, err := poll(ctx, target); err != nil {
-			return chromedp.Void{}, fmt.Errorf("%s: %w", expression, err)
+		for began := time.Now(); ; {
+			_, err := poll(ctx, target)
+			if err == nil {
+				return chromedp.Void{}, nil
+			}
+			// A page that a form has just left; the next one follows.
+			left := strings.Contains(err.Error(), "Cannot find context") || strings.Contains(err.Error(), "navigated or closed")
+			if !left || time.Since(began) > wait {
+				return chromedp.Void{}, fmt.Errorf("%s: %w", expression, err)
+			}
 		}
-		return chromedp.Void{}, nil
 	}
 }
 
 // startGateway builds this checkout, and runs it with the examples until the test ends.
 func startGateway(t *testing.T, origin string) string {
+	t.Helper()
+	gateway, _ := startDev(t, buildBinary(t), origin)
+	return gateway
+}
+
+// buildBinary builds this checkout.
+func buildBinary(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "mailroom")
 	build := exec.CommandContext(t.Context(), "go", "build", "-pgo=off", "-o", binary, ".")
@@ -161,21 +175,37 @@ func startGateway(t *testing.T, origin string) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	return binary
+}
+
+// freeAddress returns an address of this machine that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := ln.Addr().String()
-	_ = ln.Close()
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+// startDev runs a gateway, a Redis and the examples until the test ends. It returns the URLs
+// of the gateway and of Redis.
+func startDev(t *testing.T, binary, origin string) (gateway, redis string) {
+	t.Helper()
+	address := freeAddress(t)
 	_, out := pipes(t, exec.CommandContext(lasting(t), binary, "dev", "--listen", address, "--cors-origin", origin))
 	lines := bufio.NewScanner(out) // it greets when it serves
-	for lines.Scan() && !strings.Contains(lines.Text(), address) {
+	for redis == "" && lines.Scan() {
+		if _, url, found := strings.Cut(lines.Text(), "mailroom services --redis "); found {
+			redis = url
+		}
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return "http://" + address
+	return "http://" + address, redis
 }
 
 // lasting returns a context that outlives the test, so that only its cleanup ends a process.
