@@ -32,7 +32,7 @@ func (g consoleGateway) Secret() []byte { return g.backend.client.Secret() }
 // Invoke calls an action as a socket does, with the limits and the scopes of the operator.
 func (g consoleGateway) Invoke(_ context.Context, p *wire.Principal, service, action, args string) (envelope, id string) {
 	call := &socket.Call{Principal: p, Service: service, Action: action, Args: jsontext.Value(args)}
-	answer := socketBackend{g.Server}.Call(call) //nolint:contextcheck // its timeout ends it
+	answer := socketBackend(g).Call(call) //nolint:contextcheck // its timeout ends it
 	if sent := call.Sent(); sent != nil {
 		id = sent.ID
 	}

@@ -259,7 +259,8 @@ func TestConsoleActsWithTheRightsOfItsRole(t *testing.T) {
 	letters := workers.NewService("letters")
 	workers.Handle1(letters, "KEEP", func(_ context.Context, in struct {
 		Email string `json:"email"`
-	}) (string, error) {
+	},
+	) (string, error) {
 		if lost {
 			return "kept " + in.Email, nil
 		}

@@ -28,7 +28,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		return nil
 	}
 	s.conduct(ctx, waits, c, &in)
-	s.ended(&in, c.Response().StatusCode())
+	s.ended(ctx, &in, c.Response().StatusCode())
 	return nil
 }
 

@@ -13,11 +13,11 @@ import (
 )
 
 // ended records a request that was answered with a status.
-func (s *Server) ended(in *exchange.Request, status int) {
+func (s *Server) ended(ctx context.Context, in *exchange.Request, status int) {
 	in.Outcome.Status, in.Outcome.Total = status, time.Since(in.Began)
 	s.metrics.Ended(in)
 	s.recent.Add(in)
-	s.access.ended(in)
+	s.access.ended(ctx, in)
 }
 
 // stepEnded records a step of a composition.

@@ -31,7 +31,7 @@ func newAccessLog(log *slog.Logger, perSecond int) *accessLog {
 const maxLoggedPath = 256
 
 // ended logs a request that was answered.
-func (l *accessLog) ended(in *exchange.Request) {
+func (l *accessLog) ended(ctx context.Context, in *exchange.Request) {
 	if l == nil {
 		return
 	}
@@ -64,7 +64,7 @@ func (l *accessLog) ended(in *exchange.Request) {
 	if n := l.leftOut.Swap(0); n > 0 {
 		attributes = append(attributes, slog.Uint64("left_out", n))
 	}
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", attributes...)
+	l.log.LogAttrs(ctx, slog.LevelInfo, "request", attributes...)
 }
 
 // Where the trace ID is in a traceparent

@@ -22,7 +22,7 @@ func TestPausedServiceRefusesCalls(t *testing.T) {
 		return s.do(http.MethodGet, "/things/7", "").status == http.StatusServiceUnavailable
 	})
 	a := s.do(http.MethodGet, "/things/7", "")
-	assert.Equal(t, "things is paused by an operator", a.envelope.Error.Message)
+	assert.Equal(t, "things is paused by an operator", a.Error.Message)
 	assert.Equal(t, "1", a.header.Get("Retry-After"))
 	assert.Equal(t, http.StatusServiceUnavailable, s.do(http.MethodPost, "/things/stall", "", "Prefer: respond-async").status)
 

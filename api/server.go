@@ -167,7 +167,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.metrics.CollectState(s.state)
 	s.stats = stats.NewPublisher(conn, s.backend.client.ID(), s.metrics.Traffic())
 	s.console, err = console.New(console.Config{
-		Conn: conn, Gateway: consoleGateway{s}, Stats: s.stats, Recent: s.recent, Log: s.cfg.Logger,
+		Conn: conn, Gateway: consoleGateway{s}, Calls: consoleGateway{s}, Stats: s.stats, Recent: s.recent, Log: s.cfg.Logger,
 		Open: cfg.OwnOps, Secure: cfg.TLSCert != "", Masks: cfg.Masks,
 	})
 	if err != nil {

@@ -66,12 +66,12 @@ func (b socketBackend) Call(call *socket.Call) *socket.Answer {
 	if f == nil {
 		var answer *socket.Answer
 		if answer, f = b.answerCall(ctx, &in, r, args, call); f == nil {
-			b.ended(&in, cmp.Or(answer.Status, http.StatusOK))
+			b.ended(ctx, &in, cmp.Or(answer.Status, http.StatusOK))
 			return answer
 		}
 	}
 	in.Outcome.Refused = f.Code
-	b.ended(&in, f.Status)
+	b.ended(ctx, &in, f.Status)
 	return refused(&in, f)
 }
 

@@ -101,7 +101,7 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	defer shared.close()
 	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
-		recorder := history.NewRecorder(conn, s.name, cfg.History)
+		recorder := history.NewRecorder(conn, s.name, cfg.History) //nolint:contextcheck // it lives until it is closed
 		defer recorder.Close()
 		if len(s.unknown) > 0 {
 			cfg.Logger.WarnContext(ctx, "unknown members of the manifest are ignored", "service", s.name, "members", s.unknown)

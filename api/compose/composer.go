@@ -68,7 +68,7 @@ const maxConcurrent = 256
 
 // Consume serves the mailbox of compositions until the context ends.
 func (c *Composer) Consume(ctx context.Context) {
-	recorder := history.NewRecorder(c.cfg.Conn, wire.ReservedService, c.cfg.History)
+	recorder := history.NewRecorder(c.cfg.Conn, wire.ReservedService, c.cfg.History) //nolint:contextcheck // it lives until it is closed
 	defer recorder.Close()
 	var worker *consumer.Consumer
 	worker, err := consumer.New(c.cfg.Conn, consumer.Config{

@@ -26,19 +26,24 @@ type Gateway interface {
 	State() metrics.State
 	// Versions returns the versions in force; nil: none.
 	Versions() *versions.File
+	// Secret returns the secret that all gateways share; nil: not known yet.
+	Secret() []byte
+}
+
+// Calls are what an operator does to requests.
+type Calls interface {
 	// Invoke calls an action; args is a JSON array. It returns the envelope, and the ID of
 	// the request, empty if none was sent.
 	Invoke(ctx context.Context, p *wire.Principal, service, action, args string) (envelope, id string)
 	// Cancel cancels a request.
 	Cancel(ctx context.Context, service, id string) error
-	// Secret returns the secret that all gateways share; nil: not known yet.
-	Secret() []byte
 }
 
 // Config configures a Console. All fields but Open, Secure and Masks are required.
 type Config struct {
 	Conn    *bus.Conn
 	Gateway Gateway
+	Calls   Calls
 	Stats   *stats.Publisher
 	Recent  *recent.Ring
 	Log     *slog.Logger
@@ -143,5 +148,12 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // asset serves the style and the script.
 func (c *Console) asset(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "max-age=300")
-	http.ServeFileFS(w, r, files, "assets/"+r.PathValue("file"))
+	switch r.PathValue("file") {
+	case "console.css":
+		http.ServeFileFS(w, r, files, "assets/console.css")
+	case "console.js":
+		http.ServeFileFS(w, r, files, "assets/console.js")
+	default:
+		http.NotFound(w, r)
+	}
 }

@@ -213,10 +213,13 @@ type memory struct {
 	text   bytes.Buffer
 }
 
+// Header returns the headers.
 func (m *memory) Header() http.Header { return m.header }
 
+// WriteHeader sets the status.
 func (m *memory) WriteHeader(status int) { m.status = status }
 
+// Write adds text.
 func (m *memory) Write(text []byte) (int, error) { return m.text.Write(text) }
 
 // parseTemplates returns the templates by the names of their files, each with the layout.

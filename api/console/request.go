@@ -132,7 +132,7 @@ func (c *Console) cancel(r *http.Request, s *session) (*view, error) {
 	if _, err := uuid.Parse(id); err != nil || wire.CheckServiceName(service) != nil && service != wire.ReservedService {
 		return nil, notFound("There is no such request.")
 	}
-	err := c.cfg.Gateway.Cancel(r.Context(), service, id)
+	err := c.cfg.Calls.Cancel(r.Context(), service, id)
 	if errors.Is(err, caller.ErrNoRecord) {
 		return nil, notFound("There is no such request any more.")
 	}

@@ -246,7 +246,7 @@ func (c *Console) invoke(r *http.Request, s *session) (*view, error) {
 
 // run calls an action for the operator and shows the answer.
 func (c *Console) run(r *http.Request, s *session, what, service, action, args string) (*view, error) {
-	envelope, id := c.cfg.Gateway.Invoke(r.Context(), s.Principal, service, action, args)
+	envelope, id := c.cfg.Calls.Invoke(r.Context(), s.Principal, service, action, args)
 	c.record(r, s, admin.AuditLine{What: what, Service: service, Target: strings.TrimSpace(action + " " + id)})
 	shown := &invoked{
 		Service: service, Action: action, ID: id, OK: strings.HasPrefix(envelope, `{"ok":true`),

@@ -108,7 +108,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	text := strings.TrimPrefix(p.Subject, "key:") + "." + strconv.FormatInt(time.Now().Add(sessionLife).Unix(), 10) + "." + rand.Text()
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure with HTTPS alone
 		Name: cookieName, Value: text + "~" + c.sign(secret, "session", text), Path: "/console", MaxAge: int(sessionLife.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.cfg.Secure,
 	})
@@ -117,7 +117,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 
 // logout removes the cookie of a session.
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/console", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.cfg.Secure})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/console", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.cfg.Secure}) //nolint:gosec // Secure with HTTPS alone
 	http.Redirect(w, r, Path+"login", http.StatusSeeOther)
 }
 

@@ -38,7 +38,7 @@ func (h *Histogram) UnmarshalJSON(text []byte) error {
 	}
 	*h = make(Histogram, len(pairs))
 	for _, pair := range pairs {
-		(*h)[int(pair[0])] += uint64(max(0, pair[1])) //nolint:gosec // not negative
+		(*h)[int(pair[0])] += uint64(max(0, pair[1]))
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func histogramOf(m *dto.Histogram) Histogram {
 	if n := m.GetZeroCount(); n > 0 {
 		h[zero] = n
 	}
-	shift := uint(max(0, m.GetSchema()-schema)) //nolint:gosec // not negative
+	shift := uint(max(0, m.GetSchema()-schema))
 	index, count, next := int32(0), int64(0), 0
 	for _, span := range m.GetPositiveSpan() {
 		index += span.GetOffset()

@@ -3,19 +3,16 @@ package stats
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
@@ -62,7 +59,7 @@ func (p *Publisher) Run(ctx context.Context) {
 	}
 }
 
-// publish samples the metrics and stores the snapshot (SET, ZADD).
+// publish samples the metrics and stores the snapshot.
 func (p *Publisher) publish(ctx context.Context) {
 	if err := p.sampler.sample(); err != nil {
 		p.conn.Log().WarnContext(ctx, "the metrics cannot be read for the statistics", "error", err)
@@ -74,18 +71,10 @@ func (p *Publisher) publish(ctx context.Context) {
 		p.conn.Log().ErrorContext(ctx, "the statistics cannot be encoded", "error", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.conn.Timeout())
-	defer cancel()
-	now := p.conn.Clock.Millis()
-	pipe := p.conn.Redis().Pipeline()
-	pipe.Set(ctx, p.conn.Keys.Gateway(p.id), text, expiry)
-	pipe.ZAdd(ctx, p.conn.Keys.Gateways(), redis.Z{Score: float64(now + expiry.Milliseconds()), Member: p.id})
-	pipe.ZRemRangeByScore(ctx, p.conn.Keys.Gateways(), "-inf", strconv.FormatInt(now-expiry.Milliseconds(), 10))
-	commands, err := pipe.Exec(ctx)
-	switch refusal := rediserr.FirstRefused(commands...); {
-	case refusal != nil && !p.refused:
+	switch err := admin.StoreGateway(ctx, p.conn, p.id, text, expiry); {
+	case rediserr.IsRefused(err) && !p.refused:
 		p.refused = true
-		p.conn.Log().WarnContext(ctx, "other gateways do not see the statistics of this one: Redis refuses them; mailroom acl api prints the rights", "error", refusal)
+		p.conn.Log().WarnContext(ctx, "other gateways do not see the statistics of this one: Redis refuses them; mailroom acl api prints the rights", "error", err)
 	case err != nil:
 		p.conn.Log().DebugContext(ctx, "the statistics were not stored", "error", err)
 	}
@@ -93,12 +82,7 @@ func (p *Publisher) publish(ctx context.Context) {
 
 // remove removes the snapshot of a gateway that stops.
 func (p *Publisher) remove(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, p.conn.Timeout())
-	defer cancel()
-	pipe := p.conn.Redis().Pipeline()
-	pipe.Del(ctx, p.conn.Keys.Gateway(p.id))
-	pipe.ZRem(ctx, p.conn.Keys.Gateways(), p.id)
-	if _, err := pipe.Exec(ctx); err != nil {
+	if err := admin.RemoveGateway(ctx, p.conn, p.id); err != nil {
 		p.conn.Log().DebugContext(ctx, "the statistics were not removed", "error", err)
 	}
 }
@@ -114,19 +98,12 @@ func (p *Publisher) All(ctx context.Context) ([]*Snapshot, error) {
 
 // Read reads the last snapshots of all gateways, sorted by host and identifier.
 func Read(ctx context.Context, conn *bus.Conn) ([]*Snapshot, error) {
-	ids, err := conn.Redis().ZRangeByScore(ctx, conn.Keys.Gateways(), &redis.ZRangeBy{Min: strconv.FormatInt(conn.Clock.Millis(), 10), Max: "+inf"}).Result()
+	texts, err := admin.ReadGateways(ctx, conn)
 	if err != nil {
-		return nil, fmt.Errorf("read the gateways: %w", err)
+		return nil, err
 	}
 	var all []*Snapshot
-	for _, id := range ids {
-		text, err := conn.Redis().Get(ctx, conn.Keys.Gateway(id)).Bytes()
-		if errors.Is(err, redis.Nil) { // it has stopped
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the statistics of gateway %s: %w", id, err)
-		}
+	for id, text := range texts {
 		var one Snapshot
 		if err := json.Unmarshal(text, &one); err != nil || one.Gateway != id {
 			conn.Log().WarnContext(ctx, "the statistics of a gateway cannot be read", "gateway", id, "error", err)

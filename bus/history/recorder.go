@@ -138,7 +138,7 @@ func (r *Recorder) run(ctx context.Context) {
 		select {
 		case <-r.wake:
 		case <-ctx.Done():
-			r.write()
+			r.write(context.WithoutCancel(ctx))
 			return
 		}
 		pause.Reset(writeEvery)
@@ -146,12 +146,12 @@ func (r *Recorder) run(ctx context.Context) {
 		case <-pause.C:
 		case <-ctx.Done():
 		}
-		r.write()
+		r.write(context.WithoutCancel(ctx))
 	}
 }
 
 // write writes all entries that wait. Where Redis does not answer, they are lost.
-func (r *Recorder) write() {
+func (r *Recorder) write(ctx context.Context) {
 	r.mu.Lock()
 	entries := r.waiting
 	r.waiting = nil
@@ -159,7 +159,7 @@ func (r *Recorder) write() {
 	if len(entries) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.conn.Timeout())
+	ctx, cancel := context.WithTimeout(ctx, r.conn.Timeout())
 	defer cancel()
 	err := add(ctx, r.conn, r.service, r.keep, entries)
 	switch {

@@ -81,7 +81,7 @@ func Follow(ctx context.Context, c *bus.Conn, service string, yield func(*Entry)
 		read, err := c.Redis().XRead(ctx, &redis.XReadArgs{Streams: []string{key, after}, Block: followBlock}).Result()
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		case errors.Is(err, redis.Nil):
 			continue
 		case err != nil:

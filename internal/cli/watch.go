@@ -64,7 +64,7 @@ func (c *topCommand) Run(ctx context.Context, p *program) error {
 		rows, err := readTop(ctx, conn, services)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // stopped while it looked
+			return nil
 		case err != nil:
 			return undelivered(err)
 		}

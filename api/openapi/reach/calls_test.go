@@ -84,7 +84,7 @@ func must[A any](answer A, err error) func(*testing.T) A {
 	}
 }
 
-func equal[V comparable](t *testing.T, got V, want V) {
+func equal[V comparable](t *testing.T, got, want V) {
 	t.Helper()
 	if got != want {
 		t.Errorf("got %v, want %v", got, want)
