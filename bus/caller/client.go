@@ -294,7 +294,7 @@ func (c *Client) lastLook(ctx context.Context, service string, r *wire.Request) 
 	state, err := lookUp(ctx, c.conn, service, r)
 	if err != nil {
 		c.conn.Log().WarnContext(ctx, "lookup before timeout failed",
-			"service", service, "request", r.ID, "error", err)
+			"service", service, r.LogIDs(), "error", err)
 		return wire.Reply{}, ErrTimeout
 	}
 	reply, err := state.answer()

@@ -122,6 +122,6 @@ func (s *sweeper) resolveUnsafe(d *lookup, found record) {
 
 // resend sends a request again under its ID.
 func (s *sweeper) resend(d *lookup) {
-	s.conn.Log().Debug("sending a request again", "service", d.service, "request", d.request.ID)
+	s.conn.Log().Debug("sending a request again", "service", d.service, d.request.LogIDs())
 	s.writer.add(outgoing{service: d.service, id: d.id, request: d.request, again: true})
 }
