@@ -75,7 +75,7 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	a.release()
 	tags := e.invalidate(ctx, a, r, &h.state)
 	if err != nil {
-		return e.failed(ctx, r, err, wire.ReplyMeta{Run: ran, Tags: tags})
+		return e.failed(ctx, d, err, wire.ReplyMeta{Run: ran, Tags: tags})
 	}
 	meta := h.state.replyMeta()
 	meta.Run, meta.Tags = ran, tags
@@ -113,9 +113,17 @@ func withDetails(err error) error {
 func (e *executor) recovered(ctx context.Context, action string, err *error) {
 	if p := recover(); p != nil {
 		e.log.ErrorContext(ctx, "handler panicked", "service", e.service.name, "action", action,
-			"request", RequestID(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			logIDs(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		*err = errPanicked
 	}
+}
+
+// logIDs returns the IDs of the request that a handler runs, for a log line.
+func logIDs(ctx context.Context) slog.Attr {
+	if s := stateOf(ctx); s != nil && s.delivery != nil {
+		return s.delivery.LogIDs()
+	}
+	return slog.Attr{}
 }
 
 var errPanicked = errors.New("handler panicked")
@@ -123,10 +131,11 @@ var errPanicked = errors.New("handler panicked")
 // failed turns a handler's error into an outcome. The request is delivered again where the
 // handler returned NoOutcome, or was interrupted because its worker stops or has lost the
 // request.
-func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta wire.ReplyMeta) consumer.Outcome {
+func (e *executor) failed(ctx context.Context, d *consumer.Delivery, err error, meta wire.ReplyMeta) consumer.Outcome {
+	r := &d.Request
 	var none *noOutcomeError
 	var own *Error
-	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
+	log := e.log.With("service", e.service.name, "action", r.Action, d.LogIDs())
 	switch {
 	case errors.As(err, &none):
 		log.WarnContext(ctx, "a request has no outcome, it will be delivered again", "error", none.cause)
