@@ -17,6 +17,7 @@ func (s *Server) ended(in *exchange.Request, status int) {
 	s.metrics.Ended(in)
 	s.recent.Add(in)
 	s.access.ended(in)
+	s.spans.ended(in)
 }
 
 // state reads what the gauges show.

@@ -27,6 +27,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/host"
+	"github.com/oskadev/mailroom/internal/tracing"
 )
 
 // Server is one gateway. New makes it, Serve serves, Close closes one that is not served.
@@ -48,6 +49,7 @@ type Server struct {
 	metrics     *metrics.Gateway
 	recent      *recent.Ring
 	access      *accessLog              // nil: none
+	spans       spans
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
@@ -80,6 +82,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		s.cfg.Logger = conn.Log()
 	}
 	s.access = newAccessLog(s.cfg.Logger, cfg.AccessLog)
+	s.spans = spans{tracer: tracing.From(ctx), scheme: "http"}
 	if err := s.open(conn); err != nil { //nolint:contextcheck // its parts live until Close
 		s.Close()
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -122,6 +125,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		if s.certificate, err = edge.NewCertificate(cfg.TLSCert, cfg.TLSKey, s.cfg.Logger); err != nil {
 			return err
 		}
+		s.spans.scheme = "https"
 	}
 	if s.router, err = route.New(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.cfg.Logger); err != nil {
 		return err
@@ -152,7 +156,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.life.closers = append(s.life.closers, s.backend.close)
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
-		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
+		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router, Tracer: s.spans.tracer,
 		Ended: s.metrics.Step, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)

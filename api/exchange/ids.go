@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"log/slog"
+
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
@@ -46,27 +48,8 @@ func saneRequestID(s string) bool {
 	return true
 }
 
-// saneTraceParent reports whether a header is a traceparent of the W3C trace
-// context: version, trace, parent and flags in lower-case hexadecimal
-// (https://www.w3.org/TR/trace-context/#traceparent-header).
-func saneTraceParent(s string) bool {
-	if len(s) < 55 || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 2 || i == 35 || i == 52:
-			if c != '-' {
-				return false
-			}
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
-		case i > 55 && c == '-':
-		default:
-			return false
-		}
-	}
-	return s[:2] != "ff" && (len(s) == 55 || s[55] == '-')
-}
+// LogIDs returns the IDs of a log line about the request, as one attribute.
+func (in *Request) LogIDs() slog.Attr { return wire.LogIDs(in.RequestID, in.ID.String(), in.Trace) }
 
 // EncodeMeta encodes the meta of the bus request, without the principal. For a
 // composition, plan is the hash of its plan and began the time of its first call, in

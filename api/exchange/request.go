@@ -9,6 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -21,7 +22,9 @@ type Request struct {
 	Path      string
 	Query     string
 	Body      string
-	Trace     string          // traceparent
+	Trace     string          // traceparent: that of the client, or of Span
+	Span      trace.Span      // nil: none is made
+	Route     string          // the pattern of the path, perhaps after a method; empty: no route
 	Service   string          // empty until the route is known
 	Action    string          // likewise
 	Version   string          // of the API, such as v2; empty: none
@@ -60,7 +63,7 @@ func NewRequest(c *fiber.Ctx) Request {
 		in.RequestID = in.ID.String()
 	}
 	if in.sent&sentTrace != 0 {
-		if trace := c.Get("traceparent"); saneTraceParent(trace) {
+		if trace := c.Get("traceparent"); wire.ValidTraceParent(trace) {
 			in.Trace = strings.Clone(trace)
 		}
 	}
