@@ -19,25 +19,34 @@ type spans struct {
 	scheme string
 }
 
-// begin begins the span of a request. What the request calls continues it.
+// begin begins the span of a request. What the request calls continues it. A trace that is
+// not sampled has no span, and goes on all the same, so that no worker samples it anew.
 func (s *spans) begin(in *exchange.Request) {
 	if s.tracer == nil {
 		return
 	}
-	_, in.Span = s.tracer.Start(context.Background(), in.Trace, knownMethod(in.Method), trace.SpanKindServer)
-	in.Trace = tracing.TraceParent(in.Span.SpanContext())
+	parent := tracing.Parse(in.Trace)
+	if tracing.Unsampled(parent) {
+		return
+	}
+	name := in.Method
+	if name == "" { // a call of a socket
+		name = "call"
+	}
+	_, span := s.tracer.Start(context.Background(), parent, name, trace.SpanKindServer)
+	in.Trace = tracing.TraceParent(span.SpanContext())
+	if span.IsRecording() {
+		in.Span = span
+	}
 }
 
 // ended ends the span of a request that was answered.
 func (s *spans) ended(in *exchange.Request) {
-	if in.Span == nil {
-		return
-	}
-	if in.Span.IsRecording() {
+	if in.Span != nil {
 		s.describe(in)
 		s.replied(in)
+		in.Span.End()
 	}
-	in.Span.End()
 }
 
 // describe sets name, attributes and status of a span. The path is left out: its segments
@@ -48,20 +57,23 @@ func (s *spans) describe(in *exchange.Request) {
 		span.SetName(strings.TrimSpace(tracing.Clean(in.Service) + " " + tracing.Clean(in.Action)))
 		span.SetAttributes(attribute.String("network.protocol.name", "websocket"), attribute.Int(tracing.Status, o.Status))
 	} else {
-		method, name := knownMethod(in.Method), knownMethod(in.Method)
+		name := in.Method // one that HTTP defines: others are refused before
 		if route := routeOf(in); route != "" {
 			name += " " + route
 			span.SetAttributes(attribute.String("http.route", route))
 		}
-		if method == otherMethod {
-			method = "_OTHER"
-		}
 		span.SetName(name)
-		span.SetAttributes(attribute.String("http.request.method", method), attribute.String("url.scheme", s.scheme), attribute.Int("http.response.status_code", o.Status))
+		span.SetAttributes(attribute.String("http.request.method", in.Method), attribute.String("url.scheme", s.scheme), attribute.Int("http.response.status_code", o.Status))
 	}
 	for _, text := range [...]struct{ name, value string }{
-		{tracing.Service, in.Service}, {tracing.Action, in.Action}, {tracing.Version, in.Version}, {tracing.RequestID, in.RequestID},
-		{tracing.CorrelationID, in.ID.String()}, {tracing.Cache, o.Cache}, {tracing.Worker, o.Worker}, {"error.type", string(o.Refused)},
+		{tracing.Service, in.Service},
+		{tracing.Action, in.Action},
+		{tracing.Version, in.Version},
+		{tracing.RequestID, in.RequestID},
+		{tracing.CorrelationID, in.ID.String()},
+		{tracing.Cache, o.Cache},
+		{tracing.Worker, o.Worker},
+		{"error.type", string(o.Refused)},
 	} {
 		if text.value != "" {
 			span.SetAttributes(attribute.String(text.name, tracing.Clean(text.value)))
@@ -93,26 +105,8 @@ func routeOf(in *exchange.Request) string {
 	if !found {
 		route = in.Route
 	}
-	if route != "" && in.Version != "" {
-		route = "/" + in.Version + route
+	if prefix := "/" + in.Version; route != "" && in.Version != "" && !strings.HasPrefix(route, prefix+"/") {
+		route = prefix + route // of a service; that of a version has it
 	}
 	return tracing.Clean(route)
-}
-
-// otherMethod is the name of a span whose method is not known, as the semantic conventions
-// of OpenTelemetry ask for.
-const otherMethod = "HTTP"
-
-// knownMethod returns the method of a request; otherMethod for one that HTTP does not
-// define.
-func knownMethod(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodOptions, http.MethodConnect, http.MethodTrace:
-		return method
-	case "":
-		return "call"
-	default:
-		return otherMethod
-	}
 }

@@ -48,7 +48,7 @@ type Server struct {
 	life        life
 	metrics     *metrics.Gateway
 	recent      *recent.Ring
-	access      *accessLog              // nil: none
+	access      *accessLog // nil: none
 	spans       spans
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }

@@ -84,7 +84,7 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 
 // log returns the log with the IDs of the request.
 func (c *composition) log() *slog.Logger {
-	return c.cfg.Log.With("composition", c.request.Action, wire.LogIDs(c.meta.RequestID, c.request.ID, c.delivery.TraceParent()))
+	return c.cfg.Log.With(wire.LogIDs(c.meta.RequestID, c.request.ID, c.delivery.TraceParent())).With("composition", c.request.Action)
 }
 
 var errTooOld = errors.New("the composition is too old")

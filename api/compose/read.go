@@ -54,7 +54,7 @@ func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire
 	}
 	if e := answer.Refusal; e != nil {
 		if e.Status == http.StatusInternalServerError {
-			c.cfg.Log.Error("a composition failed", "composition", r.Action.Name, in.LogIDs(), "error", e.Message)
+			c.cfg.Log.With(in.LogIDs()).Error("a composition failed", "composition", r.Action.Name, "error", e.Message)
 			return wire.Reply{}, wire.ReplyMeta{}, wire.NewError(wire.CodeInternal, "internal error")
 		}
 		e.Service, e.Action = wire.ReservedService, r.Action.Name

@@ -58,6 +58,9 @@ func (in *Request) EncodeMeta(plan string, began int64) string {
 	if !in.OwnID && !in.Keyed && in.Trace == "" && in.Version == "" && plan == "" { // most requests
 		return ""
 	}
+	if !in.OwnID && !in.Keyed && in.Version == "" && plan == "" { // most requests of a gateway that traces
+		return `{"traceparent":"` + in.Trace + `"}` // nothing in it needs escaping
+	}
 	m := wire.Meta{TraceParent: in.Trace, Version: in.Version, Plan: plan, Began: began}
 	if in.OwnID || in.Keyed {
 		m.RequestID = in.RequestID

@@ -22,8 +22,8 @@ type Request struct {
 	Path      string
 	Query     string
 	Body      string
-	Trace     string          // traceparent: that of the client, or of Span
-	Span      trace.Span      // nil: none is made
+	Trace     string          // traceparent: that of the client, or of this gateway
+	Span      trace.Span      // nil: the request is not traced
 	Route     string          // the pattern of the path, perhaps after a method; empty: no route
 	Service   string          // empty until the route is known
 	Action    string          // likewise

@@ -68,7 +68,7 @@ func (r *runner) complete(d *Delivery) (e *completion) {
 	if e = r.refuse(d); e == nil {
 		e = r.run(d.run, d)
 	} else if r.tracer != nil {
-		r.tracer.queued(d, time.Now(), e.state)
+		r.tracer.refused(d, e.state)
 	}
 	if e != nil && r.w.cfg.Ended != nil {
 		r.ended(e)
@@ -107,7 +107,7 @@ func (r *runner) refuse(d *Delivery) *completion {
 
 // expire ends a request without an effect. It publishes no reply: see settle.lua.
 func (r *runner) expire(d *Delivery) *completion {
-	r.w.log.Info("a request expired", "action", d.Request.Action, d.LogIDs())
+	r.w.log.With(d.LogIDs()).Info("a request expired", "action", d.Request.Action)
 	return &completion{delivery: d, state: wire.StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
 }
 
@@ -115,7 +115,7 @@ func (r *runner) expire(d *Delivery) *completion {
 // of it otherwise.
 func (r *runner) refuseInvalid(d *Delivery) *completion {
 	request := &d.Request
-	r.w.log.Warn("an entry of the mailbox is not a valid request", "entry", d.Entry, d.LogIDs(), "error", d.invalid)
+	r.w.log.With(d.LogIDs()).Warn("an entry of the mailbox is not a valid request", "entry", d.Entry, "error", d.invalid)
 	answerable := len(request.ID) == 36 && r.w.conn.Keys.MayReply(r.w.service, request.Reply)
 	switch {
 	case !answerable:
@@ -134,8 +134,8 @@ func (r *runner) refuseInvalid(d *Delivery) *completion {
 // deadLetter makes a dead letter of a delivery.
 func (r *runner) deadLetter(d *Delivery, reason string) *completion {
 	request := &d.Request
-	r.w.log.Error("a request became a dead letter",
-		"action", request.Action, d.LogIDs(), "attempts", d.Attempt, "reason", reason)
+	r.w.log.With(d.LogIDs()).Error("a request became a dead letter",
+		"action", request.Action, "attempts", d.Attempt, "reason", reason)
 	return r.fail(d, wire.StateDead, wire.Error{
 		Code: wire.CodeInternal, Status: 500, Message: "the request was given up",
 		Details: map[string]string{"state": wire.StateDead},
@@ -204,15 +204,14 @@ func (r *runner) release(ctx context.Context, d *Delivery, uncounted int) {
 	defer cancel()
 	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, r.w.cfg.IdleLimit.Milliseconds(), d.Entry, uncounted)
 	if err != nil && !r.w.isRefused(err) {
-		r.w.log.WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", d.LogIDs(), "error", err)
+		r.w.log.With(d.LogIDs()).WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", "error", err)
 	}
 }
 
 // done completes a delivery with the outcome of its handler.
 func (r *runner) done(ctx context.Context, d *Delivery, o *Outcome, took time.Duration) *completion {
 	if len(o.envelope) > wire.MaxReply {
-		r.w.log.ErrorContext(ctx, "a reply is too large", "action", d.Request.Action,
-			d.LogIDs(), "bytes", len(o.envelope), "limit", wire.MaxReply)
+		r.w.log.With(d.LogIDs()).ErrorContext(ctx, "a reply is too large", "action", d.Request.Action, "bytes", len(o.envelope), "limit", wire.MaxReply)
 		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, "")
 	}
 	o.meta.Worker, o.meta.Attempt, o.meta.Queue = r.w.id, d.Attempt, d.Queued
@@ -234,6 +233,6 @@ func (r *runner) stillOwned(ctx context.Context, d *Delivery) bool {
 	if entries, _ := lost.([]any); err == nil && !slices.Contains(entries, any(d.Entry)) {
 		return true
 	}
-	r.w.log.WarnContext(ctx, "a request was not started, another worker may own it", d.LogIDs(), "error", err)
+	r.w.log.With(d.LogIDs()).WarnContext(ctx, "a request was not started, another worker may own it", "error", err)
 	return false
 }

@@ -215,7 +215,7 @@ func (s *settler) errorIn(answers []string, name, on string) error {
 func (s *settler) report(fenced []*completion, owned []string) {
 	for i, e := range fenced {
 		if i < len(owned) && owned[i] == "0" {
-			s.w.log.Warn("a late outcome was refused, the worker no longer owns the request", e.delivery.LogIDs())
+			s.w.log.With(e.delivery.LogIDs()).Warn("a late outcome was refused, the worker no longer owns the request")
 			e.delivery.settled(errLate)
 			continue
 		}

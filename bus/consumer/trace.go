@@ -41,9 +41,18 @@ func newTracer(w *worker) *tracer {
 	return t
 }
 
-// run runs a request within a span.
-func (t *tracer) run(ctx context.Context, d *Delivery, began time.Time) (o Outcome) {
-	parent, name := d.Request.TraceParent(), t.names[d.Request.Action]
+// run runs a request within a span. A request that its caller does not trace gets none.
+func (t *tracer) run(ctx context.Context, d *Delivery, began time.Time) Outcome {
+	parent := tracing.Parse(d.Request.TraceParent())
+	if tracing.Unsampled(parent) {
+		return t.w.cfg.Run(trace.ContextWithRemoteSpanContext(ctx, parent), d)
+	}
+	return t.trace(ctx, d, parent, began)
+}
+
+// trace runs a request within a span.
+func (t *tracer) trace(ctx context.Context, d *Delivery, parent trace.SpanContext, began time.Time) (o Outcome) {
+	name := t.names[d.Request.Action]
 	if name == "" { // of a composition, or not declared: the caller chose it
 		name = "run " + t.w.service
 	}
@@ -52,18 +61,14 @@ func (t *tracer) run(ctx context.Context, d *Delivery, began time.Time) (o Outco
 	defer func() { t.ended(d, &o) }() // also when the handler ends its goroutine
 	if span.IsRecording() {
 		t.describe(span, d)
-		t.queued(d, began, "")
+		t.queued(d, parent, began, "")
 	}
 	return t.w.cfg.Run(ctx, d)
 }
 
 // links returns the link of a redelivery to the context of its request.
-func (t *tracer) links(d *Delivery, parent string) []trace.SpanStartOption {
-	if d.Attempt <= 1 {
-		return nil
-	}
-	request := tracing.Parse(parent)
-	if !request.IsValid() {
+func (t *tracer) links(d *Delivery, request trace.SpanContext) []trace.SpanStartOption {
+	if d.Attempt <= 1 || !request.IsValid() {
 		return nil
 	}
 	return []trace.SpanStartOption{trace.WithLinks(trace.Link{
@@ -93,22 +98,24 @@ func (t *tracer) describe(span trace.Span, d *Delivery) {
 
 // queued makes the span of the time in the mailbox, which ended just now. state is how a
 // delivery that did not run ended, or empty.
-func (t *tracer) queued(d *Delivery, now time.Time, state string) {
-	parent := trace.ContextWithRemoteSpanContext(context.Background(), tracing.Parse(d.Request.TraceParent()))
-	switch request := trace.SpanContextFromContext(parent); {
-	case request.IsValid() && (request.IsSampled() || d.traced != nil):
-	case d.traced != nil: // the run begins the trace
-		parent = trace.ContextWithSpan(parent, d.traced.run)
-	default:
-		return
+func (t *tracer) queued(d *Delivery, parent trace.SpanContext, now time.Time, state string) {
+	if !parent.IsValid() { // the run begins the trace
+		parent = d.traced.run.SpanContext()
 	}
-	_, span := t.Start(parent, "", "queue "+t.w.service, trace.SpanKindInternal, trace.WithTimestamp(now.Add(-d.Queued)))
+	_, span := t.Start(context.Background(), parent, "queue "+t.w.service, trace.SpanKindInternal, trace.WithTimestamp(now.Add(-d.Queued)))
 	span.SetAttributes(attribute.String(tracing.Service, t.w.service), attribute.Int(tracing.Attempt, d.Attempt))
 	if state != "" {
 		span.SetAttributes(attribute.String(tracing.State, state))
 		span.SetStatus(codes.Error, "the request did not run")
 	}
 	span.End(trace.WithTimestamp(now))
+}
+
+// refused makes the span of a delivery that did not run.
+func (t *tracer) refused(d *Delivery, state string) {
+	if parent := tracing.Parse(d.Request.TraceParent()); parent.IsSampled() {
+		t.queued(d, parent, time.Now(), state)
+	}
 }
 
 // ended ends the span of a run, and begins that of settling its outcome.

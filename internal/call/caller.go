@@ -106,7 +106,7 @@ func (c *Caller) failed(ctx context.Context, call *Call, err error) error {
 	}
 	e := explain(call, err)
 	if e.Code == wire.CodeInternal && !errors.Is(err, caller.ErrDead) {
-		c.log.ErrorContext(ctx, "a call failed", "service", call.Service, "action", call.Action, call.logIDs(), "error", err)
+		c.log.With(call.logIDs()).ErrorContext(ctx, "a call failed", "service", call.Service, "action", call.Action, "error", err)
 	}
 	return e
 }

@@ -12,13 +12,14 @@ import (
 // Call is the span of a call that a handler or a composition makes; nil: none is made.
 type Call struct{ span trace.Span }
 
-// Call begins the span of a call, below the span in ctx. step is the name of the step of a
+// Call begins the span of a call, below the sampled span in ctx; without one, it returns
+// nil. step is the name of the step of a
 // composition; empty: a handler calls.
 func (t *Tracer) Call(ctx context.Context, service, action, step string) *Call {
-	if t == nil {
+	if t == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
 		return nil
 	}
-	_, span := t.Start(ctx, "", "call", trace.SpanKindClient)
+	_, span := t.Start(ctx, trace.SpanContext{}, "call", trace.SpanKindClient)
 	if span.IsRecording() {
 		service, action = Clean(service), Clean(action)
 		span.SetName("call " + service + " " + action)

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"encoding/hex"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -52,10 +53,11 @@ func From(ctx context.Context) *Tracer {
 	return New(otel.GetTracerProvider())
 }
 
-// Start begins a span. Its parent is that of a traceparent; without a valid one, it begins
-// a trace. The returned context is ctx with the span.
-func (t *Tracer) Start(ctx context.Context, traceparent, name string, kind trace.SpanKind, more ...trace.SpanStartOption) (context.Context, trace.Span) {
-	if parent := Parse(traceparent); parent.IsValid() {
+// Start begins a span below a parent in another process; without a valid parent, it begins
+// a trace. The returned context is ctx with the span. The decision of the parent counts:
+// ask Unsampled before.
+func (t *Tracer) Start(ctx context.Context, parent trace.SpanContext, name string, kind trace.SpanKind, more ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if parent.IsValid() {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
 	}
 	options := t.options[kind]
@@ -64,6 +66,10 @@ func (t *Tracer) Start(ctx context.Context, traceparent, name string, kind trace
 	}
 	return t.tracer.Start(ctx, name, options...)
 }
+
+// Unsampled reports whether a trace exists that is not recorded. No span is made then,
+// which is most of the cost of a trace that is not sampled.
+func Unsampled(parent trace.SpanContext) bool { return parent.IsValid() && !parent.IsSampled() }
 
 // Child begins a span below another one, in the same process.
 func (t *Tracer) Child(parent trace.Span, name string, more ...trace.SpanStartOption) trace.Span {
@@ -93,20 +99,11 @@ func TraceParent(c trace.SpanContext) string {
 	if !c.IsValid() {
 		return ""
 	}
-	const digits = "0123456789abcdef"
 	var text [55]byte
-	dst := append(text[:0], "00-"...)
-	add := func(bytes []byte) {
-		for _, b := range bytes {
-			dst = append(dst, digits[b>>4], digits[b&0xf])
-		}
-	}
 	id, span := c.TraceID(), c.SpanID()
-	add(id[:])
-	dst = append(dst, '-')
-	add(span[:])
-	dst = append(dst, '-')
-	add([]byte{byte(c.TraceFlags())})
+	dst := hex.AppendEncode(append(text[:0], "00-"...), id[:])
+	dst = hex.AppendEncode(append(dst, '-'), span[:])
+	dst = hex.AppendEncode(append(dst, '-'), []byte{byte(c.TraceFlags())})
 	return string(dst)
 }
 

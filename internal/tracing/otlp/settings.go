@@ -61,7 +61,7 @@ func readSettings(getenv func(string) string) (*settings, error) {
 		if err != nil || ms == 0 {
 			e.fault(name, text, "want a positive number of milliseconds")
 		}
-		s.timeout = time.Duration(ms) * time.Millisecond //nolint:gosec // at most 31 bits
+		s.timeout = time.Duration(ms) * time.Millisecond
 	}
 	switch name, text := e.otlp("COMPRESSION"); text {
 	case "gzip":
