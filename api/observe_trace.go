@@ -34,7 +34,7 @@ func (s *spans) begin(in *exchange.Request) {
 		name = "call"
 	}
 	_, span := s.tracer.Start(context.Background(), parent, name, trace.SpanKindServer)
-	in.Trace = tracing.TraceParent(span.SpanContext())
+	in.Continue(func(dst []byte) []byte { return tracing.Append(dst, span.SpanContext()) })
 	if span.IsRecording() {
 		in.Span = span
 	}

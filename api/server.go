@@ -48,8 +48,8 @@ type Server struct {
 	life        life
 	metrics     *metrics.Gateway
 	recent      *recent.Ring
-	access      *accessLog // nil: none
-	spans       spans
+	access      *accessLog              // nil: none
+	spans       spans                   // of requests
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
@@ -63,7 +63,8 @@ type life struct {
 }
 
 // New returns a complete gateway. The error names every fault of the config. New does not
-// wait for Redis. A server that is not served must be closed.
+// wait for Redis. A server that is not served must be closed. Requests are traced where the
+// program has set an OpenTelemetry TracerProvider before (otel.SetTracerProvider).
 func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

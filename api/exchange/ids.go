@@ -51,6 +51,18 @@ func saneRequestID(s string) bool {
 // LogIDs returns the IDs of a log line about the request, as one attribute.
 func (in *Request) LogIDs() slog.Attr { return wire.LogIDs(in.RequestID, in.ID.String(), in.Trace) }
 
+// traceHead and traceTail enclose the traceparent in a meta that has nothing else.
+const traceHead, traceTail = `{"traceparent":"`, `"}`
+
+// Continue sets the trace context to that of a span, which add appends. It allocates one
+// text for Trace and EncodeMeta.
+func (in *Request) Continue(add func(dst []byte) []byte) {
+	var space [96]byte
+	text := add(append(space[:0], traceHead...))
+	in.traceMeta = string(append(text, traceTail...))
+	in.Trace = in.traceMeta[len(traceHead) : len(in.traceMeta)-len(traceTail)]
+}
+
 // EncodeMeta encodes the meta of the bus request, without the principal. For a
 // composition, plan is the hash of its plan and began the time of its first call, in
 // unix milliseconds of the Redis clock.
@@ -58,8 +70,8 @@ func (in *Request) EncodeMeta(plan string, began int64) string {
 	if !in.OwnID && !in.Keyed && in.Trace == "" && in.Version == "" && plan == "" { // most requests
 		return ""
 	}
-	if !in.OwnID && !in.Keyed && in.Version == "" && plan == "" { // most requests of a gateway that traces
-		return `{"traceparent":"` + in.Trace + `"}` // nothing in it needs escaping
+	if in.traceMeta != "" && !in.OwnID && !in.Keyed && in.Version == "" && plan == "" { // most requests of a gateway that traces
+		return in.traceMeta
 	}
 	m := wire.Meta{TraceParent: in.Trace, Version: in.Version, Plan: plan, Began: began}
 	if in.OwnID || in.Keyed {

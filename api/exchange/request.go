@@ -32,7 +32,8 @@ type Request struct {
 	Began     time.Time
 	Outcome   Outcome
 
-	sent sent
+	sent      sent
+	traceMeta string // the meta with Trace alone; empty: the gateway has not set Trace
 }
 
 // identity holds the IDs of a request.

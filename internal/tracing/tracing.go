@@ -100,11 +100,15 @@ func TraceParent(c trace.SpanContext) string {
 		return ""
 	}
 	var text [55]byte
+	return string(Append(text[:0], c))
+}
+
+// Append appends the traceparent of a span context, in 55 bytes.
+func Append(dst []byte, c trace.SpanContext) []byte {
 	id, span := c.TraceID(), c.SpanID()
-	dst := hex.AppendEncode(append(text[:0], "00-"...), id[:])
+	dst = hex.AppendEncode(append(dst, "00-"...), id[:])
 	dst = hex.AppendEncode(append(dst, '-'), span[:])
-	dst = hex.AppendEncode(append(dst, '-'), []byte{byte(c.TraceFlags())})
-	return string(dst)
+	return hex.AppendEncode(append(dst, '-'), []byte{byte(c.TraceFlags())})
 }
 
 // TraceParentIn returns the traceparent of the span in a context; empty: there is none.
