@@ -28,7 +28,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	}
 	s.spans.begin(&in)
 	s.conduct(ctx, waits, c, &in)
-	s.ended(&in, c.Response().StatusCode())
+	s.ended(&in, c.Response().StatusCode()) //nolint:contextcheck // a span and a line need none
 	return nil
 }
 

@@ -87,7 +87,7 @@ func newGatewayIn(ctx context.Context, t *testing.T, url, own string, change ...
 	for _, c := range change {
 		c(&cfg)
 	}
-	server, err := api.New(busctx.With(s.ctx, s.connect(own)), cfg)
+	server, err := api.New(busctx.With(s.ctx, s.connect(own)), cfg) //nolint:contextcheck // it is made of ctx
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

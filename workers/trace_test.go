@@ -77,7 +77,7 @@ func TestLinesOfARequestHaveItsIDs(t *testing.T) {
 	t.Parallel()
 	s := workers.NewService("users")
 	workers.Handle0(s, "FAIL", func(context.Context) (string, error) { return "", errors.New("disk full") })
-	workers.Handle0(s, "PANIC", func(context.Context) (string, error) { panic("no") })
+	workers.Handle0(s, "PANIC", func(context.Context) (string, error) { panic("no") }) //nolint:forbidigo // it is the subject
 	r := serve(t, s)
 	for action, text := range map[string]string{"FAIL": "a request failed", "PANIC": "handler panicked"} {
 		_, err := r.client.Do(t.Context(), &caller.Call{
