@@ -18,6 +18,7 @@
 //	respond.go   writes the reply: envelope, status, headers
 //	cached.go    writes a reply that callers share; cachecontrol.go holds its headers
 //	explain.go   error of a call → failure
+//	observe.go   counts, logs and traces the answered request
 //
 // The life of a gateway: config.go, server.go (New, Serve, drain), backend.go (the client,
 // registry and cache behind it), access.go (Redis denies access), health.go. aliases.go

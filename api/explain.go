@@ -27,7 +27,7 @@ func (w *responder) explain(in *exchange.Request, r *route.Route, err error) *ex
 	case !ok && errors.Is(err, context.Canceled):
 		return exchange.Unavailable("the gateway is stopping").At(r.OutcomeAt(in))
 	case !ok:
-		w.log.Error("a call failed", "service", r.Service, "action", r.Action.Name, "request", in.ID, "error", err)
+		w.log.With(in.LogIDs()).Error("a call failed", "service", r.Service, "action", r.Action.Name, "error", err)
 		return exchange.Fail(wire.CodeInternal, "internal error")
 	}
 	in.Outcome.Expired = errors.Is(err, caller.ErrExpired)

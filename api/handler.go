@@ -27,6 +27,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 		s.ops(c.Context())
 		return nil
 	}
+	s.spans.begin(&in)
 	s.conduct(ctx, waits, c, &in)
 	s.ended(ctx, &in, c.Response().StatusCode())
 	return nil
@@ -35,6 +36,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 // conduct answers a request.
 func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request) {
 	if in.Path == socketPath {
+		in.Route = socketPath
 		s.openSocket(ctx, c, in)
 		return
 	}
@@ -49,6 +51,7 @@ func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 		return
 	}
 	if name, found := strings.CutPrefix(strings.TrimSuffix(in.Path, "/"), "/requests/"); found {
+		in.Route = "/requests/:id"
 		s.tickets.Serve(ctx, waits, c, in, name)
 		return
 	}
@@ -75,7 +78,7 @@ func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 		s.refusePartial(c, in, t, r)
 		return
 	}
-	in.Service, in.Action = r.Service, r.Action.Name
+	in.Service, in.Action, in.Route = r.Service, r.Action.Name, r.Pattern
 	if f := s.call(ctx, c, in, r, params, &quota); f != nil {
 		exchange.Refuse(c, in, f)
 	}
@@ -116,7 +119,7 @@ func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r
 
 // refusePartial answers a request whose route only some builds of the service serve.
 func (s *Server) refusePartial(c *fiber.Ctx, in *exchange.Request, t *route.Table, r *route.Route) {
-	in.Service = r.Service
+	in.Service, in.Route = r.Service, r.Pattern
 	message := "some live builds of " + r.Service + " do not serve " + r.Pattern
 	if !t.Services[r.Service].Live() {
 		message = "no worker of " + r.Service + " is running"

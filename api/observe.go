@@ -18,6 +18,7 @@ func (s *Server) ended(ctx context.Context, in *exchange.Request, status int) {
 	s.metrics.Ended(in)
 	s.recent.Add(in)
 	s.access.ended(ctx, in)
+	s.spans.ended(in)
 }
 
 // stepEnded records a step of a composition.

@@ -42,7 +42,7 @@ func (l *accessLog) ended(ctx context.Context, in *exchange.Request) {
 	o := &in.Outcome
 	attributes := []slog.Attr{
 		slog.String("method", in.Method), slog.String("path", in.Path[:min(len(in.Path), maxLoggedPath)]), slog.Int("status", o.Status),
-		slog.Duration("took", o.Total.Round(time.Microsecond)), slog.String("request_id", in.RequestID), slog.String("correlation_id", in.ID.String()),
+		slog.Duration("took", o.Total.Round(time.Microsecond)), in.LogIDs(),
 	}
 	optional := func(name, value string) {
 		if value != "" {
@@ -55,9 +55,6 @@ func (l *accessLog) ended(ctx context.Context, in *exchange.Request) {
 	optional("refused", string(o.Refused))
 	optional("cache", o.Cache)
 	optional("worker", o.Worker)
-	if len(in.Trace) >= traceIDEnd {
-		optional("trace_id", in.Trace[traceIDStart:traceIDEnd])
-	}
 	if in.Principal != nil {
 		optional("principal", in.Principal.Subject)
 	}
@@ -66,7 +63,3 @@ func (l *accessLog) ended(ctx context.Context, in *exchange.Request) {
 	}
 	l.log.LogAttrs(ctx, slog.LevelInfo, "request", attributes...)
 }
-
-// Where the trace ID is in a traceparent
-// (https://www.w3.org/TR/trace-context/#traceparent-header-field-values).
-const traceIDStart, traceIDEnd = 3, 35

@@ -28,7 +28,7 @@ type responder struct {
 func (w *responder) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	if err != nil {
-		w.log.Warn("the meta of a reply cannot be read", "request", in.ID, "error", err)
+		w.log.With(in.LogIDs()).Warn("the meta of a reply cannot be read", "error", err)
 	}
 	w.respondWith(c, in, r, reply, meta)
 }
@@ -57,7 +57,7 @@ func (w *responder) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Rou
 
 // noEnvelope returns the failure for a reply that is not an envelope.
 func (w *responder) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
-	w.log.Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name, "request", in.ID)
+	w.log.With(in.LogIDs()).Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name)
 	return exchange.Fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 
@@ -93,8 +93,7 @@ func (w *responder) fits(in *exchange.Request, r *route.Route, envelope string) 
 	if limit == 0 || len(envelope) <= limit {
 		return nil
 	}
-	w.log.Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name,
-		"request", in.ID, "bytes", len(envelope), "limit", limit)
+	w.log.With(in.LogIDs()).Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name, "bytes", len(envelope), "limit", limit)
 	return errTooLong
 }
 

@@ -74,7 +74,7 @@ func (s *Server) newCall(ctx context.Context, in *exchange.Request, r *route.Rou
 		return request, plan, nil
 	}
 	if err := s.composer.Keep(ctx, r.Plan); err != nil {
-		s.cfg.Logger.Debug("a plan could not be stored", "composition", r.Action.Name, "error", err)
+		s.cfg.Logger.With(in.LogIDs()).Debug("a plan could not be stored", "composition", r.Action.Name, "error", err)
 		return request, plan, exchange.Unavailable("Redis is not reachable")
 	}
 	request.Wait, request.Place = true, r.Plan.Name() // the gateways run it

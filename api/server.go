@@ -30,6 +30,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/host"
+	"github.com/oskadev/mailroom/internal/tracing"
 )
 
 // Server is one gateway. New makes it, Serve serves, Close closes one that is not served.
@@ -54,6 +55,7 @@ type Server struct {
 	access      *accessLog // nil: none
 	stats       *stats.Publisher
 	console     *console.Console
+	spans       spans                   // of requests
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
 }
 
@@ -67,7 +69,8 @@ type life struct {
 }
 
 // New returns a complete gateway. The error names every fault of the config. New does not
-// wait for Redis. A server that is not served must be closed.
+// wait for Redis. A server that is not served must be closed. Requests are traced where the
+// program has set an OpenTelemetry TracerProvider before (otel.SetTracerProvider).
 func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -86,6 +89,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		s.cfg.Logger = conn.Log()
 	}
 	s.access = newAccessLog(s.cfg.Logger, cfg.AccessLog)
+	s.spans = spans{tracer: tracing.From(ctx), scheme: "http"}
 	if err := s.open(conn); err != nil { //nolint:contextcheck // its parts live until Close
 		s.Close()
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -131,6 +135,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		if s.certificate, err = edge.NewCertificate(cfg.TLSCert, cfg.TLSKey, s.cfg.Logger); err != nil {
 			return err
 		}
+		s.spans.scheme = "https"
 	}
 	if s.router, err = route.New(cfg.VersionsFile, cfg.Versions, cfg.ruled(), s.cfg.Logger); err != nil {
 		return err
@@ -161,7 +166,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.life.closers = append(s.life.closers, s.backend.close)
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
-		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router,
+		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router, Tracer: s.spans.tracer,
 		Ended: s.stepEnded, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)

@@ -62,6 +62,7 @@ type socketBackend struct{ *Server }
 func (b socketBackend) Call(call *socket.Call) *socket.Answer {
 	ctx := context.Background() // the timeout of the call, or the close of the client, ends it
 	in := exchange.NewMessage(call.Principal, call.Version)
+	b.spans.begin(&in)
 	r, args, f := b.admitCall(ctx, &in, call)
 	if f == nil {
 		var answer *socket.Answer
@@ -89,7 +90,7 @@ func (b socketBackend) Cancel(ctx context.Context, call *socket.Call) socket.Can
 	case errors.Is(err, caller.ErrNoRecord):
 		return socket.NotSent
 	case err != nil:
-		b.cfg.Logger.WarnContext(ctx, "a request could not be cancelled", "service", sent.Service, "request", sent.ID, "error", err)
+		b.cfg.Logger.WarnContext(ctx, "a request could not be cancelled", "service", sent.Service, "correlation_id", sent.ID, "error", err)
 	}
 	return socket.Asked
 }

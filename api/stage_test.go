@@ -56,17 +56,28 @@ func newStage(t *testing.T, change ...func(*api.Config)) *stage {
 func startGateway(t *testing.T, url, own string, change ...func(*api.Config)) *stage {
 	t.Helper()
 	s := newGateway(t, url, own, change...)
-	testsupport.Eventually(t, patience, "the gateway is ready", func() bool {
+	s.awaitReady()
+	return s
+}
+
+func (s *stage) awaitReady() {
+	s.t.Helper()
+	testsupport.Eventually(s.t, patience, "the gateway is ready", func() bool {
 		return s.do(http.MethodGet, "/readyz", "").status == http.StatusOK
 	})
-	return s
 }
 
 // newGateway starts a gateway with its own Redis URL, such as that of a proxy; empty: the
 // URL of the stage.
 func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *stage {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*patience)
+	return newGatewayIn(t.Context(), t, url, own, change...)
+}
+
+// newGatewayIn is newGateway with the values of a context.
+func newGatewayIn(ctx context.Context, t *testing.T, url, own string, change ...func(*api.Config)) *stage {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*patience)
 	t.Cleanup(cancel)
 	s := &stage{t: t, ctx: ctx, url: url, scheme: "http://"}
 	s.conn = s.connect(url)
@@ -78,7 +89,7 @@ func newGateway(t *testing.T, url, own string, change ...func(*api.Config)) *sta
 	for _, c := range change {
 		c(&cfg)
 	}
-	server, err := api.New(busctx.With(s.ctx, s.connect(own)), cfg)
+	server, err := api.New(busctx.With(s.ctx, s.connect(own)), cfg) //nolint:contextcheck // it is made of ctx
 	require.NoError(t, err)
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 	"github.com/oskadev/mailroom/workers"
 )
 
@@ -134,7 +136,7 @@ func (c *Client) request(ctx context.Context, service, action string, args []any
 	}
 	request := &call.Call{Call: caller.Call{
 		Service: service, Action: action, Args: text, Timeout: c.options.timeout,
-		Meta: (&wire.Meta{RequestID: c.options.requestID, TraceParent: c.options.traceParent}).Encode(),
+		Meta: (&wire.Meta{RequestID: c.options.requestID, TraceParent: cmp.Or(c.options.traceParent, tracing.TraceParentIn(ctx))}).Encode(),
 	}}
 	if c.options.key != "" {
 		secret, err := c.process.Secret(ctx)

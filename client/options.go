@@ -27,7 +27,8 @@ func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d }
 func RequestID(id string) Option { return func(o *options) { o.requestID = id } }
 
 // TraceParent sets the W3C trace context of the call
-// (https://www.w3.org/TR/trace-context/). Defaults to none.
+// (https://www.w3.org/TR/trace-context/). Defaults to that of the OpenTelemetry span in the
+// context of a call.
 func TraceParent(header string) Option { return func(o *options) { o.traceParent = header } }
 
 // With returns a client with these options for all of its calls. It shares the

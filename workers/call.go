@@ -13,6 +13,7 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 )
 
 // callStore is the minimum time for which the outcome of a handler's unsafe call is
@@ -49,7 +50,13 @@ func Call(ctx context.Context, service, action string, args ...any) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	result, err := process.Result(ctx, s.newCall(service, action, text))
+	span := s.calls.tracer.Call(ctx, service, action, "")
+	answer, err := process.Do(ctx, s.newCall(service, action, text, span))
+	span.End(answer.Source(), answer.Status(err))
+	var result json.RawMessage
+	if err == nil {
+		result, err = answer.Result()
+	}
 	if failure, ok := errors.AsType[*wire.Error](err); ok {
 		return nil, newCallError(failure)
 	}
@@ -70,11 +77,11 @@ func CallFor[R any](ctx context.Context, service, action string, args ...any) (R
 }
 
 // newCall returns a call that a handler makes as a part of its own request.
-func (s *state) newCall(service, action, args string) *call.Call {
+func (s *state) newCall(service, action, args string, span *tracing.Call) *call.Call {
 	r := &s.delivery.Request
 	own := r.ParseMeta()
 	meta := wire.Meta{
-		RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version,
+		RequestID: own.RequestID, TraceParent: span.TraceParent(own.TraceParent), Version: own.Version,
 		Caller: s.info.Service, Depth: own.Depth + 1, Lanes: own.Lanes,
 	}
 	if meta.RequestID == "" {
@@ -118,7 +125,8 @@ func newCallError(failure *wire.Error) *Error {
 // calls holds the connection by which the handlers of one service call others. It is
 // opened at the first call, because most services never call.
 type calls struct {
-	cfg call.OpenConfig
+	cfg    call.OpenConfig
+	tracer *tracing.Tracer // nil: no spans are made
 
 	mu     sync.Mutex
 	opened *call.Process

@@ -24,7 +24,8 @@ type Info struct {
 	// CallerRequestID is the X-Request-Id of the HTTP request; empty: the caller sent
 	// none.
 	CallerRequestID string
-	// TraceParent is the W3C trace context (https://www.w3.org/TR/trace-context/).
+	// TraceParent is the W3C trace context (https://www.w3.org/TR/trace-context/): that of
+	// the run's span, or of the request where the process makes no spans.
 	TraceParent string
 	// Version is the version of the API that was called, such as v2; empty: none.
 	Version string
@@ -69,7 +70,7 @@ func InfoFrom(ctx context.Context) Info {
 	info := s.info
 	if s.delivery != nil {
 		meta := s.delivery.Request.ParseMeta()
-		info.CallerRequestID, info.TraceParent, info.Version = meta.RequestID, meta.TraceParent, meta.Version
+		info.CallerRequestID, info.TraceParent, info.Version = meta.RequestID, s.delivery.TraceParent(), meta.Version
 		info.Depth, info.Principal = meta.Depth, meta.Principal
 	}
 	return info

@@ -75,7 +75,7 @@ func (e *executor) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	a.release()
 	tags := e.invalidate(ctx, a, r, &h.state)
 	if err != nil {
-		return e.failed(ctx, r, err, wire.ReplyMeta{Run: ran, Tags: tags})
+		return e.failed(ctx, d, err, wire.ReplyMeta{Run: ran, Tags: tags})
 	}
 	meta := h.state.replyMeta()
 	meta.Run, meta.Tags = ran, tags
@@ -112,10 +112,17 @@ func withDetails(err error) error {
 
 func (e *executor) recovered(ctx context.Context, action string, err *error) {
 	if p := recover(); p != nil {
-		e.log.ErrorContext(ctx, "handler panicked", "service", e.service.name, "action", action,
-			"request", RequestID(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		e.log.With(logIDs(ctx)).ErrorContext(ctx, "handler panicked", "service", e.service.name, "action", action, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		*err = errPanicked
 	}
+}
+
+// logIDs returns the IDs of the request that a handler runs, for a log line.
+func logIDs(ctx context.Context) slog.Attr {
+	if s := stateOf(ctx); s != nil && s.delivery != nil {
+		return s.delivery.LogIDs()
+	}
+	return slog.Attr{}
 }
 
 var errPanicked = errors.New("handler panicked")
@@ -123,33 +130,34 @@ var errPanicked = errors.New("handler panicked")
 // failed turns a handler's error into an outcome. The request is delivered again where the
 // handler returned NoOutcome, or was interrupted because its worker stops or has lost the
 // request.
-func (e *executor) failed(ctx context.Context, r *wire.Request, err error, meta wire.ReplyMeta) consumer.Outcome {
+func (e *executor) failed(ctx context.Context, d *consumer.Delivery, err error, meta wire.ReplyMeta) consumer.Outcome {
+	r := &d.Request
 	var none *noOutcomeError
 	var own *Error
-	log := e.log.With("service", e.service.name, "action", r.Action, "request", r.ID)
+	log := func() *slog.Logger { return e.log.With(d.LogIDs()).With("service", e.service.name, "action", r.Action) }
 	switch {
 	case errors.As(err, &none):
-		log.WarnContext(ctx, "a request has no outcome, it will be delivered again", "error", none.cause)
+		log().WarnContext(ctx, "a request has no outcome, it will be delivered again", "error", none.cause)
 		return none.outcome
 	case errors.As(err, &own):
 		if own.cause != nil {
-			log.WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
+			log().WarnContext(ctx, "a request failed", "code", own.Code, "error", own.cause)
 		}
 		return e.failure(r, own, meta)
 	case errors.Is(context.Cause(ctx), consumer.ErrCancelled):
 		return consumer.Cancelled()
 	case ctx.Err() != nil:
-		log.WarnContext(ctx, "a handler was interrupted", "cause", context.Cause(ctx), "error", err)
+		log().WarnContext(ctx, "a handler was interrupted", "cause", context.Cause(ctx), "error", err)
 		return consumer.Retry()
 	case errors.Is(err, context.DeadlineExceeded):
-		log.WarnContext(ctx, "a handler did not end in time", "error", err)
+		log().WarnContext(ctx, "a handler did not end in time", "error", err)
 		if !r.Safe() {
 			meta.Location = wire.Location(e.service.name, r.ID)
 		}
 		return e.failure(r, Fail(CodeTimeout, http.StatusGatewayTimeout, "the service did not end in time"), meta)
 	default:
 		if !errors.Is(err, errPanicked) {
-			log.ErrorContext(ctx, "a request failed", "error", err)
+			log().ErrorContext(ctx, "a request failed", "error", err)
 		}
 		return e.failure(r, Fail(CodeInternal, http.StatusInternalServerError, "internal error"), meta)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/oskadev/mailroom/cache"
 	"github.com/oskadev/mailroom/internal/busctx"
 	"github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 )
 
 // Config configures a worker process.
@@ -71,6 +72,10 @@ type Config struct {
 // for the running ones, settles their outcomes, and returns nil. If Redis is unreachable,
 // Run waits for it. Run returns a [RefusedError] if Redis rejects the process, and an error
 // that names every fault if a service is not declared correctly.
+//
+// Where the program has set an OpenTelemetry TracerProvider (otel.SetTracerProvider) before
+// Run, each run of a handler is a span, which the handler finds in its context
+// (trace.SpanFromContext).
 func Run(ctx context.Context, cfg Config, services ...*Service) error {
 	manifests, err := manifestsOf(services)
 	if err != nil {
@@ -99,6 +104,7 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 		return err
 	}
 	defer shared.close()
+	tracer := tracing.From(ctx)
 	consumers := make([]*consumer.Consumer, len(services))
 	for i, s := range services {
 		recorder := history.NewRecorder(conn, s.name, cfg.History) //nolint:contextcheck // it lives until it is closed
@@ -106,7 +112,7 @@ func Run(ctx context.Context, cfg Config, services ...*Service) error {
 		if len(s.unknown) > 0 {
 			cfg.Logger.WarnContext(ctx, "unknown members of the manifest are ignored", "service", s.name, "members", s.unknown)
 		}
-		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}}
+		own := &calls{cfg: call.OpenConfig{Conn: conn, CacheConn: shared.conn, Role: s.name, Logger: cfg.Logger}, tracer: tracer}
 		defer own.close()
 		if consumers[i], err = newConsumer(conn, cfg, s, manifests[i], shared.invalidator, own, observer{s, meter, recorder}); err != nil {
 			return err
@@ -215,7 +221,7 @@ func newConsumer(conn *bus.Conn, cfg Config, s *Service, m *wire.Manifest, inval
 	e.invalidator, e.calls = invalidator, calls
 	w := &Worker{service: s.name}
 	own := consumer.Config{
-		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit,
+		Manifest: m, Concurrency: concurrency, IdleLimit: cfg.IdleLimit, Tracer: calls.tracer,
 		MaxAttempts: cfg.MaxAttempts, DrainLimit: cfg.DrainLimit, Remote: s.remote, Run: e.run,
 		OnRegistered: func() {
 			if cfg.OnStart != nil {

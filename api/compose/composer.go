@@ -12,6 +12,7 @@ import (
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -45,6 +46,8 @@ type Config struct {
 	Services planner
 	// Ended is called when a step has an answer.
 	Ended func(*StepAnswer)
+	// Tracer makes spans of compositions and their steps. Defaults to nil: none.
+	Tracer *tracing.Tracer
 	// History is the number of compositions that are kept for operators; negative: none.
 	// Defaults to history.DefaultKeep.
 	History int
@@ -73,7 +76,7 @@ func (c *Composer) Consume(ctx context.Context) {
 	var worker *consumer.Consumer
 	worker, err := consumer.New(c.cfg.Conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
-		Hidden:   true, Concurrency: maxConcurrent, IdleLimit: c.cfg.IdleLimit, DrainLimit: c.cfg.DrainLimit, Run: c.run,
+		Hidden:   true, Concurrency: maxConcurrent, IdleLimit: c.cfg.IdleLimit, DrainLimit: c.cfg.DrainLimit, Tracer: c.cfg.Tracer, Run: c.run,
 		Ended: func(d *consumer.Delivery, e *consumer.Ended) {
 			recorder.Ended(&history.Delivery{
 				Request: &d.Request, Worker: worker.Worker(), Attempt: d.Attempt, State: e.State, Status: e.Status, Queue: d.Queued, Run: e.Took, Outcome: e.Envelope,

@@ -3,6 +3,7 @@ package compose
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
 	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -38,7 +40,6 @@ type composition struct {
 // outcome: it is delivered again, and steps that have happened do not run again.
 func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outcome {
 	one := &composition{Composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
-	log := c.cfg.Log.With("composition", d.Request.Action, "request", d.Request.ID)
 	if one.tooOld() {
 		return one.dead()
 	}
@@ -47,7 +48,7 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 		return consumer.Dead("its plan is not kept any more")
 	}
 	if err != nil {
-		log.WarnContext(ctx, "the plan of a composition cannot be read, it will be delivered again", "error", err)
+		one.log().WarnContext(ctx, "the plan of a composition cannot be read, it will be delivered again", "error", err)
 		return consumer.Retry()
 	}
 	one.timeout = plan.Timeout
@@ -62,13 +63,13 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 		return one.dead()
 	}
 	if err != nil {
-		log.WarnContext(ctx, "a composition has no outcome yet", "error", err)
+		one.log().WarnContext(ctx, "a composition has no outcome yet", "error", err)
 		return consumer.Retry()
 	}
 	meta, envelope := wire.ReplyMeta{Status: answer.Status, Location: answer.Location}, []byte(answer.Envelope)
 	if answer.Refusal != nil {
 		if answer.Refusal.Status == http.StatusInternalServerError {
-			log.ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
+			one.log().ErrorContext(ctx, "a composition failed", "error", answer.Refusal.Message)
 			answer.Refusal.Message = "internal error"
 		}
 		meta, envelope = wire.ReplyMeta{Status: answer.Refusal.Status}, one.failure(answer.Refusal)
@@ -79,6 +80,11 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	}
 	meta.Run, meta.Timing, meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
 	return consumer.Done(meta, envelope, keep)
+}
+
+// log returns the log with the IDs of the request.
+func (c *composition) log() *slog.Logger {
+	return c.cfg.Log.With(wire.LogIDs(c.meta.RequestID, c.request.ID, c.delivery.TraceParent())).With("composition", c.request.Action)
 }
 
 var errTooOld = errors.New("the composition is too old")
@@ -138,43 +144,43 @@ func (c *composition) givesUp(s *versions.Step, effects, notSent bool) bool {
 }
 
 func (c *composition) observedStep(ctx context.Context, s *versions.Step, args string) (wire.Reply, error) {
-	return c.observed(c.request.Action, s, func() (wire.Reply, error) { return c.step(ctx, s, args) })
+	return c.observed(ctx, c.request.Action, s, func(span *tracing.Call) (calls.Answer, error) { return c.step(ctx, s, args, span) })
 }
 
 // step calls one step under an ID derived from the request, so that it happens once even
 // if another gateway continues the composition. It tries a call that could not be sent
 // again once another step may have had an effect; before that, the failure is the answer.
-func (c *composition) step(ctx context.Context, s *versions.Step, args string) (wire.Reply, error) {
-	call := newCall(s, args, &c.meta, c.request.ID)
+func (c *composition) step(ctx context.Context, s *versions.Step, args string, span *tracing.Call) (calls.Answer, error) {
+	call := newCall(s, args, &c.meta, c.request.ID, span)
 	call.Keep, call.Shared, call.Store, call.ID = true, true, wire.StepStore, wire.DerivedID("step", c.request.ID, s.Name)
 	effects := !c.safe(s)
 	waits := backoff.New(50*time.Millisecond, time.Second)
 	for {
 		if !c.begin(s, effects) {
 			<-ctx.Done() // the concurrent step that failed ends this one
-			return wire.Reply{}, ctx.Err()
+			return calls.Answer{}, ctx.Err()
 		}
 		if c.tooOld() {
-			return wire.Reply{}, errTooOld
+			return calls.Answer{}, errTooOld
 		}
 		if c.request.Deadline == 0 { // it waits for its services without limit
 			c.delivery.Extend(c.timeout + wire.DefaultTimeout)
 		}
 		answer, err := c.cfg.Caller.Do(ctx, call)
 		if err == nil {
-			return answer.Reply, nil
+			return answer, nil
 		}
 		failed, known := errors.AsType[*wire.Error](err)
 		switch {
 		case !known: // the context ended
-			return wire.Reply{}, err
+			return calls.Answer{}, err
 		case c.givesUp(s, effects, calls.NotSent(err)):
-			return failedReply(failed, c.request), nil
+			return failedAnswer(failed, c.request), nil
 		case !calls.NotSent(err):
-			return wire.Reply{}, err
+			return calls.Answer{}, err
 		}
 		if wait := backoff.Pause(ctx, waits.Next()); wait != nil {
-			return wire.Reply{}, err
+			return calls.Answer{}, err
 		}
 	}
 }

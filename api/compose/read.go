@@ -6,9 +6,13 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/wire"
+	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 	"github.com/oskadev/mailroom/versions"
 )
 
@@ -30,15 +34,19 @@ func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire
 		request.ID, request.Meta = in.ID.String(), in.EncodeMeta("", 0)
 	}
 	// Until bounds each step: a context with a deadline would cost more.
-	answer, err := r.Plan.Run(context.Background(), versions.Input{Args: args, Principal: in.Principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
-		call := newCall(step, args, &meta, request.ID)
-		call.Until = ends
-		return c.observed(r.Action.Name, step, func() (wire.Reply, error) {
+	ctx := context.Background()
+	if in.Span != nil {
+		ctx = trace.ContextWithSpan(ctx, in.Span)
+	}
+	answer, err := r.Plan.Run(ctx, versions.Input{Args: args, Principal: in.Principal}, func(ctx context.Context, step *versions.Step, args string) (wire.Reply, error) {
+		return c.observed(ctx, r.Action.Name, step, func(span *tracing.Call) (calls.Answer, error) {
+			call := newCall(step, args, &meta, request.ID, span)
+			call.Until = ends
 			answer, err := c.cfg.Caller.Do(ctx, call)
 			if failed, known := errors.AsType[*wire.Error](err); known {
-				return failedReply(failed, request), nil
+				return failedAnswer(failed, request), nil
 			}
-			return answer.Reply, err
+			return answer, err
 		})
 	})
 	if err != nil {
@@ -46,7 +54,7 @@ func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire
 	}
 	if e := answer.Refusal; e != nil {
 		if e.Status == http.StatusInternalServerError {
-			c.cfg.Log.Error("a composition failed", "composition", r.Action.Name, "request", in.ID, "error", e.Message)
+			c.cfg.Log.With(in.LogIDs()).Error("a composition failed", "composition", r.Action.Name, "error", e.Message)
 			return wire.Reply{}, wire.ReplyMeta{}, wire.NewError(wire.CodeInternal, "internal error")
 		}
 		e.Service, e.Action = wire.ReservedService, r.Action.Name

@@ -1,18 +1,20 @@
 package compose
 
 import (
+	"context"
 	"time"
 
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/tracing"
 	"github.com/oskadev/mailroom/versions"
 )
 
 // newCall returns the call of a step. own is the meta of the request, id its ID.
-func newCall(s *versions.Step, args string, own *wire.Meta, id string) *calls.Call {
+func newCall(s *versions.Step, args string, own *wire.Meta, id string, span *tracing.Call) *calls.Call {
 	meta := wire.Meta{
-		RequestID: own.RequestID, TraceParent: own.TraceParent, Version: own.Version, Caller: wire.ReservedService, Depth: own.Depth + 1,
+		RequestID: own.RequestID, TraceParent: span.TraceParent(own.TraceParent), Version: own.Version, Caller: wire.ReservedService, Depth: own.Depth + 1,
 	}
 	if meta.RequestID == "" {
 		meta.RequestID = id
@@ -36,25 +38,28 @@ type StepAnswer struct {
 	Took time.Duration
 }
 
-// observed calls a step and reports its answer.
-func (c *Composer) observed(composition string, s *versions.Step, step func() (wire.Reply, error)) (wire.Reply, error) {
+// observed calls a step within a span and reports its answer.
+func (c *Composer) observed(ctx context.Context, composition string, s *versions.Step, step func(*tracing.Call) (calls.Answer, error)) (wire.Reply, error) {
 	began := time.Now()
-	reply, err := step()
+	span := c.cfg.Tracer.Call(ctx, s.Service, s.Action, s.Name)
+	answer, err := step(span)
+	status := answer.Status(err)
+	span.End(answer.Source(), status)
 	if err == nil {
-		meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no status
+		meta, _ := wire.ParseReplyMeta(answer.Meta) // an unreadable meta has no status
 		c.cfg.Ended(&StepAnswer{
-			Composition: composition, Step: s, Status: wire.StatusOf(reply.Envelope, meta.Status), Queue: meta.Queue, Run: meta.Run, Took: time.Since(began),
+			Composition: composition, Step: s, Status: status, Queue: meta.Queue, Run: meta.Run, Took: time.Since(began),
 		})
 	}
-	return reply, err
+	return answer.Reply, err
 }
 
-// failedReply returns the reply for a step that got none from its service.
-func failedReply(failed *wire.Error, r *wire.Request) wire.Reply {
+// failedAnswer returns the answer for a step that got none from its service.
+func failedAnswer(failed *wire.Error, r *wire.Request) calls.Answer {
 	e := *failed
 	e.Stamp(r)
 	meta := wire.ReplyMeta{Status: e.Status}
-	return wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(&e))}
+	return calls.Answer{Reply: wire.Reply{Meta: string(meta.Append(nil)), Envelope: string(wire.Failure(&e))}}
 }
 
 // timings lists start and duration of each step, for Server-Timing.

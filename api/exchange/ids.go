@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"log/slog"
+
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
@@ -46,26 +48,19 @@ func saneRequestID(s string) bool {
 	return true
 }
 
-// saneTraceParent reports whether a header is a traceparent of the W3C trace
-// context: version, trace, parent and flags in lower-case hexadecimal
-// (https://www.w3.org/TR/trace-context/#traceparent-header).
-func saneTraceParent(s string) bool {
-	if len(s) < 55 || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 2 || i == 35 || i == 52:
-			if c != '-' {
-				return false
-			}
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
-		case i > 55 && c == '-':
-		default:
-			return false
-		}
-	}
-	return s[:2] != "ff" && (len(s) == 55 || s[55] == '-')
+// LogIDs returns the IDs of a log line about the request, as one attribute.
+func (in *Request) LogIDs() slog.Attr { return wire.LogIDs(in.RequestID, in.ID.String(), in.Trace) }
+
+// traceHead and traceTail enclose the traceparent in a meta that has nothing else.
+const traceHead, traceTail = `{"traceparent":"`, `"}`
+
+// Continue sets the trace context to that of a span, which add appends. It allocates one
+// text for Trace and EncodeMeta.
+func (in *Request) Continue(add func(dst []byte) []byte) {
+	var space [96]byte
+	text := add(append(space[:0], traceHead...))
+	in.traceMeta = string(append(text, traceTail...))
+	in.Trace = in.traceMeta[len(traceHead) : len(in.traceMeta)-len(traceTail)]
 }
 
 // EncodeMeta encodes the meta of the bus request, without the principal. For a
@@ -74,6 +69,9 @@ func saneTraceParent(s string) bool {
 func (in *Request) EncodeMeta(plan string, began int64) string {
 	if !in.OwnID && !in.Keyed && in.Trace == "" && in.Version == "" && plan == "" { // most requests
 		return ""
+	}
+	if in.traceMeta != "" && !in.OwnID && !in.Keyed && in.Version == "" && plan == "" { // most requests of a gateway that traces
+		return in.traceMeta
 	}
 	m := wire.Meta{TraceParent: in.Trace, Version: in.Version, Plan: plan, Began: began}
 	if in.OwnID || in.Keyed {

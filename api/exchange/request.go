@@ -9,6 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -21,7 +22,9 @@ type Request struct {
 	Path      string
 	Query     string
 	Body      string
-	Trace     string          // traceparent
+	Trace     string          // traceparent: that of the client, or of this gateway
+	Span      trace.Span      // nil: the request is not traced
+	Route     string          // the pattern of the path, perhaps after a method; empty: no route
 	Service   string          // empty until the route is known
 	Action    string          // likewise
 	Version   string          // of the API, such as v2; empty: none
@@ -29,7 +32,8 @@ type Request struct {
 	Began     time.Time
 	Outcome   Outcome
 
-	sent sent
+	sent      sent
+	traceMeta string // the meta with Trace alone; empty: the gateway has not set Trace
 }
 
 // identity holds the IDs of a request.
@@ -60,7 +64,7 @@ func NewRequest(c *fiber.Ctx) Request {
 		in.RequestID = in.ID.String()
 	}
 	if in.sent&sentTrace != 0 {
-		if trace := c.Get("traceparent"); saneTraceParent(trace) {
+		if trace := c.Get("traceparent"); wire.ValidTraceParent(trace) {
 			in.Trace = strings.Clone(trace)
 		}
 	}

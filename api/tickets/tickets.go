@@ -105,7 +105,7 @@ func (s *Tickets) checkAccess(in *exchange.Request, t ticket, record caller.Reco
 	case errors.Is(err, caller.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.Principal.Key():
 		return unknownRequest()
 	case err != nil:
-		s.log.Warn("a request could not be looked up", "service", t.service, "request", t.id, "error", err)
+		s.log.Warn("a request could not be looked up", "service", t.service, "correlation_id", t.id, "error", err)
 		return exchange.Unavailable("Redis is not reachable")
 	}
 	return nil
@@ -217,7 +217,7 @@ func (s *Tickets) cancel(ctx context.Context, c *fiber.Ctx, in *exchange.Request
 func (s *Tickets) State(ctx context.Context, service, id string) (state string, found bool) {
 	record, err := s.client.Record(ctx, service, id)
 	if err != nil && !errors.Is(err, caller.ErrNoRecord) && !errors.Is(err, context.Canceled) {
-		s.log.Warn("a request could not be looked up", "service", service, "request", id, "error", err)
+		s.log.Warn("a request could not be looked up", "service", service, "correlation_id", id, "error", err)
 	}
 	return record.State, err == nil
 }

@@ -293,8 +293,8 @@ func (c *Client) lastLook(ctx context.Context, service string, r *wire.Request) 
 	defer cancel()
 	state, err := lookUp(ctx, c.conn, service, r)
 	if err != nil {
-		c.conn.Log().WarnContext(ctx, "lookup before timeout failed",
-			"service", service, "request", r.ID, "error", err)
+		c.conn.Log().With(r.LogIDs()).WarnContext(ctx, "lookup before timeout failed",
+			"service", service, "error", err)
 		return wire.Reply{}, ErrTimeout
 	}
 	reply, err := state.answer()

@@ -122,6 +122,6 @@ func (s *sweeper) resolveUnsafe(d *lookup, found record) {
 
 // resend sends a request again under its ID.
 func (s *sweeper) resend(d *lookup) {
-	s.conn.Log().Debug("sending a request again", "service", d.service, "request", d.request.ID)
+	s.conn.Log().With(d.request.LogIDs()).Debug("sending a request again", "service", d.service)
 	s.writer.add(outgoing{service: d.service, id: d.id, request: d.request, again: true})
 }

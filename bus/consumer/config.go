@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/tracing"
 )
 
 const (
@@ -56,6 +57,9 @@ type Config struct {
 	// Ended is called with each delivery that has an outcome, before it is settled. It is
 	// called on many goroutines at once. Defaults to nil: no call.
 	Ended func(*Delivery, *Ended)
+	// Tracer makes a span of each run, which Run finds in its context. Defaults to nil: no
+	// spans.
+	Tracer *tracing.Tracer
 	// Run runs one request. It is called on many goroutines at once.
 	Run func(context.Context, *Delivery) Outcome
 }

@@ -17,6 +17,7 @@ type Delivery struct {
 	Queued time.Duration
 
 	run     *run
+	traced  *traced   // nil: it has not run, or no spans are made
 	owner   *requests // those of its worker; nil in tests of handlers
 	invalid error     // why the entry is not a valid request
 	fresh   bool      // no worker has begun it before

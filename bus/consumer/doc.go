@@ -12,5 +12,5 @@
 //	settle.go    publishes and removes what has ended, in batches (settle.lua)
 //
 // Beside it: requests.go keeps the table of running requests, presence.go sends
-// heartbeats, worker.go is what all parts share.
+// heartbeats, trace.go makes spans, worker.go is what all parts share.
 package consumer

@@ -27,6 +27,25 @@ type Ended struct {
 	Envelope []byte
 }
 
+// settles reports whether the outcome ends the request.
+func (o *Outcome) settles() bool {
+	return o.kind != kindRetry && o.kind != kindRelease && o.kind != kindNotBegun
+}
+
+// state returns the state of the request after an outcome that settles it.
+func (o *Outcome) state() string {
+	switch o.kind {
+	case kindExpired:
+		return wire.StateExpired
+	case kindDead:
+		return wire.StateDead
+	case kindCancelled:
+		return wire.StateCancelled
+	default:
+		return wire.StateDone
+	}
+}
+
 type outcomeKind uint8
 
 const (

@@ -73,6 +73,6 @@ func (r *requests) report(ctx context.Context, d *Delivery) {
 		err = w.conn.Redis().Publish(ctx, request.Reply, wire.ProgressLine(request.ID, text)).Err()
 	}
 	if err != nil && !w.isRefused(err) {
-		w.log.WarnContext(ctx, "cannot report progress", "request", request.ID, "error", err)
+		w.log.With(d.LogIDs()).WarnContext(ctx, "cannot report progress", "error", err)
 	}
 }

@@ -73,7 +73,7 @@ func (r *reclaimer) claim(ctx, working context.Context, idle []redis.XPendingExt
 		d.Attempt, d.owned = int(deliveries[d.Entry])+1, asked
 		d.fresh = d.Attempt == 1 // its worker gave it back before it began
 		delete(deliveries, d.Entry)
-		r.w.log.InfoContext(ctx, "took over a request", "request", d.Request.ID, "attempt", d.Attempt)
+		r.w.log.With(d.LogIDs()).InfoContext(ctx, "took over a request", "attempt", d.Attempt)
 	}
 	r.requests.start(working, batch)
 	r.pool.add(batch)

@@ -131,6 +131,7 @@ func (r *requests) settled(completions []*completion) {
 	freed := 0
 	r.mu.Lock()
 	for _, e := range completions {
+		e.delivery.settled(nil)
 		if run := r.running[e.delivery.Entry]; run != nil {
 			run.Cancel(nil)
 			delete(r.running, e.delivery.Entry)

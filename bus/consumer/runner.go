@@ -37,10 +37,11 @@ type runner struct {
 	requests *requests
 	settler  *settler
 	fast     fastActions
+	tracer   *tracer // nil: no spans are made
 }
 
 func newRunner(w *worker, r *requests, s *settler) *runner {
-	return &runner{w: w, requests: r, settler: s, fast: newFastActions(w.cfg.Manifest)}
+	return &runner{w: w, requests: r, settler: s, fast: newFastActions(w.cfg.Manifest), tracer: newTracer(w)}
 }
 
 // deliver completes a delivery and adds it to the settler.
@@ -55,6 +56,7 @@ func (r *runner) deliver(d *Delivery) {
 func (r *runner) complete(d *Delivery) (e *completion) {
 	defer func() {
 		if e == nil { // also when the handler ended its goroutine
+			d.settled(errUnsettled)
 			r.requests.abandon(d.Entry)
 		}
 	}()
@@ -65,6 +67,8 @@ func (r *runner) complete(d *Delivery) (e *completion) {
 	r.w.conn.Hook.At(step, d.Request.ID)
 	if e = r.refuse(d); e == nil {
 		e = r.run(d.run, d)
+	} else if r.tracer != nil {
+		r.tracer.refused(d, e.state)
 	}
 	if e != nil && r.w.cfg.Ended != nil {
 		r.ended(e)
@@ -103,7 +107,7 @@ func (r *runner) refuse(d *Delivery) *completion {
 
 // expire ends a request without an effect. It publishes no reply: see settle.lua.
 func (r *runner) expire(d *Delivery) *completion {
-	r.w.log.Info("a request expired", "action", d.Request.Action, "request", d.Request.ID)
+	r.w.log.With(d.LogIDs()).Info("a request expired", "action", d.Request.Action)
 	return &completion{delivery: d, state: wire.StateExpired, meta: []byte{'-'}, envelope: []byte{'-'}}
 }
 
@@ -111,7 +115,7 @@ func (r *runner) expire(d *Delivery) *completion {
 // of it otherwise.
 func (r *runner) refuseInvalid(d *Delivery) *completion {
 	request := &d.Request
-	r.w.log.Warn("an entry of the mailbox is not a valid request", "entry", d.Entry, "error", d.invalid)
+	r.w.log.With(d.LogIDs()).Warn("an entry of the mailbox is not a valid request", "entry", d.Entry, "error", d.invalid)
 	answerable := len(request.ID) == 36 && r.w.conn.Keys.MayReply(r.w.service, request.Reply)
 	switch {
 	case !answerable:
@@ -130,8 +134,8 @@ func (r *runner) refuseInvalid(d *Delivery) *completion {
 // deadLetter makes a dead letter of a delivery.
 func (r *runner) deadLetter(d *Delivery, reason string) *completion {
 	request := &d.Request
-	r.w.log.Error("a request became a dead letter",
-		"action", request.Action, "request", request.ID, "attempts", d.Attempt, "reason", reason)
+	r.w.log.With(d.LogIDs()).Error("a request became a dead letter",
+		"action", request.Action, "attempts", d.Attempt, "reason", reason)
 	return r.fail(d, wire.StateDead, wire.Error{
 		Code: wire.CodeInternal, Status: 500, Message: "the request was given up",
 		Details: map[string]string{"state": wire.StateDead},
@@ -155,7 +159,7 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 	}
 	r.w.conn.Hook.At(bus.StepBegin, d.Request.ID)
 	began := time.Now()
-	o := r.w.cfg.Run(ctx, d)
+	o := r.call(ctx, d, began)
 	took := time.Since(began) // with what surrounds the handler, which may block too
 	if !r.w.cfg.Remote {
 		r.fast.note(d.Request.Action, took)
@@ -184,6 +188,14 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 	}
 }
 
+// call calls the handler, within a span where spans are made.
+func (r *runner) call(ctx context.Context, d *Delivery, began time.Time) Outcome {
+	if r.tracer != nil {
+		return r.tracer.run(ctx, d, began)
+	}
+	return r.w.cfg.Run(ctx, d)
+}
+
 // release gives a request back for any worker to claim at once, and takes uncounted
 // deliveries off its count. Where Redis does not answer, the request is delivered again
 // after the idle limit.
@@ -192,15 +204,14 @@ func (r *runner) release(ctx context.Context, d *Delivery, uncounted int) {
 	defer cancel()
 	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, r.w.cfg.IdleLimit.Milliseconds(), d.Entry, uncounted)
 	if err != nil && !r.w.isRefused(err) {
-		r.w.log.WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", "request", d.Request.ID, "error", err)
+		r.w.log.With(d.LogIDs()).WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", "error", err)
 	}
 }
 
 // done completes a delivery with the outcome of its handler.
 func (r *runner) done(ctx context.Context, d *Delivery, o *Outcome, took time.Duration) *completion {
 	if len(o.envelope) > wire.MaxReply {
-		r.w.log.ErrorContext(ctx, "a reply is too large", "action", d.Request.Action,
-			"request", d.Request.ID, "bytes", len(o.envelope), "limit", wire.MaxReply)
+		r.w.log.With(d.LogIDs()).ErrorContext(ctx, "a reply is too large", "action", d.Request.Action, "bytes", len(o.envelope), "limit", wire.MaxReply)
 		return r.fail(d, wire.StateDone, wire.Error{Code: wire.CodeInternal, Status: 500, Message: "the reply is too large"}, "")
 	}
 	o.meta.Worker, o.meta.Attempt, o.meta.Queue = r.w.id, d.Attempt, d.Queued
@@ -222,6 +233,6 @@ func (r *runner) stillOwned(ctx context.Context, d *Delivery) bool {
 	if entries, _ := lost.([]any); err == nil && !slices.Contains(entries, any(d.Entry)) {
 		return true
 	}
-	r.w.log.WarnContext(ctx, "a request was not started, another worker may own it", "request", d.Request.ID, "error", err)
+	r.w.log.With(d.LogIDs()).WarnContext(ctx, "a request was not started, another worker may own it", "error", err)
 	return false
 }

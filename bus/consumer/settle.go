@@ -149,6 +149,7 @@ func (b *settlement) split() []*settlement {
 // abandon leaves requests to another delivery.
 func (s *settler) abandon(b *settlement) {
 	for _, e := range append(b.safe, b.fenced...) {
+		e.delivery.settled(errUnsettled)
 		s.requests.abandon(e.delivery.Entry)
 	}
 }
@@ -214,7 +215,8 @@ func (s *settler) errorIn(answers []string, name, on string) error {
 func (s *settler) report(fenced []*completion, owned []string) {
 	for i, e := range fenced {
 		if i < len(owned) && owned[i] == "0" {
-			s.w.log.Warn("a late outcome was refused, the worker no longer owns the request", "request", e.delivery.Request.ID)
+			s.w.log.With(e.delivery.LogIDs()).Warn("a late outcome was refused, the worker no longer owns the request")
+			e.delivery.settled(errLate)
 			continue
 		}
 		s.w.conn.Hook.At(bus.StepSettled, e.delivery.Request.ID)

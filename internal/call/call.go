@@ -2,7 +2,9 @@ package call
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/oskadev/mailroom/bus/caller"
@@ -69,6 +71,47 @@ type Answer struct {
 	wire.Reply
 	// Shared is what the cache did; nil: the call bypassed it.
 	Shared *SharedAnswer
+}
+
+// Result returns the result of the envelope, as JSON. An error of the service is a
+// *wire.Error.
+func (a *Answer) Result() (json.RawMessage, error) {
+	result, failure := wire.ParseEnvelope(a.Envelope)
+	if failure != nil {
+		return nil, failure
+	}
+	return result, nil
+}
+
+// Source returns where a cached or shared answer came from; empty: the call bypassed the
+// cache, or has no answer.
+func (a *Answer) Source() string {
+	if a.Shared == nil {
+		return ""
+	}
+	return a.Shared.Source.String()
+}
+
+// Status returns the HTTP status of the answer, or of the failure of the call; 0: neither
+// has one.
+func (a *Answer) Status(failure error) int {
+	switch {
+	case failure != nil:
+		if e, ok := errors.AsType[*wire.Error](failure); ok {
+			return e.Status
+		}
+		return 0
+	case a.Shared != nil:
+		return a.Shared.Status
+	default:
+		meta, _ := wire.ParseReplyMeta(a.Meta) // an unreadable meta has no status
+		return wire.StatusOf(a.Envelope, meta.Status)
+	}
+}
+
+// logIDs returns the IDs of a log line about the call, as one attribute.
+func (c *Call) logIDs() slog.Attr {
+	return (&wire.Request{ID: c.ID.String(), Meta: c.Meta}).LogIDs()
 }
 
 // EncodeArgs encodes arguments as a JSON array.

@@ -76,11 +76,7 @@ func (c *Caller) Result(ctx context.Context, call *Call) (json.RawMessage, error
 	if err != nil {
 		return nil, err
 	}
-	result, failure := wire.ParseEnvelope(answer.Envelope)
-	if failure != nil {
-		return nil, failure
-	}
-	return result, nil
+	return answer.Result()
 }
 
 // Send sends the request of an unsafe action and returns its ID once it is accepted. Errors
@@ -110,7 +106,7 @@ func (c *Caller) failed(ctx context.Context, call *Call, err error) error {
 	}
 	e := explain(call, err)
 	if e.Code == wire.CodeInternal && !errors.Is(err, caller.ErrDead) {
-		c.log.ErrorContext(ctx, "a call failed", "service", call.Service, "action", call.Action, "request", call.ID, "error", err)
+		c.log.With(call.logIDs()).ErrorContext(ctx, "a call failed", "service", call.Service, "action", call.Action, "error", err)
 	}
 	return e
 }

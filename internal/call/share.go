@@ -63,7 +63,7 @@ func (c *Caller) run(ctx context.Context, call *Call) *shared {
 	meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no status
 	status := wire.StatusOf(reply.Envelope, meta.Status)
 	if status == 0 {
-		c.log.ErrorContext(ctx, "a service answered with no envelope", "service", call.Service, "action", call.Action, "request", call.ID)
+		c.log.With(call.logIDs()).ErrorContext(ctx, "a service answered with no envelope", "service", call.Service, "action", call.Action)
 		e := wire.NewError(wire.CodeInternal, "the service's answer cannot be read")
 		e.Service, e.Action = call.Service, call.Action
 		return failed(e)

@@ -97,6 +97,7 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 		return errNoAuth()
 	}
 	log := c.logger(p)
+	defer startTraces(ctx, "api", c.Drain, log)()
 	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, log)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	if err := c.check(credentials); err != nil {
 		return err
 	}
+	defer startTraces(ctx, "worker", c.Drain, log)()
 	conn, err := c.connect(&c.redisFlags, c.role(), log)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ func (c *devCommand) Run(ctx context.Context, p *program) error {
 		c.versionsText = shop.Versions
 	}
 	log := c.logger(p)
+	defer startTraces(ctx, "dev", c.Drain, log)()
 	ln, err := c.listen(ctx)
 	if err != nil {
 		return err

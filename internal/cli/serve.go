@@ -45,6 +45,7 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	if err := c.check(credentials); err != nil {
 		return err
 	}
+	defer startTraces(ctx, "serve", c.Drain, log)()
 	conn, err := c.connect(&c.redisFlags, "worker NAME", log)
 	if err != nil {
 		return err
