@@ -170,7 +170,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		Ended: s.stepEnded, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)
-	s.stats = stats.NewPublisher(conn, s.backend.client.ID(), s.metrics.Traffic())
+	s.stats = stats.NewPublisher(conn, s.backend.client.ID(), s.metrics.Traffic(), s.backend.ready)
 	s.console, err = console.New(console.Config{
 		Conn: conn, Gateway: consoleGateway{s}, Calls: consoleGateway{s}, Stats: s.stats, Recent: s.recent, Log: s.cfg.Logger,
 		Open: cfg.OwnOps, Secure: cfg.TLSCert != "", Masks: cfg.Masks,

@@ -27,13 +27,15 @@ type Publisher struct {
 	started time.Time
 	sampler *sampler
 	last    atomic.Pointer[Snapshot]
+	ready   func() bool
 	refused bool
 }
 
-// NewPublisher returns a publisher for the gateway with an identifier.
-func NewPublisher(conn *bus.Conn, id string, metrics prometheus.Gatherer) *Publisher {
+// NewPublisher returns a publisher for the gateway with an identifier. It stores nothing
+// until the gateway is ready.
+func NewPublisher(conn *bus.Conn, id string, metrics prometheus.Gatherer, ready func() bool) *Publisher {
 	host, _ := os.Hostname() // empty where the system does not say
-	p := &Publisher{conn: conn, id: id, host: host, started: time.Now().UTC(), sampler: newSampler(metrics)}
+	p := &Publisher{conn: conn, id: id, host: host, started: time.Now().UTC(), sampler: newSampler(metrics), ready: ready}
 	p.last.Store(p.snapshot())
 	return p
 }
@@ -66,13 +68,16 @@ func (p *Publisher) publish(ctx context.Context) {
 	}
 	one := p.snapshot()
 	p.last.Store(one)
+	if !p.ready() {
+		return
+	}
 	text, err := json.Marshal(one)
 	if err != nil {
 		p.conn.Log().ErrorContext(ctx, "the statistics cannot be encoded", "error", err)
 		return
 	}
 	switch err := admin.StoreGateway(ctx, p.conn, p.id, text, expiry); {
-	case rediserr.IsRefused(err) && !p.refused:
+	case rediserr.IsForbidden(err) && !p.refused:
 		p.refused = true
 		p.conn.Log().WarnContext(ctx, "other gateways do not see the statistics of this one: Redis refuses them; mailroom acl api prints the rights", "error", err)
 	case err != nil:

@@ -82,7 +82,7 @@ func TestGatewaysShareStatistics(t *testing.T) {
 	var publishers []*Publisher
 	for _, id := range []string{"api.a", "api.b"} {
 		g := metrics.New()
-		p := NewPublisher(conn, id, g.Traffic())
+		p := NewPublisher(conn, id, g.Traffic(), func() bool { return true })
 		p.publish(t.Context())
 		answered(g, 10, http.StatusOK, time.Millisecond)
 		p.publish(t.Context())

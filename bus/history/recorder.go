@@ -163,7 +163,7 @@ func (r *Recorder) write(ctx context.Context) {
 	defer cancel()
 	err := add(ctx, r.conn, r.service, r.keep, entries)
 	switch {
-	case rediserr.IsRefused(err): // the rights are those of an older release
+	case rediserr.IsForbidden(err): // the rights are those of an older release
 		r.mu.Lock()
 		r.off = true
 		r.mu.Unlock()

@@ -30,7 +30,7 @@ type workerCommand struct {
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
 	Drain       time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 	History     int           `default:"1000" help:"Requests of each service that ended last and are kept for operators, about; 0: none."`
-	OpsListen   string        `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators (default: none)."`
+	OpsListen   string        `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators; off: nowhere (default: off)."`
 }
 
 // Run serves until the context ends.
@@ -62,7 +62,7 @@ func (c *workerCommand) Run(ctx context.Context, p *program) error {
 	}
 	return workers.Run(busctx.With(ctx, conn), workers.Config{
 		Logger: log, Concurrency: c.Concurrency, IdleLimit: c.IdleLimit,
-		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain, OpsListen: c.OpsListen, History: orNone(c.History), CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
+		MaxAttempts: c.MaxAttempts, DrainLimit: c.Drain, OpsListen: opsAddress(c.OpsListen), History: orNone(c.History), CacheRedisURL: c.CacheRedis, CacheCredentials: credentials,
 	}, services...)
 }
 

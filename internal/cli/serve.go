@@ -25,7 +25,7 @@ type serveCommand struct {
 	IdleLimit   time.Duration `default:"3s" help:"Time without a heartbeat after which another worker takes a request; from 100ms, the same for all workers of a service."`
 	MaxAttempts int           `default:"5" help:"Deliveries of a request before it becomes a dead letter."`
 	History     int           `default:"1000" help:"Requests of each service that ended last and are kept for operators, about; 0: none."`
-	OpsListen   string        `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators (default: none)."`
+	OpsListen   string        `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators; off: nowhere (default: off)."`
 	Drain       time.Duration `default:"20s" help:"Time for running requests to end after a stop signal, and for a worker to end a run past its deadline before it is killed."`
 }
 
@@ -71,8 +71,9 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 
 // serveOps serves the pages of the operator, where a flag asks for them.
 func (c *serveCommand) serveOps(ctx context.Context, conn *bus.Conn, log *slog.Logger) (*workmetrics.Meter, func(), error) {
-	if c.OpsListen == "" {
+	address := opsAddress(c.OpsListen)
+	if address == "" {
 		return nil, func() {}, nil
 	}
-	return workmetrics.Serve(ctx, c.OpsListen, func() error { return conn.Ping(ctx) }, log)
+	return workmetrics.Serve(ctx, address, func() error { return conn.Ping(ctx) }, log)
 }

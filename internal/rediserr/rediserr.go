@@ -30,6 +30,11 @@ func IsRefused(err error) bool {
 	return slices.ContainsFunc(refusals, func(code string) bool { return redis.HasErrorPrefix(err, code) })
 }
 
+// IsForbidden reports that the user lacks a right, and is otherwise accepted.
+func IsForbidden(err error) bool {
+	return err != nil && err != redis.Nil && redis.HasErrorPrefix(err, "NOPERM") //nolint:errorlint // as above
+}
+
 // FirstRefused returns the first error of these commands that IsRefused, or nil.
 func FirstRefused(cmds ...redis.Cmder) error {
 	for _, cmd := range cmds {
