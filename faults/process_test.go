@@ -40,7 +40,7 @@ func launch(t *testing.T, role string, env []string, program string, args ...str
 	t.Helper()
 	p := &process{t: t, role: role, gone: make(chan struct{})}
 	p.cmd = exec.CommandContext(t.Context(), program, args...)
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(append(os.Environ(), "MAILROOM_OPS_LISTEN=off"), env...) // its default is one port for all
 	p.cmd.Stdout, p.cmd.Stderr = &p.printed, &p.printed
 	p.cmd.SysProcAttr = diesWithParent()
 	require.NoError(t, p.cmd.Start())

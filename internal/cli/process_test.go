@@ -38,7 +38,7 @@ func startWith(t *testing.T, env []string, args ...string) *process {
 	require.NoError(t, err)
 	p := &process{t: t, ended: make(chan error, 1)}
 	p.cmd = exec.CommandContext(t.Context(), self, args...)
-	p.cmd.Env = append(append(os.Environ(), asProgram+"=1", "MAILROOM_OPS_LISTEN=off") // its default is one port for all, env...)
+	p.cmd.Env = append(append(os.Environ(), asProgram+"=1", "MAILROOM_OPS_LISTEN=off"), env...) // its default is one port for all
 	p.cmd.Stdout, p.cmd.Stderr = &p.printed, &p.printed
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
