@@ -46,7 +46,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, client: &http.Client{Timeout: patience, Transport: &http.Transport{}}, worker: testsupport.FreeAddr(t)}
 	t.Cleanup(s.client.CloseIdleConnections)
-	log, _ := testsupport.Logger(t)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
 	s.conn, err = bus.Connect(testsupport.StartRedis(t, "--maxmemory", "256mb").URL(), bus.Options{Logger: log})
 	require.NoError(t, err)
