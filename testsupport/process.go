@@ -36,7 +36,7 @@ func startProcess(ctx context.Context, dir, binary string, args []string) (*proc
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
-	cmd.SysProcAttr = diesWithParent()
+	cmd.SysProcAttr = DiesWithParent()
 	cmd.Cancel = func() error {
 		// A frozen process handles SIGTERM only after SIGCONT.
 		return errors.Join(cmd.Process.Signal(syscall.SIGCONT), cmd.Process.Signal(syscall.SIGTERM))

@@ -4,5 +4,5 @@ package testsupport
 
 import "syscall"
 
-// diesWithParent does nothing on this system: the child survives a test binary that is killed.
-func diesWithParent() *syscall.SysProcAttr { return nil }
+// DiesWithParent returns nil on this system: the child survives a test binary that is killed.
+func DiesWithParent() *syscall.SysProcAttr { return nil }
