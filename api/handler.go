@@ -23,7 +23,7 @@ func (s *Server) handle(ctx, waits context.Context, c *fiber.Ctx) error {
 	if s.serveProbe(c, &in) {
 		return nil
 	}
-	if s.ops != nil && s.isOps(in.Path) {
+	if s.isOps(in.Path) && s.mayOperate(c) {
 		s.ops(c.Context())
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/oskadev/mailroom/api/auth/keys"
 	"github.com/oskadev/mailroom/api/exchange"
 )
 
@@ -41,7 +42,7 @@ func (l *accessLog) ended(ctx context.Context, in *exchange.Request) {
 	}
 	o := &in.Outcome
 	attributes := []slog.Attr{
-		slog.String("method", in.Method), slog.String("path", in.Path[:min(len(in.Path), maxLoggedPath)]), slog.Int("status", o.Status),
+		slog.String("method", in.Method), slog.String("path", keys.Redact(in.Path[:min(len(in.Path), maxLoggedPath)])), slog.Int("status", o.Status),
 		slog.Duration("took", o.Total.Round(time.Microsecond)), in.LogIDs(),
 	}
 	optional := func(name, value string) {

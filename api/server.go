@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		RefuseAnonymous: s.auth.RefuseAnonymous, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
+		RefuseAnonymous: s.refuseAnonymous, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
 	})
 	s.responder = responder{auth: cfg.Auth, hideWorker: cfg.HideWorker, gate: s.gate, log: s.cfg.Logger}
 	switch {

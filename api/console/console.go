@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/oskadev/mailroom/api/auth/keys"
@@ -47,7 +48,7 @@ type Config struct {
 	Stats   *stats.Publisher
 	Recent  *recent.Ring
 	Log     *slog.Logger
-	// Open admits everybody on loopback without a login. It is for development. Defaults to
+	// Open admits requests from this machine without a login. It is for development. Defaults to
 	// false.
 	Open bool
 	// Secure marks the cookie as one for HTTPS alone. Defaults to false.
@@ -65,6 +66,7 @@ type Console struct {
 	mux       *http.ServeMux
 	guard     *http.CrossOriginProtection
 	streams   chan struct{} // one for each open stream of events
+	scanning  sync.Mutex    // held while dead letters are read
 }
 
 //go:embed assets templates
@@ -137,7 +139,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	if err := c.guard.Check(r); err != nil || c.cfg.Open && !loopback(r.Host) {
+	if err := c.guard.Check(r); err != nil || c.cfg.Open && (!IsLoopback(r.Host) || !IsLoopback(r.RemoteAddr)) {
 		http.Error(w, "this request comes from another site", http.StatusForbidden)
 		return
 	}

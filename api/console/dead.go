@@ -1,9 +1,9 @@
 package console
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,8 +26,9 @@ func (c *Console) deadServices(r *http.Request, _ *session) (*view, error) {
 type deadData struct {
 	Service, Action, Reason string // filters
 	Letters                 []admin.DeadLetter
-	Matching                int    // letters that the filter accepts, at most maxDeadScan
-	Scanned                 bool   // there are more letters than were looked at
+	Matching                int    // dead letters that the filter accepts, of the last maxDeadScan
+	Scanned                 bool   // there are more than were looked at
+	Newest                  string // entry of the latest; later ones are not part of an action
 	Do                      string // the action to confirm; empty: none
 	Chosen                  []string
 	Write                   bool
@@ -37,6 +38,7 @@ type deadData struct {
 const (
 	maxDeadShown = 100
 	maxDeadScan  = 5000
+	deadPage     = 20 // in one read: each may be as large as a request
 )
 
 // validService refuses names that no service has.
@@ -47,26 +49,35 @@ func validService(name string) error {
 	return nil
 }
 
-// letters returns the dead letters that a filter accepts, and whether there may be more.
-func (c *Console) letters(r *http.Request, service, action, reason string) (found []admin.DeadLetter, more bool, err error) {
-	after, seen := "", 0
+// letters returns the dead letters that a filter accepts, the latest first, without their
+// arguments, and whether there are more than it looked at. One scan runs at a time.
+func (c *Console) letters(r *http.Request, d *deadData) (found []admin.DeadLetter, more bool, err error) {
+	c.scanning.Lock()
+	defer c.scanning.Unlock()
+	before, seen := "", 0
 	for seen < maxDeadScan {
-		const size = 500
-		page, err := admin.DeadLetters(r.Context(), c.cfg.Conn, service, after, size)
+		page, err := admin.LatestDeadLetters(r.Context(), c.cfg.Conn, d.Service, before, deadPage)
 		if err != nil {
 			return nil, false, err
 		}
 		for _, l := range page {
-			after = l.Entry
-			if (action == "" || l.Fields["action"] == action) && strings.Contains(strings.ToLower(l.Error), strings.ToLower(reason)) {
+			before = l.Entry
+			if d.accepts(&l) {
+				l.Fields = map[string]string{"id": l.Fields["id"], "action": l.Fields["action"]}
 				found = append(found, l)
 			}
 		}
-		if seen += len(page); len(page) < size {
+		if seen += len(page); len(page) < deadPage {
 			return found, false, nil
 		}
 	}
 	return found, true, nil
+}
+
+// accepts reports whether a dead letter matches the filters.
+func (d *deadData) accepts(l *admin.DeadLetter) bool {
+	return (d.Action == "" || l.Fields["action"] == d.Action) && strings.Contains(strings.ToLower(l.Error), strings.ToLower(d.Reason)) &&
+		(d.Newest == "" || wire.CompareEntries(l.Entry, d.Newest) <= 0)
 }
 
 func (c *Console) dead(r *http.Request, s *session) (*view, error) {
@@ -78,11 +89,13 @@ func (c *Console) dead(r *http.Request, s *session) (*view, error) {
 }
 
 func (c *Console) deadList(r *http.Request, s *session, data *deadData) (*view, error) {
-	found, more, err := c.letters(r, data.Service, data.Action, data.Reason)
+	found, more, err := c.letters(r, data)
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(found)
+	if len(found) > 0 {
+		data.Newest = found[0].Entry
+	}
 	data.Matching, data.Scanned, data.Write = len(found), more, s.Write
 	data.Letters = found[:min(len(found), maxDeadShown)]
 	return &view{Template: "dead", Title: "Dead letters of " + data.Service, Data: data}, nil
@@ -102,7 +115,7 @@ func (c *Console) letter(r *http.Request, s *session) (*view, error) {
 	if err := validService(service); err != nil {
 		return nil, err
 	}
-	l, err := admin.FindDeadLetter(r.Context(), c.cfg.Conn, service, r.PathValue("entry"))
+	l, err := admin.DeadLetterAt(r.Context(), c.cfg.Conn, service, r.PathValue("entry"))
 	if errors.Is(err, admin.ErrNoDeadLetter) {
 		return nil, notFound("There is no such dead letter any more.")
 	}
@@ -124,32 +137,67 @@ func (c *Console) handleDead(r *http.Request, s *session) (*view, error) {
 	if do != "replay" && do != "drop" {
 		return nil, &problem{http.StatusBadRequest, "Choose replay or drop."}
 	}
-	data := &deadData{Service: service, Action: r.PostFormValue("action"), Reason: r.PostFormValue("reason"), Do: do, Chosen: r.PostForm["entry"]}
+	data := &deadData{
+		Service: service, Action: r.PostFormValue("action"), Reason: r.PostFormValue("reason"), Newest: r.PostFormValue("newest"), Do: do, Chosen: r.PostForm["entry"],
+	}
 	if r.PostFormValue("confirm") == "" {
 		return c.deadList(r, s, data)
 	}
-	found, _, err := c.letters(r, service, data.Action, data.Reason)
+	found, err := c.chosen(r, data)
 	if err != nil {
 		return nil, err
 	}
-	if len(data.Chosen) > 0 {
-		found = slices.DeleteFunc(found, func(l admin.DeadLetter) bool { return !slices.Contains(data.Chosen, l.Entry) })
-	}
 	results := make(map[string]int)
 	for _, l := range found {
-		became, err := c.handleLetter(r, do, service, l)
-		switch {
-		case errors.Is(err, admin.ErrNoDeadLetter):
+		became, failed := c.handleLetter(r, do, service, l)
+		if failed != nil && !errors.Is(failed, admin.ErrNoDeadLetter) {
+			err = failed
+			break
+		}
+		if failed != nil {
 			became = "gone"
-		case err != nil:
-			return nil, err
 		}
 		results[became]++
-		c.record(r, s, admin.AuditLine{What: do, Service: service, Target: l.RequestID()})
 	}
-	text, _ := json.Marshal(results) // numbers can always be encoded
-	notice := fmt.Sprintf("%d dead letters: %s", len(found), strings.NewReplacer("{", "", "}", "", `"`, "", ":", " ", ",", ", ").Replace(string(text)))
-	return &view{To: Path + "dead/" + service + "?notice=" + url.QueryEscape(notice)}, nil
+	told := summary(results)
+	target := told
+	if len(found) == 1 {
+		target = found[0].RequestID()
+	}
+	c.record(r, s, admin.AuditLine{What: do, Service: service, Target: target})
+	if err != nil {
+		return nil, fmt.Errorf("%s dead letters, after %s: %w", do, told, err)
+	}
+	return &view{To: Path + "dead/" + service + "?notice=" + url.QueryEscape(fmt.Sprintf("%d dead letters: %s", len(found), told))}, nil
+}
+
+// chosen returns the dead letters of an action: the selected ones, or all that match.
+func (c *Console) chosen(r *http.Request, data *deadData) ([]admin.DeadLetter, error) {
+	if len(data.Chosen) == 0 {
+		found, _, err := c.letters(r, data)
+		return found, err
+	}
+	var found []admin.DeadLetter
+	for _, entry := range data.Chosen[:min(len(data.Chosen), maxDeadScan)] {
+		l, err := admin.DeadLetterAt(r.Context(), c.cfg.Conn, data.Service, entry)
+		switch {
+		case errors.Is(err, admin.ErrNoDeadLetter):
+		case err != nil:
+			return nil, err
+		default:
+			found = append(found, l)
+		}
+	}
+	return found, nil
+}
+
+// summary lists results and their numbers: "replayed 3, gone 1".
+func summary(results map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(results)) {
+		parts = append(parts, name+" "+itoa(results[name]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (c *Console) handleLetter(r *http.Request, do, service string, l admin.DeadLetter) (string, error) {

@@ -3,30 +3,27 @@ package console
 import (
 	"encoding/json"
 	"fmt"
-	"path"
+	"regexp"
 	"strings"
 )
 
 // Mask hides the members with one name in arguments and outcomes of some actions.
-type Mask struct{ service, action, member string }
+type Mask struct{ service, action, member *regexp.Regexp }
 
-// ParseMask parses SERVICE.ACTION.MEMBER; each part may hold *, as in users.*.email.
+// ParseMask parses SERVICE.ACTION.MEMBER; * in a part stands for any characters, as in
+// users.*.email.
 func ParseMask(text string) (Mask, error) {
-	parts := strings.Split(text, ".")
-	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
+	service, rest, _ := strings.Cut(text, ".")
+	dot := strings.LastIndexByte(rest, '.') // the action of a composition is its path
+	if service == "" || dot < 1 || dot == len(rest)-1 {
 		return Mask{}, fmt.Errorf("mask %.100q: want SERVICE.ACTION.MEMBER, such as users.*.email", text)
 	}
-	for _, part := range parts {
-		if _, err := path.Match(part, ""); err != nil {
-			return Mask{}, fmt.Errorf("mask %.100q: %.100q is not a valid pattern", text, part)
-		}
-	}
-	return Mask{parts[0], parts[1], parts[2]}, nil
+	return Mask{pattern(service), pattern(rest[:dot]), pattern(rest[dot+1:])}, nil
 }
 
-func matches(pattern, name string) bool {
-	ok, _ := path.Match(pattern, name) // ParseMask checked the pattern
-	return ok
+// pattern returns a regular expression for a text in which * stands for any characters.
+func pattern(text string) *regexp.Regexp {
+	return regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(text), `\*`, ".*") + "$")
 }
 
 const masked = "•••"
@@ -34,9 +31,9 @@ const masked = "•••"
 // maskText hides what the masks name in JSON of an action. Text that is no JSON, since it
 // was cut, is hidden as a whole where a mask could apply.
 func maskText(masks []Mask, service, action, text string) string {
-	var members []string
+	var members []*regexp.Regexp
 	for _, m := range masks {
-		if matches(m.service, service) && matches(m.action, action) {
+		if m.service.MatchString(service) && m.action.MatchString(action) {
 			members = append(members, m.member)
 		}
 	}
@@ -57,13 +54,13 @@ func maskText(masks []Mask, service, action, text string) string {
 }
 
 // hide replaces the values of members with these names.
-func hide(v any, members []string) any {
+func hide(v any, members []*regexp.Regexp) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, value := range v {
 			v[name] = hide(value, members)
 			for _, member := range members {
-				if matches(member, name) {
+				if member.MatchString(name) {
 					v[name] = masked
 				}
 			}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/oskadev/mailroom/api/metrics"
 	"github.com/oskadev/mailroom/api/stats"
@@ -22,23 +21,16 @@ type serviceRow struct {
 	Points  []stats.Point
 }
 
-// Trouble says in a word what is wrong with the service; empty: nothing.
-func (s *serviceRow) Trouble() string {
+// Troubles lists what is wrong with the service.
+func (s *serviceRow) Troubles() []string {
+	found := s.All.Troubles(s.Mailbox.Oldest, s.Mailbox.Dead)
 	switch {
 	case s.Service != nil && s.Service.Paused != "":
-		return "paused"
+		found = append([]string{"paused"}, found...)
 	case s.Service != nil && !s.Service.Live():
-		return "no worker"
-	case s.Mailbox.Oldest > 10*time.Second:
-		return "backlog"
-	case s.All.ErrorRatio() > 0.01:
-		return "errors"
-	case s.Mailbox.Dead > 0:
-		return "dead letters"
-	case s.All.Run.Quantile(0.99) > time.Second || s.All.Queue.Quantile(0.99) > time.Second:
-		return "slow"
+		found = append([]string{"no worker"}, found...)
 	}
-	return ""
+	return found
 }
 
 // overviewData is what the overview shows.

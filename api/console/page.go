@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func (c *Console) act(do page) http.HandlerFunc {
 		switch {
 		case !s.Write:
 			return nil, &problem{http.StatusForbidden, "Your key lacks the scope " + ScopeWrite + "."}
-		case s.Token != r.PostFormValue("token"):
+		case !hmac.Equal([]byte(s.Token), []byte(r.PostFormValue("token"))):
 			return nil, &problem{http.StatusForbidden, "This form is out of date: load the page again."}
 		}
 		return do(r, s)
@@ -136,6 +137,9 @@ func (c *Console) explain(r *http.Request, err error) *view {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return &view{Template: "error", Title: http.StatusText(p.status), Status: p.status, Data: p.message}
 	}
+	if errors.Is(err, context.Canceled) { // the browser has left
+		return &view{Template: "error", Title: "Not available", Status: http.StatusServiceUnavailable}
+	}
 	c.cfg.Log.WarnContext(r.Context(), "a page of the console failed", "page", r.URL.Path, "error", err)
 	message := "Redis did not answer. Its error is in the log of the gateway."
 	if rediserr.IsRefused(err) {
@@ -153,8 +157,9 @@ func (c *Console) renderLogin(w http.ResponseWriter, status int, message string)
 }
 
 const (
-	liveInterval = 2 * time.Second
-	liveLimit    = time.Hour // of a stream; the page opens a new one
+	liveInterval    = 2 * time.Second
+	maxLiveInterval = 10 * time.Second // while nothing changes
+	liveLimit       = 25 * time.Second // of a stream, below the time that a gateway has to write; the page opens a new one
 )
 
 // live streams the part of a page that changes, as server-sent events, until the session
@@ -180,9 +185,7 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	inner := r.Clone(ctx)
 	inner.URL, inner.RequestURI = target, target.RequestURI()
-	control, ticker := http.NewResponseController(w), time.NewTicker(liveInterval)
-	defer ticker.Stop()
-	last := ""
+	control, interval, last := http.NewResponseController(w), liveInterval, ""
 	for {
 		part := &memory{header: make(http.Header)}
 		c.mux.ServeHTTP(part, inner)
@@ -191,15 +194,17 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		}
 		event := ": still here\n\n"
 		if now := part.text.String(); now != last {
-			last = now
+			last, interval = now, liveInterval
 			text, _ := json.Marshal(now) // a string can always be encoded
 			event = "data: " + string(text) + "\n\n"
 		}
+		_ = control.SetWriteDeadline(time.Now().Add(liveLimit)) // a gateway has a deadline of its own
 		if _, err := fmt.Fprint(w, event); err != nil || control.Flush() != nil {
 			return
 		}
 		select {
-		case <-ticker.C:
+		case <-time.After(interval):
+			interval = min(2*interval, maxLiveInterval)
 		case <-ctx.Done():
 			return
 		}

@@ -35,7 +35,7 @@ type requestData struct {
 
 // stored is the state of a request that keeps its outcome.
 type stored struct {
-	Service, ID, State, Action, Outcome, Progress string
+	Service, ID, State, Action, Outcome string
 }
 
 // Running reports whether the request can be cancelled.
@@ -53,14 +53,16 @@ type run struct {
 }
 
 // Resendable reports whether the arguments are known as a whole.
-func (r *run) Resendable() bool { return json.Valid([]byte(r.Args)) }
+func (r *run) Resendable() bool {
+	return r.Service != wire.ReservedService && json.Valid([]byte(r.Args))
+}
 
 // waterfall is its width in pixels.
 const waterfall = 480
 
 func (c *Console) request(r *http.Request, s *session) (*view, error) {
 	id := strings.TrimSpace(r.URL.Query().Get("id"))
-	if id == "" {
+	if id == "" && r.URL.Query().Get("key") == "" {
 		return &view{To: Path + "recent"}, nil
 	}
 	id = strings.TrimPrefix(id, "/requests/")
@@ -71,6 +73,10 @@ func (c *Console) request(r *http.Request, s *session) (*view, error) {
 	entries, err := history.Find(r.Context(), c.cfg.Conn, names, id)
 	if err != nil {
 		return nil, err
+	}
+	if q := r.URL.Query(); q.Get("key") != "" {
+		id = c.keyed(r, q.Get("caller"), q.Get("tenant"), q.Get("key"))
+		return &view{To: Path + "requests?id=" + url.QueryEscape(id)}, nil
 	}
 	data := &requestData{ID: id, Width: waterfall, Shown: r.URL.Query().Get("show") != "", Write: s.Write}
 	data.Answers = c.cfg.Recent.Last(50, func(one *recent.Request) bool { return one.RequestID == id || one.ID == id })
@@ -83,6 +89,31 @@ func (c *Console) request(r *http.Request, s *session) (*view, error) {
 		v.Status = http.StatusNotFound
 	}
 	return v, nil
+}
+
+// keyed returns the ID of the request that a caller made under an Idempotency-Key; the key
+// itself: there is none. It looks at every unsafe action.
+func (c *Console) keyed(r *http.Request, subject, tenant, key string) string {
+	principal := ""
+	if subject != "" {
+		principal = (&wire.Principal{Subject: subject, Tenant: tenant}).Key()
+	}
+	services, secret := c.cfg.Gateway.Services(), c.cfg.Gateway.Secret()
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		manifest := services[name].Manifest
+		if manifest == nil || secret == nil {
+			continue
+		}
+		for i := range manifest.Actions {
+			if a := &manifest.Actions[i]; !a.Safe {
+				id := wire.IdempotentID(secret, principal, name, a.Name, key).String()
+				if _, err := caller.FindRecord(r.Context(), c.cfg.Conn, name, id); err == nil {
+					return id
+				}
+			}
+		}
+	}
+	return key
 }
 
 // records returns the states of a request in the services that know it.
@@ -100,8 +131,7 @@ func (c *Console) records(r *http.Request, services []string, id string) ([]stor
 		default:
 			found = append(found, stored{
 				Service: service, ID: id, State: record.State, Action: record.Action,
-				Outcome:  maskText(c.cfg.Masks, service, record.Action, record.Outcome),
-				Progress: maskText(c.cfg.Masks, service, record.Action, record.Progress),
+				Outcome: maskText(c.cfg.Masks, service, record.Action, record.Outcome),
 			})
 		}
 	}
@@ -165,8 +195,6 @@ type recentData struct {
 	Requests                                   []recent.Request
 	Service, Action, Principal, Status, Slower string
 	Names                                      []string
-	Gateway                                    string
-	Paused                                     bool
 }
 
 // maxRecent is how many requests the tail shows.
@@ -176,7 +204,7 @@ func (c *Console) recent(r *http.Request, _ *session) (*view, error) {
 	q := r.URL.Query()
 	data := &recentData{
 		Service: q.Get("service"), Action: q.Get("action"), Principal: q.Get("principal"), Status: q.Get("status"), Slower: q.Get("slower"),
-		Paused: q.Get("pause") != "", Names: slices.Sorted(maps.Keys(c.cfg.Gateway.Services())),
+		Names: slices.Sorted(maps.Keys(c.cfg.Gateway.Services())),
 	}
 	var slower time.Duration
 	if data.Slower != "" {

@@ -125,9 +125,9 @@ func (c *Console) loginPage(w http.ResponseWriter, _ *http.Request) {
 	c.renderLogin(w, http.StatusOK, "")
 }
 
-// loopback reports whether the host of a request is this machine by name or address. Pages
+// IsLoopback reports whether the host of a request is this machine by name or address. Pages
 // of other sites whose name points here are refused.
-func loopback(host string) bool {
+func IsLoopback(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

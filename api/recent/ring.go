@@ -3,6 +3,7 @@
 package recent
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,16 +11,16 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/oskadev/mailroom/api/auth/keys"
 	"github.com/oskadev/mailroom/api/exchange"
 )
 
 const (
-	size      = 1000 // requests in the ring
+	size      = 1000 // requests of each kind
 	perSecond = 100  // requests that are added, and as many notable ones
 	burst     = 200
 	maxPath   = 200         // bytes of a path
 	slow      = time.Second // a request that took longer is notable
-	buffer    = 256         // requests that a follower may be behind
 )
 
 // Request is one answered request. It holds no body, no query and no credential.
@@ -44,54 +45,52 @@ type Request struct {
 }
 
 // Ring holds the last requests. It is safe for concurrent use.
-type Ring struct {
-	ordinary, notable *rate.Limiter
+type Ring struct{ ordinary, notable part }
 
-	mu        sync.Mutex
-	requests  []Request // the latest at next-1
-	next      int
-	followers map[chan Request]struct{}
+// part holds the requests of one kind: those that operators look for first do not make room
+// for others.
+type part struct {
+	limit *rate.Limiter
+
+	mu       sync.Mutex
+	requests []Request // the latest at next-1
+	next     int
 }
 
 // New returns an empty ring.
 func New() *Ring {
-	return &Ring{
-		ordinary: rate.NewLimiter(perSecond, burst), notable: rate.NewLimiter(perSecond, burst),
-		followers: make(map[chan Request]struct{}),
-	}
+	return &Ring{part{limit: rate.NewLimiter(perSecond, burst)}, part{limit: rate.NewLimiter(perSecond, burst)}}
 }
 
 // Add adds an answered request, if it belongs to the sample: at most 100 a second, and at
 // most 100 that failed, were slow or ran again.
 func (r *Ring) Add(in *exchange.Request) {
-	limit, o := r.ordinary, &in.Outcome
+	into, o := &r.ordinary, &in.Outcome
 	if o.Status >= 500 || o.Total > slow || o.Attempt > 1 {
-		limit = r.notable
+		into = &r.notable
 	}
-	if !limit.Allow() {
+	if !into.limit.Allow() {
 		return
 	}
 	one := Request{
-		At: in.Began.Add(o.Total), RequestID: in.RequestID, ID: in.ID.String(), Method: in.Method, Path: cut(in.Path),
+		At: in.Began.Add(o.Total), RequestID: in.RequestID, ID: in.ID.String(), Method: in.Method, Path: keys.Redact(cut(in.Path)),
 		Service: in.Service, Action: in.Action, Version: in.Version, Outcome: *o,
 	}
 	if in.Principal != nil {
 		one.Principal = in.Principal.Subject
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.requests) < size {
-		r.requests = append(r.requests, one)
+	into.add(one)
+}
+
+func (p *part) add(one Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.requests) < size {
+		p.requests = append(p.requests, one)
 	} else {
-		r.requests[r.next] = one
+		p.requests[p.next] = one
 	}
-	r.next = (r.next + 1) % size
-	for follower := range r.followers {
-		select {
-		case follower <- one:
-		default: // it is behind, and misses this one
-		}
-	}
+	p.next = (p.next + 1) % size
 }
 
 // cut returns a path as valid UTF-8 of at most maxPath bytes. It copies what it cuts.
@@ -107,28 +106,20 @@ func cut(path string) string {
 
 // Last returns the requests that a filter accepts, the latest first, at most n.
 func (r *Ring) Last(n int, accepts func(*Request) bool) []Request {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	found := append(r.ordinary.last(n, accepts), r.notable.last(n, accepts)...)
+	slices.SortStableFunc(found, func(a, b Request) int { return b.At.Compare(a.At) })
+	return found[:min(n, len(found))]
+}
+
+func (p *part) last(n int, accepts func(*Request) bool) []Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var found []Request
-	for i := 1; i <= len(r.requests) && len(found) < n; i++ {
-		one := &r.requests[(r.next-i+size)%size]
+	for i := 1; i <= len(p.requests) && len(found) < n; i++ {
+		one := &p.requests[(p.next-i+size)%size]
 		if accepts(one) {
 			found = append(found, *one)
 		}
 	}
 	return found
-}
-
-// Follow returns a channel of the requests that are added from now on, and a function that
-// ends following. A follower that is too slow misses requests.
-func (r *Ring) Follow() (requests <-chan Request, stop func()) {
-	follower := make(chan Request, buffer)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.followers[follower] = struct{}{}
-	return follower, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.followers, follower)
-	}
 }

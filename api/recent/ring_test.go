@@ -54,22 +54,6 @@ func TestRingIsBoundedAndSampled(t *testing.T) {
 	assert.True(t, utf8.ValidString(path))
 }
 
-func TestFollowersGetNewRequestsAndBlockNobody(t *testing.T) {
-	t.Parallel()
-	r := recent.New()
-	r.Add(request("/before", 200))
-	fast, stop := r.Follow()
-	_, stopSlow := r.Follow()
-	for i := range 150 {
-		r.Add(request(fmt.Sprintf("/%d", i), 200))
-		assert.Equal(t, fmt.Sprintf("/%d", i), (<-fast).Path)
-	}
-	stop()
-	stopSlow()
-	r.Add(request("/after", 500))
-	assert.Empty(t, fast)
-}
-
 func BenchmarkAdd(b *testing.B) {
 	r, in := recent.New(), request("/users/1", 200)
 	b.ReportAllocs()

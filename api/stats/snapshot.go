@@ -77,6 +77,25 @@ func (a *Action) ErrorRatio() float64 {
 	return float64(a.Errors) / float64(a.Requests)
 }
 
+// Troubles lists what is wrong with a service, in words: backlog, errors, slow, dead
+// letters. oldest is the age of its oldest request, dead the number of its dead letters.
+func (a *Action) Troubles(oldest time.Duration, dead int64) []string {
+	var found []string
+	if oldest > 10*time.Second {
+		found = append(found, "backlog")
+	}
+	if a.ErrorRatio() > 0.01 {
+		found = append(found, "errors")
+	}
+	if a.Run.Quantile(0.99) > time.Second || a.Queue.Quantile(0.99) > time.Second {
+		found = append(found, "slow")
+	}
+	if dead > 0 {
+		found = append(found, "dead letters")
+	}
+	return found
+}
+
 // Hits returns the share of the answers that came from a cache, and the share that shared
 // the run of another request, 0 to 1.
 func (a *Action) Hits() (hit, collapsed float64) {

@@ -38,5 +38,5 @@ func idempotencyKey(header string) (string, *exchange.Failure) {
 // same action. It depends on the secret of the gateways, so that a key does not reveal its
 // ticket.
 func keyedID(secret []byte, principal, service, action, key string) uuid.UUID {
-	return wire.KeyedID(secret, "idempotency", principal, service, action, key)
+	return wire.IdempotentID(secret, principal, service, action, key)
 }

@@ -45,8 +45,8 @@ func gatewayRights(k wire.Keys) []grant {
 func consoleRights(k wire.Keys) []grant {
 	every := func(rights string, kinds ...string) []string { return patterns(k, rights, []string{"*"}, kinds...) }
 	return []grant{
-		{keys: every("%R~", "recent"), commands: []string{"xrevrange"}},
-		{keys: every("~", "dead"), commands: []string{"xrange", "xdel"}},
+		{keys: every("%R~", "recent", "recent:notable"), commands: []string{"xrevrange"}},
+		{keys: every("~", "dead"), commands: []string{"xrange", "xrevrange", "xdel"}},
 		{keys: every("~", "requests", "dead", "req:*"), commands: []string{"eval", "evalsha"}}, // one command names all three
 		{keys: every("~", "req:*"), commands: []string{"persist"}},
 		{keys: every("~", "paused"), commands: []string{"set", "del"}},

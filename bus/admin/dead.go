@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // DeadLetter is a request that is not delivered any more.
@@ -46,6 +47,39 @@ func DeadLetters(ctx context.Context, c *bus.Conn, service, after string, limit 
 		letters[i] = newDeadLetter(entry.ID, entry.Values)
 	}
 	return letters, nil
+}
+
+// LatestDeadLetters lists at most limit dead letters of a service from the latest, before an
+// entry; empty: from the last (XREVRANGE).
+func LatestDeadLetters(ctx context.Context, c *bus.Conn, service, before string, limit int64) ([]DeadLetter, error) {
+	end := "+"
+	if before != "" {
+		end = "(" + before
+	}
+	found, err := c.Redis().XRevRangeN(ctx, c.Keys.Dead(service), end, "-", limit).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list the dead letters of %s: %w", service, err)
+	}
+	letters := make([]DeadLetter, len(found))
+	for i, entry := range found {
+		letters[i] = newDeadLetter(entry.ID, entry.Values)
+	}
+	return letters, nil
+}
+
+// DeadLetterAt returns the dead letter with an entry (XRANGE). Errors: ErrNoDeadLetter.
+func DeadLetterAt(ctx context.Context, c *bus.Conn, service, entry string) (DeadLetter, error) {
+	if wire.EntryTime(entry) == 0 {
+		return DeadLetter{}, fmt.Errorf("%w: %.40q of %s", ErrNoDeadLetter, entry, service)
+	}
+	found, err := c.Redis().XRangeN(ctx, c.Keys.Dead(service), entry, entry, 1).Result()
+	if err != nil {
+		return DeadLetter{}, fmt.Errorf("read the dead letter %s of %s: %w", entry, service, err)
+	}
+	if len(found) == 0 {
+		return DeadLetter{}, fmt.Errorf("%w: %s of %s", ErrNoDeadLetter, entry, service)
+	}
+	return newDeadLetter(found[0].ID, found[0].Values), nil
 }
 
 func newDeadLetter(entry string, values map[string]any) DeadLetter {

@@ -47,6 +47,8 @@ type Entry struct {
 	// Args and Outcome are the arguments and the envelope, cut to 1 KiB each.
 	Args    string `json:"args,omitempty"`
 	Outcome string `json:"outcome,omitempty"`
+
+	notable bool // it failed, was slow or ran again: it is kept apart
 }
 
 // Accepted returns when the request was accepted.

@@ -111,7 +111,7 @@ func (r *Recorder) Ended(d *Delivery) {
 		Service: r.service, ID: d.Request.ID, Action: d.Request.Action, State: d.State, Status: d.Status,
 		Worker: d.Worker, Attempt: d.Attempt, Ended: r.conn.Clock.Now(), Queue: d.Queue, Run: d.Run,
 		RequestID: meta.RequestID, Caller: meta.Caller, Version: meta.Version, TraceParent: meta.TraceParent, Depth: meta.Depth,
-		Args: cut(d.Request.Args), Outcome: cut(string(d.Outcome[:min(len(d.Outcome), maxText+1)])),
+		notable: d.notable(), Args: cut(d.Request.Args), Outcome: cut(string(d.Outcome[:min(len(d.Outcome), maxText+1)])),
 	}
 	if meta.Principal != nil {
 		e.Principal = meta.Principal.Subject

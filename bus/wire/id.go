@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -44,6 +45,14 @@ func EntryTime(entry string) int64 {
 	return int64(ms) //nolint:gosec // milliseconds since 1970
 }
 
+// CompareEntries compares two entry IDs by their order in the stream. One that cannot be
+// read comes before all others.
+func CompareEntries(a, b string) int {
+	ms1, seq1, _ := cutEntry(a)
+	ms2, seq2, _ := cutEntry(b)
+	return cmp.Or(cmp.Compare(ms1, ms2), cmp.Compare(seq1, seq2))
+}
+
 // NextEntryID returns the smallest entry ID after another: XPENDING does not accept
 // an exclusive "(" on every server.
 func NextEntryID(entry string) string {
@@ -68,6 +77,12 @@ func cutEntry(entry string) (ms, seq uint64, ok bool) {
 		return 0, 0, false
 	}
 	return ms, seq, true
+}
+
+// IdempotentID returns the ID of the request of an action under an Idempotency-Key of a
+// principal, by the secret of the gateways.
+func IdempotentID(secret []byte, principal, service, action, key string) uuid.UUID {
+	return KeyedID(secret, "idempotency", principal, service, action, key)
 }
 
 // LaneName returns the name of a lane among the lanes of all services.

@@ -79,6 +79,9 @@ func (k Keys) Paused(service string) string { return k.Tagged(service, "paused")
 // Recent is the stream of the requests that ended last: a sample for operators.
 func (k Keys) Recent(service string) string { return k.Tagged(service, "recent") }
 
+// RecentNotable is the stream of those among them that failed, were slow or ran again.
+func (k Keys) RecentNotable(service string) string { return k.Tagged(service, "recent:notable") }
+
 // Record is the hash that keeps the outcome of one request.
 func (k Keys) Record(service, id string) string { return k.Tagged(service, "req:"+id) }
 

@@ -96,6 +96,7 @@ Console: http://%[1]s/console/
 
 Its embedded Redis serves other commands too:
   mailroom services --redis %[2]s
+  mailroom top --redis %[2]s
 Its data is lost when it stops. Press Ctrl-C to stop. %[3]s
 `, address, redis, c.greeting(redis))
 }

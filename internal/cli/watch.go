@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,9 @@ type topRow struct {
 	Workers   int     `json:"workers"`
 	Dead      int64   `json:"dead"`
 	Paused    string  `json:"paused,omitempty"`
+
+	// State says what is wrong: "ok", or such as "slow, dead letters".
+	State string `json:"state"`
 }
 
 // Run prints until the context ends.
@@ -104,6 +108,14 @@ func readTop(ctx context.Context, conn *bus.Conn, services *registry.Registry) (
 			RunP50: ms(all.Run.Quantile(0.5)), RunP99: ms(all.Run.Quantile(0.99)), Backlog: box.Backlog, Pending: box.Pending, Waiting: box.Waiting,
 			OldestSec: box.Oldest.Seconds(), Workers: len(known[name].Workers), Dead: box.Dead, Paused: known[name].Paused,
 		}
+		troubles := all.Troubles(box.Oldest, box.Dead)
+		switch {
+		case rows[i].Paused != "":
+			troubles = append(troubles, "paused")
+		case rows[i].Workers == 0:
+			troubles = append(troubles, "no worker")
+		}
+		rows[i].State = cmp.Or(strings.Join(troubles, ", "), "ok")
 	}
 	return rows, nil
 }
@@ -122,15 +134,8 @@ func (c *topCommand) print(w io.Writer, rows []topRow) error {
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "SERVICE\tREQ/S\tERRORS\tQUEUE P50\tP99\tRUN P50\tP99\tBACKLOG\tRUNNING\tLANES\tOLDEST\tWORKERS\tDEAD\tSTATE\t")
 	for _, r := range rows {
-		state := "ok"
-		switch {
-		case r.Paused != "":
-			state = "paused"
-		case r.Workers == 0:
-			state = "no worker"
-		}
 		_, _ = fmt.Fprintf(t, "%s\t%.1f\t%.1f %%\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f s\t%d\t%d\t%s\t\n", r.Service, r.Rate, 100*r.Errors,
-			millis(r.QueueP50), millis(r.QueueP99), millis(r.RunP50), millis(r.RunP99), r.Backlog, r.Pending, r.Waiting, r.OldestSec, r.Workers, r.Dead, state)
+			millis(r.QueueP50), millis(r.QueueP99), millis(r.RunP50), millis(r.RunP99), r.Backlog, r.Pending, r.Waiting, r.OldestSec, r.Workers, r.Dead, r.State)
 	}
 	_ = t.Flush()
 	if len(rows) == 0 {
@@ -184,7 +189,7 @@ func (c *tailCommand) Run(ctx context.Context, p *program) error {
 }
 
 func (c *tailCommand) accepts(e *history.Entry) bool {
-	return (c.Action == "" || e.Action == c.Action) && (!c.Failed || e.Status >= 500 || e.State != wire.StateDone) && e.Queue+e.Run > c.Slower
+	return (c.Action == "" || e.Action == c.Action) && (!c.Failed || e.Status >= 500 || e.State != wire.StateDone) && e.Queue+e.Run >= c.Slower
 }
 
 func (c *tailCommand) print(w io.Writer, e *history.Entry) error {
@@ -199,20 +204,11 @@ func (c *tailCommand) print(w io.Writer, e *history.Entry) error {
 	if e.Caller != "" {
 		by = e.Caller
 	}
-	line := fmt.Sprintf("%s  %-24s %s %d  queue %s  run %s  attempt %d  %s  by %s", e.Ended.Format("15:04:05.000"), e.Action, e.State, e.Status,
-		millis(float64(e.Queue.Microseconds())/1000), millis(float64(e.Run.Microseconds())/1000), e.Attempt, e.RequestID, orDash(by))
+	line := plain(fmt.Sprintf("%s  %-24s %s %d  queue %s  run %s  attempt %d  %s  by %s", e.Ended.Format("15:04:05.000"), e.Action, e.State, e.Status,
+		millis(float64(e.Queue.Microseconds())/1000), millis(float64(e.Run.Microseconds())/1000), e.Attempt, e.RequestID, orDash(by)))
 	if c.Args {
-		line += "\n    " + e.Args + "\n    " + e.Outcome
+		line += "\n    " + plain(e.Args) + "\n    " + plain(e.Outcome)
 	}
-	_, err := fmt.Fprintln(w, plainLines(line))
+	_, err := fmt.Fprintln(w, line)
 	return err
-}
-
-// plainLines is plain for a text of several lines.
-func plainLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i := range lines {
-		lines[i] = plain(lines[i])
-	}
-	return strings.Join(lines, "\n")
 }

@@ -119,6 +119,9 @@ func IDOf(text string) (string, error) {
 
 // Redact replaces the keys in a text.
 func Redact(text string) string {
+	if !strings.Contains(text, Prefix) {
+		return text
+	}
 	return regexp.MustCompile(Prefix+`[A-Za-z0-9_]+`).ReplaceAllString(text, Prefix+"…")
 }
 

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const body = document.body, live = document.getElementById("live"), state = document.getElementById("state");
-  let chosen = -1, paused = false, waiting = null, source = null, go = 0;
+  let chosen = -1, paused = false, waiting = null, source = null, go = 0, late = 0;
 
   const show = (html) => {
     if (paused || live.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary")) {
@@ -18,10 +18,11 @@
   const listen = () => {
     if (!live || !live.firstElementChild || document.hidden || source) return;
     source = new EventSource("/console/live?page=" + encodeURIComponent(body.dataset.page));
-    source.onopen = () => { state.textContent = paused ? "paused" : "live"; };
+    source.onopen = () => { clearTimeout(late); state.textContent = paused ? "paused" : "live"; };
     source.onmessage = (event) => show(JSON.parse(event.data));
     source.onerror = () => {
-      state.textContent = "out of date, connecting again";
+      clearTimeout(late); // a stream ends after a while, and the next one begins soon
+      late = setTimeout(() => { state.textContent = "out of date, connecting again"; }, 5000);
       if (source && source.readyState === EventSource.CLOSED) { // such as after the end of the session
         source = null;
         setTimeout(listen, 5000);
