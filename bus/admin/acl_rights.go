@@ -51,7 +51,7 @@ func consoleRights(k wire.Keys) []grant {
 		{keys: every("~", "req:*"), commands: []string{"persist"}},
 		{keys: every("~", "paused"), commands: []string{"set", "del"}},
 		{keys: []string{"~" + k.APIKeys()}, commands: []string{"hgetall", "hdel"}},
-		{keys: []string{"~" + k.Audit()}, commands: []string{"xadd", "xrevrange"}},
+		{keys: append(every("~", "audit"), "~"+k.Audit()), commands: []string{"xadd", "xrevrange"}},
 		{channels: []string{k.Registry()}, commands: []string{"publish"}},
 	}
 }
@@ -156,7 +156,7 @@ func workerCommands() []string {
 	return []string{
 		"eval", "evalsha",
 		"xgroup|create", "xgroup|delconsumer", "xreadgroup", "xpending", "xclaim", "xack", "xdel",
-		"xadd", "xrange", "xrevrange", "xread", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
+		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",
 		"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "hincrby",
 		"set", "get", "hget", "hmget", "hset", "hdel", "exists", "del", "persist", "pexpire",

@@ -125,7 +125,7 @@ func TestFollow(t *testing.T) {
 	before.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	seen := make(chan string, 10)
+	seen := make(chan string, 10_000)
 	done := make(chan error, 1)
 	go func() {
 		done <- history.Follow(ctx, conn, "users", func(e *history.Entry) bool {

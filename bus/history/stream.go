@@ -3,7 +3,6 @@ package history
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/backoff"
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
@@ -71,40 +71,41 @@ func Find(ctx context.Context, c *bus.Conn, services []string, id string) ([]Ent
 	return found, nil
 }
 
-// followBlock is how long Redis waits for an entry in one read.
-const followBlock = time.Second
+const (
+	followEvery = 300 * time.Millisecond // between two looks
+	followPage  = 200                    // entries in one look
+)
 
 // Follow calls yield with each entry that is added from now on, until the context ends or
-// yield returns false.
+// yield returns false (XINFO STREAM, XRANGE).
 func Follow(ctx context.Context, c *bus.Conn, service string, yield func(*Entry) bool) error {
-	keys := []string{c.Keys.Recent(service), c.Keys.RecentNotable(service)}
-	after := map[string]string{keys[0]: "0-0", keys[1]: "0-0"}
-	last, err := Read(ctx, c, service, 1)
-	if err != nil {
-		return err
-	}
-	if len(last) > 0 {
-		after[keys[0]], after[keys[1]] = last[0].Entry, last[0].Entry
-	}
-	for ctx.Err() == nil {
-		read, err := c.Redis().XRead(ctx, &redis.XReadArgs{Streams: []string{keys[0], keys[1], after[keys[0]], after[keys[1]]}, Block: followBlock}).Result()
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it was told to stop
-		case errors.Is(err, redis.Nil):
-			continue
-		case err != nil:
+	after := make(map[string]string)
+	for _, key := range []string{c.Keys.Recent(service), c.Keys.RecentNotable(service)} {
+		after[key] = "0-0"
+		if info, err := c.Redis().XInfoStream(ctx, key).Result(); err == nil { // else it does not exist yet
+			after[key] = info.LastGeneratedID
+		} else if rediserr.IsRefused(err) || !rediserr.IsServer(err) {
 			return fmt.Errorf("follow the history of %s: %w", service, err)
 		}
-		for _, stream := range read {
-			for i := range stream.Messages {
-				after[stream.Stream] = stream.Messages[i].ID
-				e := parse(service, &stream.Messages[i])
-				if !yield(&e) {
+	}
+	for {
+		for key, from := range after {
+			found, err := c.Redis().XRangeN(ctx, key, "("+from, "+", followPage).Result()
+			switch {
+			case ctx.Err() != nil:
+				return nil //nolint:nilerr // it was told to stop
+			case err != nil:
+				return fmt.Errorf("follow the history of %s: %w", service, err)
+			}
+			for i := range found {
+				after[key] = found[i].ID
+				if e := parse(service, &found[i]); !yield(&e) {
 					return nil
 				}
 			}
 		}
+		if backoff.Pause(ctx, followEvery) != nil {
+			return nil
+		}
 	}
-	return nil
 }

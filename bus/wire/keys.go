@@ -110,8 +110,11 @@ func (k Keys) Gateway(id string) string { return k.namespace + ":gateway:" + id 
 // Gateways is the sorted set of the live gateways by the expiry of their statistics.
 func (k Keys) Gateways() string { return k.namespace + ":gateways" }
 
-// Audit is the stream of what operators did.
+// Audit is the stream of what operators did to no service.
 func (k Keys) Audit() string { return k.namespace + ":audit" }
+
+// ServiceAudit is the stream of what operators did to a service.
+func (k Keys) ServiceAudit(service string) string { return k.Tagged(service, "audit") }
 
 // APIKeys is the hash of the clients' API keys, by their IDs.
 func (k Keys) APIKeys() string { return k.namespace + ":keys" }
