@@ -11,7 +11,7 @@ import (
 
 // opsFlags say where the pages of the operator are served.
 type opsFlags struct {
-	OpsListen string `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, for operators; off: nowhere (default: 127.0.0.1:9090, or nowhere if that is taken)."`
+	OpsListen string `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz, /readyz and /console on, for operators; off: nowhere (default: 127.0.0.1:9090, or nowhere if that is taken)."`
 }
 
 // opsAddress returns the value of --ops-listen of a worker; empty: its pages are not served.
