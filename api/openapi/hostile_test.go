@@ -153,7 +153,7 @@ func TestManySchemasOfOneService(t *testing.T) {
 	other := &wire.Manifest{Service: "zebras", Version: "1", Protocol: 1, Actions: []wire.Action{action("GET", "GET /zebras", `{"type":"string"}`)}}
 	doc, text := build(t, table(t, "", things(actions...), other), openapi.Options{})
 	assert.Less(t, len(text), 3<<20)
-	assert.Contains(t, string(text), "those of the service have more than 2097152 bytes")
+	assert.Contains(t, string(text), "those of the service have more than 524288 bytes")
 	assert.Equal(t, "string", doc.at("components", "schemas", "ZebrasGetResult", "type"), "other services keep theirs")
 }
 

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	maxSchema   = 64 << 10 // bytes of one schema in a manifest
-	maxSchemas  = 2 << 20  // bytes of all schemas of one service in a document
-	maxDocument = 16 << 20 // bytes of all schemas in a document
-	maxDepth    = 128      // of nested objects and lists in a schema
-	maxRefs     = 8        // references that follow each other
+	maxSchema   = 64 << 10  // bytes of one schema in a manifest
+	maxSchemas  = 512 << 10 // bytes of all schemas of one service in a document
+	maxDocument = 16 << 20  // bytes of all schemas in a document
+	maxDepth    = 128       // of nested objects and lists in a schema
+	maxRefs     = 8         // references that follow each other
 )
 
 // schemas are the schemas of the services in a document.
