@@ -105,7 +105,7 @@ func Follow(ctx context.Context, c *bus.Conn, service string, yield func(*Entry)
 			}
 		}
 		if backoff.Pause(ctx, followEvery) != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		}
 	}
 }
