@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/client"
 	"github.com/oskadev/mailroom/internal/frames"
 	"github.com/oskadev/mailroom/testsupport"
@@ -83,6 +84,10 @@ func TestNoMoreRunsThanTheWorkerTakes(t *testing.T) {
 		calls[i] = s.call("GET", i)
 	}
 	first, second := p.expect("run"), p.expect("run")
+	testsupport.Eventually(t, 10*time.Second, "the third call waits", func() bool {
+		stats, err := admin.ReadStats(t.Context(), s.conn, "things")
+		return err == nil && stats.Backlog == 1
+	})
 	// A call that times out meanwhile shows that no slot is free.
 	assert.Equal(t, workers.CodeTimeout, (<-s.call("SHORT")).code())
 	p.send(`{"run":"` + first["run"].(string) + `","ok":true}`)
