@@ -185,6 +185,11 @@ func TestOpenConsole(t *testing.T) {
 	require.NoError(t, err)
 	_ = response.Body.Close()
 	assert.Equal(t, http.StatusForbidden, response.StatusCode)
+	remote := httptest.NewRequestWithContext(s.ctx, http.MethodGet, "http://localhost/console/", nil)
+	remote.RemoteAddr = "192.0.2.7:40000"
+	answer := httptest.NewRecorder()
+	s.server.Ops().ServeHTTP(answer, remote)
+	assert.Equal(t, http.StatusForbidden, answer.Code, "another machine that claims to be this one")
 	page := o.post("/console/services/things", "/console/services/things/pause", url.Values{"callers": {"refuse"}})
 	assert.Contains(t, page.text, "The mailbox is paused.")
 	own, err := s.client.Do(s.request(http.MethodGet, "/console/recent", ""))

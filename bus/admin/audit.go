@@ -19,9 +19,9 @@ const auditKept = 10_000
 type AuditLine struct {
 	// At is when, in Redis time.
 	At time.Time `json:"at"`
-	// Who is the operator: "key:ID" of the console, or "user@host" of a shell.
+	// The operator, Who, is "key:ID" of the console, or "user@host" of a shell.
 	Who string `json:"who"`
-	// What was done: replay, drop, pause, resume, cancel, resend, invoke or revoke.
+	// The action, What, is replay, drop, pause, resume, cancel, resend, invoke or revoke.
 	What string `json:"what"`
 	// Service is the service that it was done to; empty: none.
 	Service string `json:"service,omitempty"`

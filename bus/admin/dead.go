@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -42,11 +44,7 @@ func DeadLetters(ctx context.Context, c *bus.Conn, service, after string, limit 
 	if err != nil {
 		return nil, fmt.Errorf("list the dead letters of %s: %w", service, err)
 	}
-	letters := make([]DeadLetter, len(found))
-	for i, entry := range found {
-		letters[i] = newDeadLetter(entry.ID, entry.Values)
-	}
-	return letters, nil
+	return newDeadLetters(found), nil
 }
 
 // LatestDeadLetters lists at most limit dead letters of a service from the latest, before an
@@ -60,11 +58,7 @@ func LatestDeadLetters(ctx context.Context, c *bus.Conn, service, before string,
 	if err != nil {
 		return nil, fmt.Errorf("list the dead letters of %s: %w", service, err)
 	}
-	letters := make([]DeadLetter, len(found))
-	for i, entry := range found {
-		letters[i] = newDeadLetter(entry.ID, entry.Values)
-	}
-	return letters, nil
+	return newDeadLetters(found), nil
 }
 
 // DeadLetterAt returns the dead letter with an entry (XRANGE). Errors: ErrNoDeadLetter.
@@ -80,6 +74,14 @@ func DeadLetterAt(ctx context.Context, c *bus.Conn, service, entry string) (Dead
 		return DeadLetter{}, fmt.Errorf("%w: %s of %s", ErrNoDeadLetter, entry, service)
 	}
 	return newDeadLetter(found[0].ID, found[0].Values), nil
+}
+
+func newDeadLetters(found []redis.XMessage) []DeadLetter {
+	letters := make([]DeadLetter, len(found))
+	for i, entry := range found {
+		letters[i] = newDeadLetter(entry.ID, entry.Values)
+	}
+	return letters
 }
 
 func newDeadLetter(entry string, values map[string]any) DeadLetter {

@@ -12,8 +12,8 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 )
 
-// DefaultKeep is how many entries a service keeps unless configured.
-const DefaultKeep = 1000
+// defaultKeep is how many entries a service keeps unless configured.
+const defaultKeep = 1000
 
 const (
 	perSecond  = 20 // entries that one recorder writes, and as many notable ones
@@ -42,13 +42,13 @@ type Recorder struct {
 }
 
 // NewRecorder returns a recorder that keeps about as many entries of the service; 0:
-// DefaultKeep, negative: none. Close it.
+// defaultKeep, negative: none. Close it.
 func NewRecorder(conn *bus.Conn, service string, keep int) *Recorder {
 	if keep < 0 {
 		return nil
 	}
 	if keep == 0 {
-		keep = DefaultKeep
+		keep = defaultKeep
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Recorder{

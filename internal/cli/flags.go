@@ -1,15 +1,22 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/internal/ops"
+	"github.com/oskadev/mailroom/internal/tracing/otlp"
 )
 
 // globalGroup is the group of the common flags, in help texts and in the reference page.
@@ -200,4 +207,56 @@ func (f *cacheFlags) check(credentials bus.Credentials) error {
 		return usage(fmt.Errorf("--cache-redis: %w", err))
 	}
 	return conn.Close()
+}
+
+// opsFlags say where the pages of the operator are served.
+type opsFlags struct {
+	OpsListen string `placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz, /readyz and /console on, for operators; off: nowhere (default: 127.0.0.1:9090, or nowhere if that is taken)."`
+}
+
+// opsAddress returns the value of --ops-listen of a worker; empty: its pages are not served.
+func opsAddress(flag string) string {
+	if flag == "off" {
+		return ""
+	}
+	return flag
+}
+
+// listenOps opens the address; nil: the pages are not served.
+func (f *opsFlags) listenOps(ctx context.Context, log *slog.Logger) (net.Listener, error) {
+	if f.OpsListen == "off" {
+		return nil, nil
+	}
+	return ops.Listen(ctx, cmp.Or(f.OpsListen, ops.DefaultAddress), f.OpsListen != "", log)
+}
+
+// flushLimit is the time in which the last spans have to be exported when a command ends.
+const flushLimit = 5 * time.Second
+
+// startTraces exports the spans of a command where the environment asks for it. Call stop
+// when the command has drained: it exports the last spans, within what is left of the drain
+// limit. Variables with a bad value leave the command without traces.
+func startTraces(ctx context.Context, command string, drain time.Duration, log *slog.Logger) (stop func()) {
+	export, err := otlp.Start(ctx, otlp.Config{Getenv: os.Getenv, Service: "mailroom-" + command, Version: toolVersion(), Log: log})
+	if err != nil {
+		log.ErrorContext(ctx, "no traces are exported", "error", err)
+	}
+	if export == nil {
+		return func() {}
+	}
+	var told atomic.Pointer[time.Time] // when the command was told to stop
+	detach := context.AfterFunc(ctx, func() {
+		now := time.Now()
+		told.Store(&now)
+	})
+	return func() {
+		detach()
+		limit := flushLimit
+		if at := told.Load(); at != nil {
+			limit = min(limit, drain-time.Since(*at))
+		}
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+		defer cancel()
+		export(ending)
+	}
 }

@@ -1,12 +1,18 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
 
+	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/api/openapi"
+	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/types"
@@ -51,7 +57,22 @@ func (c *typesCommand) Run(ctx context.Context, p *program) error {
 
 // live returns the manifests in the registry.
 func (c *typesCommand) live(ctx context.Context, p *program) (map[string]*wire.Manifest, error) {
-	conn, err := c.connect(&c.redisFlags, wire.RoleAPI, c.logger(p))
+	services, err := liveServices(ctx, &c.commonFlags, &c.redisFlags, c.logger(p))
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]*wire.Manifest)
+	for name, s := range services {
+		if s.Manifest != nil {
+			known[name] = s.Manifest
+		}
+	}
+	return known, nil
+}
+
+// liveServices returns the services in the registry.
+func liveServices(ctx context.Context, common *commonFlags, redis *redisFlags, log *slog.Logger) (registry.Snapshot, error) {
+	conn, err := common.connect(redis, wire.RoleAPI, log)
 	if err != nil {
 		return nil, err
 	}
@@ -63,13 +84,7 @@ func (c *typesCommand) live(ctx context.Context, p *program) (map[string]*wire.M
 	if err := services.Look(ctx); err != nil {
 		return nil, err
 	}
-	known := make(map[string]*wire.Manifest)
-	for name, s := range services.Snapshot() {
-		if s.Manifest != nil {
-			known[name] = s.Manifest
-		}
-	}
-	return known, nil
+	return services.Snapshot(), nil
 }
 
 // files returns the manifests in the files. They may leave out what has a default.
@@ -114,4 +129,54 @@ func (c *typesCommand) choose(known map[string]*wire.Manifest) ([]*wire.Manifest
 		}
 	}
 	return chosen, nil
+}
+
+// openapiCommand prints the OpenAPI document of the live services.
+type openapiCommand struct {
+	commonFlags
+	redisFlags
+	versionsFile
+	Version string   `placeholder:"vN" help:"Version of the API, such as v2 (default: the routes of the services themselves)."`
+	Auth    api.Auth `default:"required" placeholder:"none|optional|required" help:"Whether callers need a credential: --auth of the gateways that the document is for."`
+	Out     string   `placeholder:"FILE" help:"File to write (default: standard output)."`
+}
+
+// Run prints the document once.
+func (c *openapiCommand) Run(ctx context.Context, p *program) error {
+	if err := c.Auth.Check(); err != nil {
+		return usage(err)
+	}
+	log := c.logger(p)
+	var text []byte
+	if c.Version != "" {
+		var err error
+		if text, _, err = c.read(""); err != nil {
+			return err
+		}
+	}
+	router, err := route.New("", text, nil, log)
+	if err != nil {
+		return usage(err)
+	}
+	services, err := liveServices(ctx, &c.commonFlags, &c.redisFlags, log)
+	if err != nil {
+		return err
+	}
+	router.Update(services)
+	doc, found, err := openapi.Build(router.Table(), openapi.Options{Version: c.Version, Auth: c.Auth})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return usage(fmt.Errorf("the versions file has no version %q", c.Version))
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, append(doc, '\n'), "", "  "); err != nil {
+		return err
+	}
+	if c.Out == "" {
+		_, err = p.stdout.Write(indented.Bytes())
+		return err
+	}
+	return os.WriteFile(c.Out, indented.Bytes(), 0o644) //nolint:gosec // a description of the API is for everybody who reads it
 }
