@@ -37,7 +37,7 @@ func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(reg
 		return nil, err
 	}
 	b := &backend{conn: conn, shared: shared, limit: calls.NewLimit(cfg.InFlight), registry: registry.New(conn, changed)}
-	b.client = caller.New(conn, caller.Config{MailboxLimit: cfg.MailboxLimit, AdmitLate: cfg.AdmitLate, MinReplicas: cfg.MinReplicas})
+	b.client = caller.New(conn, caller.Config{MailboxLimit: cfg.MailboxLimit, StoredLimit: cfg.StoredLimit, AdmitLate: cfg.AdmitLate, MinReplicas: cfg.MinReplicas})
 	b.caller = calls.New(calls.Config{Client: b.client, Cache: shared, Limit: b.limit, Find: find, Logger: log})
 	b.close = func() {
 		closeCache()

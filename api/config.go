@@ -44,6 +44,11 @@ type Config struct {
 	// MailboxLimit is the maximum number of requests that wait for one service. Defaults
 	// to 100,000.
 	MailboxLimit int64
+	// StoredLimit bounds the bytes that requests and their outcomes take in Redis for one
+	// service. One principal may have a quarter of it, and all of it while no other has any; more
+	// is refused with STORAGE_LIMITED. Negative: no limit. Defaults to 40 % of maxmemory, and
+	// without maxmemory to no limit.
+	StoredLimit int64
 	// AdmitLate also sends requests that no worker can reach before their deadline, at
 	// the measured rate. Defaults to false: they are refused.
 	AdmitLate bool

@@ -166,7 +166,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.life.closers = append(s.life.closers, s.backend.close)
 	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
 	s.composer = compose.New(compose.Config{
-		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router, Tracer: s.spans.tracer,
+		Conn: conn, Caller: s.backend.caller, Secret: s.backend.client.Secret, Limit: s.backend.limit, Services: s.router, Tracer: s.spans.tracer,
 		Ended: s.stepEnded, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
 	})
 	s.metrics.CollectState(s.state)

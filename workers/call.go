@@ -92,7 +92,7 @@ func (s *state) newCall(service, action, args string, span *tracing.Call) *call.
 	}
 	return &call.Call{
 		Call: caller.Call{
-			Service: service, Action: action, Args: args, Principal: own.Principal, Meta: meta.Encode(), Shared: true,
+			Service: service, Action: action, Args: args, Principal: own.Principal, Meta: meta.Encode(), Shared: true, Internal: true,
 			ID:    wire.DerivedID("ask", r.ID, service, action, args, strconv.Itoa(s.count(service, action, args))),
 			Store: max(callStore, time.Duration(r.Store)*time.Millisecond),
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/oskadev/mailroom/bus/history"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/batch"
 	calls "github.com/oskadev/mailroom/internal/call"
 	"github.com/oskadev/mailroom/internal/tracing"
 	"github.com/oskadev/mailroom/versions"
@@ -21,7 +22,8 @@ const planTTL = 8 * 24 * time.Hour
 
 // Composer runs compositions. It is safe for concurrent use.
 type Composer struct {
-	cfg Config
+	cfg   Config
+	ended *batch.Batcher[string] // records of steps whose composition has ended
 
 	mu    sync.Mutex
 	plans map[string]*versions.Plan // by hash, as read from Redis
@@ -42,6 +44,8 @@ type Config struct {
 	Caller *calls.Caller
 	// Limit bounds the compositions in flight that only read.
 	Limit *calls.Limit
+	// Secret returns the secret that gateways share; nil: it is not known yet.
+	Secret func() []byte
 	// Services are those that steps call.
 	Services planner
 	// Ended is called when a step has an answer.
@@ -59,7 +63,7 @@ type Config struct {
 
 // New returns a composer.
 func New(cfg Config) *Composer {
-	return &Composer{cfg: cfg, plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time)}
+	return &Composer{cfg: cfg, ended: batch.New[string](maxExpiries), plans: make(map[string]*versions.Plan), kept: make(map[string]time.Time)}
 }
 
 // keepInterval is the time between two writes of a used plan. After it, a Redis that lost
@@ -73,6 +77,9 @@ const maxConcurrent = 256
 func (c *Composer) Consume(ctx context.Context) {
 	recorder := history.NewRecorder(c.cfg.Conn, wire.ReservedService, c.cfg.History) //nolint:contextcheck // it lives until it is closed
 	defer recorder.Close()
+	var expiring sync.WaitGroup
+	expiring.Go(func() { c.ended.Run(ctx, c.expire) }) //nolint:contextcheck // it outlives the context: the records were taken
+	defer expiring.Wait()
 	var worker *consumer.Consumer
 	worker, err := consumer.New(c.cfg.Conn, consumer.Config{
 		Manifest: &wire.Manifest{Service: wire.ReservedService, Version: "1", Protocol: 1},
@@ -88,6 +95,23 @@ func (c *Composer) Consume(ctx context.Context) {
 	}
 	if err != nil {
 		c.cfg.Log.Error("compositions are not served here", "error", err)
+	}
+}
+
+// maxExpiries is the number of records in one pipeline.
+const maxExpiries = 256
+
+// expire shortens the life of records (PEXPIRE). A record that it misses lives until its own
+// end.
+func (c *Composer) expire(records []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Conn.Timeout())
+	defer cancel()
+	pipe := c.cfg.Conn.Redis().Pipeline()
+	for _, record := range records {
+		pipe.PExpire(ctx, record, wire.EndedStepStore)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		c.cfg.Log.Warn("the outcomes of steps are kept longer than necessary", "steps", len(records), "error", err)
 	}
 }
 

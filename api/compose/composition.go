@@ -30,10 +30,12 @@ type composition struct {
 	meta     wire.Meta
 	timeout  time.Duration // of its plan
 	again    bool          // an earlier run may have begun it
+	secret   []byte        // of the gateways
 
 	mu    sync.Mutex
 	begun map[*versions.Step]bool // the steps whose effects may have happened or are about to
 	over  bool                    // the failure of a step is the answer
+	ended []string                // the records of steps that have their outcome
 }
 
 // run runs one delivery. A step with an unknown outcome leaves the request without an
@@ -42,6 +44,9 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	one := &composition{Composer: c, delivery: d, request: &d.Request, meta: d.Request.ParseMeta(), again: d.Attempt > 1, begun: make(map[*versions.Step]bool)}
 	if one.tooOld() {
 		return one.dead()
+	}
+	if one.secret = c.cfg.Secret(); one.secret == nil {
+		return consumer.Retry() // Redis has not answered this gateway yet
 	}
 	plan, err := c.plan(ctx, one.meta.Plan)
 	if errors.Is(err, bus.ErrNoValue) {
@@ -79,7 +84,17 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 		keep = noEffectStore
 	}
 	meta.Run, meta.Timing, meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
+	d.AfterSettled = one.expireSteps
 	return consumer.Done(meta, envelope, keep)
+}
+
+// expireSteps shortens the life of the steps' outcomes, which no run needs any more.
+func (c *composition) expireSteps() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, record := range c.ended {
+		c.Composer.ended.Add(record)
+	}
 }
 
 // log returns the log with the IDs of the request.
@@ -148,11 +163,13 @@ func (c *composition) observedStep(ctx context.Context, s *versions.Step, args s
 }
 
 // step calls one step under an ID derived from the request, so that it happens once even
-// if another gateway continues the composition. It tries a call that could not be sent
+// if another gateway continues the composition. The secret of the gateways keeps clients,
+// which know the ID of the request, from finding it. It tries a call that could not be sent
 // again once another step may have had an effect; before that, the failure is the answer.
 func (c *composition) step(ctx context.Context, s *versions.Step, args string, span *tracing.Call) (calls.Answer, error) {
 	call := newCall(s, args, &c.meta, c.request.ID, span)
-	call.Keep, call.Shared, call.Store, call.ID = true, true, wire.StepStore, wire.DerivedID("step", c.request.ID, s.Name)
+	call.Keep, call.Shared, call.Internal, call.Store = true, true, true, wire.StepStore
+	call.ID = wire.KeyedID(c.secret, "step", c.request.ID, s.Name)
 	effects := !c.safe(s)
 	waits := backoff.New(50*time.Millisecond, time.Second)
 	for {
@@ -168,6 +185,9 @@ func (c *composition) step(ctx context.Context, s *versions.Step, args string, s
 		}
 		answer, err := c.cfg.Caller.Do(ctx, call)
 		if err == nil {
+			c.mu.Lock()
+			c.ended = append(c.ended, c.cfg.Conn.Keys.Record(s.Service, call.ID.String()))
+			c.mu.Unlock()
 			return answer, nil
 		}
 		failed, known := errors.AsType[*wire.Error](err)

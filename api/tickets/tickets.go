@@ -99,10 +99,10 @@ func unknownRequest() *exchange.Failure {
 }
 
 // checkAccess returns the failure of a lookup, or NOT_FOUND where the record belongs to
-// another principal.
+// another principal, or to a request that another one made.
 func (s *Tickets) checkAccess(in *exchange.Request, t ticket, record caller.Record, err error) *exchange.Failure {
 	switch {
-	case errors.Is(err, caller.ErrNoRecord) || err == nil && record.Principal != "" && record.Principal != in.Principal.Key():
+	case errors.Is(err, caller.ErrNoRecord) || err == nil && (record.Internal || record.Principal != "" && record.Principal != in.Principal.Key()):
 		return unknownRequest()
 	case err != nil:
 		s.log.Warn("a request could not be looked up", "service", t.service, "correlation_id", t.id, "error", err)

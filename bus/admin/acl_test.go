@@ -115,7 +115,7 @@ func keyed(key string) map[string][]any {
 
 // kinds are the keys of a service.
 func kinds() []string {
-	return []string{"requests", "dead", "workers", "req:1", "manifest:1", "cached:1", "lease:1", "handed:1", "tag:1", "lane:1", "parked", "shop:record:1"}
+	return []string{"requests", "dead", "workers", "req:1", "manifest:1", "cached:1", "lease:1", "handed:1", "tag:1", "lane:1", "parked", "stored:1", "shop:record:1"}
 }
 
 func TestRightsOnKeys(t *testing.T) {
@@ -124,9 +124,10 @@ func TestRightsOnKeys(t *testing.T) {
 	const cached = "eval evalsha get mget set append del pttl pexpire"
 	gateway := map[string]string{
 		"{users}:requests":   "xadd xlen xrange xpending,xinfo stream,xinfo groups,xdel eval evalsha",
-		"{users}:req:1":      "hget hmget hset hdel del pexpire eval evalsha",
+		"{users}:req:1":      "get hget hmget hset hdel del pexpire eval evalsha",
 		"{users}:lane:1":     "rpush lpush rpop lpop lset lindex lrange lrem exists",
 		"{users}:parked":     "hget hgetall hincrby hdel",
+		"{users}:stored:1":   "hmget hgetall hset hdel hincrby pttl pexpire",
 		"{users}:dead":       "xlen",
 		"{users}:workers":    "zrangebyscore",
 		"{users}:manifest:1": "get",

@@ -281,7 +281,11 @@ func longReply(s *stage) {
 		assert.Contains(s.t, reply.Meta, "stored=1")
 		ttl, err := s.rdb.PTTL(s.ctx, s.conn.Keys.Record("things", call.ID.String())).Result()
 		require.NoError(s.t, err)
-		assert.Positive(s.t, ttl)
+		if call.Safe {
+			assert.Negative(s.t, ttl, "the only reader has it")
+		} else {
+			assert.Positive(s.t, ttl)
+		}
 	}
 	s.empty()
 }

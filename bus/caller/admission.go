@@ -14,10 +14,11 @@ import (
 // admission decides whether a mailbox takes one more request. It refuses a request that
 // would wait beyond its deadline at once, with a time after which to retry.
 type admission struct {
-	conn  *bus.Conn
-	limit int64 // of every mailbox, in requests
-	lane  int64 // of the requests that wait in one lane
-	late  bool  // accept requests that cannot begin before their deadline
+	conn   *bus.Conn
+	limit  int64               // of every mailbox, in requests
+	lane   int64               // of the requests that wait in one lane
+	late   bool                // accept requests that cannot begin before their deadline
+	stored func() storedLimits // the present limits
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox
@@ -31,8 +32,8 @@ type mailbox struct {
 	flow   flow
 }
 
-func newAdmission(conn *bus.Conn, limit, lane int64, late bool) *admission {
-	return &admission{conn: conn, limit: limit, lane: lane, late: late, mailboxes: make(map[string]*mailbox)}
+func newAdmission(conn *bus.Conn, limit, lane int64, late bool, stored func() storedLimits) *admission {
+	return &admission{conn: conn, limit: limit, lane: lane, late: late, stored: stored, mailboxes: make(map[string]*mailbox)}
 }
 
 // of returns the mailbox of a service. Its caller holds the lock.

@@ -42,7 +42,7 @@ func TestAdmissionGoesByDeadlineAndLimit(t *testing.T) {
 	within := func(s time.Duration) *wire.Request {
 		return &wire.Request{Deadline: conn.Clock.Millis() + (s * time.Second).Milliseconds()}
 	}
-	a := newAdmission(conn, 10_000, defaultLaneLimit, false)
+	a := newAdmission(conn, 10_000, defaultLaneLimit, false, noLimits)
 	assert.EqualValues(t, 10_000, a.limitOf("things", within(1)), "no flow is known")
 	now := time.Now()
 	a.of("things").flow.add(sample{at: now.Add(-time.Second), ended: 0, unread: 900, pending: 64})
@@ -68,7 +68,7 @@ func TestAdmissionGoesByDeadlineAndLimit(t *testing.T) {
 	assert.Equal(t, time.Minute, over(20_000, 264).RetryAfter, "no longer than that")
 	assert.Equal(t, time.Second, over(264, 264).RetryAfter, "no shorter than that")
 
-	a = newAdmission(conn, 10_000, defaultLaneLimit, true)
+	a = newAdmission(conn, 10_000, defaultLaneLimit, true, noLimits)
 	a.of("things").flow.add(sample{at: now.Add(-time.Second), ended: 0, unread: 900})
 	a.of("things").flow.add(sample{at: now, ended: 100, unread: 800})
 	assert.EqualValues(t, 10_000, a.limitOf("things", within(2)), "it is told to take them")

@@ -43,6 +43,9 @@ type Call struct {
 	// Principal is the principal of the call; nil: anonymous. Only this principal may
 	// read the state of the request later.
 	Principal *wire.Principal
+	// Internal reports that another request makes this one, as its step or as the call of
+	// its handler. No client may look up or cancel it.
+	Internal bool
 	// Timeout limits the wait for the reply and the time until the request begins.
 	// Defaults to wire.DefaultTimeout.
 	Timeout time.Duration
@@ -75,6 +78,11 @@ type Config struct {
 	// ErrOverloaded. MailboxLimit applies to all lanes of a service together.
 	// Defaults to 10,000.
 	LaneLimit int64
+	// StoredLimit bounds the bytes that requests and their outcomes take in Redis for one
+	// service; one principal may have a quarter of it, and all of it while no other has any.
+	// More is refused with ErrStorageLimited. A tenth more is for principals within their
+	// quarter. Negative: no limit. Defaults to 40 % of maxmemory; without maxmemory, to none.
+	StoredLimit int64
 	// AdmitLate also sends requests that, by the measured rate, no worker can begin
 	// before their deadline. Defaults to false: they are refused with ErrOverloaded
 	// and a RetryAfter.
@@ -140,7 +148,8 @@ func New(conn *bus.Conn, cfg Config) *Client {
 	}
 	c.health = newHealth(conn, c.id, cfg.Ping)
 	c.subscription = newSubscription(conn, c.id, c.health, c.waiters)
-	admits := newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate)
+	stored := func() storedLimits { return newStoredLimits(cfg.StoredLimit, c.health.memory()) }
+	admits := newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate, stored)
 	c.writer = newWriter(conn, c.waiters, c.health, admits, cfg.ReadyWait)
 	sweep := sweeper{conn: conn, waiters: c.waiters, writer: c.writer, lost: c.subscription.sweep}
 	c.done.Go(func() { c.replication.run(ctx) })
@@ -256,7 +265,7 @@ func (c *Client) listen(ctx context.Context, service string) (string, error) {
 func (c *Client) request(id uuid.UUID, channel string, call *Call, timeout time.Duration) *wire.Request {
 	r := &wire.Request{
 		ID: id.String(), Action: call.Action, Args: call.Args, Meta: call.Principal.AddTo(call.Meta),
-		Reply: channel, PrincipalKey: call.Principal.Key(),
+		Reply: channel, PrincipalKey: call.Principal.Key(), Internal: call.Internal,
 	}
 	if !call.Endless {
 		r.Deadline = c.conn.Clock.Now().Add(timeout).UnixMilli()
@@ -315,7 +324,18 @@ func (c *Client) storedReply(ctx context.Context, service string, r *wire.Reques
 	if state.outcome == "" {
 		return wire.Reply{}, errReplyGone
 	}
+	if !r.Safe() {
+		state.outcome, err = state.whole(ctx, c.conn, service, r.ID)
+		if err != nil {
+			return wire.Reply{}, fmt.Errorf("%w: read the stored reply: %w", ErrTimeout, err)
+		}
+	}
 	reply, err := wire.ParseOutcome(state.outcome)
-	reply.Meta, reply.Replayed = hint.Meta, hint.Replayed
+	if reply.Replayed = hint.Replayed; hint.Meta != "" {
+		reply.Meta = hint.Meta
+	}
+	if r.Safe() { // nobody else reads it
+		_ = c.conn.Redis().Del(ctx, c.conn.Keys.Record(service, r.ID)).Err() // it expires within a minute
+	}
 	return reply, err
 }

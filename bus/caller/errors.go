@@ -12,6 +12,8 @@ var (
 	ErrUnavailable = errors.New("the bus is not available")
 	// ErrOverloaded: the request was not accepted; OverloadedError has the reason.
 	ErrOverloaded = errors.New("the mailbox is full")
+	// ErrStorageLimited: the request was not accepted; StorageLimitedError has the reason.
+	ErrStorageLimited = errors.New("the principal stores too much")
 	// ErrTimeout: no reply arrived before the deadline; the outcome is not known.
 	ErrTimeout = errors.New("no answer in time")
 	// ErrNotReplicated: too few replicas hold the outcome, a failover could lose it; it is an ErrTimeout.
@@ -42,6 +44,21 @@ func (e *notSentError) Is(target error) bool { return target == ErrUnavailable }
 
 // Unwrap returns the cause.
 func (e *notSentError) Unwrap() error { return e.Cause }
+
+// StorageLimitedError is an ErrStorageLimited: the requests and outcomes of the principal
+// take all the bytes that it may store for the service.
+type StorageLimitedError struct {
+	Service string
+	// RetryAfter is the time after which some of these bytes are free.
+	RetryAfter time.Duration
+}
+
+func (e *StorageLimitedError) Error() string {
+	return fmt.Sprintf("%v for %s", ErrStorageLimited, e.Service)
+}
+
+// Is makes it an ErrStorageLimited.
+func (e *StorageLimitedError) Is(target error) bool { return target == ErrStorageLimited }
 
 // OverloadedError is an ErrOverloaded with its reason: full memory, a full lane, a
 // deadline that cannot be met, or a full mailbox.

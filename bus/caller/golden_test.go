@@ -50,7 +50,7 @@ func written(t *testing.T, r wire.Request) []string {
 	require.NoError(t, err)
 	p := conn.NewPipeline()
 	defer p.Close()
-	w := newWriter(conn, newWaiters(), newHealth(conn, "api.x", time.Second), newAdmission(conn, defaultMailboxLimit, defaultLaneLimit, false), time.Second)
+	w := newWriter(conn, newWaiters(), newHealth(conn, "api.x", time.Second), newAdmission(conn, defaultMailboxLimit, defaultLaneLimit, false, noLimits), time.Second)
 	w.flush(p, []outgoing{{service: "users", id: id, request: &r}})
 	k, err := p.Conn(t.Context(), "")
 	require.NoError(t, err)

@@ -66,6 +66,11 @@ func (c *Client) Health() Health {
 	}
 }
 
+// memory returns the memory of Redis at the last ping.
+func (h *health) memory() redismemory.Memory {
+	return redismemory.Memory{Used: h.counts.used.Load(), Most: h.counts.most.Load()}
+}
+
 func newHealth(conn *bus.Conn, caller string, interval time.Duration) *health {
 	h := &health{
 		conn: conn, channel: conn.Keys.Ping(caller), interval: interval,

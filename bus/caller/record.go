@@ -25,6 +25,8 @@ type Record struct {
 	Outcome string
 	// Progress is the last that the handler reported, as JSON; empty: none.
 	Progress string
+	// Internal reports that another request made this one: no client may read it.
+	Internal bool
 
 	cancelling bool
 }
@@ -74,7 +76,7 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 }
 
 func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record, entry string, err error) {
-	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry", "progress", "cancelling").Result()
+	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry", "progress", "cancelling", "internal", "body").Result()
 	if err != nil {
 		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
 	}
@@ -82,12 +84,16 @@ func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record,
 		s, _ := values[i].(string)
 		return s
 	}
-	r = Record{State: text(0), Action: text(1), Principal: text(2), Progress: text(5), cancelling: text(6) != ""}
+	r = Record{State: text(0), Action: text(1), Principal: text(2), Progress: text(5), cancelling: text(6) != "", Internal: text(7) != ""}
 	if r.State == "" { // the stored long reply of a safe request
 		return Record{}, "", ErrNoRecord
 	}
 	if r.State == wire.StateDone {
-		_, r.Outcome, _ = strings.Cut(text(3), " ")
+		outcome, err := record{outcome: text(3), body: text(8) != ""}.whole(ctx, c, service, id)
+		if err != nil {
+			return Record{}, "", err
+		}
+		_, r.Outcome, _ = strings.Cut(outcome, " ")
 	}
 	return r, text(4), nil
 }
@@ -96,13 +102,26 @@ func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record,
 type record struct {
 	state, outcome string
 	other          bool // another request has the ID
+	body           bool // the whole outcome is in a key of its own for a while
+}
+
+// whole returns the whole outcome, or what is kept of it (GET).
+func (r record) whole(ctx context.Context, c *bus.Conn, service, id string) (string, error) {
+	if !r.body {
+		return r.outcome, nil
+	}
+	body, err := c.Get(ctx, c.Keys.Body(service, id))
+	if errors.Is(err, bus.ErrNoValue) {
+		return r.outcome, nil
+	}
+	return string(body), err
 }
 
 // errUnfinished: the request has no outcome yet.
 var errUnfinished = errors.New("not finished")
 
 // recordFields are the fields that newRecord reads.
-func recordFields() []string { return []string{"state", "outcome", "fingerprint"} }
+func recordFields() []string { return []string{"state", "outcome", "fingerprint", "body"} }
 
 // lookUp reads the record of a request (HMGET).
 func lookUp(ctx context.Context, c *bus.Conn, service string, request *wire.Request) (record, error) {
@@ -119,6 +138,7 @@ func newRecord(values []any, request *wire.Request) record {
 		r.state, _ = values[0].(string)
 		r.outcome, _ = values[1].(string)
 		fingerprint, _ := values[2].(string)
+		_, r.body = values[3].(string)
 		// The stored reply of a safe request has no fingerprint; a watcher's request has no action.
 		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.Fingerprint()
 	}
@@ -141,6 +161,8 @@ func (r record) answer() (wire.Reply, error) {
 	switch {
 	case r.other && !r.neverRan():
 		return wire.Reply{}, ErrKeyReused
+	case r.state == wire.StateDone && r.body:
+		return wire.Reply{Envelope: wire.StoredEnvelope}, nil // its caller reads it
 	case r.state == wire.StateDone:
 		return wire.ParseOutcome(r.outcome)
 	case r.state == wire.StateExpired:

@@ -22,7 +22,7 @@ func TestSweepResendsASafeRequestAtTheSecondCheck(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	waiting := newWaiters()
-	admits := newAdmission(conn, defaultMailboxLimit, defaultLaneLimit, false)
+	admits := newAdmission(conn, defaultMailboxLimit, defaultLaneLimit, false, noLimits)
 	s := &sweeper{conn: conn, waiters: waiting, writer: newWriter(conn, waiting, newHealth(conn, "api.x", time.Second), admits, time.Second)}
 
 	id := uuid.New()
@@ -69,3 +69,6 @@ func TestSweepRetriesWhenRedisDidNotAnswer(t *testing.T) {
 	assert.True(t, s.once(t.Context(), now, true))
 	assert.Equal(t, "{}", (<-w.wake).reply.Envelope)
 }
+
+// noLimits bound no stored bytes.
+func noLimits() storedLimits { return storedLimits{} }

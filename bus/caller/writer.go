@@ -197,13 +197,17 @@ func xadd(c *resp.Commands, mailbox string, r *wire.Request) {
 }
 
 func (w *writer) enqueue(out *resp.Commands, mailbox string, m *serviceBatch, whole bool) {
-	out.Script(w.conn.Scripts.Enqueue, whole, 1+len(m.unsafe), 2+11*len(m.unsafe))
+	out.Script(w.conn.Scripts.Enqueue, whole, 1+len(m.unsafe), 5+12*len(m.unsafe))
 	out.Text(mailbox)
 	for _, o := range m.unsafe {
 		out.Text(w.conn.Keys.Record(m.service, o.request.ID))
 	}
 	out.Number(w.admits.lane)
 	out.Number(w.admits.limit)
+	stored := w.admits.stored()
+	out.Number(stored.all)
+	out.Number(stored.one)
+	out.Number(stored.alone)
 	for _, o := range m.unsafe {
 		r := o.request
 		for _, word := range [...]string{r.ID, r.Action, r.Args, r.Reply} {
@@ -216,6 +220,11 @@ func (w *writer) enqueue(out *resp.Commands, mailbox string, m *serviceBatch, wh
 		out.Text(r.Fingerprint())
 		out.Text(r.PrincipalKey)
 		out.Number(w.admits.limitOf(m.service, r))
+		if r.Internal {
+			out.Text("1")
+		} else {
+			out.Text("")
+		}
 	}
 }
 
@@ -337,6 +346,10 @@ func (w *writer) confirmUnsafe(o outgoing, state, value string, length int64) {
 	case "lane":
 		waiting, _ := strconv.ParseInt(value, 10, 64)
 		w.refuse(o, &OverloadedError{Service: o.service, Lane: o.request.Lane, Waiting: waiting, RetryAfter: minRetryAfter})
+		return
+	case "stored":
+		ms, _ := strconv.ParseInt(value, 10, 64)
+		w.refuse(o, &StorageLimitedError{Service: o.service, RetryAfter: max(time.Duration(ms)*time.Millisecond, minRetryAfter)})
 		return
 	case "full":
 		w.refuse(o, w.admits.overloaded(o.service, length, w.admits.limitOf(o.service, o.request)))

@@ -15,6 +15,9 @@ type Delivery struct {
 	Attempt int
 	// Queued is the time from the request's acceptance to this delivery.
 	Queued time.Duration
+	// AfterSettled is called once Redis has taken the outcome of this delivery. Run may set
+	// it. It must not block. Defaults to nil: no call.
+	AfterSettled func()
 
 	run     *run
 	traced  *traced   // nil: it has not run, or no spans are made

@@ -144,8 +144,15 @@ func (t *tracer) ended(d *Delivery, o *Outcome) {
 	span.End()
 }
 
-// settled ends the span of settling an outcome; failed says why Redis did not take it.
+// settled reports that Redis took the outcome, or in failed why it did not, and ends the span
+// of settling it. Only the first call counts.
 func (d *Delivery) settled(failed error) {
+	if after := d.AfterSettled; after != nil {
+		d.AfterSettled = nil
+		if failed == nil {
+			after()
+		}
+	}
 	if d.traced == nil || d.traced.settle == nil {
 		return
 	}

@@ -20,6 +20,8 @@ const (
 	CodeUnprocessable    Code = "UNPROCESSABLE"
 	CodeKeyReused        Code = "IDEMPOTENCY_KEY_REUSED"
 	CodeRateLimited      Code = "RATE_LIMITED"
+	CodeStorageLimited   Code = "STORAGE_LIMITED"
+	CodeOutcomeNotKept   Code = "OUTCOME_NOT_KEPT"
 	CodeHeadersTooLarge  Code = "HEADERS_TOO_LARGE"
 	CodeInternal         Code = "INTERNAL"
 	CodeNotSupported     Code = "NOT_SUPPORTED"
@@ -53,7 +55,9 @@ func (c Code) Status() int {
 		return http.StatusUnsupportedMediaType
 	case CodeUnprocessable, CodeKeyReused:
 		return http.StatusUnprocessableEntity
-	case CodeRateLimited:
+	case CodeOutcomeNotKept:
+		return http.StatusGone
+	case CodeRateLimited, CodeStorageLimited:
 		return http.StatusTooManyRequests
 	case CodeHeadersTooLarge:
 		return http.StatusRequestHeaderFieldsTooLarge

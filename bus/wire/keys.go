@@ -85,6 +85,9 @@ func (k Keys) RecentNotable(service string) string { return k.Tagged(service, "r
 // Record is the hash that keeps the outcome of one request.
 func (k Keys) Record(service, id string) string { return k.Tagged(service, "req:"+id) }
 
+// Body is the string that keeps a large outcome of a request for a while.
+func (k Keys) Body(service, id string) string { return k.Record(service, id) + ":body" }
+
 // Lane is the list of a lane's requests. The first one is in the mailbox.
 func (k Keys) Lane(service, lane string) string { return k.Tagged(service, "lane:"+lane) }
 

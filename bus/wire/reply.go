@@ -231,5 +231,8 @@ func (r Reply) Entry() string {
 	return ""
 }
 
+// StoredEnvelope is in place of an envelope that must be read from the record.
+const StoredEnvelope = "-"
+
 // Stored reports whether the envelope must be read from the record.
-func (r Reply) Stored() bool { return r.Envelope == "-" }
+func (r Reply) Stored() bool { return r.Envelope == StoredEnvelope }

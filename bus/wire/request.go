@@ -40,6 +40,8 @@ type Request struct {
 	Accepted int64
 	// PrincipalKey is the key of the caller's principal, for the record.
 	PrincipalKey string
+	// Internal reports that another request makes this one, for the record.
+	Internal bool
 
 	fingerprint string // set by the first call of Fingerprint
 }

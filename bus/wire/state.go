@@ -51,3 +51,6 @@ func (s *RequestState) Envelope() []byte { return Success(s.JSON()) }
 // StepStore is how long the outcome of a composition's step is kept. Within this time
 // after its first call a composition can be continued without repeating a step.
 const StepStore = 7 * 24 * time.Hour
+
+// EndedStepStore is how long it is still kept after the composition has ended, for operators.
+const EndedStepStore = 10 * time.Minute

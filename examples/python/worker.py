@@ -51,7 +51,7 @@ class Redis:
         return rest
 
     def script(self, name, *args):
-        text = "".join(open(os.path.join(LUA, file)).read() for file in (["lane.lua"] if name == "settle.lua" else []) + [name])
+        text = "".join(open(os.path.join(LUA, file)).read() for file in (["account.lua", "lane.lua"] if name == "settle.lua" else []) + [name])
         try:
             return self("EVALSHA", hashlib.sha1(text.encode()).hexdigest(), *args)
         except RuntimeError as error:

@@ -24,6 +24,7 @@ var (
 // NotSent reports whether the request of a failed call was not sent: it had no effect.
 func NotSent(err error) bool {
 	return errors.Is(err, errNoWorker) || errors.Is(err, errPaused) || errors.Is(err, errTooManyCalls) || errors.Is(err, caller.ErrOverloaded) ||
+		errors.Is(err, caller.ErrStorageLimited) ||
 		errors.Is(err, caller.ErrUnavailable) && !errors.Is(err, caller.ErrTimeout)
 }
 
@@ -39,6 +40,8 @@ func describe(c *Call, cause error) *wire.Error {
 	switch {
 	case errors.Is(cause, caller.ErrOverloaded):
 		return overloaded(c, cause)
+	case errors.Is(cause, caller.ErrStorageLimited):
+		return storageLimited(c, cause)
 	case errors.Is(cause, errTooManyCalls):
 		return later(wire.CodeOverloaded, "too many calls of "+c.place()+" are in flight here")
 	case errors.Is(cause, cache.ErrCrowded):
@@ -86,6 +89,15 @@ func describe(c *Call, cause error) *wire.Error {
 func later(code wire.Code, message string) *wire.Error {
 	e := wire.NewError(code, message)
 	e.RetryAfter = time.Second
+	return e
+}
+
+// storageLimited returns the error for a principal that stores too much.
+func storageLimited(c *Call, cause error) *wire.Error {
+	e := later(wire.CodeStorageLimited, "your requests of "+c.Service+" and their outcomes take all the room that you have")
+	if limited, ok := errors.AsType[*caller.StorageLimitedError](cause); ok {
+		e.RetryAfter = limited.RetryAfter
+	}
 	return e
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +28,7 @@ type gatewayFlags struct {
 	Versions     string        `placeholder:"FILE" help:"Versions file; read again when it changes, and on SIGHUP (default in dev: the shop example's)."`
 	BodyLimit    int           `default:"1048576" help:"Maximum size of a request body, in bytes."`
 	MailboxLimit int64         `default:"100000" help:"Maximum number of requests that wait for one service; more are rejected."`
+	StoredLimit  string        `default:"auto" help:"Bytes that requests and outcomes may take in Redis for one service, such as 200MiB. One principal may have a quarter, and all of it while no other has any. auto: 40 % of maxmemory; none: no limit."`
 	Admission    bool          `default:"true" negatable:"" help:"Reject requests that, at the measured rate, no worker can reach before their deadline."`
 	MinReplicas  int           `default:"0" help:"Number of Redis replicas that must hold the outcome of an unsafe request before its caller gets it."`
 	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
@@ -42,7 +46,8 @@ type gatewayFlags struct {
 // server makes a gateway.
 func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags, log *slog.Logger) (*api.Server, error) {
 	credentials := f.cacheCredentials(tls)
-	if err := f.check(credentials); err != nil {
+	err := f.check(credentials)
+	if err != nil {
 		return nil, err
 	}
 	cfg := api.Config{
@@ -57,6 +62,9 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 		}
 		cfg.Masks = append(cfg.Masks, mask)
 	}
+	if cfg.StoredLimit, err = parseStoredLimit(f.StoredLimit); err != nil {
+		return nil, usage(named("--stored-limit", err))
+	}
 	if err := f.apply(&cfg); err != nil {
 		return nil, usage(err)
 	}
@@ -65,6 +73,27 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 		return nil, usage(err)
 	}
 	return server, nil
+}
+
+// parseStoredLimit returns the field StoredLimit of a config.
+func parseStoredLimit(text string) (int64, error) {
+	switch text {
+	case "auto":
+		return 0, nil
+	case "none":
+		return -1, nil
+	}
+	number, unit := text, int64(1)
+	for name, size := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if before, found := strings.CutSuffix(text, name); found {
+			number, unit = before, size
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 1 || n > math.MaxInt64/2/unit {
+		return 0, fmt.Errorf("%.40q: want auto, none, or a number of bytes, KiB, MiB or GiB", text)
+	}
+	return n * unit, nil
 }
 
 // orNone returns the value of a config field for a flag whose 0 means none: negative.

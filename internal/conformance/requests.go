@@ -139,8 +139,8 @@ func (s *stage) xadd(send *suites.Send, f *wireFields) (string, error) {
 // enqueue sends an unsafe request.
 func (s *stage) enqueue(f *wireFields) (string, error) {
 	r := wire.Request{Action: f.action, Args: f.args}
-	v, err := s.admin.Do("EVAL", trace.Scripts()["enqueue"], "2", s.keys.Requests(suites.Service), s.keys.Record(suites.Service, f.id), "10000", "100000",
-		f.id, f.action, f.args, f.reply, f.deadline, f.meta, f.store, f.lane, r.Fingerprint(), "", "100000")
+	v, err := s.admin.Do("EVAL", trace.Scripts()["enqueue"], "2", s.keys.Requests(suites.Service), s.keys.Record(suites.Service, f.id), "10000", "100000", "0", "0", "0",
+		f.id, f.action, f.args, f.reply, f.deadline, f.meta, f.store, f.lane, r.Fingerprint(), "", "100000", "")
 	if err != nil {
 		return "", err
 	}

@@ -8,7 +8,8 @@
 -- Returns the state: cancelled; cancelling if a worker has read it; queued if it is a
 -- composition, which cannot be stopped; any other state that it had; "" if there is no record.
 local mailbox, record = KEYS[1], KEYS[2]
-local state, entry, channels, begun, lane, run = unpack(redis.call('HMGET', record, 'state', 'entry', 'channels', 'begun', 'lane', 'run'))
+local state, entry, channels, begun, lane, run, charged, principal = unpack(redis.call(
+  'HMGET', record, 'state', 'entry', 'channels', 'begun', 'lane', 'run', 'charged', 'principal'))
 local id = ARGV[1]:match('^%S+')
 if not state then return '' end
 if state ~= 'queued' then return state end
@@ -31,6 +32,8 @@ else
 end
 redis.call('HSET', record, 'state', 'cancelled')
 redis.call('PEXPIRE', record, ARGV[2])
+recharge(principal, charged, 0, ARGV[2])
+write_accounts()
 local line = ARGV[1]:gsub('^(%S+ %S+) ', '%1,entry=' .. (run or entry) .. ' ', 1) -- the cancelled run
 local prefix, suffix = ns .. ':replies:', ':' .. service
 for channel in (channels or ''):gmatch('%S+') do

@@ -4,15 +4,21 @@
 -- KEYS[1]   the mailbox      KEYS[2..]  the record of each request
 -- ARGV[1]   the most requests that may wait in one lane
 -- ARGV[2]   the most requests that may wait in all lanes of the service
--- ARGV[3..] eleven values for each request: id action args reply deadline meta store
---           lane fingerprint principal limit; limit is the length of the
---           mailbox from which the request is refused
+-- ARGV[3]   the most bytes that may be stored here; 0: no limit
+-- ARGV[4]   the most bytes of one principal, if others store too
+-- ARGV[5]   the most bytes of one principal, if no other stores
+-- ARGV[6..] twelve values for each request: id action args reply deadline meta store
+--           lane fingerprint principal limit internal; limit is the length of the
+--           mailbox from which the request is refused; internal is 1 for a request that
+--           another request makes, else ""
 -- Returns two values for each request, and the length of the mailbox at the end:
 --   queued <run> | done <outcome> | dead "" | reused "" | full "" | lane <waiting>
+--   | stored <ms>: the principal has used up its bytes, some are free after that time
 -- run names this run of the id in replies: its entry, or the value of wait_in_lane
 local KEYS, ARGV = KEYS, ARGV
 local mailbox, call = KEYS[1], redis.call
 local max_in_lane, max_in_all_lanes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local max_stored, max_of_one, max_alone = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local length = call('XLEN', mailbox)
 local answer = {}
 
@@ -40,12 +46,34 @@ local function lost(head)
   return #call('XRANGE', mailbox, entry, entry) == 0
 end
 
+-- Reports whether a principal may store so many bytes more.
+local function may_store(principal, bytes)
+  if max_stored == 0 then return true end
+  local of_one, of_all = stored(account_key(principal)) + bytes, stored(all_accounts) + bytes
+  if of_one <= max_of_one then return of_all <= max_stored end
+  return of_one >= of_all and of_one <= max_alone
+end
+
+-- The bytes that a request takes until it has ended.
+local function size(a) return record_bytes + #ARGV[a + 2] + #ARGV[a + 5] end
+
+-- The time for which a request is charged if no worker ends it, in ms. The outcomes of the
+-- steps of a composition are kept long, but hardly ever so long.
+local function charge_time(a)
+  local kept = tonumber(ARGV[a + 6])
+  if ARGV[a + 11] ~= '' then kept = math.min(kept, 600000) end
+  local deadline = ARGV[a + 4]
+  return kept + (deadline == '' and 86400000 or math.max(0, tonumber(deadline) - now_ms()))
+end
+
 -- Writes the record. r is the record of an earlier request that never ran: its
 -- watchers keep watching.
 local function write(record, a, r, entry)
   if r then call('DEL', record) end
   call('HSET', record, 'state', 'queued', 'entry', entry, 'fingerprint', ARGV[a + 8],
     'principal', ARGV[a + 9], 'action', ARGV[a + 1], 'channels', r and both(ARGV[a + 3], r[4] or '') or ARGV[a + 3])
+  if ARGV[a + 11] ~= '' then call('HSET', record, 'internal', '1') end
+  if max_stored > 0 then call('HSET', record, 'charged', charge(ARGV[a + 9], size(a), charge_time(a))) end
 end
 
 local function send(a)
@@ -83,8 +111,11 @@ local function add_laned(record, a, r)
   say('queued', run)
 end
 
+-- The entry of r, if it had one, was removed by hand.
 local function add(record, a, r)
+  if r and r[1] == 'queued' and r[9] then refund(r[10] or '', r[9]) end
   if length >= tonumber(ARGV[a + 10]) then return say('full', '') end
+  if not may_store(ARGV[a + 9], size(a)) then return say('stored', string.format('%.0f', until_less(account_key(ARGV[a + 9])))) end
   if ARGV[a + 7] ~= '' then return add_laned(record, a, r) end
   local entry = send(a)
   write(record, a, r, entry)
@@ -106,15 +137,15 @@ local function join(record, r, fields, a)
 end
 
 for i = 2, #KEYS do
-  local record, a = KEYS[i], 3 + (i - 2) * 11
+  local record, a = KEYS[i], 6 + (i - 2) * 12
   local state = call('HGET', record, 'state')
-  local r = state and call('HMGET', record, 'state', 'fingerprint', 'entry', 'channels', 'outcome', 'until', 'run', 'lane')
+  local r = state and call('HMGET', record, 'state', 'fingerprint', 'entry', 'channels', 'outcome', 'until', 'run', 'lane', 'charged', 'principal', 'body')
   if not state or state == 'expired' or state == 'cancelled' then
     add(record, a, r)
   elseif r[2] ~= ARGV[a + 8] then
     say('reused', '')
   elseif state == 'done' then
-    say('done', r[5] or '')
+    say('done', r[11] and call('GET', record .. ':body') or r[5] or '')
   elseif state == 'dead' then
     say('dead', '')
   elseif r[3] == '' then
@@ -133,5 +164,6 @@ for i = 2, #KEYS do
     end
   end
 end
+write_accounts()
 answer[#answer + 1] = length
 return answer

@@ -1,27 +1,15 @@
 -- Functions for lanes: requests with one key run one at a time, in the order in which
--- they were accepted. This file is not a script: scripts that use lanes begin with it.
+-- they were accepted. This file is not a script: scripts that use lanes begin with
+-- account.lua and this file.
 --
 -- A lane is a list. Its head is the id of the request that is in the mailbox. The
 -- other elements are the waiting requests, each its flat fields as one JSON array. An
 -- idle lane has no key. The hash "parked" counts the waiting requests by lane, and in
 -- the field "" those of all lanes.
---
--- KEYS[1]   the mailbox: all keys have its hash tag and are on its slot
-local ns, service = KEYS[1]:match('^(.*):({[^}]*}):requests$')
 local waiting_counts = ns .. ':' .. service .. ':parked'
 
 local function lane_key(lane) return ns .. ':' .. service .. ':lane:' .. lane end
 local function record_key(id) return ns .. ':' .. service .. ':req:' .. id end
-
-local clock
-local function now_us()
-  if not clock then
-    local t = redis.call('TIME')
-    clock = tonumber(t[1]) * 1000000 + tonumber(t[2])
-  end
-  return clock
-end
-local function now_ms() return math.floor(now_us() / 1000) end
 
 -- Adds a request at the end of a lane and returns the lane's length. The first request
 -- goes on to the mailbox, any other must be parked or withdrawn.
@@ -66,12 +54,13 @@ local function release(lane, id)
       if name == 'id' then own = fields[f + 1] elseif name == 'store' then store = fields[f + 1] elseif name == 'deadline' then at = f + 1 end
     end
     local record = record_key(own)
-    local state, deadline = unpack(redis.call('HMGET', record, 'state', 'until'))
+    local state, deadline, charged, principal = unpack(redis.call('HMGET', record, 'state', 'until', 'charged', 'principal'))
     if deadline and at then fields[at] = deadline end -- a caller that joined may wait longer
     deadline = at and fields[at] or ''
     if state == 'queued' and deadline ~= '' and tonumber(deadline) <= now_ms() and expired < max_expired then
       redis.call('HSET', record, 'state', 'expired')
       redis.call('PEXPIRE', record, store)
+      recharge(principal, charged, 0, store)
       expired = expired + 1
       waiting = redis.call('LPOP', list)
     else

@@ -25,11 +25,15 @@ for f = 1, #found[1][2], 2 do
 end
 if read ~= id then return {'gone', ''} end -- the record is of another request
 
-local state = redis.call('HGET', record, 'state')
+local state, charged, principal = unpack(redis.call('HMGET', record, 'state', 'charged', 'principal'))
 if what == 'drop' then
   redis.call('XDEL', dead, letter)
   -- the id is free again; a stored outcome stays
-  if state == 'dead' then redis.call('DEL', record) end
+  if state == 'dead' then
+    if charged then refund(principal or '', charged) end
+    redis.call('DEL', record)
+    write_accounts()
+  end
   return {'dropped', ''}
 end
 if state == 'done' then

@@ -11,7 +11,7 @@
 -- Returns 1 for each request that it settled, 0 for each that the worker does not own.
 local KEYS, ARGV = KEYS, ARGV
 local mailbox, dead, me = KEYS[1], KEYS[2], ARGV[1]
-local large, call = 65536, redis.call
+local large, keep_large, call = 65536, 300000, redis.call
 local prefix, suffix = ns .. ':replies:', ':' .. service
 
 -- Finds the entries that the worker owns. Other entries of the worker may lie between
@@ -94,12 +94,38 @@ local function again(record, entry)
   return true
 end
 
+-- Stores an outcome. One that is large is kept whole for at most five minutes, in a key of
+-- its own; what remains says how the request ended.
+local function keep(record, meta, envelope, store)
+  if #envelope <= large or tonumber(store) <= keep_large then
+    call('HSET', record, 'state', 'done', 'outcome', meta .. ' ' .. envelope)
+    return
+  end
+  local status = meta:match('status=(%d+)') or (envelope:find('^{"ok":true') and '200' or '500')
+  local rest = string.format('{"ok":false,"error":{"code":"OUTCOME_NOT_KEPT","message":"the request ended with status %s;' ..
+    ' its outcome of %d bytes is no longer kept","status":410,"details":{"status":%s,"bytes":%d,"sha1":"%s"}}}',
+    status, #envelope, status, #envelope, redis.sha1hex(envelope))
+  call('HSET', record, 'state', 'done', 'outcome', 'status=410 ' .. rest, 'body', '1')
+  call('SET', record .. ':body', meta .. ' ' .. envelope, 'PX', keep_large)
+end
+
+-- Charges the principal for what is kept of its request.
+local function account(record, principal, charged, internal, bytes, store)
+  if not charged then return end
+  if internal then store = math.min(store, 600000) end
+  if bytes > large and store > keep_large then
+    charge(principal or '', bytes, keep_large)
+    bytes = 0
+  end
+  recharge(principal, charged, bytes, store)
+end
+
 for i = 3, #KEYS do
   local record, a = KEYS[i], 2 + (i - 3) * 8
   local entry, id, state, meta, envelope, store = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
   if mine[entry] then
     mine[entry] = nil
-    local channels, lane, run = unpack(call('HMGET', record, 'channels', 'lane', 'run'))
+    local channels, lane, run, charged, principal, internal = unpack(call('HMGET', record, 'channels', 'lane', 'run', 'charged', 'principal', 'internal'))
     local fields
     if not channels or state == 'dead' then
       local found = call('XRANGE', mailbox, entry, entry)
@@ -116,8 +142,9 @@ for i = 3, #KEYS do
     local body = envelope
     if store ~= '' then
       if state == 'done' then
-        call('HSET', record, 'state', 'done', 'outcome', meta .. ' ' .. envelope)
+        keep(record, meta, envelope, store)
         call('PEXPIRE', record, store)
+        account(record, principal, charged, internal, #envelope, tonumber(store))
         if #envelope > large then meta, body = meta == '-' and 'stored=1' or meta .. ',stored=1', '-' end
       elseif state == 'expired' then
         if again(record, entry) then
@@ -125,13 +152,19 @@ for i = 3, #KEYS do
         else
           call('HSET', record, 'state', 'expired')
           call('PEXPIRE', record, store)
+          account(record, principal, charged, internal, 0, tonumber(store))
         end
       elseif state == 'cancelled' then
         call('HSET', record, 'state', 'cancelled')
         call('PEXPIRE', record, store)
+        account(record, principal, charged, internal, 0, tonumber(store))
       else
         call('HSET', record, 'state', 'dead')
         call('PERSIST', record)
+        if charged then -- a dead letter has no end: it counts for a day
+          refund(principal or '', charged)
+          call('HSET', record, 'charged', charge(principal or '', tonumber(charged:match('%d+$')), 86400000))
+        end
       end
     end
     -- An expiry has no reply: its caller has given up, and a caller that uses the id
@@ -153,6 +186,7 @@ if #ended > 0 then
   call('XDEL', mailbox, unpack(ended))
 end
 for _, turn in ipairs(turns) do release(turn[1], turn[2]) end
+write_accounts()
 for _, channel in ipairs(order) do
   redis.pcall('PUBLISH', channel, table.concat(lines[channel]))
 end

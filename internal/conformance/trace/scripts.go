@@ -14,7 +14,7 @@ func Scripts() map[string]string {
 		sources[name] = wire.LuaSource(name + ".lua")
 	}
 	for _, name := range []string{"settle", "enqueue", "cancel", "replay"} {
-		sources[name] = wire.LuaSource("lane.lua", name+".lua")
+		sources[name] = wire.LuaSource("account.lua", "lane.lua", name+".lua")
 	}
 	return sources
 }
