@@ -88,7 +88,7 @@ func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, quota *limits.Tightest) (f *exchange.Failure) {
 	defer func() { quota.Write(c.Response()) }()
 	address := func() netip.Addr { return s.quotas.Address(c) }
-	if f = s.quotas.Count(ctx, address, in, limits.StageAddress, "", quota); f != nil {
+	if f = s.quotas.Count(ctx, address, in, limits.StageAddress, nil, quota); f != nil {
 		return f
 	}
 	if s.cfg.PublicDocs && docs.Has(in.Path) {
@@ -97,13 +97,13 @@ func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	if in.Principal, f = s.auth.Authenticate(ctx, &c.Request().Header); f != nil {
 		return f
 	}
-	return s.quotas.Count(ctx, address, in, limits.StageCaller, "", quota)
+	return s.quotas.Count(ctx, address, in, limits.StageCaller, nil, quota)
 }
 
 // call conducts a request with a route. It checks the scopes before the arguments and the
 // cache.
 func (s *Server) call(ctx context.Context, c *fiber.Ctx, in *exchange.Request, r *route.Route, params []string, quota *limits.Tightest) *exchange.Failure {
-	f := s.quotas.Count(ctx, func() netip.Addr { return s.quotas.Address(c) }, in, limits.StageRoute, r.Pattern, quota)
+	f := s.quotas.Count(ctx, func() netip.Addr { return s.quotas.Address(c) }, in, limits.StageRoute, r.Counted(), quota)
 	if quota.Write(c.Response()); f != nil {
 		return f
 	}

@@ -68,8 +68,8 @@ func TestRulesThatMatchNothingAreLogged(t *testing.T) {
 	s := newStage(t, limitTo("1/h per key on GET /things/:name", "1/h per key on GET /things/:id", "1/h per key on GET /others/:id"), func(c *api.Config) {
 		c.Sizes = []api.SizeRule{{Route: "POST /thing", Request: 1}, {Route: "PUT /things", Request: 1}}
 	})
-	s.logs.Wait(t, `a limit is for a route that no service declares" route="GET /things/:name"`)
-	s.logs.Wait(t, `a limit is for a route that no service declares" route="PUT /things"`)
+	s.logs.Wait(t, `a limit is for a route that neither a service nor a version declares" route="GET /things/:name"`)
+	s.logs.Wait(t, `a limit is for a route that neither a service nor a version declares" route="PUT /things"`)
 	assert.False(t, s.logs.Contains(`route="GET /things/:id"`))
 	assert.False(t, s.logs.Contains(`others`), "its service is not known yet")
 }
@@ -207,4 +207,26 @@ func TestLimitsComeBeforeCredentials(t *testing.T) {
 	}
 	s.refused(429, "RATE_LIMITED", http.MethodGet, "/things/1", "", "Authorization: Bearer mk_guess")
 	require.Equal(t, 200, s.do(http.MethodGet, "/healthz", "").status)
+}
+
+// A rule for a route cannot be bypassed by a version: it also counts the compositions that call
+// its action, and calls of the action over a WebSocket.
+func TestLimitsOfRoutesCountCompositions(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) { c.Versions = []byte(steps) },
+		limitTo("3/h per address on POST /parts/:id", "1/h per address on POST /v1/parts/:id"))
+	var p parts
+	s.work(p.service(), notes())
+	s.awaitRoute("/parts/1")
+	s.awaitRoute("/notes/ready")
+	const body = `{"currency":"EUR"}`
+	assert.Equal(t, http.StatusCreated, s.do(http.MethodPost, "/parts/1", body).status)
+	assert.Equal(t, http.StatusCreated, s.do(http.MethodPost, "/v1/parts/1", body).status)
+	assert.Equal(t, http.StatusCreated, s.do(http.MethodPost, "/v1/things/7", "").status, "its step is MAKE")
+	for _, path := range []string{"/v1/things/7", "/v1/parts/1", "/parts/1"} {
+		s.refused(http.StatusTooManyRequests, "RATE_LIMITED", http.MethodPost, path, body)
+	}
+	assert.Equal(t, http.StatusOK, s.do(http.MethodGet, "/v1/parts/1", "").status, "another route")
+	assert.EqualValues(t, 3, p.made.Load())
+	s.logs.Wait(t, `route="POST /v1/parts/:id"`)
 }

@@ -39,7 +39,7 @@ func (s *Server) openSocket(ctx context.Context, c *fiber.Ctx, in *exchange.Requ
 	}
 	h := socket.Handshake{Address: s.quotas.Address(c)}
 	var quota limits.Tightest
-	f := s.quotas.Count(ctx, func() netip.Addr { return h.Address }, in, limits.StageAddress, "", &quota)
+	f := s.quotas.Count(ctx, func() netip.Addr { return h.Address }, in, limits.StageAddress, nil, &quota)
 	quota.Write(c.Response())
 	if f == nil {
 		h.Credential, h.Authenticated, f = auth.CredentialOf(&c.Request().Header)
@@ -138,7 +138,7 @@ func (s *Server) admitCall(ctx context.Context, in *exchange.Request, call *sock
 	var quota limits.Tightest
 	address := func() netip.Addr { return call.Address }
 	for _, stage := range []limits.Stage{limits.StageAddress, limits.StageCaller} {
-		if f = s.quotas.Count(ctx, address, in, stage, "", &quota); f != nil {
+		if f = s.quotas.Count(ctx, address, in, stage, nil, &quota); f != nil {
 			return nil, "", f
 		}
 	}
@@ -146,7 +146,7 @@ func (s *Server) admitCall(ctx context.Context, in *exchange.Request, call *sock
 		return nil, "", f
 	}
 	in.Service, in.Action = r.Service, r.Action.Name
-	if f = s.quotas.Count(ctx, address, in, limits.StageRoute, r.Pattern, &quota); f != nil {
+	if f = s.quotas.Count(ctx, address, in, limits.StageRoute, r.CalledCounted(), &quota); f != nil {
 		return nil, "", f
 	}
 	if f = s.auth.Authorize(in.Principal, r.Action.Scopes, r.Unknown); f != nil {

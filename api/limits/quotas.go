@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,15 +83,16 @@ func (q *Quotas) Address(c *fiber.Ctx) netip.Addr { return q.proxies.addressOf(c
 
 // Count counts a request by the rules of one stage, in their order, and refuses it by
 // the first exhausted one: RATE_LIMITED with Retry-After. The caller carries the tightest
-// rule from stage to stage. address returns the address of the client. The pattern is that
-// of the route; empty until StageRoute.
-func (q *Quotas) Count(ctx context.Context, address func() netip.Addr, in *exchange.Request, at Stage, pattern string, tightest *Tightest) *exchange.Failure {
+// rule from stage to stage. address returns the address of the client. The patterns are those
+// of the route, and after the first those of the actions that it may call; none until
+// StageRoute.
+func (q *Quotas) Count(ctx context.Context, address func() netip.Addr, in *exchange.Request, at Stage, patterns []string, tightest *Tightest) *exchange.Failure {
 	for i := range q.rules {
 		rule := &q.rules[i]
 		if rule.stage() != at {
 			continue
 		}
-		who, counts := counted(address, in, pattern, rule)
+		who, counts := counted(address, in, patterns, rule)
 		if !counts {
 			continue
 		}
@@ -107,14 +109,16 @@ func (q *Quotas) Count(ctx context.Context, address func() netip.Addr, in *excha
 
 // counted returns the subject that a rule counts a request for; counts is false where
 // the rule does not apply.
-func counted(address func() netip.Addr, in *exchange.Request, pattern string, rule *Rule) (who string, counts bool) {
-	if rule.Route != "" && rule.Route != pattern {
+func counted(address func() netip.Addr, in *exchange.Request, patterns []string, rule *Rule) (who string, counts bool) {
+	if rule.Route != "" && !slices.Contains(patterns, rule.Route) {
 		return "", false
 	}
 	p := in.Principal
 	switch {
+	case rule.Per == perRoute && rule.Route != "":
+		return rule.Route, true
 	case rule.Per == perRoute:
-		return pattern, true
+		return patterns[0], true
 	case rule.Per == perAddress, rule.Per == perPrincipal && p == nil:
 		return networkOf(address()), true
 	case rule.Per == perPrincipal, rule.Per == perKey && keys.IsHolder(p):

@@ -26,7 +26,7 @@ type Router struct {
 	file      *versionsFile
 	log       *slog.Logger
 	ruled     []string // the routes that limits name
-	unmatched sync.Map // those of ruled that were logged because no service declares them
+	unmatched sync.Map // those of ruled that were logged because neither a service nor a version declares them
 
 	table    atomic.Pointer[Table]
 	building sync.Mutex // held while a table is built
@@ -86,19 +86,20 @@ func (r *Router) Pattern(method, path string) string {
 	return found.Pattern
 }
 
-// warnOfRules logs once each route that a limit names and that its service does not
-// declare: such a limit has no effect.
+// warnOfRules logs once each route that a limit names and that its service or its version
+// does not declare: such a limit has no effect.
 func (r *Router) warnOfRules() {
 	t := r.Table()
 	for _, route := range r.ruled {
 		_, path, _ := strings.Cut(route, " /")
 		name, _, _ := strings.Cut(path, "/")
 		service := t.Services[name]
-		if route == "" || t.patterns[route] || service == nil || service.Manifest == nil {
+		known := service != nil && service.Manifest != nil || isVersion(name)
+		if route == "" || t.patterns[route] || !known {
 			continue
 		}
 		if _, logged := r.unmatched.LoadOrStore(route, true); !logged {
-			r.log.Warn("a limit is for a route that no service declares", "route", route)
+			r.log.Warn("a limit is for a route that neither a service nor a version declares", "route", route)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (t *Table) add(service string, action *wire.Action, pattern string, variant
 	if err != nil {
 		return err
 	}
-	r := &Route{Service: service, Pattern: pattern, Action: action, object: wire.InBody, Caching: newCaching(action)}
+	r := &Route{Service: service, Pattern: pattern, Action: action, object: wire.InBody, Caching: newCaching(action), counted: []string{pattern}}
 	if method == http.MethodGet || method == http.MethodDelete {
 		r.object = wire.InQuery
 	}

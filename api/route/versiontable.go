@@ -28,6 +28,12 @@ func newVersionTable(v *versions.Version, services registry.Snapshot, log *slog.
 			Args: append(slices.Clone(p.Args.Parameters), *p.Args.Object), Scopes: scopes,
 		}
 		r := &Route{Service: wire.ReservedService, Pattern: p.Method + " /" + p.Version + p.Path, Action: action, object: p.Args.Object.In, Plan: p, Unknown: unknown}
+		r.counted = []string{r.Pattern}
+		for _, step := range p.Steps() {
+			if called := services[step.Service].Action(step.Action); called != nil {
+				r.counted = append(r.counted, called.Routes...)
+			}
+		}
 		n, parameters, err := t.root.place(p.Path)
 		if err == nil {
 			r.arguments, err = newArguments(action, parameters)
