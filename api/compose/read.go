@@ -20,12 +20,12 @@ import (
 // service declares. An error is a *wire.Error, or that of an ended context.
 func (c *Composer) Read(in *exchange.Request, r *route.Route, args string) (wire.Reply, wire.ReplyMeta, error) {
 	place := r.Plan.Name()
-	if !c.cfg.Limit.Enter(place) {
+	if !c.cfg.Limit.Enter(context.Background(), place, in.Principal.Key(), r.Plan.Timeout) {
 		e := wire.NewError(wire.CodeOverloaded, "too many calls of "+place+" are in flight here")
 		e.RetryAfter = time.Second
 		return wire.Reply{}, wire.ReplyMeta{}, e
 	}
-	defer c.cfg.Limit.Leave(place)
+	defer c.cfg.Limit.Leave(place, in.Principal.Key())
 	ends := in.Began.Add(r.Plan.Timeout)
 	request := &wire.Request{ID: in.RequestID, Action: r.Action.Name}
 	meta := wire.Meta{TraceParent: in.Trace, Version: in.Version, Principal: in.Principal}

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"hash"
 	"math"
 	"strconv"
@@ -83,6 +84,12 @@ func cutEntry(entry string) (ms, seq uint64, ok bool) {
 // principal, by the secret of the gateways.
 func IdempotentID(secret []byte, principal, service, action, key string) uuid.UUID {
 	return KeyedID(secret, "idempotency", principal, service, action, key)
+}
+
+// BackgroundLane returns one of the lanes of a principal for requests without a deadline.
+func BackgroundLane(principal string, n int) string {
+	sum := sha256.Sum256([]byte(principal))
+	return "~" + hex.EncodeToString(sum[:8]) + "." + strconv.Itoa(n)
 }
 
 // LaneName returns the name of a lane among the lanes of all services.

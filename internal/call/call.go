@@ -41,6 +41,8 @@ type Call struct {
 	Depth int
 	// Lanes are those held by the requests that wait for this call. See wire.LaneName.
 	Lanes []string
+
+	principal string // the key of the principal, from enter on
 }
 
 func (c *Call) place() string {
@@ -48,6 +50,14 @@ func (c *Call) place() string {
 		return c.Place
 	}
 	return c.Service
+}
+
+// patience returns how long a call may wait for its turn.
+func (c *Call) patience() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return wire.DefaultTimeout
 }
 
 // Cached says which cached answers a caller accepts (RFC 9111, section 5.2.1).

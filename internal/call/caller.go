@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,8 @@ type Caller struct {
 	limit  *Limit
 	find   Finder
 	log    *slog.Logger
+
+	background atomic.Uint32 // calls without a deadline
 }
 
 // Finder returns a service by its name; nil: the service is unknown.
@@ -88,7 +91,7 @@ func (c *Caller) Send(ctx context.Context, call *Call) (uuid.UUID, error) {
 	if err := c.answerable(ctx, call); err != nil {
 		return uuid.Nil, c.failed(ctx, call, err)
 	}
-	if !c.enter(call) {
+	if !c.enter(ctx, call) {
 		return uuid.Nil, explain(call, errTooManyCalls)
 	}
 	defer c.leave(call)
@@ -130,6 +133,9 @@ func (c *Caller) prepare(ctx context.Context, call *Call) error {
 	if call.Safe && call.Shared { // a safe request keeps no outcome that the ID could find
 		call.ID, call.Shared, call.Store = uuid.Nil, false, 0
 	}
+	if c.limit != nil && call.Endless && !call.Safe && call.Lane == "" {
+		call.Lane = c.backgroundLane(ctx, call)
+	}
 	switch {
 	case call.Lane != "" && slices.Contains(call.Lanes, wire.LaneName(call.Service, call.Lane)):
 		return explain(call, errCycle)
@@ -149,6 +155,31 @@ func (c *Caller) prepare(ctx context.Context, call *Call) error {
 		}
 	}
 	return nil
+}
+
+// Requests without a deadline that one principal may have running for each worker of a
+// service: while others call the service, and otherwise. They are a quarter and three
+// quarters of the requests that a worker runs at once by default.
+const (
+	crowdedBackground = 16
+	loneBackground    = 48
+)
+
+// crowdedFor is the time for which the calls of others count.
+const crowdedFor = time.Minute
+
+// backgroundLane returns a lane for a call without a deadline. The principal has as many lanes
+// as requests that may run at once. The rest waits in the lanes, and so does not stand in the
+// mailbox before the requests whose callers wait.
+func (c *Caller) backgroundLane(ctx context.Context, call *Call) string {
+	width, live := loneBackground, 1
+	if c.limit.Crowded(call.place(), call.Principal.Key(), crowdedFor) {
+		width = crowdedBackground
+	}
+	if service, err := c.find(ctx, call.Service); err == nil && service != nil {
+		live = max(1, len(service.Workers))
+	}
+	return wire.BackgroundLane(call.Principal.Key(), int(c.background.Add(1))%(width*live))
 }
 
 // answerable returns an error if no worker would answer a request.
@@ -176,11 +207,36 @@ func (c *Caller) known(ctx context.Context, call *Call) bool {
 	return err == nil && record.State != wire.StateExpired && record.State != wire.StateCancelled
 }
 
-func (c *Caller) enter(call *Call) bool { return c.limit == nil || c.limit.Enter(call.place()) }
+// enter waits until the call may be sent; false: it is refused.
+func (c *Caller) enter(ctx context.Context, call *Call) bool {
+	if c.limit == nil {
+		return true
+	}
+	began := time.Now()
+	call.principal = call.Principal.Key()
+	if !c.limit.Enter(ctx, call.place(), call.principal, call.patience()) {
+		return false
+	}
+	if call.Timeout > 0 {
+		call.Timeout = max(call.Timeout-time.Since(began), time.Millisecond)
+	}
+	return true
+}
 
 func (c *Caller) leave(call *Call) {
 	if c.limit != nil {
-		c.limit.Leave(call.place())
+		c.limit.Leave(call.place(), call.principal)
+	}
+}
+
+// observe tells the limit how long the request waited in the mailbox, if several principals
+// call the place.
+func (c *Caller) observe(call *Call, reply *wire.Reply) {
+	if c.limit == nil || reply.Replayed || !c.limit.Crowded(call.place(), call.principal, alone) {
+		return
+	}
+	if meta, err := wire.ParseReplyMeta(reply.Meta); err == nil {
+		c.limit.Ran(call.place(), call.principal, meta.Queue, meta.Run)
 	}
 }
 
@@ -189,7 +245,7 @@ func (c *Caller) send(ctx context.Context, call *Call) (wire.Reply, error) {
 	if err := c.answerable(ctx, call); err != nil {
 		return wire.Reply{}, err
 	}
-	if !c.enter(call) {
+	if !c.enter(ctx, call) {
 		return wire.Reply{}, errTooManyCalls
 	}
 	defer c.leave(call)
@@ -197,6 +253,7 @@ func (c *Caller) send(ctx context.Context, call *Call) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
+	c.observe(call, &reply)
 	// The next call of the same caller must see its change.
 	if c.cache != nil && strings.Contains(reply.Meta, "tags=") {
 		meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no tags

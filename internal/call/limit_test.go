@@ -1,0 +1,107 @@
+package call
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// enterNow enters and does not wait.
+func enterNow(l *Limit, principal string) bool {
+	turn, ok := l.of("users").enter(l, principal)
+	return ok && turn == nil
+}
+
+func TestLoneCallerMayUseAll(t *testing.T) {
+	t.Parallel()
+	l := NewLimit(8)
+	for range 8 {
+		require.True(t, enterNow(l, "ada"))
+	}
+	assert.False(t, enterNow(l, "ada"), "the limit")
+	assert.True(t, enterNow(l, "bob"), "a quarter more is for the others")
+	assert.True(t, enterNow(l, "bob"))
+	assert.False(t, enterNow(l, "bob"))
+	assert.False(t, enterNow(l, "eve"), "and no more than that")
+	for range 8 {
+		l.Leave("users", "ada")
+	}
+	assert.True(t, enterNow(l, "eve"))
+	assert.True(t, enterNow(l, "ada"))
+	assert.True(t, enterNow(l, "ada"))
+	assert.False(t, enterNow(l, "ada"), "it has its quarter while others call")
+	l.Each(func(name string, n int64) {
+		assert.Equal(t, "users", name)
+		assert.EqualValues(t, 5, n)
+	})
+}
+
+func TestShareReturnsWhenTheOthersAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimit(8)
+		require.True(t, enterNow(l, "bob"))
+		require.True(t, enterNow(l, "ada"))
+		require.True(t, enterNow(l, "ada"))
+		require.False(t, enterNow(l, "ada"))
+		l.Leave("users", "bob")
+		assert.False(t, enterNow(l, "ada"), "bob called a moment ago")
+		time.Sleep(2 * alone)
+		assert.True(t, enterNow(l, "ada"))
+		assert.True(t, l.Crowded("users", "ada", time.Minute))
+		assert.False(t, l.Crowded("users", "ada", alone))
+		assert.True(t, l.Crowded("users", "bob", alone), "ada called")
+	})
+}
+
+// A queue in the mailbox makes the calls of a principal wait at the gateway, those of others
+// go on.
+func TestQueueReducesTheShare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimit(400)
+		require.True(t, enterNow(l, "bob"))
+		for range 64 {
+			require.True(t, enterNow(l, "ada"))
+		}
+		entered := make(chan bool, 10)
+		for range 8 { // 64 → 44.8 → 31.3 → 21.9 → 15.3 → 10.7 → 8
+			time.Sleep(time.Second / 2)
+			l.Ran("users", "ada", 15*time.Millisecond, 10*time.Millisecond)
+			require.True(t, enterNow(l, "bob"))
+			l.Leave("users", "bob")
+		}
+		assert.InDelta(t, 8, l.of("users").share, 0.01)
+		go func() { entered <- l.Enter(t.Context(), "users", "ada", time.Minute) }()
+		synctest.Wait()
+		assert.Empty(t, entered, "it waits")
+		for range 57 {
+			l.Leave("users", "ada")
+		}
+		synctest.Wait()
+		assert.True(t, <-entered, "seven run, and it is the eighth")
+
+		go func() { entered <- l.Enter(t.Context(), "users", "ada", 50*time.Millisecond) }()
+		assert.False(t, <-entered, "its time is over")
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { entered <- l.Enter(ctx, "users", "ada", time.Minute) }()
+		synctest.Wait()
+		cancel()
+		assert.False(t, <-entered, "its caller is gone")
+
+		go func() { entered <- l.Enter(t.Context(), "users", "ada", time.Minute) }()
+		synctest.Wait()
+		for range 9 {
+			l.Ran("users", "ada", time.Millisecond, 10*time.Millisecond)
+		}
+		l.Leave("users", "ada")
+		synctest.Wait()
+		assert.True(t, <-entered)
+		assert.True(t, enterNow(l, "ada"), "without a queue the share grows")
+		assert.True(t, enterNow(l, "bob"), "others do not wait")
+	})
+}
