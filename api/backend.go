@@ -62,7 +62,7 @@ func openCache(conn *bus.Conn, cfg *Config, stale invalidations, log *slog.Logge
 			_ = own.Close()
 		}
 	}
-	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.LocalBytes, Timeout: cfg.CacheTimeout, OnDropped: stale.Dropped, OnGap: stale.Missed, Logger: log})
+	shared, err = cache.New(rdb, cache.Config{Namespace: namespace, LocalBytes: cfg.LocalBytes, Timeout: cfg.CacheTimeout, OnDropped: stale.Dropped, OnGap: stale.Missed, Scripts: own.ScriptCaller, Logger: log})
 	if err != nil {
 		closeRedis()
 		return nil, nil, fmt.Errorf("open the cache: %w", err)

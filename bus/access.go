@@ -87,8 +87,8 @@ func (d *access) explain(err error, command ...any) error {
 	if !redis.HasErrorPrefix(err, "WRONGPASS") && !redis.HasErrorPrefix(err, "NOAUTH") {
 		refused.tried = tried(command)
 	}
-	if strings.HasPrefix(refused.tried, "INFO") {
-		return refused // INFO is optional
+	if strings.HasPrefix(refused.tried, "INFO") || strings.HasPrefix(refused.tried, "FUNCTION") {
+		return refused // INFO is optional, and so is the right to load functions
 	}
 	select {
 	case d.refused <- refused:
@@ -108,12 +108,14 @@ func tried(command []any) string {
 	}
 	name, rest := strings.ToUpper(words[0]), words[1:]
 	switch name {
-	case "EVAL", "EVALSHA": // script, number of keys, keys
+	case "EVAL", "EVALSHA", "FCALL": // script, number of keys, keys
 		name, rest = "run a script", rest[min(2, len(rest)):]
 	case "XREADGROUP":
 		rest = rest[slices.Index(rest, "streams")+1:]
 	case "AUTH", "HELLO": // secrets follow
 		rest = nil
+	case "FUNCTION":
+		return "FUNCTION LOAD"
 	case "XGROUP", "XINFO", "CLUSTER":
 		if len(rest) > 0 {
 			name, rest = name+" "+strings.ToUpper(rest[0]), rest[1:]

@@ -15,6 +15,7 @@ import (
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/redismemory"
 	"github.com/oskadev/mailroom/internal/resp"
+	"github.com/oskadev/mailroom/internal/script"
 )
 
 // Options of a connection. The zero value is ready to use.
@@ -27,6 +28,9 @@ type Options struct {
 	// Role is the role of the process for `mailroom acl`: "api" or "worker users".
 	// Errors about missing rights name it. Defaults to not known.
 	Role string
+	// Scripts says how Lua scripts are called: auto, functions or eval.
+	// Defaults to auto: as functions, where the server has them.
+	Scripts string
 	// Logger receives the messages for operators. Defaults to slog.Default().
 	Logger *slog.Logger
 	// Timeout bounds dialing, writing to and reading from Redis.
@@ -45,6 +49,8 @@ type Conn struct {
 
 	// Scripts are the Lua scripts of the protocol.
 	Scripts Scripts
+	// ScriptCaller decides how further scripts on this Redis are called.
+	ScriptCaller *script.Caller
 	// Hook stops requests between their steps, in tests; nil: none.
 	Hook Hook
 
@@ -85,6 +91,10 @@ func Connect(url string, opts Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	scripts, err := script.NewCaller(script.Way(opts.Scripts))
+	if err != nil {
+		return nil, err
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
@@ -96,7 +106,7 @@ func Connect(url string, opts Options) (*Conn, error) {
 	}
 	c := &Conn{
 		Keys: keys, Clock: &Clock{local: opts.Now}, log: opts.Logger, Hook: opts.Hook,
-		address: t.String(), timeout: opts.Timeout, Scripts: loadScripts(),
+		address: t.String(), timeout: opts.Timeout, Scripts: loadScripts(scripts), ScriptCaller: scripts,
 		access: newAccess(t, opts.Role),
 	}
 	quietLibrary(opts.Logger)

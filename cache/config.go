@@ -3,6 +3,8 @@ package cache
 import (
 	"log/slog"
 	"time"
+
+	"github.com/oskadev/mailroom/internal/script"
 )
 
 // Config configures a Cache or an Invalidator. The zero value is ready to use.
@@ -33,6 +35,9 @@ type Config struct {
 	// FillShare is the share of Redis' memory above which nothing is stored, if
 	// Redis evicts nothing. Defaults to 0.5.
 	FillShare float64
+	// Scripts decides how Lua scripts are called. Defaults to functions, where the server has
+	// them.
+	Scripts *script.Caller
 	// OnDropped is called with the tags of a space that were invalidated, on the goroutine
 	// that receives messages. Defaults to nil: no call.
 	OnDropped func(space string, tags []string)
@@ -71,6 +76,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.FillShare == 0 {
 		c.FillShare = 0.5
+	}
+	if c.Scripts == nil {
+		c.Scripts, _ = script.NewCaller(script.Auto) // it is a known way
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -66,10 +66,24 @@ func (c *command) text(index int) (string, error) {
 	return text, err
 }
 
+func newScripts(caller *script.Caller) scripts {
+	return scripts{
+		// Without free memory the cache stores no answers, and still shares calls.
+		lookup: script.New(caller, "lookup", lookupLua, "allow-oom"), extend: script.New(caller, "extend", extendLua, "allow-oom"),
+		fill: script.New(caller, "fill", fillLua),
+	}
+}
+
+// Scripts returns the scripts of the cache.
+func Scripts(caller *script.Caller) []script.Script {
+	s := newScripts(caller)
+	return []script.Script{s.lookup, s.fill, s.extend}
+}
+
 func newPipeline(rdb client, cfg *Config) *pipeline {
 	return &pipeline{
 		rdb: rdb, timeout: cfg.Timeout, rest: cfg.Away, batches: batch.New[*command](maxBatch),
-		scripts: scripts{lookup: script.New(lookupLua), fill: script.New(fillLua), extend: script.New(extendLua)},
+		scripts: newScripts(cfg.Scripts),
 	}
 }
 
@@ -96,7 +110,7 @@ func (p *pipeline) flush(batch []*command) {
 	for i, cmd := range p.send(ctx, batch) {
 		answer, err := cmd.Result()
 		c := batch[i]
-		if rediserr.IsNoScript(err) { // Redis was restarted, or its scripts were flushed
+		if c.script != nil && c.script.Missing(err) { // Redis was restarted, or its scripts were flushed
 			answer, err = c.script.Run(ctx, p.rdb, c.keys, c.args...)
 		}
 		p.finish(c, answer, err)
@@ -109,7 +123,9 @@ func (p *pipeline) send(ctx context.Context, batch []*command) []*redis.Cmd {
 	answers := make([]*redis.Cmd, len(batch))
 	for i, c := range batch {
 		if c.script != nil {
-			answers[i] = pipe.EvalSha(ctx, c.script.SHA, c.keys, c.args...)
+			call := c.script.Command(ctx, false, c.keys, c.args)
+			_ = pipe.Process(ctx, call) // a pipeline only collects
+			answers[i] = call.Cmd
 			continue
 		}
 		c.answers = make([]*redis.Cmd, len(c.plain))

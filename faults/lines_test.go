@@ -35,7 +35,7 @@ func cutReplies(t *testing.T, name string, set setting, line **testsupport.Proxy
 func TestLostAnswersToEnqueues(t *testing.T) {
 	t.Parallel()
 	var line *testsupport.Proxy
-	cutReplies(t, "reply-cut", setting{gatewayURL: proxied(t, &line), idle: calmIdleLimit}, &line, "xadd", "evalsha")
+	cutReplies(t, "reply-cut", setting{gatewayURL: proxied(t, &line), idle: calmIdleLimit}, &line, "xadd", "fcall")
 }
 
 func TestLostAnswersToReads(t *testing.T) {
@@ -47,5 +47,5 @@ func TestLostAnswersToReads(t *testing.T) {
 func TestLostAnswersToSettles(t *testing.T) {
 	t.Parallel()
 	var line *testsupport.Proxy
-	cutReplies(t, "settle-cut", setting{workerURL: proxied(t, &line), idle: calmIdleLimit}, &line, "xdel", "evalsha")
+	cutReplies(t, "settle-cut", setting{workerURL: proxied(t, &line), idle: calmIdleLimit}, &line, "xdel", "fcall")
 }

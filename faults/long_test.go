@@ -69,9 +69,9 @@ func faults() []fault {
 			s.pass(s.between(0, 4*time.Second))
 			l.gateway.BlackholeReplies(false)
 		}},
-		{"answer to an enqueue lost", func(s *stage, l *lines) { dropped(l.gateway, []string{"xadd", "evalsha"}[s.rng.IntN(2)]) }},
+		{"answer to an enqueue lost", func(s *stage, l *lines) { dropped(l.gateway, []string{"xadd", "fcall"}[s.rng.IntN(2)]) }},
 		{"answer to a read lost", func(_ *stage, l *lines) { dropped(l.worker, "xreadgroup") }},
-		{"answer to a settle lost", func(s *stage, l *lines) { dropped(l.worker, []string{"xdel", "evalsha"}[s.rng.IntN(2)]) }},
+		{"answer to a settle lost", func(s *stage, l *lines) { dropped(l.worker, []string{"xdel", "fcall"}[s.rng.IntN(2)]) }},
 	}
 }
 

@@ -31,6 +31,9 @@ type GatewayAccess struct {
 	// all services, replaying and dropping dead letters, pauses, revoking API keys and
 	// audit lines. Defaults to false.
 	Console bool
+	// ByEval permits scripts by EVAL in place of functions, for servers without functions.
+	// Defaults to false.
+	ByEval bool
 }
 
 // GatewayUser returns the user of a gateway.
@@ -50,7 +53,7 @@ func GatewayUser(name string, keys wire.Keys, access GatewayAccess) (ACLUser, er
 	if len(hosted) > 0 {
 		grants = append(grants, workerRights(keys, hosted)...)
 	}
-	return newACLUser(name, grants)
+	return newACLUser(name, grants, access.ByEval)
 }
 
 // WorkerAccess lists the services that a worker serves and calls.
@@ -63,6 +66,9 @@ type WorkerAccess struct {
 	// Reads are the services whose safe actions its handlers may call. The user can read
 	// an outcome only by its ID, which cannot be guessed.
 	Reads []string
+	// ByEval permits scripts by EVAL in place of functions, for servers without functions. The
+	// user may then run any Lua on its keys. Defaults to false.
+	ByEval bool
 }
 
 // WorkerUser returns the user of a process that serves all these services.
@@ -77,15 +83,18 @@ func WorkerUser(name string, keys wire.Keys, access WorkerAccess) (ACLUser, erro
 	if err := errors.Join(faults...); err != nil {
 		return ACLUser{}, err
 	}
-	return newACLUser(name, slices.Concat(workerRights(keys, access.Services), callerRights(keys, access)))
+	return newACLUser(name, slices.Concat(workerRights(keys, access.Services), callerRights(keys, access)), access.ByEval)
 }
 
-func newACLUser(name string, grants []grant) (ACLUser, error) {
+func newACLUser(name string, grants []grant, byEval bool) (ACLUser, error) {
 	if name == "" || strings.ContainsAny(name, " \t\r\n\x00") {
 		return ACLUser{}, fmt.Errorf("user %q: want a name without spaces", name)
 	}
 	u := ACLUser{Name: name}
 	for i, g := range grants {
+		if byEval {
+			g.commands = evalCommands(g.commands)
+		}
 		rules := g.rules()
 		if i > 0 { // a selector: one of them must allow the whole command
 			rules = []string{"(" + strings.Join(rules, " ") + ")"}
@@ -93,6 +102,19 @@ func newACLUser(name string, grants []grant) (ACLUser, error) {
 		u.rights = append(u.rights, rules...)
 	}
 	return u, nil
+}
+
+// evalCommands returns the commands with those of scripts in place of those of functions.
+func evalCommands(commands []string) []string {
+	var list []string
+	for _, command := range commands {
+		if command == "fcall" {
+			list = append(list, "eval", "evalsha")
+			continue
+		}
+		list = append(list, command)
+	}
+	return list
 }
 
 // rules returns the arguments of ACL SETUSER after the name. They begin with reset,

@@ -7,7 +7,25 @@ import (
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/script"
 )
+
+// LoadFunctions loads the functions of scripts (FUNCTION LOAD) on every server: users of workers
+// have no right to do so. It does nothing where the server has no functions.
+func LoadFunctions(ctx context.Context, c *bus.Conn, scripts []script.Script) error {
+	return c.EachServer(ctx, func(ctx context.Context, server bus.Redis) error {
+		for _, s := range scripts {
+			err := s.Load(ctx, server)
+			if rediserr.IsReadOnly(err) || rediserr.IsNoFunctions(err) { // a replica gets them from its master
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 // ApplyACL sets the passwords and the rights of a user and removes all others (ACL
 // SETUSER), on every server of a cluster, since each has its own users. It may be

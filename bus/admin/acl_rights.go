@@ -47,7 +47,7 @@ func consoleRights(k wire.Keys) []grant {
 	return []grant{
 		{keys: every("%R~", "recent", "recent:notable"), commands: []string{"xrevrange"}},
 		{keys: every("~", "dead"), commands: []string{"xrange", "xrevrange", "xdel"}},
-		{keys: every("~", "requests", "dead", "req:*"), commands: []string{"eval", "evalsha"}}, // one command names all three
+		{keys: every("~", "requests", "dead", "req:*"), commands: []string{"fcall"}}, // one command names all three
 		{keys: every("~", "req:*"), commands: []string{"persist"}},
 		{keys: every("~", "paused"), commands: []string{"set", "del"}},
 		{keys: []string{"~" + k.APIKeys()}, commands: []string{"hgetall", "hdel"}},
@@ -66,7 +66,7 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 		{keys: every("stored", "stored:*"), commands: []string{"hmget", "hgetall", "hkeys", "hset", "hdel", "hincrby", "pttl", "pexpire"}},
 		{keys: every("lane:*"), commands: []string{"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "exists"}},
 		{keys: every("parked"), commands: []string{"hget", "hincrby", "hdel"}},
-		{keys: every("requests", "req:*"), commands: []string{"eval", "evalsha"}},
+		{keys: every("requests", "req:*"), commands: []string{"fcall"}},
 	}
 }
 
@@ -88,7 +88,7 @@ func lookupRights(k wire.Keys, services []string, role string) []grant {
 		{keys: read("manifest:*", "paused"), commands: []string{"get"}},
 		{
 			keys:     patterns(k, "~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
-			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
+			commands: []string{"fcall", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
 		},
 		// One command may name several channels: they need one grant.
 		{channels: []string{k.Replies(role+".*", "*"), k.Ping(role + ".*"), k.Registry(), k.Namespace() + ":flights:*"}, commands: []string{"subscribe"}},
@@ -155,7 +155,7 @@ func connectionCommands() []string {
 // workerCommands returns the commands of a worker on the keys of its service.
 func workerCommands() []string {
 	return []string{
-		"eval", "evalsha",
+		"fcall",
 		"xgroup|create", "xgroup|delconsumer", "xreadgroup", "xpending", "xclaim", "xack", "xdel",
 		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",

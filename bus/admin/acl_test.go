@@ -57,6 +57,7 @@ func (g *guard) users(t *testing.T) []admin.ACLUser {
 
 func (g *guard) apply(t *testing.T) (saved bool) {
 	t.Helper()
+	require.NoError(t, admin.LoadFunctions(t.Context(), g.admin, g.admin.Scripts.All()))
 	for _, user := range g.users(t) {
 		var err error
 		saved, err = admin.ApplyACL(t.Context(), g.admin, user)
@@ -121,10 +122,10 @@ func kinds() []string {
 func TestRightsOnKeys(t *testing.T) {
 	t.Parallel()
 	g := newGuard(t)
-	const cached = "eval evalsha get mget set append del pttl pexpire"
+	const cached = "fcall get mget set append del pttl pexpire"
 	gateway := map[string]string{
-		"{users}:requests":   "xadd xlen xrange xpending,xinfo stream,xinfo groups,xdel eval evalsha",
-		"{users}:req:1":      "get hget hmget hset hdel del pexpire eval evalsha",
+		"{users}:requests":   "xadd xlen xrange xpending,xinfo stream,xinfo groups,xdel fcall",
+		"{users}:req:1":      "get hget hmget hset hdel del pexpire fcall",
 		"{users}:lane:1":     "rpush lpush rpop lpop lset lindex lrange lrem exists",
 		"{users}:parked":     "hget hgetall hincrby hdel",
 		"{users}:stored:1":   "hmget hgetall hset hdel hincrby pttl pexpire",
@@ -171,7 +172,7 @@ func TestRightsOnKeys(t *testing.T) {
 // neverWorkers are what no worker may do, not even with its own keys.
 func neverWorkers() []string {
 	return []string{
-		"dump", "restore", "object", "sort", "xread", "xautoclaim", "xtrim", "xsetid", "xgroup destroy", "xgroup setid", "fcall", "migrate",
+		"dump", "restore", "object", "sort", "xread", "xautoclaim", "xtrim", "xsetid", "xgroup destroy", "xgroup setid", "eval", "evalsha", "migrate",
 	}
 }
 

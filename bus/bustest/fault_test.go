@@ -106,7 +106,7 @@ const ones = `{"ok":true,"result":[1]}`
 
 func TestLostAnswerToAnEnqueueSendsNothingTwice(t *testing.T) {
 	t.Parallel()
-	for name, match := range map[string]string{"safe": "xadd", "unsafe": "eval"} {
+	for name, match := range map[string]string{"safe": "xadd", "unsafe": "fcall"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBroken(t, nil)
@@ -141,7 +141,7 @@ func TestLostReadIsRecovered(t *testing.T) {
 
 func TestLostAnswerToASettleSettlesOnce(t *testing.T) {
 	t.Parallel()
-	for name, match := range map[string]string{"safe": "xack", "unsafe": "evalsha"} {
+	for name, match := range map[string]string{"safe": "xack", "unsafe": "fcall"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBroken(t, func(c *consumer.Config) { c.IdleLimit = time.Minute })

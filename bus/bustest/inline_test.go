@@ -172,7 +172,7 @@ func TestLostAnswerToInlineSettling(t *testing.T) {
 	for _, safe := range []bool{true, false} {
 		b := newFast(t, nil, nil)
 		before := b.runs.Load()
-		match := "evalsha"
+		match := "fcall"
 		if safe {
 			match = "xack"
 		}

@@ -264,7 +264,7 @@ func (w *writer) confirmCall(ctx context.Context, p *resp.Pipeline, m *serviceBa
 	if err == nil {
 		words, err = resp.Words(answer)
 	}
-	if rediserr.IsNoScript(err) { // nothing ran: repeating is safe
+	if w.conn.Scripts.Enqueue.Missing(err) { // nothing ran: repeating is safe
 		words, err = w.enqueueWhole(ctx, p, m)
 	}
 	if err == nil && len(words) != 2*len(m.unsafe)+1 {
@@ -290,9 +290,15 @@ func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *serviceB
 	if err != nil {
 		return nil, &notSentError{Cause: err}
 	}
-	var call resp.Commands
-	w.enqueue(&call, w.conn.Keys.Requests(m.service), m, true)
 	patience := min(w.conn.Timeout(), flushTimeout)
+	script := w.conn.Scripts.Enqueue
+	if script.Functions() {
+		if _, err := k.Do(patience, func(out *resp.Commands) { out.Add("function", "load", script.Library()) }); err != nil {
+			return nil, notSent(err)
+		}
+	}
+	var call resp.Commands
+	w.enqueue(&call, w.conn.Keys.Requests(m.service), m, !script.Functions())
 	answer, err := k.Do(patience, func(out *resp.Commands) { out.Copy(call.Bytes()) })
 	if err == nil {
 		answer, err = p.Follow(ctx, call.Bytes(), answer, patience)

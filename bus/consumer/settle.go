@@ -103,9 +103,11 @@ func (s *settler) settle(p *resp.Pipeline, b *settlement) {
 		case s.w.isRefused(err): // other workers run these requests again
 			s.abandon(b)
 			return
-		case rediserr.IsNoScript(err) && !b.whole:
-			b.whole = true
-			continue
+		case s.w.conn.Scripts.Settle.Missing(err):
+			if !b.whole {
+				b.whole = true
+				continue
+			}
 		case rediserr.IsPermanent(err) && len(b.safe)+len(b.fenced) == 1:
 			s.w.log.Error("Redis refused an outcome, the request will be delivered again", "error", err)
 			s.abandon(b)
@@ -191,7 +193,7 @@ func (s *settler) confirm(b *settlement, answers []string) error {
 	if len(b.fenced) > 0 {
 		owned, err := resp.Words(answers[len(answers)-1])
 		if err != nil {
-			return s.w.conn.Explain(err, "evalsha", "", "", s.w.mailbox)
+			return s.w.conn.Explain(err, "fcall", "", "", s.w.mailbox)
 		}
 		s.report(b.fenced, owned)
 		b.fenced = nil

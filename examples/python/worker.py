@@ -52,8 +52,13 @@ class Redis:
 
     def script(self, name, *args):
         text = "".join(open(os.path.join(LUA, file)).read() for file in (["account.lua", "lane.lua"] if name == "settle.lua" else []) + [name])
+        digest = hashlib.sha1(text.encode()).hexdigest()
         try:
-            return self("EVALSHA", hashlib.sha1(text.encode()).hexdigest(), *args)
+            return self("FCALL", f"mailroom_{name[:-4]}_{digest[:8]}", *args)
+        except RuntimeError as error:
+            if "Function not found" not in str(error) and "unknown command" not in str(error): raise
+        try:
+            return self("EVALSHA", digest, *args)
         except RuntimeError as error:
             if not str(error).startswith("NOSCRIPT"): raise
             return self("EVAL", text, *args)

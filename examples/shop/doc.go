@@ -7,7 +7,7 @@
 //
 // A request is delivered again if its worker is lost before it answers. Three habits make that harmless:
 //
-//   - One script (lua/) writes an effect together with the ID of its request. The same request again changes nothing and
+//   - One transaction writes an effect together with the ID of its request. The same request again changes nothing and
 //     gets the same answer.
 //   - [workers.Retry] repeats a call of the store that failed, until the deadline of the request. Then the handler returns
 //     [workers.NoOutcome], because it does not know whether the effect happened, and the request is delivered again.

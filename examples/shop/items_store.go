@@ -2,7 +2,6 @@ package shop
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 
@@ -11,20 +10,11 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-//go:embed lua/reserve.lua
-var reserveLua string
-
 // itemStore stores the items, and their ids in the sorted set "ids".
-type itemStore struct {
-	records
-	reserveScript *redis.Script
-}
+type itemStore struct{ records }
 
 func newItemStore(rdb redis.Cmdable, namespace string) itemStore {
-	return itemStore{
-		records:       newRecords(rdb, namespace, "items"),
-		reserveScript: redis.NewScript(reserveLua),
-	}
+	return itemStore{records: newRecords(rdb, namespace, "items")}
 }
 
 func (s itemStore) seed(ctx context.Context) error {
@@ -57,20 +47,31 @@ func (s itemStore) list(ctx context.Context) (ItemList, error) {
 }
 
 // reserve takes quantity from the stock of an item, which never falls below zero. The lane of the action runs the requests
-// for one item one at a time. The script makes each reservation only once, even if two workers run the same request.
+// for one item one at a time. The transaction makes each reservation only once, even if two workers run the same request.
 func (s itemStore) reserve(ctx context.Context, id, quantity int64) (Reservation, error) {
 	return workers.Retry(ctx, func() (Reservation, error) {
-		keys := []string{s.record(id), s.memory(ctx)}
-		left, err := s.reserveScript.Run(ctx, s.rdb, keys, quantity, rememberSeconds).Int64()
-		switch {
-		case errors.Is(err, redis.Nil):
-			return Reservation{}, errNoItem(id)
-		case err != nil:
-			return Reservation{}, err
-		case left < 0:
-			return Reservation{}, errUnavailable(id)
-		}
-		return Reservation{ID: id, Reserved: quantity, Stock: left}, nil
+		record, memory := s.record(id), s.memory(ctx)
+		var left int64
+		err := s.transact(ctx, func(tx *redis.Tx) error {
+			var err error
+			if left, err = tx.Get(ctx, memory).Int64(); !errors.Is(err, redis.Nil) {
+				return err // or it was reserved before
+			}
+			item, err := read[Item](ctx, tx, record, errNoItem(id))
+			if err != nil {
+				return err
+			}
+			if left = item.Stock - quantity; left < 0 {
+				return errUnavailable(id)
+			}
+			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				p.HSet(ctx, record, "stock", left)
+				p.Set(ctx, memory, left, rememberFor)
+				return nil
+			})
+			return err
+		}, record, memory)
+		return Reservation{ID: id, Reserved: quantity, Stock: left}, err
 	})
 }
 

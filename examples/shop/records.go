@@ -2,36 +2,31 @@ package shop
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oskadev/mailroom/workers"
 )
 
-// rememberSeconds is the time for which a store remembers the requests that changed it: two days. A request is not repeated
+// rememberFor is the time for which a store remembers the requests that changed it: two days. A request is not repeated
 // after one day, the longest time for which its outcome is stored.
-const rememberSeconds = 2 * 24 * 60 * 60
-
-//go:embed lua/create.lua
-var createLua string
+const rememberFor = 2 * 24 * time.Hour
 
 // records holds the records of one service, each a hash in Redis, and remembers the requests that changed them. All stores
 // use it.
 type records struct {
-	rdb          redis.Cmdable
-	prefix       string
-	createScript *redis.Script
+	rdb    redis.Cmdable
+	prefix string
 }
 
 func newRecords(rdb redis.Cmdable, namespace, service string) records {
 	return records{
 		rdb: rdb,
-		// Braces keep all keys of a service in one slot of a cluster, which scripts and transactions need.
-		prefix:       namespace + ":{" + service + "}:shop:",
-		createScript: redis.NewScript(createLua),
+		// Braces keep all keys of a service in one slot of a cluster, which transactions need.
+		prefix: namespace + ":{" + service + "}:shop:",
 	}
 }
 
@@ -52,19 +47,48 @@ func (r records) insert(ctx context.Context, index string, fields ...any) (int64
 	if err != nil {
 		return 0, err
 	}
-	keys := []string{r.record(id), r.key(index), r.memory(ctx)}
-	args := append([]any{id, rememberSeconds}, fields...)
-	return r.createScript.Run(ctx, r.rdb, keys, args...).Int64()
+	memory := r.memory(ctx)
+	err = r.transact(ctx, func(tx *redis.Tx) error {
+		made, err := tx.Get(ctx, memory).Int64()
+		if err == nil {
+			id = made
+			return nil
+		}
+		if !errors.Is(err, redis.Nil) {
+			return err
+		}
+		_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.HSet(ctx, r.record(id), append([]any{"id", id}, fields...)...)
+			p.ZAdd(ctx, r.key(index), redis.Z{Score: float64(id), Member: id})
+			p.Set(ctx, memory, id, rememberFor)
+			return nil
+		})
+		return err
+	}, memory)
+	return id, err
 }
 
-// seedOnce runs write in one transaction, unless this or another process did so before.
-func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) error {
+// maxTries bounds the repetitions of a transaction.
+const maxTries = 100
+
+// transact runs do, which reads keys and then changes the store in one transaction (WATCH, MULTI, EXEC). It runs do again
+// when another client has changed one of the keys in between.
+func (r records) transact(ctx context.Context, do func(*redis.Tx) error, keys ...string) error {
 	rdb, ok := r.rdb.(redis.UniversalClient)
 	if !ok {
 		return fmt.Errorf("%T has no transactions: pass a redis.UniversalClient to New", r.rdb)
 	}
+	err := rdb.Watch(ctx, do, keys...)
+	for try := 1; errors.Is(err, redis.TxFailedErr) && try < maxTries; try++ {
+		err = rdb.Watch(ctx, do, keys...)
+	}
+	return err
+}
+
+// seedOnce runs write in one transaction, unless this or another process did so before.
+func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) error {
 	marker := r.key("seeded")
-	err := rdb.Watch(ctx, func(tx *redis.Tx) error {
+	return r.transact(ctx, func(tx *redis.Tx) error {
 		seeded, err := tx.Exists(ctx, marker).Result()
 		if err != nil || seeded > 0 {
 			return err
@@ -76,10 +100,6 @@ func (r records) seedOnce(ctx context.Context, write func(redis.Pipeliner)) erro
 		})
 		return err
 	}, marker)
-	if errors.Is(err, redis.TxFailedErr) {
-		return nil // another process was faster: nothing else writes the marker
-	}
-	return err
 }
 
 // read returns the record at key, or the error missing if there is none.

@@ -2,7 +2,6 @@ package shop
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -10,24 +9,11 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-//go:embed lua/change.lua
-var changeLua string
-
-//go:embed lua/delete.lua
-var deleteLua string
-
 // userStore stores the users, and their ids in the sorted set "ids".
-type userStore struct {
-	records
-	changeScript, deleteScript *redis.Script
-}
+type userStore struct{ records }
 
 func newUserStore(rdb redis.Cmdable, namespace string) userStore {
-	return userStore{
-		records:      newRecords(rdb, namespace, "users"),
-		changeScript: redis.NewScript(changeLua),
-		deleteScript: redis.NewScript(deleteLua),
-	}
+	return userStore{records: newRecords(rdb, namespace, "users")}
 }
 
 func (s userStore) seed(ctx context.Context) error {
@@ -88,12 +74,27 @@ func (s userStore) create(ctx context.Context, user User) (User, error) {
 // change sets fields, which are names and values in turn, and returns the changed user.
 func (s userStore) change(ctx context.Context, id int64, fields ...any) (User, error) {
 	return workers.Retry(ctx, func() (User, error) {
-		keys := []string{s.record(id), s.memory(ctx)}
-		args := append([]any{rememberSeconds}, fields...)
-		if err := s.changeScript.Run(ctx, s.rdb, keys, args...).Err(); err != nil {
+		record, memory := s.record(id), s.memory(ctx)
+		err := s.transact(ctx, func(tx *redis.Tx) error {
+			exists, err := tx.Exists(ctx, record).Result()
+			if err != nil || exists == 0 {
+				return err
+			}
+			if done, err := tx.Exists(ctx, memory).Result(); err != nil || done == 1 {
+				return err
+			}
+			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				p.HSet(ctx, record, fields...)
+				p.Copy(ctx, record, memory, 0, false) // the answer, in case the request is delivered again
+				p.Expire(ctx, memory, rememberFor)
+				return nil
+			})
+			return err
+		}, record, memory)
+		if err != nil {
 			return User{}, err
 		}
-		return read[User](ctx, s.rdb, s.memory(ctx), errNoUser(id))
+		return read[User](ctx, s.rdb, memory, errNoUser(id))
 	})
 }
 
@@ -103,12 +104,27 @@ func (s userStore) suspend(ctx context.Context, id int64) (User, error) {
 
 func (s userStore) delete(ctx context.Context, id int64) (Deleted, error) {
 	return workers.Retry(ctx, func() (Deleted, error) {
-		keys := []string{s.record(id), s.key("ids"), s.memory(ctx)}
-		deleted, err := s.deleteScript.Run(ctx, s.rdb, keys, id, rememberSeconds).Bool()
-		if err == nil && !deleted {
-			err = errNoUser(id)
-		}
-		return Deleted{ID: id, Deleted: deleted}, err
+		record, memory := s.record(id), s.memory(ctx)
+		err := s.transact(ctx, func(tx *redis.Tx) error {
+			if done, err := tx.Exists(ctx, memory).Result(); err != nil || done == 1 {
+				return err
+			}
+			exists, err := tx.Exists(ctx, record).Result()
+			if err == nil && exists == 0 {
+				err = errNoUser(id)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				p.Del(ctx, record)
+				p.ZRem(ctx, s.key("ids"), id)
+				p.Set(ctx, memory, 1, rememberFor)
+				return nil
+			})
+			return err
+		}, record, memory)
+		return Deleted{ID: id, Deleted: err == nil}, err
 	})
 }
 

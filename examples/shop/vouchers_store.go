@@ -2,8 +2,6 @@ package shop
 
 import (
 	"context"
-	_ "embed"
-	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -11,20 +9,11 @@ import (
 	"github.com/oskadev/mailroom/workers"
 )
 
-//go:embed lua/redeem.lua
-var redeemLua string
-
 // voucherStore stores the vouchers, each under its code.
-type voucherStore struct {
-	records
-	redeemScript *redis.Script
-}
+type voucherStore struct{ records }
 
 func newVoucherStore(rdb redis.Cmdable, namespace string) voucherStore {
-	return voucherStore{
-		records:      newRecords(rdb, namespace, "vouchers"),
-		redeemScript: redis.NewScript(redeemLua),
-	}
+	return voucherStore{records: newRecords(rdb, namespace, "vouchers")}
 }
 
 func (s voucherStore) seed(ctx context.Context) error {
@@ -43,16 +32,21 @@ func (s voucherStore) get(ctx context.Context, code string) (Voucher, error) {
 // redeem redeems a voucher for a payment. A repetition for the same payment changes nothing.
 func (s voucherStore) redeem(ctx context.Context, code string, payment int64) (Voucher, error) {
 	return workers.Retry(ctx, func() (Voucher, error) {
-		redeemed, err := s.redeemScript.Run(ctx, s.rdb, []string{s.record(code)}, payment).Bool()
-		switch {
-		case errors.Is(err, redis.Nil):
-			return Voucher{}, errNoVoucher(code)
-		case err != nil:
-			return Voucher{}, err
-		case !redeemed:
-			return Voucher{}, errVoucherUsed(code)
-		}
-		return Voucher{Code: code, Used: true, PaymentID: payment}, nil
+		record, redeemed := s.record(code), Voucher{Code: code, Used: true, PaymentID: payment}
+		err := s.transact(ctx, func(tx *redis.Tx) error {
+			voucher, err := read[Voucher](ctx, tx, record, errNoVoucher(code))
+			switch {
+			case err != nil:
+				return err
+			case voucher.Used && voucher.PaymentID == payment:
+				return nil
+			case voucher.Used:
+				return errVoucherUsed(code)
+			}
+			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.HSet(ctx, record, redeemed).Err() })
+			return err
+		}, record)
+		return redeemed, err
 	})
 }
 

@@ -43,7 +43,7 @@ func Open(cfg OpenConfig) (*Process, error) {
 		cfg.Logger = slog.Default()
 	}
 	rdb := cfg.CacheConn.NewClient() // a slow cache takes no connection from the bus
-	shared, err := cache.New(rdb, cache.Config{Namespace: cfg.Conn.Keys.Namespace(), LocalBytes: localBytes, Logger: cfg.Logger})
+	shared, err := cache.New(rdb, cache.Config{Namespace: cfg.Conn.Keys.Namespace(), LocalBytes: localBytes, Scripts: cfg.CacheConn.ScriptCaller, Logger: cfg.Logger})
 	if err != nil {
 		_ = rdb.Close()
 		return nil, fmt.Errorf("open the cache: %w", err)

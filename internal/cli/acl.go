@@ -9,12 +9,14 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/cache"
 )
 
 // aclCommand prints or sets the Redis users of a role.
 type aclCommand struct {
 	API    aclAPICommand    `cmd:"" name:"api" help:"Print or set a user for gateways and for the commands that call services."`
 	Worker aclWorkerCommand `cmd:"" help:"Print or set one user per service; with --user, one user for a process that runs them all."`
+	Load   aclLoadCommand   `cmd:"" help:"Load the functions that these users call, at --redis, on all servers of a cluster. With --apply, the other commands do that too."`
 }
 
 // aclFlags are the flags of both roles.
@@ -44,7 +46,7 @@ func (c *aclAPICommand) Run(ctx context.Context, p *program) error {
 	if name == "" {
 		name = wire.RoleAPI
 	}
-	user, err := admin.GatewayUser(name, keys, admin.GatewayAccess{Hosted: c.Serve, Console: c.Console})
+	user, err := admin.GatewayUser(name, keys, admin.GatewayAccess{Hosted: c.Serve, Console: c.Console, ByEval: c.byEval()})
 	if err != nil {
 		return usage(err)
 	}
@@ -60,7 +62,7 @@ type aclWorkerCommand struct {
 
 // access returns the rights of a worker of these services.
 func (c *aclWorkerCommand) access(services ...string) admin.WorkerAccess {
-	return admin.WorkerAccess{Services: services, Calls: c.Asks, Reads: c.Reads}
+	return admin.WorkerAccess{Services: services, Calls: c.Asks, Reads: c.Reads, ByEval: c.byEval()}
 }
 
 // Run prints or sets the users of workers.
@@ -131,13 +133,44 @@ func (f *aclFlags) givePasswords(user *admin.ACLUser) error {
 	return nil
 }
 
-// apply sets users at Redis.
+// byEval reports whether the users run scripts in place of functions.
+func (f *aclFlags) byEval() bool { return f.Scripts == "eval" }
+
+func loadFunctions(ctx context.Context, conn *bus.Conn) error {
+	return admin.LoadFunctions(ctx, conn, append(conn.Scripts.All(), cache.Scripts(conn.ScriptCaller)...))
+}
+
+type aclLoadCommand struct {
+	commonFlags
+	redisFlags
+}
+
+// Run loads the functions.
+func (c *aclLoadCommand) Run(ctx context.Context, p *program) error {
+	conn, err := c.connect(&c.redisFlags, "", c.logger(p))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := loadFunctions(ctx, conn); err != nil {
+		return err
+	}
+	p.printf("the functions are loaded at %s\n", conn.Address())
+	return nil
+}
+
+// apply sets users at Redis, and loads the functions that they call.
 func (f *aclFlags) apply(ctx context.Context, p *program, users []admin.ACLUser) error {
 	conn, err := f.connect(&f.redisFlags, "", f.logger(p))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	if !f.byEval() {
+		if err := loadFunctions(ctx, conn); err != nil {
+			return err
+		}
+	}
 	for _, user := range users {
 		saved, err := admin.ApplyACL(ctx, conn, user)
 		if err != nil {

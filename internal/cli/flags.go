@@ -34,6 +34,7 @@ type commonFlags struct {
 type redisFlags struct {
 	Redis             string `group:"global" default:"redis://127.0.0.1:6379" help:"URL of Redis: redis://, rediss://, redis+cluster:// or redis+sentinel://."`
 	RedisPasswordFile string `group:"global" placeholder:"FILE" help:"File with the password of the user in --redis; read at each new connection."`
+	Scripts           string `group:"global" default:"auto" enum:"auto,functions,eval" help:"How Lua scripts are called in Redis: as functions, by eval, or auto: as functions where the server has them."`
 	tlsFlags
 }
 
@@ -68,7 +69,7 @@ func (f *commonFlags) logger(p *program) *slog.Logger {
 // connect prepares a connection to the bus. The role is the arguments of
 // "mailroom acl" that give this process its rights.
 func (f *commonFlags) connect(to *redisFlags, role string, log *slog.Logger) (*bus.Conn, error) {
-	conn, err := bus.Connect(to.Redis, bus.Options{Namespace: f.Namespace, Logger: log, Role: role, Credentials: to.credentials()})
+	conn, err := bus.Connect(to.Redis, bus.Options{Namespace: f.Namespace, Logger: log, Role: role, Credentials: to.credentials(), Scripts: to.Scripts})
 	if err != nil {
 		return nil, usage(err)
 	}

@@ -55,11 +55,12 @@ func rules() map[string]ruleFunc {
 // requests or that the role of a worker lacks.
 func forbiddenCommands(s *stage, _ *suites.RuleCheck) error {
 	forbidden := []string{
-		"XTRIM", "XSETID", "XAUTOCLAIM", "SCRIPT", "FLUSHALL", "FLUSHDB", "KEYS", "SCAN", "CONFIG", "MONITOR", "SPUBLISH", "FUNCTION", "FCALL", "DEBUG", "SHUTDOWN",
+		"XTRIM", "XSETID", "XAUTOCLAIM", "SCRIPT", "FLUSHALL", "FLUSHDB", "KEYS", "SCAN", "CONFIG", "MONITOR", "SPUBLISH", "DEBUG", "SHUTDOWN",
 	}
 	for _, c := range s.trace.All() {
 		sub := strings.ToUpper(c.Arg(1))
 		bad := slices.Contains(forbidden, c.Name) ||
+			c.Name == "FUNCTION" && sub != "LOAD" ||
 			c.Name == "XGROUP" && sub != "CREATE" ||
 			c.Name == "XADD" && !isHistory(c.Arg(1)) && slices.ContainsFunc(c.Args, func(a string) bool { return strings.EqualFold(a, "MAXLEN") || strings.EqualFold(a, "MINID") })
 		if bad {

@@ -10,19 +10,25 @@ import (
 	"github.com/oskadev/mailroom/internal/conformance/trace"
 )
 
-// evalshaThenEval demands that a script that Redis does not know is sent whole.
+// evalshaThenEval demands that a script that Redis does not know is sent whole, and that one of
+// which it does not know the function is called again.
 func evalshaThenEval(s *stage, _ *suites.RuleCheck) error {
 	calls := s.trace.Named("settle", "keep", "retire", "release")
 	if len(calls) == 0 {
 		return failed("calls of scripts", "none")
 	}
 	for i, c := range calls {
-		if c.Reply == nil || !strings.HasPrefix(c.Reply.Text, "NOSCRIPT") {
-			continue
-		}
-		whole := slices.ContainsFunc(calls[i+1:], func(later trace.Command) bool { return later.Name == "EVAL" && later.Script == c.Script })
-		if !whole {
-			return failed("EVAL with the source of "+c.Script+".lua after NOSCRIPT", "none").with(c)
+		later := calls[i+1:]
+		switch {
+		case c.Reply == nil:
+		case strings.HasPrefix(c.Reply.Text, "NOSCRIPT"):
+			if !slices.ContainsFunc(later, func(l trace.Command) bool { return l.Name == "EVAL" && l.Script == c.Script }) {
+				return failed("EVAL with the source of "+c.Script+".lua after NOSCRIPT", "none").with(c)
+			}
+		case strings.HasPrefix(c.Reply.Text, "ERR Function not found"):
+			if !slices.ContainsFunc(later, func(l trace.Command) bool { return l.Script == c.Script }) {
+				return failed("another call of "+c.Script+".lua after the error that Redis does not have its function", "none").with(c)
+			}
 		}
 	}
 	return nil

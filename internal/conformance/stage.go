@@ -152,8 +152,15 @@ func (s *stage) makeUser() error {
 	}
 	user.Passwords = []string{password}
 	rules := splitRules(user.Line())
-	_, err = s.admin.Do(append([]string{"ACL", "SETUSER", suites.Service}, rules[2:]...)...)
-	return err
+	if _, err = s.admin.Do(append([]string{"ACL", "SETUSER", suites.Service}, rules[2:]...)...); err != nil {
+		return err
+	}
+	for _, library := range trace.Libraries() { // the user may call functions, and not load them
+		if v, err := s.admin.Do("FUNCTION", "LOAD", library); err != nil && !strings.Contains(v.Text, "already exists") {
+			return err
+		}
+	}
+	return nil
 }
 
 // splitRules splits a line of an ACL file. A selector in parentheses is one rule.

@@ -57,8 +57,23 @@ func IsPermanent(err error) bool {
 	return strings.HasPrefix(text, "WRONGTYPE ") || strings.HasPrefix(text, "ERR ") && text != "ERR max number of clients reached"
 }
 
-// IsNoScript reports that the server does not have the script (EVALSHA).
-func IsNoScript(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") }
+// IsNoScript reports that the server does not have the script (EVALSHA) or the function
+// (FCALL).
+func IsNoScript(err error) bool {
+	return err != nil && (redis.HasErrorPrefix(err, "NOSCRIPT") || redis.HasErrorPrefix(err, "Function not found"))
+}
+
+// IsNoFunctions reports that the server has no functions (FCALL, FUNCTION LOAD).
+func IsNoFunctions(err error) bool {
+	if err == nil || !redis.HasErrorPrefix(err, "unknown command") {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "fcall") || strings.Contains(text, "'function'") || strings.Contains(text, "`function`")
+}
+
+// IsReadOnly reports that the server is a replica.
+func IsReadOnly(err error) bool { return err != nil && redis.HasErrorPrefix(err, "READONLY") }
 
 // IsNoGroup reports that the stream or its consumer group is gone. A blocked
 // XREADGROUP gets UNBLOCKED then.

@@ -90,14 +90,21 @@ func (c *Commands) Add(words ...string) {
 	}
 }
 
-// Script opens a call of a script with so many keys and arguments, which follow:
-// by its digest (EVALSHA), or with its source (EVAL).
+// Script opens a call of a script with so many keys and arguments, which follow. With source
+// the server gets the script before (FUNCTION LOAD, one more command) or in the call (EVAL).
 func (c *Commands) Script(s script.Script, source bool, keys, args int) {
+	if source && s.Functions() {
+		c.Add("function", "load", s.Library())
+	}
 	c.Begin(3 + keys + args)
-	if source {
+	switch {
+	case s.Functions():
+		c.Text("fcall")
+		c.Text(s.Function)
+	case source:
 		c.Text("eval")
 		c.Text(s.Source)
-	} else {
+	default:
 		c.Text("evalsha")
 		c.Text(s.SHA)
 	}

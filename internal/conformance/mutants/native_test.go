@@ -16,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/internal/conformance/resp"
 	"github.com/oskadev/mailroom/internal/conformance/trace"
 	"github.com/oskadev/mailroom/internal/conformance/worker"
+	"github.com/oskadev/mailroom/internal/script"
 	"github.com/oskadev/mailroom/internal/token"
 )
 
@@ -69,7 +70,7 @@ func (c *mutantConn) open() error {
 	return nil
 }
 
-// script runs a script: EVALSHA, then EVAL.
+// script runs a script: FCALL, then EVALSHA, then EVAL.
 func (c *mutantConn) script(name string, keys int, words ...string) (resp.Value, error) {
 	source := trace.Scripts()[name]
 	if c.w.is("loads-scripts") {
@@ -77,6 +78,9 @@ func (c *mutantConn) script(name string, keys int, words ...string) (resp.Value,
 	}
 	if c.w.is("changes-scripts") {
 		source += "\n"
+	}
+	if v, err := c.do(append([]string{"FCALL", script.FunctionName(name, trace.Digest(source)), strconv.Itoa(keys)}, words...)...); err == nil || c.w.user != nil {
+		return v, err
 	}
 	v, err := c.do(append([]string{"EVALSHA", trace.Digest(source), strconv.Itoa(keys)}, words...)...)
 	if err != nil && strings.HasPrefix(v.Text, "NOSCRIPT") && !c.w.is("never-evals") {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/script"
 )
 
 // Scripts returns the sources of the scripts of the protocol by their names.
@@ -19,11 +20,23 @@ func Scripts() map[string]string {
 	return sources
 }
 
-// scriptNames returns the names of the scripts of the protocol by their digests.
+// Libraries returns the texts for FUNCTION LOAD of the scripts that a worker calls.
+func Libraries() []string {
+	var list []string
+	caller, _ := script.NewCaller(script.Functions) // it is a known way
+	for _, name := range []string{"settle", "keep", "progress", "release", "retire"} {
+		list = append(list, script.New(caller, name, Scripts()[name]).Library())
+	}
+	return list
+}
+
+// scriptNames returns the names of the scripts of the protocol by their digests and by the
+// names of their functions.
 func scriptNames() map[string]string {
 	names := make(map[string]string)
 	for name, source := range Scripts() {
 		names[Digest(source)] = name
+		names[script.FunctionName(name, Digest(source))] = name
 	}
 	return names
 }

@@ -20,7 +20,7 @@ type Command struct {
 	conn   int // number of the connection
 	Name   string
 	Args   []string
-	Script string // of EVAL and EVALSHA: the name of the script, or "unknown"
+	Script string // of EVAL, EVALSHA and FCALL: the name of the script, or "unknown"
 	Sent   time.Time
 
 	// Guarded by the mutex of the trace.
@@ -69,7 +69,7 @@ func (c *Command) Option(word string) (string, bool) {
 	return "", false
 }
 
-// ScriptKeys returns the keys and the arguments of EVAL and EVALSHA.
+// ScriptKeys returns the keys and the arguments of EVAL, EVALSHA and FCALL.
 func (c *Command) ScriptKeys() (keys, args []string) {
 	n, err := strconv.Atoi(c.Arg(2))
 	if err != nil || n < 0 || 3+n > len(c.Args) {
@@ -82,9 +82,9 @@ func (c *Command) ScriptKeys() (keys, args []string) {
 func (c *Command) Keys() []string {
 	switch c.Name {
 	case "PING", "HELLO", "AUTH", "CLIENT", "SELECT", "TIME", "INFO", "COMMAND", "ECHO", "QUIT", "CLUSTER", "MULTI", "EXEC", "DISCARD",
-		"WAIT", "READONLY", "ASKING", "PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SCRIPT", "CONFIG", "FLUSHALL":
+		"WAIT", "READONLY", "ASKING", "PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SCRIPT", "FUNCTION", "CONFIG", "FLUSHALL":
 		return nil
-	case "EVAL", "EVALSHA":
+	case "EVAL", "EVALSHA", "FCALL":
 		keys, _ := c.ScriptKeys()
 		return keys
 	case "XREADGROUP", "XREAD":
@@ -208,7 +208,7 @@ func New() *Trace { return &Trace{scripts: scriptNames()} }
 func (t *Trace) script(c *Command) string {
 	sum := strings.ToLower(c.Arg(1))
 	switch c.Name {
-	case "EVALSHA":
+	case "EVALSHA", "FCALL":
 	case "EVAL":
 		sum = Digest(c.Arg(1))
 	default:
