@@ -18,11 +18,11 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// stored returns the bytes that are charged to all principals of a service, and their sum
+// stored returns the bytes that are charged to all principals, and their sum
 // over the times until which they count.
-func (s *stage) stored(service string) (bytes, sum int64) {
+func (s *stage) stored() (bytes, sum int64) {
 	s.t.Helper()
-	fields, err := s.rdb.HGetAll(s.ctx, s.conn.Keys.Tagged(service, "stored")).Result()
+	fields, err := s.rdb.HGetAll(s.ctx, s.conn.Keys.Tagged("things", "stored")).Result()
 	require.NoError(s.t, err)
 	for name, text := range fields {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -78,7 +78,7 @@ func storageIsLimited(s *stage) {
 		_, err = c.Do(s.ctx, of("bob", unsafe(large)))
 		require.NoError(s.t, err, "others have their own quarter")
 	}
-	bytes, sum := s.stored("things")
+	bytes, sum := s.stored()
 	assert.Equal(s.t, bytes, sum)
 	outcome := len(large) + len(`{"ok":true,"result":}`)
 	assert.EqualValues(s.t, (len(accepted)+3)*(512+outcome)+512+len(`{"ok":true,"result":["is here"]}`), bytes, "what is stored, and nothing else")
@@ -118,7 +118,7 @@ func waitingIsStored(s *stage) {
 	}
 	ids := []uuid.UUID{send(""), send(""), send("l"), send("l")}
 	one := int64(512 + len(args) + len("{}"))
-	bytes, sum := s.stored("things")
+	bytes, sum := s.stored()
 	assert.Equal(s.t, sum, bytes)
 	assert.InDelta(s.t, 4*one, bytes, 16)
 	for _, id := range []uuid.UUID{ids[0], ids[3]} {
@@ -126,11 +126,11 @@ func waitingIsStored(s *stage) {
 		require.NoError(s.t, err)
 		require.Equal(s.t, wire.StateCancelled, record.State)
 	}
-	bytes, _ = s.stored("things")
+	bytes, _ = s.stored()
 	assert.InDelta(s.t, 2*one+2*512, bytes, 16, "a cancelled request keeps its record alone")
 	s.serve(func(context.Context, *consumer.Delivery) consumer.Outcome { return consumer.Dead("given up") })
 	s.eventually("they are dead letters", func() bool { return len(s.deadLetters()) == 2 })
-	bytes, _ = s.stored("things")
+	bytes, _ = s.stored()
 	assert.InDelta(s.t, 2*one+2*512, bytes, 16, "a dead letter keeps the request")
 	letters, err := admin.DeadLetters(s.ctx, s.conn, "things", "", 10)
 	require.NoError(s.t, err)
@@ -138,7 +138,7 @@ func waitingIsStored(s *stage) {
 		_, err := admin.DropDeadLetter(s.ctx, s.conn, "things", letter)
 		require.NoError(s.t, err)
 	}
-	bytes, sum = s.stored("things")
+	bytes, sum = s.stored()
 	assert.Equal(s.t, sum, bytes)
 	assert.EqualValues(s.t, 2*512, bytes)
 }
@@ -155,7 +155,7 @@ func largeOutcome(s *stage) {
 		same := *call
 		reply, err := c.Do(s.ctx, &same)
 		require.NoError(s.t, err)
-		require.Equal(s.t, len(want), len(reply.Envelope))
+		require.Len(s.t, reply.Envelope, len(want))
 	}
 	body := s.conn.Keys.Body("things", call.ID.String())
 	assert.LessOrEqual(s.t, s.rdb.PTTL(s.ctx, body).Val(), 5*time.Minute)
@@ -163,7 +163,7 @@ func largeOutcome(s *stage) {
 	assert.Less(s.t, len(fmt.Sprint(s.record(call.ID.String()))), 2000)
 	record, err := c.Record(s.ctx, "things", call.ID.String())
 	require.NoError(s.t, err)
-	assert.Equal(s.t, len(want), len(record.Outcome))
+	assert.Len(s.t, record.Outcome, len(want))
 
 	require.NoError(s.t, s.rdb.Del(s.ctx, body).Err()) // as if five minutes had passed
 	reply, err := c.Do(s.ctx, call)

@@ -130,7 +130,7 @@ func (p *place) enter(l *Limit, principal string) (turn chan struct{}, ok bool) 
 	if t == nil {
 		t = &tenant{}
 	}
-	lone := p.isAlone(l, principal, now)
+	lone := p.isAlone(principal, now)
 	switch { // what is beyond the limit is for those who have less than their quarter
 	case t.calls() < l.quarter():
 		ok = p.total < l.max+l.quarter()
@@ -151,7 +151,7 @@ func (p *place) enter(l *Limit, principal string) (turn chan struct{}, ok bool) 
 	return turn, true
 }
 
-func (p *place) isAlone(l *Limit, principal string, now time.Time) bool {
+func (p *place) isAlone(principal string, now time.Time) bool {
 	return len(p.tenants) <= 1 && (len(p.tenants) == 0 || p.tenants[principal] != nil) && now.Sub(p.othersAt(principal)) > alone
 }
 
@@ -180,7 +180,7 @@ func (p *place) leave(l *Limit, principal string) {
 	t.sent--
 	p.ended(principal, t)
 	if len(t.waiting) > 0 {
-		p.wake(t, p.isAlone(l, principal, l.now()))
+		p.wake(t, p.isAlone(principal, l.now()))
 	}
 }
 

@@ -16,6 +16,14 @@ func enterNow(l *Limit, principal string) bool {
 	return ok && turn == nil
 }
 
+// timed returns a limit, and a function that lets its clock pass a time.
+func timed(max int64) (l *Limit, pass func(time.Duration)) {
+	now := time.Now()
+	l = NewLimit(max)
+	l.now = func() time.Time { return now }
+	return l, func(d time.Duration) { now = now.Add(d) }
+}
+
 func TestLoneCallerMayUseAll(t *testing.T) {
 	t.Parallel()
 	l := NewLimit(8)
@@ -43,14 +51,14 @@ func TestLoneCallerMayUseAll(t *testing.T) {
 func TestShareReturnsWhenTheOthersAreGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimit(8)
+		l, pass := timed(8)
 		require.True(t, enterNow(l, "bob"))
 		require.True(t, enterNow(l, "ada"))
 		require.True(t, enterNow(l, "ada"))
 		require.False(t, enterNow(l, "ada"))
 		l.Leave("users", "bob")
 		assert.False(t, enterNow(l, "ada"), "bob called a moment ago")
-		time.Sleep(2 * alone)
+		pass(2 * alone)
 		assert.True(t, enterNow(l, "ada"))
 		assert.True(t, l.Crowded("users", "ada", time.Minute))
 		assert.False(t, l.Crowded("users", "ada", alone))
@@ -63,14 +71,14 @@ func TestShareReturnsWhenTheOthersAreGone(t *testing.T) {
 func TestQueueReducesTheShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimit(400)
+		l, pass := timed(400)
 		require.True(t, enterNow(l, "bob"))
 		for range 64 {
 			require.True(t, enterNow(l, "ada"))
 		}
 		entered := make(chan bool, 10)
 		for range 8 { // 64 → 44.8 → 31.3 → 21.9 → 15.3 → 10.7 → 8
-			time.Sleep(time.Second / 2)
+			pass(time.Second / 2)
 			l.Ran("users", "ada", 15*time.Millisecond, 10*time.Millisecond)
 			require.True(t, enterNow(l, "bob"))
 			l.Leave("users", "bob")
