@@ -21,6 +21,9 @@ type connection struct {
 	// taken is set when the HTTP library has given the connection away, as a WebSocket:
 	// it is open until it is closed.
 	taken atomic.Pointer[connections]
+	// raw is set when the connection is a WebSocket: its bytes are no HTTP messages.
+	raw     atomic.Bool
+	framing framing // of the reader alone
 }
 
 // deadline defers setting a deadline until it is needed, and skips it where the one
@@ -80,8 +83,28 @@ func (c *connection) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// Read reads, and marks the connection as active with its first byte.
+// Read reads messages of a form that is not refused; see framing.
 func (c *connection) Read(p []byte) (int, error) {
+	for c.framing.fault == "" {
+		n, err := c.receive(p)
+		if n == 0 || c.raw.Load() {
+			return n, err
+		}
+		if n = c.framing.pass(p[:n]); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, errFraming
+}
+
+// receive reads, and marks the connection as active with its first byte.
+func (c *connection) receive(p []byte) (int, error) {
+	if held := c.framing.held; len(held) > 0 {
+		n := copy(p, held)
+		c.framing.held, c.framing.upgrade = held[n:], false
+		return n, nil
+	}
+	c.framing.upgrade = false
 	if err := c.read.need(c.Conn.SetReadDeadline); err != nil {
 		return 0, err
 	}
@@ -114,6 +137,21 @@ func refuseRest(ctx *fasthttp.RequestCtx) {
 	if c, ok := ctx.Conn().(*connection); ok {
 		c.refused.Store(true)
 	}
+}
+
+// takeOver marks the connection of a request that has become a WebSocket.
+func takeOver(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*connection); ok {
+		c.raw.Store(true)
+	}
+}
+
+// faultOf returns why the form of a message is refused; empty: it is not.
+func faultOf(ctx *fasthttp.RequestCtx) string {
+	if c, ok := ctx.Conn().(*connection); ok {
+		return c.framing.fault
+	}
+	return ""
 }
 
 // Close closes the connection. After a refusal it first reads and drops what the client

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,6 +70,9 @@ func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			g.cfg.Refused(f.Status)
 		} else {
 			next(ctx)
+			if ctx.Hijacked() {
+				takeOver(ctx)
+			}
 			if g.draining.Load() {
 				ctx.Response.SetConnectionClose()
 			}
@@ -168,7 +172,10 @@ func (g *Gate) OnError(c *fiber.Ctx, err error) error {
 		case http.StatusMethodNotAllowed:
 			f = exchange.Fail(wire.CodeMethodNotAllowed, "this method is not served")
 		case http.StatusBadRequest:
-			f = exchange.Fail(wire.CodeBadRequest, "not a valid HTTP request")
+			f = exchange.Fail(wire.CodeBadRequest, cmp.Or(faultOf(c.Context()), "not a valid HTTP request"))
+			if f.Message == twoCredentials {
+				f.Challenge = `Bearer realm="mailroom", error="invalid_request"` // RFC 6750, section 3.1
+			}
 		}
 		f.Close = true
 		refuseRest(c.Context())
