@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"strconv"
+	"strings"
 )
 
 // seenHeaders is the set of headers of a message that decide how it is read or who sends it.
@@ -92,7 +93,7 @@ func (f *framing) once(which seenHeaders, name string) string {
 }
 
 // twoCredentials is the fault of a message with the same credential header twice.
-const twoCredentials = "more than one credential: send one header Authorization, or one X-API-Key"
+const twoCredentials = "more than one credential: send one header Authorization, or one X-API-Key" //nolint:gosec // a message
 
 func (f *framing) credential(which seenHeaders) string {
 	if f.once(which, "") != "" {
@@ -138,44 +139,33 @@ func (f *framing) coding(value []byte) string {
 // (RFC 3986, section 3.2). It refuses escapes, and a comma, which some proxies write between two
 // hosts.
 func validHost(host []byte) bool {
-	name, port := host, []byte(nil)
+	name, port, marks := host, []byte(nil), "-._~!$&'()*+;="
 	if host[0] == '[' {
 		end := bytes.IndexByte(host, ']')
-		if end < len("[::") {
+		if end < len("[::") || bytes.IndexByte(host[:end], ':') < 0 {
 			return false
 		}
-		for _, c := range host[1:end] {
-			if !isAlphanumeric(c) && bytes.IndexByte([]byte(":.%"), c) < 0 {
-				return false
-			}
-		}
-		if bytes.IndexByte(host[:end], ':') < 0 {
-			return false
-		}
-		name, port = nil, host[end+1:]
-		if len(port) > 0 && port[0] != ':' {
-			return false
-		}
+		name, port, marks = host[1:end], host[end+1:], ":.%"
 	} else if colon := bytes.IndexByte(host, ':'); colon >= 0 {
 		name, port = host[:colon], host[colon:]
-		if colon == 0 {
-			return false
-		}
 	}
 	for _, c := range name {
-		if !isAlphanumeric(c) && bytes.IndexByte([]byte("-._~!$&'()*+;="), c) < 0 {
+		if !isAlphanumeric(c) && strings.IndexByte(marks, c) < 0 {
 			return false
 		}
 	}
-	if len(port) > 0 {
-		port = port[1:]
-	}
-	for _, c := range port {
+	return len(name) > 0 && validPort(port)
+}
+
+// validPort reports whether a text is empty, or a colon with at most 5 digits.
+func validPort(port []byte) bool {
+	digits, found := bytes.CutPrefix(port, []byte(":"))
+	for _, c := range digits {
 		if c < '0' || c > '9' {
 			return false
 		}
 	}
-	return len(port) <= 5
+	return len(digits) <= 5 && (found || len(port) == 0)
 }
 
 func isAlphanumeric(c byte) bool {
