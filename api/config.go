@@ -64,6 +64,16 @@ type Config struct {
 	// MaxConnections is the maximum number of open client connections; more are closed.
 	// Defaults to the limit of open files of the process, less a reserve.
 	MaxConnections int
+	// AddressConnections is the maximum number of open connections of one client address,
+	// or of one IPv6 network of 64 bits; more are closed. TrustedProxies have no such bound.
+	// Defaults to a quarter of MaxConnections, at least 64.
+	AddressConnections int
+	// StreamLife is the maximum life of a stream of events; its client connects again, with
+	// Last-Event-ID. Defaults to 5 min.
+	StreamLife time.Duration
+	// Streams is the maximum number of streams of events of one principal, or of one address
+	// of anonymous callers, at this gateway. Defaults to 64.
+	Streams int
 	// InFlight is the maximum number of calls of one service in flight at this gateway.
 	// Defaults to 4096.
 	InFlight int64
@@ -148,6 +158,7 @@ func (c *Config) setDefaults() error {
 		{"idle timeout", &c.IdleTimeout, 2 * time.Minute},
 		{"cache timeout", &c.CacheTimeout, 250 * time.Millisecond},
 		{"limit timeout", &c.LimitTimeout, 50 * time.Millisecond},
+		{"stream life", &c.StreamLife, 5 * time.Minute},
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error
@@ -180,6 +191,14 @@ func (c *Config) setDefaults() error {
 	orDefault(&c.MaxConnections, edge.MaxConnections())
 	if c.MaxConnections < 0 {
 		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
+	}
+	orDefault(&c.AddressConnections, max(64, c.MaxConnections/4))
+	if c.AddressConnections < 0 {
+		errs = append(errs, fmt.Errorf("address connections %d is negative", c.AddressConnections))
+	}
+	orDefault(&c.Streams, 64)
+	if c.Streams < 0 {
+		errs = append(errs, fmt.Errorf("streams %d is negative", c.Streams))
 	}
 	if c.InFlight == 0 {
 		c.InFlight = 4096

@@ -30,6 +30,11 @@ func (s *stage) dial(t *testing.T) *rawConn {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	return s.raw(t, conn)
+}
+
+func (*stage) raw(t *testing.T, conn net.Conn) *rawConn {
+	t.Helper()
 	return &rawConn{Conn: conn, t: t, r: bufio.NewReader(conn)}
 }
 

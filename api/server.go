@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		RefuseAnonymous: s.refuseAnonymous, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
+		RefuseAnonymous: s.refuseAnonymous, Probe: isProbe, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
 	})
 	s.responder = responder{auth: cfg.Auth, hideWorker: cfg.HideWorker, gate: s.gate, log: s.cfg.Logger}
 	switch {
@@ -164,7 +164,9 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.backend.close)
-	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
+	s.tickets = tickets.New(tickets.Config{
+		Client: s.backend.client, WriteTimeout: cfg.WriteTimeout, Caller: s.quotas.Caller, StreamLife: cfg.StreamLife, Streams: cfg.Streams, Log: s.cfg.Logger,
+	})
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Limit: s.backend.limit, Services: s.router, Tracer: s.spans.tracer,
 		Ended: s.stepEnded, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
@@ -214,7 +216,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		// It runs until the drain ends: requests may wait for compositions of this gateway.
 		background.Go(func() { s.composer.Consume(running) })
 	}
-	listener := edge.Listen(ln, s.cfg.MaxConnections, s.certificate, s.cfg.Logger)
+	listener := edge.Listen(ln, edge.ListenerConfig{
+		MaxConnections: s.cfg.MaxConnections, PerAddress: s.cfg.AddressConnections, Exempt: s.cfg.TrustedProxies, Certificate: s.certificate, Log: s.cfg.Logger,
+	})
 	s.app.Server().ConnState = listener.OnConnState
 	failed, refused := make(chan error, 1), make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(listener) })

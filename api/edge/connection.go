@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -13,11 +14,15 @@ import (
 // connection is an open connection of a client.
 type connection struct {
 	net.Conn
-	socket  net.Conn     // beneath TLS; without TLS the same
-	idle    atomic.Int64 // unix ns of the last answer, until the first byte of the next request; else 0
-	read    deadline
-	write   deadline
-	refused atomic.Bool // it ends while its client may still be sending
+	socket net.Conn   // beneath TLS; without TLS the same
+	client netip.Addr // that it counts for
+	// spareUntil is the end of a connection above the limit, which may only ask for probes;
+	// zero: the connection is within the limit.
+	spareUntil time.Time
+	idle       atomic.Int64 // unix ns of the last answer, until the first byte of the next request; else 0
+	read       deadline
+	write      deadline
+	refused    atomic.Bool // it ends while its client may still be sending
 	// taken is set when the HTTP library has given the connection away, as a WebSocket:
 	// it is open until it is closed.
 	taken atomic.Pointer[connections]
@@ -66,21 +71,29 @@ func (d *deadline) need(set func(time.Time) error) error {
 
 // SetReadDeadline sets the deadline of the next Read.
 func (c *connection) SetReadDeadline(t time.Time) error {
-	c.read.want(t)
+	c.read.want(c.within(t))
 	return nil
 }
 
 // SetWriteDeadline sets the deadline of the next Write.
 func (c *connection) SetWriteDeadline(t time.Time) error {
-	c.write.want(t)
+	c.write.want(c.within(t))
 	return nil
 }
 
 // SetDeadline sets both deadlines.
 func (c *connection) SetDeadline(t time.Time) error {
-	c.read.want(t)
-	c.write.want(t)
+	c.read.want(c.within(t))
+	c.write.want(c.within(t))
 	return nil
+}
+
+// within returns a deadline that is not behind the end of a spare connection.
+func (c *connection) within(t time.Time) time.Time {
+	if c.spareUntil.IsZero() || !t.IsZero() && t.Before(c.spareUntil) {
+		return t
+	}
+	return c.spareUntil
 }
 
 // Read reads messages of a form that is not refused; see framing.
@@ -144,6 +157,12 @@ func takeOver(ctx *fasthttp.RequestCtx) {
 	if c, ok := ctx.Conn().(*connection); ok {
 		c.raw.Store(true)
 	}
+}
+
+// isSpare reports whether the connection of a request is above the limit.
+func isSpare(ctx *fasthttp.RequestCtx) bool {
+	c, ok := ctx.Conn().(*connection)
+	return ok && !c.spareUntil.IsZero()
 }
 
 // faultOf returns why the form of a message is refused; empty: it is not.

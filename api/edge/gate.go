@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -39,6 +40,9 @@ type GateConfig struct {
 	Secure bool
 	// RefuseAnonymous returns a failure when a required credential is missing.
 	RefuseAnonymous func(*fasthttp.RequestHeader) *exchange.Failure
+	// Probe reports whether a path is that of a probe, which is answered above the limit of
+	// connections.
+	Probe func(path string) bool
 	// Pattern returns the pattern of a route; empty: no route matches.
 	Pattern func(method, path string) string
 	// Refused is called with the status of a message that is refused before it is handled.
@@ -63,7 +67,12 @@ func (g *Gate) ResponseLimit(pattern string) int { return g.rules.response(patte
 func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer g.recovered(ctx)
-		if f := refuseHostile(&ctx.Request.Header); f != nil {
+		f := refuseHostile(&ctx.Request.Header)
+		spare := isSpare(ctx)
+		if f == nil && spare && !g.cfg.Probe(string(ctx.Path())) {
+			f = exchange.Fail(wire.CodeOverloaded, "all connections of the gateway are in use").After(time.Second)
+		}
+		if f != nil {
 			ctx.Response.SetConnectionClose()
 			refuseRest(ctx)
 			exchange.WriteFailure(&ctx.Response, f, wire.Error{RequestID: exchange.RequestIDOf(&ctx.Request.Header)})
@@ -73,7 +82,7 @@ func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			if ctx.Hijacked() {
 				takeOver(ctx)
 			}
-			if g.draining.Load() {
+			if spare || g.draining.Load() {
 				ctx.Response.SetConnectionClose()
 			}
 		}
