@@ -61,7 +61,12 @@ type Config struct {
 	// LocalBytes bounds the memory for local cache entries, in bytes; a negative number
 	// keeps none. Defaults to 64 MiB.
 	LocalBytes int64
-	// MaxConnections is the maximum number of open client connections; more are closed.
+	// NoCacheRate bounds how often one principal, or one address of anonymous callers, may
+	// bypass or refresh cached answers by Cache-Control at this gateway; beyond it the header
+	// is ignored. A negative Count always ignores it. Defaults to 10 a second.
+	NoCacheRate Rate
+	// MaxConnections is the maximum number of open client connections. Above it only probes
+	// are answered.
 	// Defaults to the limit of open files of the process, less a reserve.
 	MaxConnections int
 	// AddressConnections is the maximum number of open connections of one client address,
@@ -177,41 +182,42 @@ func (c *Config) setDefaults() error {
 			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, *d.value))
 		}
 	}
-	orDefault(&c.BodyLimit, 1<<20)
-	orDefault(&c.HeaderLimit, 32<<10)
-	if c.BodyLimit < 0 {
-		errs = append(errs, fmt.Errorf("body limit %d is negative", c.BodyLimit))
+	orDefault(&c.MaxConnections, edge.MaxConnections())
+	if c.InFlight == 0 {
+		c.InFlight = 4096
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		or    int
+	}{
+		{"body limit", &c.BodyLimit, 1 << 20},
+		{"header limit", &c.HeaderLimit, 32 << 10},
+		{"max connections", &c.MaxConnections, 0},
+		{"address connections", &c.AddressConnections, max(64, c.MaxConnections/4)},
+		{"streams", &c.Streams, 64},
+		{"access log", &c.AccessLog, 0},
+		{"socket in flight", &c.SocketInFlight, 1024},
+		{"min replicas", &c.MinReplicas, 0},
+	} {
+		orDefault(n.value, n.or)
+		if *n.value < 0 {
+			errs = append(errs, fmt.Errorf("%s %d is negative", n.name, *n.value))
+		}
+	}
+	for name, n := range map[string]int64{"mailbox limit": c.MailboxLimit, "in flight": c.InFlight} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("%s %d is negative", name, n))
+		}
 	}
 	if c.HeaderLimit < 1<<10 {
 		errs = append(errs, fmt.Errorf("header limit %d is below 1024", c.HeaderLimit))
 	}
-	if c.MailboxLimit < 0 {
-		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
+	if c.NoCacheRate == (Rate{}) {
+		c.NoCacheRate = Rate{Count: 10, Period: time.Second, Burst: 10}
 	}
-	orDefault(&c.MaxConnections, edge.MaxConnections())
-	if c.MaxConnections < 0 {
-		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
-	}
-	orDefault(&c.AddressConnections, max(64, c.MaxConnections/4))
-	if c.AddressConnections < 0 {
-		errs = append(errs, fmt.Errorf("address connections %d is negative", c.AddressConnections))
-	}
-	orDefault(&c.Streams, 64)
-	if c.Streams < 0 {
-		errs = append(errs, fmt.Errorf("streams %d is negative", c.Streams))
-	}
-	if c.InFlight == 0 {
-		c.InFlight = 4096
-	}
-	if c.InFlight < 0 {
-		errs = append(errs, fmt.Errorf("in flight %d is negative", c.InFlight))
-	}
-	if c.AccessLog < 0 {
-		errs = append(errs, fmt.Errorf("access log %d is negative", c.AccessLog))
-	}
-	orDefault(&c.SocketInFlight, 1024)
-	if c.SocketInFlight < 0 {
-		errs = append(errs, fmt.Errorf("socket in flight %d is negative", c.SocketInFlight))
+	if c.NoCacheRate.Count >= 0 {
+		errs = append(errs, named("no-cache rate", c.NoCacheRate.Check()))
 	}
 	if c.CORS.MaxAge == 0 {
 		c.CORS.MaxAge = 10 * time.Minute
@@ -228,8 +234,13 @@ func (c *Config) setDefaults() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("a TLS certificate needs its key and a key its certificate: one of the two is missing"))
 	}
-	if c.MinReplicas < 0 {
-		errs = append(errs, fmt.Errorf("min replicas %d is negative", c.MinReplicas))
-	}
 	return errors.Join(errs...)
+}
+
+// named adds the name of a field to its fault.
+func named(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", field, err)
 }

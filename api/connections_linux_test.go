@@ -146,12 +146,12 @@ func TestStreamsOfOneCaller(t *testing.T) {
 	assert.Contains(t, line, "200", "another address has streams of its own")
 	close(g.open)
 	for _, events := range []<-chan event{first, second} {
-		for range events { //nolint:revive // until the end
+		for range events { // until the end
 		}
 	}
 	testsupport.Eventually(t, patience, "there is room again", func() bool {
 		status, events := s.follow(location)
-		for range events { //nolint:revive // until the end
+		for range events { // until the end
 		}
 		return status == http.StatusOK
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/oskadev/mailroom/api/console"
 	"github.com/oskadev/mailroom/api/docs"
 	"github.com/oskadev/mailroom/api/edge"
+	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/metrics"
 	"github.com/oskadev/mailroom/api/recent"
@@ -42,6 +43,7 @@ type Server struct {
 	backend  *backend
 	auth     *auth.Authenticator
 	quotas   limits.Quotas
+	bypasses *limits.Allowance // of cached answers, by Cache-Control
 	tickets  *tickets.Tickets
 	composer *compose.Composer
 	sockets  *socket.Sockets
@@ -115,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		ErrorHandler: s.gate.OnError,
 	})
 	if len(cfg.CORS.Origins) > 0 {
-		s.app.Use(cfg.CORS.Handler())
+		s.app.Use(cfg.CORS.Handler(func(c *fiber.Ctx) *exchange.Failure { return s.countPreflight(calls, c) }))
 	}
 	s.app.Use(func(c *fiber.Ctx) error { return s.handle(calls, waits, c) })
 	server := s.app.Server()
@@ -148,6 +150,10 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.quotas.Close)
+	if s.bypasses, err = limits.NewAllowance(cfg.NoCacheRate); err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.bypasses.Close)
 	s.sockets = socket.New(socket.Config{
 		Auth: s.auth, Calls: socketBackend{s}, Events: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
 		Host: host.Config{

@@ -88,6 +88,7 @@ type edgeFlags struct {
 	CORSOrigin         []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
 	CORSCredentials    bool          `name:"cors-credentials" help:"Let pages of these origins send cookies and client certificates."`
 	CORSMaxAge         time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`
+	NoCacheRate        string        `default:"10/s" placeholder:"RATE" help:"How often one caller may bypass or refresh cached answers by Cache-Control: no-cache, no-store or max-age=0, such as 10/s; beyond it the header is ignored; 0: always."`
 	TrustedProxy       []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
 	TLSCert            string        `name:"tls-cert" placeholder:"FILE" help:"PEM file with the certificate chain for HTTPS; read again when it changes."`
 	TLSKey             string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the private key of that certificate."`
@@ -112,6 +113,9 @@ func (f *edgeFlags) apply(cfg *api.Config) error {
 		errs = append(errs, named("--trusted-proxy", err))
 		cfg.TrustedProxies = append(cfg.TrustedProxies, network)
 	}
+	rate, err := parseNoCacheRate(f.NoCacheRate)
+	errs = append(errs, named("--no-cache-rate", err))
+	cfg.NoCacheRate = rate
 	cfg.MaxConnections, cfg.AddressConnections = f.MaxConnections, f.AddressConnections
 	cfg.StreamLife, cfg.Streams = f.StreamLife, f.Streams
 	for name, bad := range map[string]bool{"--stream-life": f.StreamLife <= 0, "--streams": f.Streams < 1} {
@@ -129,6 +133,14 @@ func (f *edgeFlags) apply(cfg *api.Config) error {
 		errs = append(errs, fmt.Errorf("--in-flight: %d is not positive", f.InFlight))
 	}
 	return errors.Join(errs...)
+}
+
+// parseNoCacheRate parses a rate; 0 is one that allows nothing.
+func parseNoCacheRate(text string) (api.Rate, error) {
+	if text == "0" {
+		return api.Rate{Count: -1}, nil
+	}
+	return api.ParseRate(text)
 }
 
 func named(flag string, err error) error {

@@ -119,8 +119,17 @@ func TestHostileTexts(t *testing.T) {
 		clean(t, "a generated file", string(text))
 	}
 	for _, args := range [][]string{
-		{"call", "evil" + evil, "TELL"}, {"call", "evil", "NO" + evil}, {"services", evil}, {"dead", "show", "evil", evil}, {"ticket", "evil." + evil},
-		{"keys", "create", "--name", evil}, {"keys", "revoke", evil}, {evil}, {"--log-level", evil}, {"versions", "show", evil}, {"types", evil, "--lang", "ts"},
+		{"call", "evil" + evil, "TELL"},
+		{"call", "evil", "NO" + evil},
+		{"services", evil},
+		{"dead", "show", "evil", evil},
+		{"ticket", "evil." + evil},
+		{"keys", "create", "--name", evil},
+		{"keys", "revoke", evil},
+		{evil},
+		{"--log-level", evil},
+		{"versions", "show", evil},
+		{"types", evil, "--lang", "ts"},
 	} {
 		_, code := mailroom(args...)
 		assert.NotZero(t, code, args)
