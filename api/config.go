@@ -71,7 +71,7 @@ type Config struct {
 	MaxConnections int
 	// AddressConnections is the maximum number of open connections of one client address,
 	// or of one IPv6 network of 64 bits; more are closed. TrustedProxies have no such bound.
-	// Defaults to a quarter of MaxConnections, at least 64.
+	// Defaults to half of MaxConnections, at least 64.
 	AddressConnections int
 	// StreamLife is the maximum life of a stream of events; its client connects again, with
 	// Last-Event-ID. Defaults to 5 min.
@@ -148,11 +148,6 @@ func (c *Config) ruled() []string {
 
 // setDefaults sets the defaults and returns every fault of the config.
 func (c *Config) setDefaults() error {
-	orDefault := func(v *int, or int) {
-		if *v == 0 {
-			*v = or
-		}
-	}
 	durations := []struct {
 		name  string
 		value *time.Duration
@@ -182,7 +177,30 @@ func (c *Config) setDefaults() error {
 			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, *d.value))
 		}
 	}
-	orDefault(&c.MaxConnections, edge.MaxConnections())
+	errs = append(errs, c.setNumbers()...)
+	if c.CORS.MaxAge == 0 {
+		c.CORS.MaxAge = 10 * time.Minute
+	}
+	errs = append(errs, c.CORS.Check())
+	for i := range c.Limits {
+		errs = append(errs, c.Limits[i].Check())
+	}
+	for i, rule := range c.Sizes {
+		if slices.ContainsFunc(c.Sizes[:i], func(other SizeRule) bool { return other.Route == rule.Route }) {
+			errs = append(errs, fmt.Errorf("size limit of %s is given twice", rule.Route))
+		}
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, errors.New("a TLS certificate needs its key and a key its certificate: one of the two is missing"))
+	}
+	return errors.Join(errs...)
+}
+
+// setNumbers sets the defaults of the numbers and returns their faults.
+func (c *Config) setNumbers() (errs []error) {
+	if c.MaxConnections == 0 {
+		c.MaxConnections = edge.MaxConnections()
+	}
 	if c.InFlight == 0 {
 		c.InFlight = 4096
 	}
@@ -194,13 +212,15 @@ func (c *Config) setDefaults() error {
 		{"body limit", &c.BodyLimit, 1 << 20},
 		{"header limit", &c.HeaderLimit, 32 << 10},
 		{"max connections", &c.MaxConnections, 0},
-		{"address connections", &c.AddressConnections, max(64, c.MaxConnections/4)},
+		{"address connections", &c.AddressConnections, max(64, c.MaxConnections/2)},
 		{"streams", &c.Streams, 64},
 		{"access log", &c.AccessLog, 0},
 		{"socket in flight", &c.SocketInFlight, 1024},
 		{"min replicas", &c.MinReplicas, 0},
 	} {
-		orDefault(n.value, n.or)
+		if *n.value == 0 {
+			*n.value = n.or
+		}
 		if *n.value < 0 {
 			errs = append(errs, fmt.Errorf("%s %d is negative", n.name, *n.value))
 		}
@@ -219,22 +239,7 @@ func (c *Config) setDefaults() error {
 	if c.NoCacheRate.Count >= 0 {
 		errs = append(errs, named("no-cache rate", c.NoCacheRate.Check()))
 	}
-	if c.CORS.MaxAge == 0 {
-		c.CORS.MaxAge = 10 * time.Minute
-	}
-	errs = append(errs, c.CORS.Check())
-	for i := range c.Limits {
-		errs = append(errs, c.Limits[i].Check())
-	}
-	for i, rule := range c.Sizes {
-		if slices.ContainsFunc(c.Sizes[:i], func(other SizeRule) bool { return other.Route == rule.Route }) {
-			errs = append(errs, fmt.Errorf("size limit of %s is given twice", rule.Route))
-		}
-	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		errs = append(errs, errors.New("a TLS certificate needs its key and a key its certificate: one of the two is missing"))
-	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // named adds the name of a field to its fault.

@@ -80,7 +80,7 @@ type edgeFlags struct {
 	Limit              []string      `sep:";" placeholder:"RULE" help:"Rate limits, separated by semicolons: RATE per principal, key, tenant, address or route [on METHOD /path] [burst N], such as \"5/m per address on POST /users\"."`
 	SizeLimit          []string      `sep:";" placeholder:"RULE" help:"Size limits of single routes, separated by semicolons, such as \"POST /users request=64KiB response=1MiB\"."`
 	MaxConnections     int           `placeholder:"N" help:"Maximum number of open client connections; above it only probes are answered (default: limit of open files - 256)."`
-	AddressConnections int           `placeholder:"N" help:"Maximum number of open connections of one client address that is no trusted proxy; more are closed (default: a quarter of --max-connections, at least 64)."`
+	AddressConnections int           `placeholder:"N" help:"Maximum number of open connections of one client address that is no trusted proxy; more are closed (default: half of --max-connections, at least 64)."`
 	StreamLife         time.Duration `default:"5m" help:"Maximum life of a stream of events; its client connects again and continues."`
 	Streams            int           `default:"64" help:"Maximum number of streams of events of one caller."`
 	InFlight           int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
