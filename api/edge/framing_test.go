@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"log/slog"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -115,4 +118,41 @@ func BenchmarkFraming(b *testing.B) {
 	b.Run("browser", func(b *testing.B) { benchmarkPass(b, browser) })
 	b.Run("post16KiB", func(b *testing.B) { benchmarkPass(b, post) })
 	b.Run("chunked16KiB", func(b *testing.B) { benchmarkPass(b, chunked) })
+}
+
+// BenchmarkServed sends requests over one connection, with the framing and without it.
+func BenchmarkServed(b *testing.B) {
+	const get = "GET /echo/1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+	chunked := "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		strings.Repeat("1000\r\n"+strings.Repeat("x", 4096)+"\r\n", 4) + "0\r\n\r\n"
+	for name, text := range map[string]string{"get": get, "chunked16KiB": chunked} {
+		for _, framed := range []bool{true, false} {
+			b.Run(name+"/framed="+strconv.FormatBool(framed), func(b *testing.B) {
+				inner, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
+				require.NoError(b, err)
+				l := Listen(inner, ListenerConfig{MaxConnections: 10, PerAddress: 10, Log: slog.New(slog.DiscardHandler)})
+				defer func() { _ = l.Close() }()
+				conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", inner.Addr().String())
+				require.NoError(b, err)
+				accepted, err := l.Accept()
+				require.NoError(b, err)
+				accepted.(*connection).raw.Store(!framed)
+				server := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("ok") }, ReadBufferSize: 32 << 10, NoDefaultDate: true}
+				ended := make(chan error, 1)
+				go func() { ended <- server.ServeConn(accepted) }()
+				r := bufio.NewReader(conn)
+				var response fasthttp.Response
+				for b.Loop() {
+					if _, err := io.WriteString(conn, text); err != nil {
+						b.Fatal(err)
+					}
+					if err := response.Read(r); err != nil {
+						b.Fatal(err)
+					}
+				}
+				require.NoError(b, conn.Close())
+				require.NoError(b, <-ended)
+			})
+		}
+	}
 }
