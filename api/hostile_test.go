@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -271,4 +272,43 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		assert.Less(t, time.Since(began), 10*time.Second, name)
 	}
 	s.untouched()
+}
+
+// A request is answered although the message behind it is refused.
+func TestRefusalsDoNotReachBack(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	w := s.dial(t)
+	w.say(again + "POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n" + fits +
+		"GET /things/count HTTP/1.1\r\nHost: x\r\nX-A: 1\n\r\n" + again)
+	assert.Equal(t, http.StatusOK, w.hear(http.MethodGet).status)
+	assert.Equal(t, http.StatusCreated, w.hear(http.MethodPost).status)
+	a := w.hear(http.MethodGet)
+	assert.Equal(t, http.StatusBadRequest, a.status)
+	assert.Equal(t, "a line that ends without CRLF", a.Error.Message)
+	w.closed()
+}
+
+// Bytes behind a request for a WebSocket are frames if it becomes one, and messages like any
+// others if it does not.
+func TestBytesBehindAnUpgrade(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const upgrade = " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mailroom.v1\r\n\r\n"
+	w := s.dial(t)
+	w.say("GET /socket" + upgrade + string(ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))))))
+	line, err := w.r.ReadString('\n')
+	require.NoError(t, err)
+	assert.Contains(t, line, "101")
+	rest, _ := io.ReadAll(w.r)
+	assert.Contains(t, string(rest), "\x88\x02\x03\xe8", "the frame that closes it was read")
+
+	w = s.dial(t)
+	w.say("GET /things/count" + upgrade + "POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n" +
+		fits + "\r\n0\r\nPrefer: respond-async\r\n\r\n" + "GET /things/count HTTP/1.1\nHost: x\r\n\r\n")
+	assert.Equal(t, http.StatusOK, w.hear(http.MethodGet).status)
+	assert.Equal(t, http.StatusCreated, w.hear(http.MethodPost).status, "no trailer is a header")
+	assert.Equal(t, http.StatusBadRequest, w.hear(http.MethodGet).status)
+	w.closed()
 }
