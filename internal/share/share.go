@@ -54,10 +54,3 @@ func (s *Shares[K]) Give(holder K) {
 		delete(s.held, holder)
 	}
 }
-
-// InUse returns how many are taken.
-func (s *Shares[K]) InUse() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.total
-}
