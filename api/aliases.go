@@ -28,6 +28,12 @@ const (
 // Tokens says which JSON Web Tokens are accepted.
 type Tokens = tokens.Config
 
+// Rate is a number of requests per period.
+type Rate = limits.Rate
+
+// ParseRate parses a rate such as 10/s, 5/m or 3/10s.
+func ParseRate(text string) (Rate, error) { return limits.ParseRate(text) }
+
 // LimitRule bounds how often requests may come.
 type LimitRule = limits.Rule
 

@@ -60,6 +60,16 @@ func cachePreferencesOf(c *fiber.Ctx, in *exchange.Request) cachePreferences {
 	return p
 }
 
+// limitTo ignores the directives that cause a run (RFC 9111, section 5.2.1, allows that) unless
+// the caller is allowed one now.
+func (p *cachePreferences) limitTo(allowed func() bool) {
+	if p.onlyStored || !p.fresh && !p.noStore || allowed() {
+		return
+	}
+	p.fresh, p.noStore = false, false
+	p.bounded = p.bounded && p.maxAge > 0
+}
+
 // cached returns the preferences for the call.
 func (p *cachePreferences) cached() calls.Cached {
 	return calls.Cached{Skip: p.noStore && !p.onlyStored, Refresh: p.fresh, Only: p.onlyStored, Bounded: p.bounded, MaxAge: p.maxAge}

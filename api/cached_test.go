@@ -46,9 +46,9 @@ func (s *stage) library() *workers.Service {
 	return library
 }
 
-func newLibrary(t *testing.T) *stage {
+func newLibrary(t *testing.T, change ...func(*api.Config)) *stage {
 	t.Helper()
-	s := startGateway(t, testsupport.Miniredis(t), "", patiently)
+	s := startGateway(t, testsupport.Miniredis(t), "", append(change, patiently)...)
 	s.work(s.library())
 	s.awaitRoute("/library/0/public")
 	return s
@@ -103,6 +103,30 @@ func TestCachedAnswers(t *testing.T) {
 	s.got(`2`, http.MethodGet, "/library/8", "")
 	public := s.got(`3`, http.MethodGet, "/library/7/public", "")
 	assert.Equal(t, "public, max-age=60, stale-while-revalidate=3600, stale-if-error=7200", public.header.Get("Cache-Control"))
+}
+
+// A caller cannot make a cached action run as often as it likes.
+func TestNoCacheHasARate(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"Cache-Control: no-cache", "Cache-Control: no-store", "Cache-Control: max-age=0", "Pragma: no-cache"} {
+		s := newLibrary(t, func(c *api.Config) { c.NoCacheRate = api.Rate{Count: 1, Period: time.Hour, Burst: 2} })
+		s.got(`1`, http.MethodGet, "/library/7", "")
+		testsupport.Eventually(t, patience, "it is stored", func() bool {
+			return cacheStatus(s.do(http.MethodGet, "/library/7", "", "Cache-Control: only-if-cached")) == "hit; detail=near"
+		})
+		s.got(`2`, http.MethodGet, "/library/7", "", header)
+		s.got(`3`, http.MethodGet, "/library/7", "", header)
+		for range 5 {
+			assert.Contains(t, cacheStatus(s.do(http.MethodGet, "/library/7", "", header)), "hit", header)
+		}
+		assert.EqualValues(t, 3, s.runs.Load(), header)
+	}
+	s := newLibrary(t, func(c *api.Config) { c.NoCacheRate = api.Rate{Count: -1} })
+	s.got(`1`, http.MethodGet, "/library/7", "", "Cache-Control: no-cache")
+	testsupport.Eventually(t, patience, "it is stored", func() bool {
+		return cacheStatus(s.do(http.MethodGet, "/library/7", "", "Cache-Control: no-cache")) == "hit; detail=near"
+	})
+	assert.EqualValues(t, 1, s.runs.Load())
 }
 
 func TestCacheControlOfRequests(t *testing.T) {

@@ -66,9 +66,24 @@ type Config struct {
 	// LocalBytes bounds the memory for local cache entries, in bytes; a negative number
 	// keeps none. Defaults to 64 MiB.
 	LocalBytes int64
-	// MaxConnections is the maximum number of open client connections; more are closed.
+	// NoCacheRate bounds how often one principal, or one address of anonymous callers, may
+	// bypass or refresh cached answers by Cache-Control at this gateway; beyond it the header
+	// is ignored. A negative Count always ignores it. Defaults to 10 a second.
+	NoCacheRate Rate
+	// MaxConnections is the maximum number of open client connections. Above it only probes
+	// are answered.
 	// Defaults to the limit of open files of the process, less a reserve.
 	MaxConnections int
+	// AddressConnections is the maximum number of open connections of one client address,
+	// or of one IPv6 network of 64 bits; more are closed. TrustedProxies have no such bound.
+	// Defaults to half of MaxConnections, at least 64.
+	AddressConnections int
+	// StreamLife is the maximum life of a stream of events; its client connects again, with
+	// Last-Event-ID. Defaults to 5 min.
+	StreamLife time.Duration
+	// Streams is the maximum number of streams of events of one principal, or of one address
+	// of anonymous callers, at this gateway. Defaults to 64.
+	Streams int
 	// InFlight is the maximum number of calls of one service in flight at this gateway.
 	// Defaults to 4096.
 	InFlight int64
@@ -138,11 +153,6 @@ func (c *Config) ruled() []string {
 
 // setDefaults sets the defaults and returns every fault of the config.
 func (c *Config) setDefaults() error {
-	orDefault := func(v *int, or int) {
-		if *v == 0 {
-			*v = or
-		}
-	}
 	durations := []struct {
 		name  string
 		value *time.Duration
@@ -153,6 +163,7 @@ func (c *Config) setDefaults() error {
 		{"idle timeout", &c.IdleTimeout, 2 * time.Minute},
 		{"cache timeout", &c.CacheTimeout, 250 * time.Millisecond},
 		{"limit timeout", &c.LimitTimeout, 50 * time.Millisecond},
+		{"stream life", &c.StreamLife, 5 * time.Minute},
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error
@@ -171,34 +182,7 @@ func (c *Config) setDefaults() error {
 			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, *d.value))
 		}
 	}
-	orDefault(&c.BodyLimit, 1<<20)
-	orDefault(&c.HeaderLimit, 32<<10)
-	if c.BodyLimit < 0 {
-		errs = append(errs, fmt.Errorf("body limit %d is negative", c.BodyLimit))
-	}
-	if c.HeaderLimit < 1<<10 {
-		errs = append(errs, fmt.Errorf("header limit %d is below 1024", c.HeaderLimit))
-	}
-	if c.MailboxLimit < 0 {
-		errs = append(errs, fmt.Errorf("mailbox limit %d is negative", c.MailboxLimit))
-	}
-	orDefault(&c.MaxConnections, edge.MaxConnections())
-	if c.MaxConnections < 0 {
-		errs = append(errs, fmt.Errorf("max connections %d is negative", c.MaxConnections))
-	}
-	if c.InFlight == 0 {
-		c.InFlight = 4096
-	}
-	if c.InFlight < 0 {
-		errs = append(errs, fmt.Errorf("in flight %d is negative", c.InFlight))
-	}
-	if c.AccessLog < 0 {
-		errs = append(errs, fmt.Errorf("access log %d is negative", c.AccessLog))
-	}
-	orDefault(&c.SocketInFlight, 1024)
-	if c.SocketInFlight < 0 {
-		errs = append(errs, fmt.Errorf("socket in flight %d is negative", c.SocketInFlight))
-	}
+	errs = append(errs, c.setNumbers()...)
 	if c.CORS.MaxAge == 0 {
 		c.CORS.MaxAge = 10 * time.Minute
 	}
@@ -214,8 +198,59 @@ func (c *Config) setDefaults() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("a TLS certificate needs its key and a key its certificate: one of the two is missing"))
 	}
-	if c.MinReplicas < 0 {
-		errs = append(errs, fmt.Errorf("min replicas %d is negative", c.MinReplicas))
-	}
 	return errors.Join(errs...)
+}
+
+// setNumbers sets the defaults of the numbers and returns their faults.
+func (c *Config) setNumbers() (errs []error) {
+	if c.MaxConnections == 0 {
+		c.MaxConnections = edge.MaxConnections()
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 4096
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		or    int
+	}{
+		{"body limit", &c.BodyLimit, 1 << 20},
+		{"header limit", &c.HeaderLimit, 32 << 10},
+		{"max connections", &c.MaxConnections, 0},
+		{"address connections", &c.AddressConnections, max(64, c.MaxConnections/2)},
+		{"streams", &c.Streams, 64},
+		{"access log", &c.AccessLog, 0},
+		{"socket in flight", &c.SocketInFlight, 1024},
+		{"min replicas", &c.MinReplicas, 0},
+	} {
+		if *n.value == 0 {
+			*n.value = n.or
+		}
+		if *n.value < 0 {
+			errs = append(errs, fmt.Errorf("%s %d is negative", n.name, *n.value))
+		}
+	}
+	for name, n := range map[string]int64{"mailbox limit": c.MailboxLimit, "in flight": c.InFlight} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("%s %d is negative", name, n))
+		}
+	}
+	if c.HeaderLimit < 1<<10 {
+		errs = append(errs, fmt.Errorf("header limit %d is below 1024", c.HeaderLimit))
+	}
+	if c.NoCacheRate == (Rate{}) {
+		c.NoCacheRate = Rate{Count: 10, Period: time.Second, Burst: 10}
+	}
+	if c.NoCacheRate.Count >= 0 {
+		errs = append(errs, named("no-cache rate", c.NoCacheRate.Check()))
+	}
+	return errs
+}
+
+// named adds the name of a field to its fault.
+func named(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", field, err)
 }

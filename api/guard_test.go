@@ -171,3 +171,22 @@ func TestConfigOfTheEdgeNamesEveryFault(t *testing.T) {
 	_, err = api.New(busctx.With(t.Context(), conn), api.Config{TLSCert: "missing.pem", TLSKey: "missing.key"})
 	require.ErrorContains(t, err, "missing.pem")
 }
+
+// Preflights are answered without a credential, so the rates of addresses bound them.
+func TestPreflightsCount(t *testing.T) {
+	t.Parallel()
+	s := startGateway(t, testsupport.Miniredis(t), "", limitTo("3/h per address"), func(c *api.Config) { c.CORS = api.CORS{Origins: []string{"https://app.example.com"}} })
+	left := 0
+	testsupport.Eventually(t, patience, "the rate is used up", func() bool {
+		a := s.do(http.MethodOptions, "/things", "", "Origin: https://app.example.com", "Access-Control-Request-Method: POST")
+		if a.status == http.StatusNoContent {
+			left++
+			return false
+		}
+		assert.Equal(t, http.StatusTooManyRequests, a.status)
+		assert.NotEmpty(t, a.header.Get("Retry-After"))
+		assert.Equal(t, "https://app.example.com", a.header.Get("Access-Control-Allow-Origin"), "the page may read why")
+		return true
+	})
+	assert.LessOrEqual(t, left, 3)
+}

@@ -63,7 +63,7 @@ func (s *Server) conduct(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 	t := s.router.Table()
 	r, params, allowed, known := t.Find(in, segments)
 	if !known {
-		exchange.Refuse(c, in, exchange.Fail(wire.CodeNotFound, "there is no version "+segments[0]))
+		exchange.Refuse(c, in, exchange.Fail(wire.CodeNotFound, "there is no version "+exchange.Cut(segments[0], 32)))
 		return
 	}
 	if in.Version != "" {
@@ -98,6 +98,15 @@ func (s *Server) admit(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 		return f
 	}
 	return s.quotas.Count(ctx, address, in, limits.StageCaller, nil, quota)
+}
+
+// countPreflight counts a preflight by the rates of addresses. The CORS middleware answers it
+// before the request is routed.
+func (s *Server) countPreflight(ctx context.Context, c *fiber.Ctx) *exchange.Failure {
+	in := exchange.NewRequest(c)
+	var quota limits.Tightest
+	defer func() { quota.Write(c.Response()) }()
+	return s.quotas.Count(ctx, func() netip.Addr { return s.quotas.Address(c) }, &in, limits.StageAddress, nil, &quota)
 }
 
 // call conducts a request with a route. It checks the scopes before the arguments and the

@@ -8,6 +8,12 @@ import (
 	"github.com/oskadev/mailroom/api/exchange"
 )
 
+// isProbe reports whether a path is that of a probe.
+func isProbe(path string) bool {
+	path = strings.TrimSuffix(path, "/")
+	return path == "/healthz" || path == "/readyz"
+}
+
 // serveProbe answers /healthz and /readyz, which need no credential; false: the path is
 // another one.
 func (s *Server) serveProbe(c *fiber.Ctx, in *exchange.Request) bool {

@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/oskadev/mailroom/api"
+	"github.com/oskadev/mailroom/testsupport/corpus"
 )
 
 // rawConn is a connection that sends any bytes.
@@ -29,6 +31,11 @@ func (s *stage) dial(t *testing.T) *rawConn {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	return s.raw(t, conn)
+}
+
+func (*stage) raw(t *testing.T, conn net.Conn) *rawConn {
+	t.Helper()
 	return &rawConn{Conn: conn, t: t, r: bufio.NewReader(conn)}
 }
 
@@ -58,80 +65,93 @@ func (w *rawConn) closed() {
 }
 
 const (
+	again    = "GET /things/count HTTP/1.1\r\nHost: x\r\n\r\n"
 	smuggled = "POST /things/panic HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 	fits     = `{"name":"a","size":1}`
 )
 
-// Two parties could read each of these messages differently. The connection ends, so that
-// the rest is not read as a request.
-func TestHostileRequestsRunNothing(t *testing.T) {
+// Two parties could read each hostile message differently. The connection ends, so that the
+// rest is not read as a request. A valid message leaves it open.
+func TestMessagesOfTheCorpus(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
-	t.Cleanup(s.untouched)
-	chunked := "15\r\n" + fits + "\r\n0\r\n\r\n"
-	post := func(headers, body string) string {
-		return "POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + headers + "\r\n" + body
-	}
-	for name, text := range map[string]string{
-		"content-length and chunked":     post("Content-Length: 31\r\nTransfer-Encoding: chunked\r\n", chunked),
-		"chunked and content-length":     post("Transfer-Encoding: chunked\r\nContent-Length: 31\r\n", chunked),
-		"in other letters":               post("cOnTeNt-LeNgTh: 31\r\ntRANSFER-eNCODING: cHUNKED\r\n", chunked),
-		"content-length 0 and chunked":   post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", chunked),
-		"two different lengths":          post("Content-Length: 21\r\nContent-Length: 0\r\n", fits),
-		"the same length twice":          post("Content-Length: 21\r\nContent-Length: 21\r\n", fits),
-		"a list of lengths":              post("Content-Length: 21, 21\r\n", fits),
-		"a negative length":              post("Content-Length: -1\r\n", fits),
-		"a length with a plus":           post("Content-Length: +21\r\n", fits),
-		"a hexadecimal length":           post("Content-Length: 0x15\r\n", fits),
-		"a length of nothing":            post("Content-Length: \r\n", fits),
-		"a huge length":                  post("Content-Length: 99999999999999999999\r\n", fits),
-		"unknown transfer encoding":      post("Transfer-Encoding: xchunked\r\n", chunked),
-		"gzip, chunked":                  post("Transfer-Encoding: gzip, chunked\r\n", chunked),
-		"chunked, identity":              post("Transfer-Encoding: chunked, identity\r\n", chunked),
-		"chunked twice":                  post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunked),
-		"identity with a length":         post("Transfer-Encoding: identity\r\nContent-Length: 21\r\n", fits),
-		"identity alone":                 post("Transfer-Encoding: identity\r\n", ""),
-		"Identity with spaces":           post("transfer-encoding: \t Identity \r\n", ""),
-		"no coding":                      post("Transfer-Encoding:\r\n", ""),
-		"identity under HTTP/1.0":        "POST /things HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: identity\r\n\r\n",
-		"chunks under HTTP/1.0":          "POST /things HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked,
-		"bare line feed in an extension": post("Transfer-Encoding: chunked\r\n", "15;a\n"+fits+"\r\n0\r\n\r\n"),
-		"bare line feed after a size":    post("Transfer-Encoding: chunked\r\n", "15\n"+fits+"\r\n0\r\n\r\n"),
-		"a signed chunk size":            post("Transfer-Encoding: chunked\r\n", "+15\r\n"+fits+"\r\n0\r\n\r\n"),
-		"a chunk that goes on":           post("Transfer-Encoding: chunked\r\n", "15\r\n"+fits+"x\r\n0\r\n\r\n"),
-		"space before the colon":         post("Content-Length : 21\r\n", fits),
-		"a header without a name":        post(": 21\r\nContent-Length: 21\r\n", fits),
-		"a header without a colon":       post("Nonsense\r\nContent-Length: 21\r\n", fits),
-		"a folded header":                post("X-A: 1\r\n  2\r\nContent-Length: 21\r\n", fits),
-		"a folded length":                post("Content-Length:\r\n 21\r\n", fits),
-		"a null in a header":             post("X-A: \x00\r\nContent-Length: 21\r\n", fits),
-		"a bare return in a header":      post("X-A: 1\rContent-Length: 0\r\nContent-Length: 21\r\n", fits),
-		"no host":                        "GET /things/count HTTP/1.1\r\n\r\n",
-		"an empty host":                  "GET /things/count HTTP/1.1\r\nHost: \r\n\r\n",
-		"two hosts":                      "GET /things/count HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-		"an unknown method":              "BREW /things/count HTTP/1.1\r\nHost: x\r\n\r\n",
-		"a method in small letters":      "get /things/count HTTP/1.1\r\nHost: x\r\n\r\n",
-		"CONNECT":                        "CONNECT things:443 HTTP/1.1\r\nHost: things:443\r\n\r\n",
-		"CONNECT a path":                 "CONNECT /things/count HTTP/1.1\r\nHost: x\r\n\r\n",
-		"TRACE":                          "TRACE /things/count HTTP/1.1\r\nHost: x\r\n\r\n",
-		"a space in the path":            "GET /things/co unt HTTP/1.1\r\nHost: x\r\n\r\n",
-		"a null in the path":             "GET /things/named/\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
-		"no version":                     "GET /things/count\r\nHost: x\r\n\r\n",
-		"version 2.0":                    "GET /things/count HTTP/2.0\r\nHost: x\r\n\r\n",
-		"version 1.9":                    "GET /things/count HTTP/1.9x\r\nHost: x\r\n\r\n",
-		"another protocol":               "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-		"preface of HTTP/2":              "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-	} {
-		t.Run(name, func(t *testing.T) {
+	hostile := newStage(t)
+	t.Cleanup(hostile.untouched)
+	honest := newStage(t)
+	cases, err := corpus.Load(corpus.Target{Get: "/things/count", Post: "/things", Body: fits})
+	require.NoError(t, err)
+	refused := 0
+	for _, c := range cases {
+		s := hostile
+		if c.Honest {
+			s = honest
+		} else {
+			refused++
+		}
+		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			w := s.dial(t)
-			w.say(text + smuggled)
+			if c.Honest {
+				w.say(c.Bytes + again)
+				a := w.hear(http.MethodPost)
+				assert.Equal(t, c.Status, a.status, a.body)
+				assert.Equal(t, http.StatusOK, w.hear(http.MethodGet).status, "the next request on its connection")
+				return
+			}
+			w.say(c.Bytes + smuggled)
 			a := w.hear(http.MethodPost)
-			assert.GreaterOrEqual(t, a.status, 400, a.body)
-			assert.Less(t, a.status, 500, a.body)
+			if c.Status != 0 {
+				assert.Equal(t, c.Status, a.status, a.body)
+			}
+			assert.Equal(t, 4, a.status/100, a.body)
 			assert.True(t, a.close, "it has to say that the connection ends")
 			w.closed()
 		})
+	}
+	assert.GreaterOrEqual(t, refused, 250)
+}
+
+// A message is read the same however its bytes are split over packets.
+func TestMessagesInPieces(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	w := s.dial(t)
+	for _, text := range []string{
+		"GET /things/count HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n\r\n",
+		"POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"5\r\n" + fits[:5] + "\r\n10;a=b\r\n" + fits[5:] + "\r\n0\r\nPrefer: respond-async\r\nX-B: 1\r\n\r\n",
+		"GET /things/count HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		for i := range len(text) {
+			w.say(text[i : i+1])
+		}
+		assert.Equal(t, 2, w.hear(http.MethodPost).status/100)
+	}
+	w.say("POST /things HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A")
+	for i := range 10_000 {
+		if _, err := w.Write([]byte("aaaaaaaa"[:1+i%8])); err != nil {
+			break
+		}
+	}
+	assert.Equal(t, http.StatusBadRequest, w.hear(http.MethodPost).status, "endless trailers")
+	w.closed()
+}
+
+// A trailer comes behind the body, where no proxy looks for a header. It has no effect.
+func TestTrailersAreNotHeaders(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for _, header := range []string{"", "Trailer: Prefer, X-Request-Id, Idempotency-Key\r\n", "Expect: 100-continue\r\n"} {
+		w := s.dial(t)
+		w.say("POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" + header + "\r\n")
+		if strings.HasPrefix(header, "Expect") {
+			_, err := w.r.Discard(len("HTTP/1.1 100 Continue\r\n\r\n"))
+			require.NoError(t, err)
+		}
+		w.say("15\r\n" + fits + "\r\n0\r\nPrefer: respond-async\r\nX-Request-Id: mine\r\nIdempotency-Key: \"\"\r\nConnection: close\r\n\r\n")
+		a := w.hear(http.MethodPost)
+		assert.Equal(t, http.StatusCreated, a.status, a.body)
+		assert.NotEqual(t, "mine", a.header.Get("X-Request-Id"))
+		assert.False(t, a.close)
 	}
 }
 
@@ -252,4 +272,43 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		assert.Less(t, time.Since(began), 10*time.Second, name)
 	}
 	s.untouched()
+}
+
+// A request is answered although the message behind it is refused.
+func TestRefusalsDoNotReachBack(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	w := s.dial(t)
+	w.say(again + "POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n" + fits +
+		"GET /things/count HTTP/1.1\r\nHost: x\r\nX-A: 1\n\r\n" + again)
+	assert.Equal(t, http.StatusOK, w.hear(http.MethodGet).status)
+	assert.Equal(t, http.StatusCreated, w.hear(http.MethodPost).status)
+	a := w.hear(http.MethodGet)
+	assert.Equal(t, http.StatusBadRequest, a.status)
+	assert.Equal(t, "a line that ends without CRLF", a.Error.Message)
+	w.closed()
+}
+
+// Bytes behind a request for a WebSocket are frames if it becomes one, and messages like any
+// others if it does not.
+func TestBytesBehindAnUpgrade(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const upgrade = " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mailroom.v1\r\n\r\n"
+	w := s.dial(t)
+	w.say("GET /socket" + upgrade + string(ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))))))
+	line, err := w.r.ReadString('\n')
+	require.NoError(t, err)
+	assert.Contains(t, line, "101")
+	rest, _ := io.ReadAll(w.r)
+	assert.Contains(t, string(rest), "\x88\x02\x03\xe8", "the frame that closes it was read")
+
+	w = s.dial(t)
+	w.say("GET /things/count" + upgrade + "POST /things HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n" +
+		fits + "\r\n0\r\nPrefer: respond-async\r\n\r\n" + "GET /things/count HTTP/1.1\nHost: x\r\n\r\n")
+	assert.Equal(t, http.StatusOK, w.hear(http.MethodGet).status)
+	assert.Equal(t, http.StatusCreated, w.hear(http.MethodPost).status, "no trailer is a header")
+	assert.Equal(t, http.StatusBadRequest, w.hear(http.MethodGet).status)
+	w.closed()
 }

@@ -26,6 +26,7 @@ func (s *Server) serve(ctx context.Context, c *fiber.Ctx, in *exchange.Request, 
 	var prefs cachePreferences
 	if r.Caching != nil {
 		prefs = cachePreferencesOf(c, in)
+		prefs.limitTo(func() bool { return s.bypasses.Take(s.quotas.Caller(c, in)) })
 		request.Cached = prefs.cached()
 	}
 	var prefer tickets.Preference

@@ -18,6 +18,7 @@ import (
 	"github.com/oskadev/mailroom/api/console"
 	"github.com/oskadev/mailroom/api/docs"
 	"github.com/oskadev/mailroom/api/edge"
+	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/limits"
 	"github.com/oskadev/mailroom/api/metrics"
 	"github.com/oskadev/mailroom/api/recent"
@@ -42,6 +43,7 @@ type Server struct {
 	backend  *backend
 	auth     *auth.Authenticator
 	quotas   limits.Quotas
+	bypasses *limits.Allowance // of cached answers, by Cache-Control
 	tickets  *tickets.Tickets
 	composer *compose.Composer
 	sockets  *socket.Sockets
@@ -99,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s.life.stopCalls, s.life.stopWaits = stopCalls, stopWaits
 	s.gate = edge.NewGate(edge.GateConfig{
 		BodyLimit: cfg.BodyLimit, HeaderLimit: cfg.HeaderLimit, Sizes: cfg.Sizes, CORS: cfg.CORS, Secure: s.certificate != nil,
-		RefuseAnonymous: s.refuseAnonymous, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
+		RefuseAnonymous: s.refuseAnonymous, Probe: isProbe, Pattern: s.router.Pattern, Refused: s.metrics.Refused, Log: s.cfg.Logger,
 	})
 	s.responder = responder{auth: cfg.Auth, hideWorker: cfg.HideWorker, gate: s.gate, log: s.cfg.Logger}
 	switch {
@@ -115,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		ErrorHandler: s.gate.OnError,
 	})
 	if len(cfg.CORS.Origins) > 0 {
-		s.app.Use(cfg.CORS.Handler())
+		s.app.Use(cfg.CORS.Handler(func(c *fiber.Ctx) *exchange.Failure { return s.countPreflight(calls, c) }))
 	}
 	s.app.Use(func(c *fiber.Ctx) error { return s.handle(calls, waits, c) })
 	server := s.app.Server()
@@ -148,6 +150,10 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.quotas.Close)
+	if s.bypasses, err = limits.NewAllowance(cfg.NoCacheRate); err != nil {
+		return err
+	}
+	s.life.closers = append(s.life.closers, s.bypasses.Close)
 	s.sockets = socket.New(socket.Config{
 		Auth: s.auth, Calls: socketBackend{s}, Events: socketBackend{s}, Open: cfg.Auth == AuthNone, AllowOrigin: cfg.CORS.Allows, InFlight: cfg.SocketInFlight,
 		Host: host.Config{
@@ -164,7 +170,9 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		return err
 	}
 	s.life.closers = append(s.life.closers, s.backend.close)
-	s.tickets = tickets.New(s.backend.client, cfg.WriteTimeout, s.cfg.Logger)
+	s.tickets = tickets.New(tickets.Config{
+		Client: s.backend.client, WriteTimeout: cfg.WriteTimeout, Caller: s.quotas.Caller, StreamLife: cfg.StreamLife, Streams: cfg.Streams, Log: s.cfg.Logger,
+	})
 	s.composer = compose.New(compose.Config{
 		Conn: conn, Caller: s.backend.caller, Secret: s.backend.client.Secret, Limit: s.backend.limit, Services: s.router, Tracer: s.spans.tracer,
 		Ended: s.stepEnded, History: cfg.History, IdleLimit: cfg.IdleLimit, DrainLimit: cfg.DrainLimit, Log: s.cfg.Logger,
@@ -214,7 +222,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		// It runs until the drain ends: requests may wait for compositions of this gateway.
 		background.Go(func() { s.composer.Consume(running) })
 	}
-	listener := edge.Listen(ln, s.cfg.MaxConnections, s.certificate, s.cfg.Logger)
+	listener := edge.Listen(ln, edge.ListenerConfig{
+		MaxConnections: s.cfg.MaxConnections, PerAddress: s.cfg.AddressConnections, Exempt: s.cfg.TrustedProxies, Certificate: s.certificate, Log: s.cfg.Logger,
+	})
 	s.app.Server().ConnState = listener.OnConnState
 	failed, refused := make(chan error, 1), make(chan error, 1)
 	background.Go(func() { failed <- s.app.Listener(listener) })

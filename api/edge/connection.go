@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -13,14 +14,21 @@ import (
 // connection is an open connection of a client.
 type connection struct {
 	net.Conn
-	socket  net.Conn     // beneath TLS; without TLS the same
-	idle    atomic.Int64 // unix ns of the last answer, until the first byte of the next request; else 0
-	read    deadline
-	write   deadline
-	refused atomic.Bool // it ends while its client may still be sending
+	socket net.Conn   // beneath TLS; without TLS the same
+	client netip.Addr // that it counts for
+	// spareUntil is the end of a connection above the limit, which may only ask for probes;
+	// zero: the connection is within the limit.
+	spareUntil time.Time
+	idle       atomic.Int64 // unix ns of the last answer, until the first byte of the next request; else 0
+	read       deadline
+	write      deadline
+	refused    atomic.Bool // it ends while its client may still be sending
 	// taken is set when the HTTP library has given the connection away, as a WebSocket:
 	// it is open until it is closed.
 	taken atomic.Pointer[connections]
+	// raw is set when the connection is a WebSocket: its bytes are no HTTP messages.
+	raw     atomic.Bool
+	framing framing // of the reader alone
 }
 
 // deadline defers setting a deadline until it is needed, and skips it where the one
@@ -63,25 +71,53 @@ func (d *deadline) need(set func(time.Time) error) error {
 
 // SetReadDeadline sets the deadline of the next Read.
 func (c *connection) SetReadDeadline(t time.Time) error {
-	c.read.want(t)
+	c.read.want(c.within(t))
 	return nil
 }
 
 // SetWriteDeadline sets the deadline of the next Write.
 func (c *connection) SetWriteDeadline(t time.Time) error {
-	c.write.want(t)
+	c.write.want(c.within(t))
 	return nil
 }
 
 // SetDeadline sets both deadlines.
 func (c *connection) SetDeadline(t time.Time) error {
-	c.read.want(t)
-	c.write.want(t)
+	c.read.want(c.within(t))
+	c.write.want(c.within(t))
 	return nil
 }
 
-// Read reads, and marks the connection as active with its first byte.
+// within returns a deadline that is not behind the end of a spare connection.
+func (c *connection) within(t time.Time) time.Time {
+	if c.spareUntil.IsZero() || !t.IsZero() && t.Before(c.spareUntil) {
+		return t
+	}
+	return c.spareUntil
+}
+
+// Read reads messages of a form that is not refused; see framing.
 func (c *connection) Read(p []byte) (int, error) {
+	for c.framing.fault == "" {
+		n, err := c.receive(p)
+		if n == 0 || c.raw.Load() {
+			return n, err
+		}
+		if n = c.framing.pass(p[:n]); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, errFraming
+}
+
+// receive reads, and marks the connection as active with its first byte.
+func (c *connection) receive(p []byte) (int, error) {
+	if held := c.framing.held; len(held) > 0 {
+		n := copy(p, held)
+		c.framing.held, c.framing.upgrade = held[n:], false
+		return n, nil
+	}
+	c.framing.upgrade = false
 	if err := c.read.need(c.Conn.SetReadDeadline); err != nil {
 		return 0, err
 	}
@@ -114,6 +150,27 @@ func refuseRest(ctx *fasthttp.RequestCtx) {
 	if c, ok := ctx.Conn().(*connection); ok {
 		c.refused.Store(true)
 	}
+}
+
+// takeOver marks the connection of a request that has become a WebSocket.
+func takeOver(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*connection); ok {
+		c.raw.Store(true)
+	}
+}
+
+// isSpare reports whether the connection of a request is above the limit.
+func isSpare(ctx *fasthttp.RequestCtx) bool {
+	c, ok := ctx.Conn().(*connection)
+	return ok && !c.spareUntil.IsZero()
+}
+
+// faultOf returns why the form of a message is refused; empty: it is not.
+func faultOf(ctx *fasthttp.RequestCtx) string {
+	if c, ok := ctx.Conn().(*connection); ok {
+		return c.framing.fault
+	}
+	return ""
 }
 
 // Close closes the connection. After a refusal it first reads and drops what the client

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/oskadev/mailroom/api/exchange"
+	"github.com/oskadev/mailroom/bus/wire"
 )
 
 // CORS allows pages of other origins to call (https://fetch.spec.whatwg.org/#http-cors-protocol).
@@ -52,12 +53,20 @@ func (c *CORS) Check() error {
 }
 
 // Handler returns a middleware that answers preflights and sets the CORS headers of
-// other answers.
-func (c *CORS) Handler() fiber.Handler {
+// other answers. It answers a preflight that count refuses with this failure.
+func (c *CORS) Handler(count func(*fiber.Ctx) *exchange.Failure) fiber.Handler {
 	next := c.middleware()
 	return func(ctx *fiber.Ctx) error {
-		if ctx.Method() == fiber.MethodOptions { // the middleware answers a preflight itself
-			ctx.Set(exchange.HeaderRequestID, exchange.RequestIDOf(&ctx.Request().Header))
+		if ctx.Method() != fiber.MethodOptions {
+			return next(ctx)
+		}
+		id := exchange.RequestIDOf(&ctx.Request().Header)
+		ctx.Set(exchange.HeaderRequestID, id) // the middleware answers a preflight itself
+		if ctx.Get(fiber.HeaderOrigin) != "" && ctx.Get(fiber.HeaderAccessControlRequestMethod) != "" {
+			if f := count(ctx); f != nil {
+				exchange.WriteFailure(ctx.Response(), f, wire.Error{RequestID: id})
+				return nil
+			}
 		}
 		return next(ctx)
 	}

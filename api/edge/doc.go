@@ -7,7 +7,9 @@
 // Open gate.go first: every HTTP message passes the Gate.
 //
 //	gate.go         form, size and headers of a message; answers of panics
-//	hostile.go      messages that two parties could read differently
+//	framing.go      refuses messages that two parties could read differently, by their bytes
+//	field.go        header lines and hosts of these
+//	hostile.go      the same for the request line
 //	size.go         body and envelope limits of single routes
 //	headers.go      headers of every answer
 //	cors.go         answers for pages of other origins

@@ -3,10 +3,13 @@ package edge
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/internal/share"
 )
 
 // quietPeriod is the idle time after which a stopping gateway closes a connection. One
@@ -17,8 +20,27 @@ const quietPeriod = time.Second
 // connections holds the open connections, so that a stopping gateway closes only idle
 // ones. The HTTP library would also close one on which an unread request has arrived.
 type connections struct {
+	normal, spare *share.Shares[netip.Addr] // by client
+
 	mu   sync.Mutex
 	open map[*connection]struct{}
+}
+
+// add adds a connection, as a spare one above the limit of normal ones.
+func (t *connections) add(c *connection) share.Taken {
+	taken := t.normal.Take(c.client)
+	if taken == share.NoneLeft {
+		if t.spare.Take(c.client) != share.Granted {
+			return share.NoneLeft
+		}
+		taken, c.spareUntil = share.Granted, time.Now().Add(spareTime)
+	}
+	if taken == share.Granted {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.open[c] = struct{}{}
+	}
+	return taken
 }
 
 // changed records a change of state that the HTTP library reports.
@@ -43,7 +65,15 @@ func (t *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 func (t *connections) remove(c *connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if _, found := t.open[c]; !found {
+		return
+	}
 	delete(t.open, c)
+	if c.spareUntil.IsZero() {
+		t.normal.Give(c.client)
+	} else {
+		t.spare.Give(c.client)
+	}
 }
 
 // closeIdle closes the connections that have been idle since a time and have no unread

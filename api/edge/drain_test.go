@@ -19,8 +19,8 @@ func TestIdleConnectionsEndUnlessARequestHasArrived(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	taken := &connections{open: make(map[*connection]struct{})}
-	l := &Listener{Listener: ln, open: taken, max: unlimited, log: slog.New(slog.DiscardHandler)}
+	l := Listen(ln, ListenerConfig{MaxConnections: unlimited, PerAddress: unlimited, Log: slog.New(slog.DiscardHandler)})
+	taken := l.open
 	t.Cleanup(func() { _ = l.Close() })
 	connect := func() (client, server net.Conn) {
 		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
@@ -77,7 +77,7 @@ func TestListenerTakesWhatWaitsBeforeItCloses(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &Listener{Listener: ln, open: &connections{open: make(map[*connection]struct{})}, max: unlimited, log: slog.New(slog.DiscardHandler)}
+	l := Listen(ln, ListenerConfig{MaxConnections: unlimited, PerAddress: unlimited, Log: slog.New(slog.DiscardHandler)})
 	const waiting = 5
 	for range waiting {
 		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())

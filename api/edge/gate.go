@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -38,6 +40,9 @@ type GateConfig struct {
 	Secure bool
 	// RefuseAnonymous returns a failure when a required credential is missing.
 	RefuseAnonymous func(*fasthttp.RequestHeader) *exchange.Failure
+	// Probe reports whether a path is that of a probe, which is answered above the limit of
+	// connections.
+	Probe func(path string) bool
 	// Pattern returns the pattern of a route; empty: no route matches.
 	Pattern func(method, path string) string
 	// Refused is called with the status of a message that is refused before it is handled.
@@ -62,14 +67,22 @@ func (g *Gate) ResponseLimit(pattern string) int { return g.rules.response(patte
 func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer g.recovered(ctx)
-		if f := refuseHostile(&ctx.Request.Header); f != nil {
+		f := refuseHostile(&ctx.Request.Header)
+		spare := isSpare(ctx)
+		if f == nil && spare && !g.cfg.Probe(string(ctx.Path())) {
+			f = exchange.Fail(wire.CodeOverloaded, "all connections of the gateway are in use").After(time.Second)
+		}
+		if f != nil {
 			ctx.Response.SetConnectionClose()
 			refuseRest(ctx)
 			exchange.WriteFailure(&ctx.Response, f, wire.Error{RequestID: exchange.RequestIDOf(&ctx.Request.Header)})
 			g.cfg.Refused(f.Status)
 		} else {
 			next(ctx)
-			if g.draining.Load() {
+			if ctx.Hijacked() {
+				takeOver(ctx)
+			}
+			if spare || g.draining.Load() {
 				ctx.Response.SetConnectionClose()
 			}
 		}
@@ -168,7 +181,10 @@ func (g *Gate) OnError(c *fiber.Ctx, err error) error {
 		case http.StatusMethodNotAllowed:
 			f = exchange.Fail(wire.CodeMethodNotAllowed, "this method is not served")
 		case http.StatusBadRequest:
-			f = exchange.Fail(wire.CodeBadRequest, "not a valid HTTP request")
+			f = exchange.Fail(wire.CodeBadRequest, cmp.Or(faultOf(c.Context()), "not a valid HTTP request"))
+			if f.Message == twoCredentials {
+				f.Challenge = `Bearer realm="mailroom", error="invalid_request"` // RFC 6750, section 3.1
+			}
 		}
 		f.Close = true
 		refuseRest(c.Context())

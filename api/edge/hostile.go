@@ -10,18 +10,17 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 )
 
-// refuseHostile refuses a message that the HTTP library accepts although two parties
-// could read it differently, which request smuggling relies on (RFC 9112, sections 3.2
-// and 6.1).
+// refuseHostile refuses a message by its request line. The HTTP library accepts it although
+// two parties could read it differently (RFC 9112, section 3.2). A framing has checked the
+// lines before.
 func refuseHostile(h *fasthttp.RequestHeader) *exchange.Failure {
-	if f := ambiguous(h.RawHeaders(), h.IsHTTP11()); f != nil {
-		return f
-	}
 	switch {
 	case !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0":
 		return hostile("neither HTTP/1.0 nor HTTP/1.1")
 	case len(h.Host()) == 0 && h.IsHTTP11():
 		return hostile("the header Host is missing")
+	case !validTarget(h.RequestURI()):
+		return hostile("the target is neither a path nor a URL")
 	}
 	switch string(h.Method()) {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -43,26 +42,18 @@ func hostile(message string) *exchange.Failure {
 	return f
 }
 
-// ambiguous checks the raw header lines. Any coding but chunked, and any coding of an
-// HTTP/1.0 client, leaves the end of the body open; the HTTP library reads "identity"
-// as no body (RFC 9112, sections 6.1 and 6.3).
-func ambiguous(raw []byte, knowsChunks bool) *exchange.Failure {
-	length, encoding := false, false
-	for line := range bytes.Lines(raw) {
-		switch {
-		case line[0] == ' ' || line[0] == '\t':
-			return hostile("a header that goes on in the next line")
-		case exchange.HasName(line, "content-length:"):
-			length = true
-		case exchange.HasName(line, "transfer-encoding:"):
-			encoding = true
-			if coding := bytes.TrimSpace(line[len("transfer-encoding:"):]); !knowsChunks || !bytes.EqualFold(coding, []byte("chunked")) {
-				return hostile("a Transfer-Encoding other than chunked")
-			}
-		}
+// validTarget reports whether the target of a request is a path, the asterisk, or a URL with
+// a host and no userinfo. The method decides on the asterisk and on the target of CONNECT.
+func validTarget(target []byte) bool {
+	_, rest, absolute := bytes.Cut(target, []byte("://"))
+	if len(target) == 0 || target[0] == '/' || !absolute {
+		return true
 	}
-	if length && encoding {
-		return hostile("Content-Length together with Transfer-Encoding")
+	scheme := target[:len(target)-len(rest)-len("://")]
+	host := rest
+	if end := bytes.IndexAny(rest, "/?#"); end >= 0 {
+		host = rest[:end]
 	}
-	return nil
+	known := bytes.EqualFold(scheme, []byte("http")) || bytes.EqualFold(scheme, []byte("https"))
+	return known && len(host) > 0 && validHost(host)
 }

@@ -6,31 +6,59 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/oskadev/mailroom/internal/share"
 )
 
-// Listener accepts connections up to a limit and tracks them until they end. Before it
-// closes it accepts those that wait: the kernel would reset them.
+// Listener accepts connections up to a limit and tracks them until they end. Above the limit
+// it accepts a few for probes. Before it closes it accepts those that wait: the kernel would
+// reset them.
 type Listener struct {
 	net.Listener
+	cfg    ListenerConfig
 	open   *connections
-	max    int         // connections at once; more are closed
 	secure *tls.Config // nil: plain HTTP
-	log    *slog.Logger
-	logged time.Time // when warn last logged
+	logged time.Time   // when warn last logged
 	ending atomic.Bool
 }
 
-// Listen returns a listener that accepts from ln up to max connections at once. With a
-// certificate it serves TLS.
-func Listen(ln net.Listener, max int, cert *Certificate, log *slog.Logger) *Listener {
-	l := &Listener{Listener: ln, open: &connections{open: make(map[*connection]struct{})}, max: max, log: log}
-	if cert != nil {
-		l.secure = cert.config()
+// ListenerConfig configures a Listener. MaxConnections, PerAddress and Log are required.
+type ListenerConfig struct {
+	// MaxConnections is the maximum number of connections.
+	MaxConnections int
+	// PerAddress is the maximum number of connections of one client address, or of one
+	// IPv6 network of 64 bits.
+	PerAddress int
+	// Exempt are the networks without this bound: those of proxies. Defaults to none.
+	Exempt []netip.Prefix
+	// Certificate is that of TLS. Defaults to plain HTTP.
+	Certificate *Certificate
+	// Log receives warnings.
+	Log *slog.Logger
+}
+
+// Bounds of the connections above the limit, which are for probes.
+const (
+	maxSpares       = 16
+	sparesOfAddress = 4
+	spareTime       = 2 * time.Second
+)
+
+// Listen returns a listener that accepts from ln. With a certificate it serves TLS.
+func Listen(ln net.Listener, cfg ListenerConfig) *Listener {
+	l := &Listener{Listener: ln, cfg: cfg, open: &connections{
+		open:   make(map[*connection]struct{}),
+		normal: share.New[netip.Addr](cfg.MaxConnections, cfg.PerAddress),
+		spare:  share.New[netip.Addr](maxSpares, sparesOfAddress),
+	}}
+	if cfg.Certificate != nil {
+		l.secure = cfg.Certificate.config()
 	}
 	return l
 }
@@ -67,32 +95,55 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// track adds a connection; nil: the limit is reached, and it was closed.
+// track adds a connection; nil: a limit is reached, and it was closed.
 func (l *Listener) track(conn net.Conn) *connection {
-	c := &connection{Conn: conn, socket: conn}
+	c := &connection{Conn: conn, socket: conn, client: l.clientOf(conn)}
 	c.idle.Store(time.Now().UnixNano()) // until its first byte
 	if l.secure != nil {
 		c.Conn = tls.Server(conn, l.secure)
 	}
-	l.open.mu.Lock()
-	open := len(l.open.open)
-	if open < l.max {
-		l.open.open[c] = struct{}{}
-	}
-	l.open.mu.Unlock()
-	if open < l.max {
+	switch l.open.add(c) {
+	case share.Granted:
+		if !c.spareUntil.IsZero() {
+			l.warn("the connection limit is reached, new connections get 503", "connections", l.cfg.MaxConnections)
+		}
 		return c
+	case share.OwnUsedUp:
+		l.warn("one address has as many connections as it may, closing its new ones: if it is a proxy, name it by --trusted-proxy",
+			"address", c.client.String(), "connections", l.cfg.PerAddress)
+	default:
+		l.warn("the connection limit is reached, closing new connections", "connections", l.cfg.MaxConnections)
 	}
-	l.warn("the connection limit is reached, closing new connections", "connections", open)
 	_ = conn.Close()
 	return nil
+}
+
+// clientOf returns the address that counts for a connection: of IPv6 the first of its
+// network of 64 bits. The zero address has no bound of its own.
+func (l *Listener) clientOf(conn net.Conn) netip.Addr {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	address := tcp.AddrPort().Addr().Unmap().WithZone("")
+	for _, network := range l.cfg.Exempt {
+		if network.Contains(address) {
+			return netip.Addr{}
+		}
+	}
+	if address.Is6() {
+		if network, err := address.Prefix(64); err == nil {
+			return network.Addr()
+		}
+	}
+	return address
 }
 
 // warn logs at most once a minute.
 func (l *Listener) warn(message string, args ...any) {
 	if now := time.Now(); now.Sub(l.logged) > time.Minute {
 		l.logged = now
-		l.log.Warn(message, args...) //nolint:sloglint // the messages of its two callers are constant
+		l.cfg.Log.Warn(message, args...) //nolint:sloglint // the messages of its callers are constant
 	}
 }
 

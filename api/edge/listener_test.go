@@ -34,7 +34,7 @@ func TestListenerOutlivesAShortage(t *testing.T) {
 	t.Cleanup(func() { _ = ln.Close() })
 	log, logs := testsupport.Logger(t)
 	lacking := &lackingListener{Listener: ln, errs: []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}}
-	l := &Listener{Listener: lacking, open: &connections{open: make(map[*connection]struct{})}, max: 1, log: log}
+	l := Listen(lacking, ListenerConfig{MaxConnections: 1, PerAddress: 1, Log: log})
 	dial := func() net.Conn {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
 		require.NoError(t, err)
@@ -55,9 +55,7 @@ func TestListenerOutlivesAShortage(t *testing.T) {
 	n, err := refused.Read(make([]byte, 1))
 	assert.Zero(t, n)
 	require.Error(t, err)
-	l.open.mu.Lock()
-	delete(l.open.open, first.(*connection))
-	l.open.mu.Unlock()
+	l.open.remove(first.(*connection))
 	require.NoError(t, first.Close())
 	dial()
 	second := <-accepted

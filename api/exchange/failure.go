@@ -1,8 +1,10 @@
 package exchange
 
 import (
+	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oskadev/mailroom/bus/wire"
 )
@@ -52,9 +54,33 @@ type Problem struct {
 	Problem string `json:"problem"`
 }
 
+// Bounds of what an answer repeats of a request.
+const (
+	maxField    = 128
+	maxProblem  = 512
+	maxProblems = 100
+)
+
+// Cut returns a text of at most so many bytes, and "..." in place of the rest.
+func Cut(text string, max int) string {
+	if len(text) <= max {
+		return text
+	}
+	for max > 0 && !utf8.RuneStart(text[max]) {
+		max--
+	}
+	return text[:max] + "..."
+}
+
 // BadRequest returns a BAD_REQUEST failure. Its message is the first problem, its details
-// are all of them.
+// are all of them. It cuts long names and texts, and leaves out what is above 100 problems.
 func BadRequest(problems ...Problem) *Failure {
+	if more := len(problems) - maxProblems; more > 0 {
+		problems = append(slices.Clip(problems[:maxProblems]), Problem{Problem: strconv.Itoa(more) + " more problems are left out"})
+	}
+	for i := range problems {
+		problems[i].Field, problems[i].Problem = Cut(problems[i].Field, maxField), Cut(problems[i].Problem, maxProblem)
+	}
 	message := "the request does not fit"
 	if len(problems) > 0 {
 		message = problems[0].Field + ": " + problems[0].Problem

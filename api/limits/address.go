@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/oskadev/mailroom/api/exchange"
 )
 
 // headerForwarded is the header that each proxy appends the address of its client to.
@@ -64,6 +66,15 @@ func addressFrom(remote net.Addr) netip.Addr {
 		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
+}
+
+// Caller returns who a limit of this gateway alone counts a request for: the principal, or
+// the network of an anonymous caller.
+func (q *Quotas) Caller(c *fiber.Ctx, in *exchange.Request) string {
+	if in.Principal != nil {
+		return "principal " + in.Principal.Key()
+	}
+	return "address " + networkOf(q.proxies.addressOf(c))
 }
 
 // networkOf returns the part of an address that counts as one client: of IPv6 the first

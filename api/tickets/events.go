@@ -24,7 +24,7 @@ func pollInterval(n int) time.Duration { return min(time.Second<<min(n, 6), time
 
 // events streams the states of a request as server-sent events
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html), from the one after
-// Last-Event-ID on, until the request ends.
+// Last-Event-ID on, until the request ends or the stream has lived as long as it may.
 func (s *Tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *exchange.Request, t ticket) *exchange.Failure {
 	record, err := s.client.Record(ctx, t.service, t.id)
 	if f := s.checkAccess(in, t, record, err); f != nil {
@@ -41,17 +41,19 @@ func (s *Tickets) events(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 		c.Set(fiber.HeaderContentType, "text/event-stream")
 		return nil
 	}
-	if s.watching.Add(1) > maxWatchers {
-		s.watching.Add(-1)
-		return exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(pingInterval)
+	who := s.cfg.Caller(c, in)
+	if f := take(s.streams, who, "streams", pingInterval); f != nil {
+		return f
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set("X-Accel-Buffering", "no") // nginx would buffer events
 	conn := c.Context().Conn()
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
-		defer s.watching.Add(-1)
-		out := &stream{conn: conn, out: w, timeout: s.writeTimeout}
-		(&follower{tickets: s, ticket: t, last: last, tell: out.state, progress: out.progress, idle: out.ping}).run(waits, record)
+		defer s.streams.Give(who)
+		living, cancel := context.WithTimeout(waits, s.cfg.StreamLife)
+		defer cancel()
+		out := &stream{conn: conn, out: w, timeout: s.cfg.WriteTimeout}
+		(&follower{tickets: s, ticket: t, last: last, tell: out.state, progress: out.progress, idle: out.ping}).run(living, record)
 	})
 	return nil
 }
@@ -84,7 +86,12 @@ type follower struct {
 
 // run follows the request until it has ended or the context ends.
 func (s *follower) run(ctx context.Context, record caller.Record) {
+	resumed := s.last >= rank(record.State)
 	if s.send(ctx, record) != nil || record.Ended() {
+		return
+	}
+	// A state tells the progress with it. A client that had this state may have missed reports.
+	if resumed && record.Progress != "" && s.progress(record.Progress) != nil {
 		return
 	}
 	watch, record, err := s.tickets.client.Watch(ctx, s.ticket.service, s.ticket.id)
@@ -170,9 +177,9 @@ func (s *Tickets) Follow(ctx context.Context, in *exchange.Request, name string,
 	if f := s.checkAccess(in, t, record, err); f != nil {
 		return nil, f
 	}
-	if s.watching.Add(1) > maxWatchers {
-		s.watching.Add(-1)
-		return nil, exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(pingInterval)
+	who := in.Principal.Key() // a socket bounds the subscriptions of an anonymous caller
+	if f := take(s.waits, who, "subscriptions", pingInterval); f != nil {
+		return nil, f
 	}
 	following := &follower{
 		tickets: s, ticket: t, idle: func() error { return nil },
@@ -180,7 +187,7 @@ func (s *Tickets) Follow(ctx context.Context, in *exchange.Request, name string,
 		progress: func(text string) error { progress(text); return nil },
 	}
 	return func() {
-		defer s.watching.Add(-1)
+		defer s.waits.Give(who)
 		following.run(ctx, record)
 	}, nil
 }

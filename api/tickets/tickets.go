@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -17,19 +16,40 @@ import (
 	"github.com/oskadev/mailroom/bus/caller"
 	"github.com/oskadev/mailroom/bus/wire"
 	calls "github.com/oskadev/mailroom/internal/call"
+	"github.com/oskadev/mailroom/internal/share"
 )
 
 // Tickets serves the outcomes of requests. It is safe for concurrent use.
 type Tickets struct {
-	client       *caller.Client
-	writeTimeout time.Duration // of each event
-	log          *slog.Logger
-	watching     atomic.Int64 // callers that wait for the end of a request
+	cfg     Config
+	client  *caller.Client
+	log     *slog.Logger
+	waits   *share.Shares[string] // callers that wait for the end of a request, by caller
+	streams *share.Shares[string] // of events, by caller
 }
 
-// New returns tickets over a client. writeTimeout bounds the write of each event.
-func New(client *caller.Client, writeTimeout time.Duration, log *slog.Logger) *Tickets {
-	return &Tickets{client: client, writeTimeout: writeTimeout, log: log}
+// Config configures Tickets. All fields are required.
+type Config struct {
+	// Client reads and follows the records of requests.
+	Client *caller.Client
+	// WriteTimeout bounds the write of each event.
+	WriteTimeout time.Duration
+	// Caller names who waits.
+	Caller func(*fiber.Ctx, *exchange.Request) string
+	// StreamLife is the maximum life of a stream of events.
+	StreamLife time.Duration
+	// Streams is the maximum number of streams of one caller.
+	Streams int
+	// Log receives failed lookups.
+	Log *slog.Logger
+}
+
+// New returns tickets.
+func New(cfg Config) *Tickets {
+	return &Tickets{
+		cfg: cfg, client: cfg.Client, log: cfg.Log,
+		waits: share.New[string](maxWatchers, maxWatchers/4), streams: share.New[string](maxWatchers, cfg.Streams),
+	}
 }
 
 // ticket names a request.
@@ -41,9 +61,22 @@ const (
 	eventMethods   = exchange.ReadMethods
 )
 
-// maxWatchers bounds the callers that wait at one gateway for the ends of requests, by
-// long polling and by events.
+// maxWatchers bounds the callers that wait at one gateway for the ends of requests: by long
+// polling and on sockets together, and by streams of events. One caller may have a quarter of
+// the waits.
 const maxWatchers = 20_000
+
+// take takes one of something bounded for a caller, or fails.
+func take(from *share.Shares[string], who, what string, retry time.Duration) *exchange.Failure {
+	switch from.Take(who) {
+	case share.Granted:
+		return nil
+	case share.OwnUsedUp:
+		return exchange.Fail(wire.CodeRateLimited, "too many "+what+" of this caller are open").After(retry)
+	default:
+		return exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(retry)
+	}
+}
 
 // Serve serves /requests/<name>, where name is <service>.<id> or <service>.<id>/events: the
 // state of a request, its states as events, and its cancellation. Only the principal that
@@ -123,12 +156,12 @@ func (s *Tickets) answer(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 		return f
 	}
 	if wait > 0 && !record.Ended() {
-		if s.watching.Add(1) > maxWatchers {
-			s.watching.Add(-1)
-			return exchange.Fail(wire.CodeOverloaded, "too many callers wait here").After(wait)
+		who := s.cfg.Caller(c, in)
+		if f := take(s.waits, who, "waits", wait); f != nil {
+			return f
 		}
 		record, err = s.awaitEnd(ctx, waits, t, wait)
-		s.watching.Add(-1)
+		s.waits.Give(who)
 		if f := s.checkAccess(in, t, record, err); f != nil {
 			return f
 		}

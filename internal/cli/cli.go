@@ -66,7 +66,7 @@ func Run(args, env []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, args, env, stdout, stderr)
 	if err != nil && err.Error() != "" {
-		_, _ = fmt.Fprintln(stderr, "mailroom: "+err.Error())
+		_, _ = fmt.Fprintln(newTerminal(stderr), "mailroom: "+err.Error())
 	}
 	return exitCode(err)
 }
@@ -97,7 +97,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return usage(errors.New(keys.Redact(explain(err, l)))) // the error may repeat a key
 	}
-	p := &program{stdout: stdout, stderr: stderr, unknownEnv: settings.unknownEnv(parser.Model)}
+	p := &program{stdout: newTerminal(stdout), stderr: newTerminal(stderr), unknownEnv: settings.unknownEnv(parser.Model)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(p)
 }
@@ -134,7 +134,7 @@ func explain(err error, l line) string {
 
 // program is what every command gets.
 type program struct {
-	stdout, stderr io.Writer
+	stdout, stderr *terminal
 	unknownEnv     []string // variables that begin with MAILROOM_ and set nothing
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
@@ -82,19 +80,15 @@ func (c *deadListCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		_, _ = fmt.Fprintln(t, "ENTRY\tREQUEST\tACTION\tATTEMPTS\tDEAD SINCE\tREASON")
+	if c.JSON {
+		return eachLetter(ctx, conn, c.Service, func(l admin.DeadLetter) error { return printLine(p.stdout, l) })
 	}
+	t := newTable(p.stdout, "ENTRY", "REQUEST", "ACTION", "ATTEMPTS", "DEAD SINCE", "REASON")
 	err = eachLetter(ctx, conn, c.Service, func(l admin.DeadLetter) error {
-		if c.JSON {
-			return printLine(p.stdout, l)
-		}
-		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", l.Entry, orDash(l.RequestID()), orDash(l.Fields["action"]),
-			l.Attempts, l.DeadAt.Format(time.RFC3339), l.Error)
-		return err
+		t.row(l.Entry, l.RequestID(), l.Fields["action"], l.Attempts, l.DeadAt.Format(time.RFC3339), l.Error)
+		return nil
 	})
-	return errors.Join(err, t.Flush())
+	return errors.Join(err, t.flush())
 }
 
 // Run prints the letters in full.
@@ -127,7 +121,7 @@ func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
 // tellLetter prints what became of a letter.
 func tellLetter(p *program, l admin.DeadLetter, became string, err error) error {
 	if err == nil {
-		p.printf("%s %s %s\n", l.Entry, orDash(l.RequestID()), became)
+		p.printf("%s %s %s\n", l.Entry, orDash(plain(l.RequestID())), became)
 	}
 	return err
 }

@@ -52,7 +52,7 @@ func (c *typesCommand) Run(ctx context.Context, p *program) error {
 		_, err = p.stdout.Write(code)
 		return err
 	}
-	return os.WriteFile(c.Out, code, 0o644) //nolint:gosec // source code is for everybody who builds it
+	return os.WriteFile(c.Out, escape(code), 0o644) //nolint:gosec // source code is for everybody who builds it
 }
 
 // live returns the manifests in the registry.
@@ -178,5 +178,5 @@ func (c *openapiCommand) Run(ctx context.Context, p *program) error {
 		_, err = p.stdout.Write(indented.Bytes())
 		return err
 	}
-	return os.WriteFile(c.Out, indented.Bytes(), 0o644) //nolint:gosec // a description of the API is for everybody who reads it
+	return os.WriteFile(c.Out, escape(indented.Bytes()), 0o644) //nolint:gosec // a description of the API is for everybody who reads it
 }

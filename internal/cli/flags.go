@@ -78,17 +78,21 @@ func (f *commonFlags) connect(to *redisFlags, role string, log *slog.Logger) (*b
 
 // edgeFlags limit what a gateway admits.
 type edgeFlags struct {
-	Limit           []string      `sep:";" placeholder:"RULE" help:"Rate limits, separated by semicolons: RATE per principal, key, tenant, address or route [on METHOD /path] [burst N], such as \"5/m per address on POST /users\"."`
-	SizeLimit       []string      `sep:";" placeholder:"RULE" help:"Size limits of single routes, separated by semicolons, such as \"POST /users request=64KiB response=1MiB\"."`
-	MaxConnections  int           `placeholder:"N" help:"Maximum number of open client connections; more are closed (default: limit of open files - 256)."`
-	InFlight        int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
-	SocketInFlight  int           `default:"1024" help:"Maximum number of unanswered requests of one WebSocket."`
-	CORSOrigin      []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
-	CORSCredentials bool          `name:"cors-credentials" help:"Let pages of these origins send cookies and client certificates."`
-	CORSMaxAge      time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`
-	TrustedProxy    []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
-	TLSCert         string        `name:"tls-cert" placeholder:"FILE" help:"PEM file with the certificate chain for HTTPS; read again when it changes."`
-	TLSKey          string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the private key of that certificate."`
+	Limit              []string      `sep:";" placeholder:"RULE" help:"Rate limits, separated by semicolons: RATE per principal, key, tenant, address or route [on METHOD /path] [burst N], such as \"5/m per address on POST /users\"."`
+	SizeLimit          []string      `sep:";" placeholder:"RULE" help:"Size limits of single routes, separated by semicolons, such as \"POST /users request=64KiB response=1MiB\"."`
+	MaxConnections     int           `placeholder:"N" help:"Maximum number of open client connections; above it only probes are answered (default: limit of open files - 256)."`
+	AddressConnections int           `placeholder:"N" help:"Maximum number of open connections of one client address that is no trusted proxy; more are closed (default: half of --max-connections, at least 64)."`
+	StreamLife         time.Duration `default:"5m" help:"Maximum life of a stream of events; its client connects again and continues."`
+	Streams            int           `default:"64" help:"Maximum number of streams of events of one caller."`
+	InFlight           int64         `default:"4096" help:"Maximum number of calls of one service in flight at this gateway."`
+	SocketInFlight     int           `default:"1024" help:"Maximum number of unanswered requests of one WebSocket."`
+	CORSOrigin         []string      `name:"cors-origin" placeholder:"ORIGIN" help:"Origins whose pages may call, such as https://app.example.com, https://*.example.com or *."`
+	CORSCredentials    bool          `name:"cors-credentials" help:"Let pages of these origins send cookies and client certificates."`
+	CORSMaxAge         time.Duration `name:"cors-max-age" default:"10m" help:"Time for which browsers may cache a preflight answer."`
+	NoCacheRate        string        `default:"10/s" placeholder:"RATE" help:"How often one caller may bypass or refresh cached answers by Cache-Control: no-cache, no-store or max-age=0, such as 10/s; beyond it the header is ignored; 0: always."`
+	TrustedProxy       []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
+	TLSCert            string        `name:"tls-cert" placeholder:"FILE" help:"PEM file with the certificate chain for HTTPS; read again when it changes."`
+	TLSKey             string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the private key of that certificate."`
 }
 
 // apply sets the fields of a gateway's configuration. The error names all
@@ -110,7 +114,16 @@ func (f *edgeFlags) apply(cfg *api.Config) error {
 		errs = append(errs, named("--trusted-proxy", err))
 		cfg.TrustedProxies = append(cfg.TrustedProxies, network)
 	}
-	cfg.MaxConnections = f.MaxConnections
+	rate, err := parseNoCacheRate(f.NoCacheRate)
+	errs = append(errs, named("--no-cache-rate", err))
+	cfg.NoCacheRate = rate
+	cfg.MaxConnections, cfg.AddressConnections = f.MaxConnections, f.AddressConnections
+	cfg.StreamLife, cfg.Streams = f.StreamLife, f.Streams
+	for name, bad := range map[string]bool{"--stream-life": f.StreamLife <= 0, "--streams": f.Streams < 1} {
+		if bad {
+			errs = append(errs, errors.New(name+": it is not positive"))
+		}
+	}
 	cfg.SocketInFlight = f.SocketInFlight
 	cfg.InFlight, cfg.TLSCert, cfg.TLSKey = f.InFlight, f.TLSCert, f.TLSKey
 	cfg.CORS = api.CORS{Origins: f.CORSOrigin, Credentials: f.CORSCredentials, MaxAge: f.CORSMaxAge}
@@ -121,6 +134,14 @@ func (f *edgeFlags) apply(cfg *api.Config) error {
 		errs = append(errs, fmt.Errorf("--in-flight: %d is not positive", f.InFlight))
 	}
 	return errors.Join(errs...)
+}
+
+// parseNoCacheRate parses a rate; 0 is one that allows nothing.
+func parseNoCacheRate(text string) (api.Rate, error) {
+	if text == "0" {
+		return api.Rate{Count: -1}, nil
+	}
+	return api.ParseRate(text)
 }
 
 func named(flag string, err error) error {

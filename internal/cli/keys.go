@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/oskadev/mailroom/api/auth/keys"
@@ -76,7 +75,7 @@ func (c *keysCreateCommand) Run(ctx context.Context, p *program) error {
 	}
 	p.printf("%s\n", text)
 	_, _ = fmt.Fprintf(p.stderr, "Created key %s for %s; scopes: %s; tenant: %s; expires: %s.\nIt is not shown again: only its hash is kept.\n",
-		key.ID, key.Name, orDash(strings.Join(key.Scopes, " ")), orDash(key.Tenant), expiry(key))
+		key.ID, plain(key.Name), orDash(strings.Join(key.Scopes, " ")), orDash(plain(key.Tenant)), expiry(key))
 	return nil
 }
 
@@ -101,13 +100,11 @@ func (c *keysListCommand) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		return printJSON(p.stdout, all)
 	}
-	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tNAME\tSCOPES\tTENANT\tCREATED\tEXPIRES")
+	t := newTable(p.stdout, "ID", "NAME", "SCOPES", "TENANT", "CREATED", "EXPIRES")
 	for _, key := range all {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", key.ID, key.Name, orDash(strings.Join(key.Scopes, " ")), orDash(key.Tenant),
-			key.Created.Format(time.RFC3339), expiry(key))
+		t.row(key.ID, key.Name, strings.Join(key.Scopes, " "), key.Tenant, key.Created.Format(time.RFC3339), expiry(key))
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 // Run revokes a key.

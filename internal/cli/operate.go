@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/oskadev/mailroom/bus"
@@ -81,30 +79,18 @@ func (c *auditCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return undelivered(err)
 	}
-	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		_, _ = fmt.Fprintln(t, "AT\tWHO\tWHAT\tSERVICE\tTARGET")
-	}
-	var errs []error
-	for _, l := range lines {
-		if c.JSON {
+	if c.JSON {
+		var errs []error
+		for _, l := range lines {
 			errs = append(errs, printLine(p.stdout, l))
-			continue
 		}
-		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.At.Format(time.RFC3339), plain(l.Who), plain(l.What), orDash(plain(l.Service)), orDash(plain(l.Target)))
-		errs = append(errs, err)
+		return errors.Join(errs...)
 	}
-	return errors.Join(append(errs, t.Flush())...)
-}
-
-// plain replaces the characters of a text that control a terminal.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, text)
+	t := newTable(p.stdout, "AT", "WHO", "WHAT", "SERVICE", "TARGET")
+	for _, l := range lines {
+		t.row(l.At.Format(time.RFC3339), l.Who, l.What, l.Service, l.Target)
+	}
+	return t.flush()
 }
 
 // audit records what the command did. A user of Redis without the right to write audit

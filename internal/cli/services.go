@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/oskadev/mailroom/api/route"
@@ -174,48 +173,48 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func printServices(w io.Writer, views []serviceView) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPARKED\tPENDING\tDEAD")
+	t := newTable(w, "SERVICE", "VERSION", "WORKERS", "ACTIONS", "BACKLOG", "PARKED", "PENDING", "DEAD")
 	for _, v := range views {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
-			len(v.Workers), len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
+		t.row(v.Name, strings.Join(v.Versions, ", "), len(v.Workers), len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
 	}
-	_ = t.Flush()
+	_ = t.flush()
 }
 
 // printRemarks prints what gateways leave out or ignore.
 func printRemarks(w io.Writer, views []serviceView) {
+	remark := func(format string, args ...any) { _, _ = fmt.Fprintf(w, "\n%s\n", plain(fmt.Sprintf(format, args...))) }
 	for _, v := range views {
 		for _, pattern := range v.Partial {
-			_, _ = fmt.Fprintf(w, "\n%s: the route %q is not served: some live builds do not declare it\n", v.Name, pattern)
+			remark("%s: the route %q is not served: some live builds do not declare it", v.Name, pattern)
 		}
 		if len(v.Unknown) > 0 {
-			_, _ = fmt.Fprintf(w, "\n%s: unknown members of the manifest are ignored: %s\n", v.Name, strings.Join(v.Unknown, ", "))
+			remark("%s: unknown members of the manifest are ignored: %s", v.Name, strings.Join(v.Unknown, ", "))
 		}
 		for _, a := range v.Actions {
 			for _, pattern := range slices.Sorted(maps.Keys(a.NotServed)) {
-				_, _ = fmt.Fprintf(w, "\n%s: the route %q of %s is not served: %s\n", v.Name, pattern, a.Name, a.NotServed[pattern])
+				remark("%s: the route %q of %s is not served: %s", v.Name, pattern, a.Name, a.NotServed[pattern])
 			}
 		}
 	}
 }
 
 func printDetails(w io.Writer, v *serviceView) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "\nACTION\tROUTES\tKIND\tLANE\tTIMEOUT\tSUMMARY")
+	_, _ = fmt.Fprintln(w)
+	t := newTable(w, "ACTION", "ROUTES", "KIND", "LANE", "TIMEOUT", "SUMMARY")
 	for _, a := range v.Actions {
 		kind := "unsafe"
 		if a.Safe {
 			kind = "safe"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%v\t%s\n", a.Name, orDash(strings.Join(a.Routes, ", ")), kind, orDash(a.Lane),
-			time.Duration(a.Timeout)*time.Millisecond, a.Summary)
+		t.row(a.Name, strings.Join(a.Routes, ", "), kind, a.Lane, time.Duration(a.Timeout)*time.Millisecond, a.Summary)
 	}
-	_, _ = fmt.Fprintln(t, "\nWORKER\tVERSION")
+	_ = t.flush()
+	_, _ = fmt.Fprintln(w)
+	t = newTable(w, "WORKER", "VERSION")
 	for _, worker := range v.Workers {
-		_, _ = fmt.Fprintf(t, "%s\t%s\n", worker.ID, worker.Version)
+		t.row(worker.ID, worker.Version)
 	}
-	_ = t.Flush()
+	_ = t.flush()
 }
 
 func printLanes(w io.Writer, lanes []admin.Lane) {
@@ -223,17 +222,10 @@ func printLanes(w io.Writer, lanes []admin.Lane) {
 		_, _ = fmt.Fprintln(w, "\nno request waits in a lane")
 		return
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "\nLANE\tWAITING\tTURN OF")
+	_, _ = fmt.Fprintln(w)
+	t := newTable(w, "LANE", "WAITING", "TURN OF")
 	for _, lane := range lanes {
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\n", lane.Key, lane.Waiting, orDash(lane.Turn))
+		t.row(lane.Key, lane.Waiting, lane.Turn)
 	}
-	_ = t.Flush()
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
+	_ = t.flush()
 }

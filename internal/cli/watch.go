@@ -120,22 +120,19 @@ func readTop(ctx context.Context, conn *bus.Conn, services *registry.Registry) (
 	return rows, nil
 }
 
-// clearScreen moves to the upper left corner and clears what follows (ECMA-48, CUP and ED).
-const clearScreen = "\x1b[H\x1b[J"
-
-func (c *topCommand) print(w io.Writer, rows []topRow) error {
+func (c *topCommand) print(w *terminal, rows []topRow) error {
 	if c.JSON {
 		return json.NewEncoder(w).Encode(rows)
 	}
 	var text strings.Builder
 	if !c.Once {
-		text.WriteString(clearScreen)
+		w.clear()
 	}
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "SERVICE\tREQ/S\tERRORS\tQUEUE P50\tP99\tRUN P50\tP99\tBACKLOG\tRUNNING\tLANES\tOLDEST\tWORKERS\tDEAD\tSTATE\t")
 	for _, r := range rows {
-		_, _ = fmt.Fprintf(t, "%s\t%.1f\t%.1f %%\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f s\t%d\t%d\t%s\t\n", r.Service, r.Rate, 100*r.Errors,
-			millis(r.QueueP50), millis(r.QueueP99), millis(r.RunP50), millis(r.RunP99), r.Backlog, r.Pending, r.Waiting, r.OldestSec, r.Workers, r.Dead, r.State)
+		_, _ = fmt.Fprintf(t, "%s\t%.1f\t%.1f %%\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f s\t%d\t%d\t%s\t\n", plain(r.Service), r.Rate, 100*r.Errors,
+			millis(r.QueueP50), millis(r.QueueP99), millis(r.RunP50), millis(r.RunP99), r.Backlog, r.Pending, r.Waiting, r.OldestSec, r.Workers, r.Dead, plain(r.State))
 	}
 	_ = t.Flush()
 	if len(rows) == 0 {

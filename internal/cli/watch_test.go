@@ -89,5 +89,5 @@ func TestOperatingFromTheShell(t *testing.T) {
 // Texts of services and callers cannot control a terminal.
 func TestPlainTexts(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "a?[31m?b ä? c", plain("a\x1b[31m\u009bb ä\n c"))
+	assert.Equal(t, "a?[31m?b ä? c??", plain("a\x1b[31m\u009bb ä\n c\u202e\xff"))
 }

@@ -9,7 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/oskadev/mailroom/internal/share"
 )
 
 // DefaultAddress is where a gateway serves the pages of its operator.
@@ -49,13 +52,55 @@ func Listen(ctx context.Context, address string, given bool, log *slog.Logger) (
 	return ln, nil
 }
 
+// Bounds of the connections to the operator's pages. Their flood costs the rest of the process
+// little, and one address cannot use up all of them.
+const (
+	maxConnections = 256
+	maxOfAddress   = 64
+)
+
+// bounded is a listener with these bounds: it closes the connections above them.
+type bounded struct {
+	net.Listener
+	open *share.Shares[string] // by address
+}
+
+// Accept waits for a connection within the bounds.
+func (b *bounded) Accept() (net.Conn, error) {
+	for {
+		conn, err := b.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		address, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+		if b.open.Take(address) == share.Granted {
+			return &counted{Conn: conn, give: sync.OnceFunc(func() { b.open.Give(address) })}, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+// counted is a connection that counts until it is closed.
+type counted struct {
+	net.Conn
+	give func()
+}
+
+// Close closes the connection.
+func (c *counted) Close() error {
+	c.give()
+	return c.Conn.Close()
+}
+
 // shutdownLimit bounds the time for open requests when the process stops.
 const shutdownLimit = time.Second
 
-// Serve serves on the listener until the context ends, and closes it.
+// Serve serves on the listener until the context ends, and closes it. It bounds connections
+// and times.
 func Serve(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 32 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -67,7 +112,7 @@ func Serve(ctx context.Context, ln net.Listener, handler http.Handler, log *slog
 		}
 	})
 	defer stopped()
-	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(&bounded{Listener: ln, open: share.New[string](maxConnections, maxOfAddress)}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the operator on %s: %w", ln.Addr(), err)
 	}
 	return nil

@@ -154,6 +154,26 @@ func TestAFileIsReadAgainWhenItChanged(t *testing.T) {
 	refusal(t, v, token)
 }
 
+// The URL of a JWKS may hold a secret as its user or in its query.
+func TestURLsAreLoggedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, "")
+	v, logs := newVerifier(t, &clock{}, func(c *Config) {
+		c.JWKS = strings.Replace(p.server.URL, "http://", "http://canary1:canary2@", 1) + "/keys?token=canary3#canary4"
+	})
+	logs.Wait(t, "cannot load the keys of tokens")
+	logs.Wait(t, p.server.URL+"/keys")
+	_, err := v.Verify(t.Context(), newEd(t, "x").sign(t, claims(time.Unix(1_750_000_000, 0), nil)))
+	require.Error(t, err)
+	for _, secret := range []string{"canary1", "canary2", "canary3", "canary4"} {
+		assert.False(t, logs.Contains(secret), secret)
+		assert.NotContains(t, err.Error(), secret)
+	}
+	err = (&Config{Issuer: issuer, Audience: audience, JWKS: "http://canary1:canary2@keys.example/jwks?token=canary3"}).Check()
+	require.ErrorContains(t, err, "http://keys.example/jwks")
+	assert.NotContains(t, err.Error(), "canary")
+}
+
 func TestKeysThatVerifyNothing(t *testing.T) {
 	t.Parallel()
 	log, logs := testsupport.Logger(t)

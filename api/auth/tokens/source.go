@@ -37,9 +37,14 @@ func parseJWKS(jwks string) (*url.URL, string, error) {
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
-		return nil, "", fmt.Errorf("the JWKS at %s: want https://, http:// on loopback, or a file", u.Redacted())
+		return nil, "", fmt.Errorf("the JWKS at %s: want https://, http:// on loopback, or a file", place(u))
 	}
 	return u, "", nil
+}
+
+// place returns a URL for logs: without the user and the query, which may hold a secret.
+func place(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
 // newSource returns the source that the config names.
@@ -68,7 +73,7 @@ type endpoint struct {
 func (e *endpoint) load(ctx context.Context) (*keySet, error) {
 	set, err := e.fetch(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the JWKS at %s: %w", e.url.Redacted(), err)
+		return nil, fmt.Errorf("fetch the JWKS at %s: %w", place(e.url), err)
 	}
 	return set, nil
 }

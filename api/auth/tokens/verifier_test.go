@@ -104,6 +104,20 @@ func TestClaimsThatDoNotLetIn(t *testing.T) {
 		{"scopes are a number", jwt.MapClaims{"scope": 7}, "scopes"},
 		{"a scope is a number", jwt.MapClaims{"scope": []any{"a", 7}}, "scopes"},
 		{"no scopes", jwt.MapClaims{"scope": nil}, ""},
+		{"iat is text", jwt.MapClaims{"iat": "1750000000"}, "(iat) is not a number"},
+		{"iat is null", jwt.MapClaims{"iat": json.RawMessage("null")}, "(iat) is not a number"},
+		{"iat is a list", jwt.MapClaims{"iat": []int{1}}, "(iat) is not a number"},
+		{"iat is a fraction", jwt.MapClaims{"iat": 1.5e9 + 0.25}, ""},
+		{"no iat", jwt.MapClaims{"iat": nil}, ""},
+		{"exp is true", jwt.MapClaims{"exp": true}, "claims"},
+		{"exp is null", jwt.MapClaims{"exp": json.RawMessage("null")}, "claims"},
+		{"nbf is text", jwt.MapClaims{"nbf": "1"}, "claims"},
+		{"nbf is null", jwt.MapClaims{"nbf": json.RawMessage("null")}, "claims"},
+		{"a lone surrogate", jwt.MapClaims{"sub": json.RawMessage(`"ada\ud800"`)}, "not valid Unicode"},
+		{"a low surrogate", jwt.MapClaims{"sub": json.RawMessage(`"\udc00"`)}, "not valid Unicode"},
+		{"invalid UTF-8", jwt.MapClaims{"sub": json.RawMessage("\"ada\xff\"")}, "not valid Unicode"},
+		{"a pair of surrogates", jwt.MapClaims{"sub": json.RawMessage(`"\ud83d\ude00"`)}, ""},
+		{"a lone surrogate in the tenant", jwt.MapClaims{"tenant": json.RawMessage(`"\ud800"`)}, "not valid Unicode"},
 	} {
 		token := ed.sign(t, claims(now.Now(), c.changes))
 		if c.name == "subject is a number" {
@@ -137,6 +151,7 @@ func TestScopesAndTenantsOfTokens(t *testing.T) {
 		{jwt.MapClaims{"scope": nil, "scp": []string{"x"}}, []string{"x"}, ""},
 		{jwt.MapClaims{"scope": "a", "scp": "root"}, []string{"a"}, ""},
 		{jwt.MapClaims{"scope": ""}, nil, ""},
+		{jwt.MapClaims{"scope": "a\troot b\u00a0root c\u0085root d\u2028root e\nroot"}, []string{"a\troot", "b\u00a0root", "c\u0085root", "d\u2028root", "e\nroot"}, ""},
 		{jwt.MapClaims{"scope": nil}, nil, ""},
 	} {
 		p, err := v.Verify(t.Context(), ed.sign(t, claims(now.Now(), c.changes)))
