@@ -29,12 +29,15 @@ func LoadFunctions(ctx context.Context, c *bus.Conn, scripts []script.Script) er
 
 // ApplyACL sets the passwords and the rights of a user and removes all others (ACL
 // SETUSER), on every server of a cluster, since each has its own users. It may be
-// repeated. Open connections of the user stay open, with the new rights. It reports
+// repeated. It also loads the functions of the protocol. Open connections of the user stay open, with the new rights. It reports
 // whether every server has written the user to its ACL file (ACL SAVE); a server without
 // such a file loses the user when it stops.
 func ApplyACL(ctx context.Context, c *bus.Conn, u ACLUser) (saved bool, err error) {
 	if len(u.Passwords) == 0 {
 		return false, fmt.Errorf("set the user %q: it has no password; name one", u.Name)
+	}
+	if err := LoadFunctions(ctx, c, c.Scripts.All()); err != nil {
+		return false, err
 	}
 	var unsaved atomic.Bool
 	err = c.EachServer(ctx, func(ctx context.Context, server bus.Redis) error {

@@ -57,7 +57,6 @@ func (g *guard) users(t *testing.T) []admin.ACLUser {
 
 func (g *guard) apply(t *testing.T) (saved bool) {
 	t.Helper()
-	require.NoError(t, admin.LoadFunctions(t.Context(), g.admin, g.admin.Scripts.All()))
 	for _, user := range g.users(t) {
 		var err error
 		saved, err = admin.ApplyACL(t.Context(), g.admin, user)

@@ -167,7 +167,7 @@ func (f *aclFlags) apply(ctx context.Context, p *program, users []admin.ACLUser)
 	}
 	defer func() { _ = conn.Close() }()
 	if !f.byEval() {
-		if err := loadFunctions(ctx, conn); err != nil {
+		if err := admin.LoadFunctions(ctx, conn, cache.Scripts(conn.ScriptCaller)); err != nil {
 			return err
 		}
 	}
