@@ -22,6 +22,8 @@ type value struct {
 	root     *jsonschema.Schema // that resolved was made of
 	isField  bool               // they are the schema of an object with this field
 	bare     bool               // the schema is a type alone: parsing text is the whole check
+
+	alternatives int // of schemas below anyOf that judge one value
 }
 
 // newValue returns a value with the schema own, a part of root.
@@ -93,6 +95,9 @@ func (v *value) validate(instance any) error {
 	whole := instance
 	if v.isField {
 		whole = map[string]any{v.name: instance}
+	}
+	if err := v.affordable(whole); err != nil {
+		return err
 	}
 	if v.resolved.Validate(whole) == nil {
 		return nil
