@@ -1,0 +1,38 @@
+package lograte
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestLinesOverTheLimitAreCounted(t *testing.T) {
+	t.Parallel()
+	var l Limiter
+	now := time.Now()
+	written := 0
+	for range 1000 {
+		if _, ok := l.take(now); ok {
+			written++
+		}
+	}
+	assert.Equal(t, Limit, written)
+	dropped, ok := l.take(now.Add(Interval))
+	assert.True(t, ok)
+	assert.Equal(t, 1000-Limit, dropped)
+	dropped, ok = l.take(now.Add(Interval))
+	assert.True(t, ok)
+	assert.Zero(t, dropped, "they were told once")
+}
+
+func TestTheNextLineTellsTheNumber(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	l := Limiter{dropped: 7}
+	l.Log(context.Background(), slog.New(slog.NewTextHandler(&text, nil)), slog.LevelWarn, "unreadable", "service", "users")
+	assert.Contains(t, text.String(), "msg=unreadable service=users dropped=7")
+}
