@@ -22,8 +22,9 @@ func gatewayRights(k wire.Keys) []grant {
 		{keys: patterns(k, "~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // to cancel requests
 		// Compositions: gateways are their workers.
 		{keys: patterns(k, "~", []string{wire.ReservedService}, "*"), commands: workerCommands()},
-		// The known services. `mailroom services` reads the length of the dead letters.
-		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
+		// The known services; older gateways read them by SMEMBERS. `mailroom services` reads
+		// the length of the dead letters.
+		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers", "sscan"}},
 		{keys: read("dead"), commands: []string{"xlen"}},
 		{keys: read("parked"), commands: []string{"hgetall"}},
 		// Data of gateways: their secret, the keys and limits of their clients.
@@ -83,8 +84,8 @@ func readRights(k wire.Keys, services []string) []grant {
 func lookupRights(k wire.Keys, services []string, role string) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", services, kinds...) }
 	return []grant{
-		{keys: read("workers"), commands: []string{"zrangebyscore"}},
-		{keys: read("manifest:*", "paused"), commands: []string{"get"}},
+		{keys: read("workers"), commands: []string{"zrangebyscore", "zcount"}},
+		{keys: read("manifest:*", "paused"), commands: []string{"get", "strlen"}},
 		{
 			keys:     patterns(k, "~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
 			commands: []string{"eval", "evalsha", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},

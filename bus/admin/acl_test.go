@@ -98,7 +98,7 @@ func keyed(key string) map[string][]any {
 		"persist": {"PERSIST", key}, "exists": {"EXISTS", key}, "rename": {"RENAME", key, key}, "copy": {"COPY", key, key},
 		"dump": {"DUMP", key}, "restore": {"RESTORE", key, "0", "x"}, "object": {"OBJECT", "ENCODING", key}, "sort": {"SORT", key},
 		"hget": {"HGET", key, "f"}, "hmget": {"HMGET", key, "f"}, "hgetall": {"HGETALL", key}, "hset": {"HSET", key, "f", "v"}, "hdel": {"HDEL", key, "f"},
-		"sadd": {"SADD", key, "m"}, "srem": {"SREM", key, "m"}, "smembers": {"SMEMBERS", key},
+		"sadd": {"SADD", key, "m"}, "srem": {"SREM", key, "m"}, "smembers": {"SMEMBERS", key}, "sscan": {"SSCAN", key, "0"}, "strlen": {"STRLEN", key}, "zcount": {"ZCOUNT", key, "0", "1"},
 		"zadd": {"ZADD", key, "1", "m"}, "zrem": {"ZREM", key, "m"}, "zrangebyscore": {"ZRANGEBYSCORE", key, "-inf", "+inf"},
 		"xadd": {"XADD", key, "*", "f", "v"}, "xlen": {"XLEN", key}, "xrange": {"XRANGE", key, "-", "+"}, "xread": {"XREAD", "STREAMS", key, "0"},
 		"xreadgroup": {"XREADGROUP", "GROUP", "workers", "me", "STREAMS", key, ">"}, "xack": {"XACK", key, "workers", "1-1"},
@@ -128,10 +128,10 @@ func TestRightsOnKeys(t *testing.T) {
 		"{users}:lane:1":     "rpush lpush rpop lpop lset lindex lrange lrem exists",
 		"{users}:parked":     "hget hgetall hincrby hdel",
 		"{users}:dead":       "xlen",
-		"{users}:workers":    "zrangebyscore",
-		"{users}:manifest:1": "get",
+		"{users}:workers":    "zrangebyscore zcount",
+		"{users}:manifest:1": "get strlen",
 		"{users}:cached:1":   cached, "{users}:lease:1": cached, "{users}:handed:1": cached, "{users}:tag:1": cached,
-		"services": "smembers", "secret": "setnx get", "keys": "hget",
+		"services": "smembers sscan", "secret": "setnx get", "keys": "hget",
 	}
 	var keys []string
 	for _, service := range []string{"users", "items"} {

@@ -37,7 +37,11 @@ type serviceView struct {
 	// Partial are the routes that only some live builds declare.
 	Partial []string `json:"partial,omitempty"`
 	// Unknown are the members of the manifests that are ignored.
-	Unknown []string     `json:"unknown,omitempty"`
+	Unknown []string `json:"unknown,omitempty"`
+	// Fault is the limit that the service is over, or why it cannot be read.
+	Fault string `json:"fault,omitempty"`
+	// MoreWorkers is the number of live workers that are not listed.
+	MoreWorkers int          `json:"more_workers,omitempty"`
 	Lanes   []admin.Lane `json:"lanes,omitempty"`
 }
 
@@ -127,7 +131,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 }
 
 func viewOf(s *registry.Service, stats admin.Stats) serviceView {
-	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Unknown: s.Unknown, Stats: stats}
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Unknown: s.Unknown, Stats: stats, Fault: s.Fault, MoreWorkers: s.More}
 	if s.Live() {
 		v.Partial = s.Partial
 	}
@@ -178,7 +182,7 @@ func printServices(w io.Writer, views []serviceView) {
 	_, _ = fmt.Fprintln(t, "SERVICE\tVERSION\tWORKERS\tACTIONS\tBACKLOG\tPARKED\tPENDING\tDEAD")
 	for _, v := range views {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", v.Name, orDash(strings.Join(v.Versions, ", ")),
-			len(v.Workers), len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
+			len(v.Workers)+v.MoreWorkers, len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
 	}
 	_ = t.Flush()
 }
@@ -186,6 +190,9 @@ func printServices(w io.Writer, views []serviceView) {
 // printRemarks prints what gateways leave out or ignore.
 func printRemarks(w io.Writer, views []serviceView) {
 	for _, v := range views {
+		if v.Fault != "" {
+			_, _ = fmt.Fprintf(w, "\n%s: %s; its last good manifest stays in force\n", v.Name, v.Fault)
+		}
 		for _, pattern := range v.Partial {
 			_, _ = fmt.Fprintf(w, "\n%s: the route %q is not served: some live builds do not declare it\n", v.Name, pattern)
 		}
