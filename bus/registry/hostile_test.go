@@ -86,14 +86,14 @@ func (s *stage) newsWithin() {
 	}
 }
 
-// faulty waits until a service has a fault.
-func (s *stage) faulty(service string) *Service {
+// faulty waits until the hostile service has a fault.
+func (s *stage) faulty() *Service {
 	s.Helper()
-	testsupport.Eventually(s, 10*time.Second, service+" has a fault", func() bool {
-		found := s.r.Snapshot()[service]
+	testsupport.Eventually(s, 10*time.Second, "it has a fault", func() bool {
+		found := s.r.Snapshot()["hostile"]
 		return found != nil && found.Fault != ""
 	})
-	return s.r.Snapshot()[service]
+	return s.r.Snapshot()["hostile"]
 }
 
 // heap returns the live memory of this process, in which other tests run too.
@@ -111,7 +111,7 @@ func TestDeepSchemaDoesNotDelayOthers(t *testing.T) {
 	const depth = 4900
 	s.register("hostile", "hostile.1", "1", declares("hostile", "GET", strings.Repeat(`{"items":`, depth)+"{}"+strings.Repeat("}", depth)))
 	s.newsWithin()
-	assert.Contains(t, s.faulty("hostile").Fault, "nested deeper than")
+	assert.Contains(t, s.faulty().Fault, "nested deeper than")
 }
 
 func TestManyNamesDoNotDelayOthers(t *testing.T) {
@@ -142,7 +142,7 @@ func TestManyNamesDoNotDelayOthers(t *testing.T) {
 }
 
 // fill runs a script that fills a key, which is faster than to send its values.
-func (s *stage) fill(script string, key string, args ...any) {
+func (s *stage) fill(script, key string, args ...any) {
 	s.Helper()
 	require.NoError(s, s.rdb.Eval(s.Context(), script, []string{key}, args...).Err())
 }
@@ -157,7 +157,7 @@ func TestSchemasThatDoubleDoNotDelayOthers(t *testing.T) {
 	}
 	s.register("hostile", "hostile.1", "1", declares("hostile", "GET", `{"$ref":"#/$defs/a0","$defs":{`+defs.String()+`"a40":{}}}`))
 	s.newsWithin()
-	assert.Contains(t, s.faulty("hostile").Fault, "steps of validation")
+	assert.Contains(t, s.faulty().Fault, "steps of validation")
 	assert.Nil(t, s.r.Snapshot()["hostile"].Manifest)
 	assert.True(t, s.r.Snapshot()["hostile"].Live())
 }
@@ -175,7 +175,7 @@ func TestManyWorkersAreCounted(t *testing.T) {
 	before := heap()
 	s.fill(members, s.conn.Keys.Workers("hostile"), workers, time.Now().Add(time.Minute).UnixMilli(), 0)
 	s.newsWithin()
-	hostile := s.faulty("hostile")
+	hostile := s.faulty()
 	assert.Len(t, hostile.Workers, 1000)
 	assert.Equal(t, workers+1-1000, hostile.More)
 	assert.Equal(t, "more than 1000 live workers: the rest is only counted", hostile.Fault)
@@ -192,7 +192,7 @@ func TestManyDigestsLeaveTheLastGoodManifest(t *testing.T) {
 	before := heap()
 	s.fill(members, s.conn.Keys.Workers("hostile"), 50_000, time.Now().Add(time.Minute).UnixMilli(), 1)
 	s.newsWithin()
-	hostile := s.faulty("hostile")
+	hostile := s.faulty()
 	assert.Contains(t, hostile.Fault, "more than 32 different manifests")
 	assert.NotNil(t, hostile.Action("GET"), "as it was known last")
 	assert.True(t, hostile.Live())
@@ -256,7 +256,7 @@ func TestLongMembersDoNotDelayOthers(t *testing.T) {
 	require.NoError(t, s.rdb.SAdd(t.Context(), s.conn.Keys.Services(), long).Err())
 	s.live("hostile", "hostile."+long+" 1")
 	s.newsWithin()
-	assert.Contains(t, s.faulty("hostile").Fault, "too long")
+	assert.Contains(t, s.faulty().Fault, "too long")
 	assert.Less(t, heap(), before+128<<20)
 }
 

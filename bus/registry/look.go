@@ -49,7 +49,7 @@ func (r *Registry) look(ctx context.Context, readers *readers, names []string) e
 	if all {
 		r.forget(next)
 	}
-	r.bound(next, before)
+	r.bound(ctx, next, before)
 	maps.DeleteFunc(r.states, func(name string, _ *state) bool { return next[name] == nil })
 	maps.DeleteFunc(r.gone, func(name string, _ time.Time) bool { return next[name] == nil })
 	r.publish(ctx, next)
@@ -102,7 +102,7 @@ func (r *Registry) forget(next Snapshot) {
 
 // bound removes services over the limit: first those of which nothing but the name is
 // known, and of these first the new ones.
-func (r *Registry) bound(next, before Snapshot) {
+func (r *Registry) bound(ctx context.Context, next, before Snapshot) {
 	over := len(next) - r.limits.names
 	if over <= 0 || r.follows != nil {
 		return
@@ -125,7 +125,7 @@ func (r *Registry) bound(next, before Snapshot) {
 	for _, name := range names[:over] {
 		delete(next, name)
 	}
-	r.logs.Log(context.Background(), r.conn.Log(), slog.LevelWarn, "too many names of services, the rest is ignored", "limit", r.limits.names)
+	r.logs.Log(ctx, r.conn.Log(), slog.LevelWarn, "too many names of services, the rest is ignored", "limit", r.limits.names)
 }
 
 // read reads services, several at a time. A service that cannot be read does not affect the

@@ -33,7 +33,7 @@ func (l *Limiter) Log(ctx context.Context, log *slog.Logger, level slog.Level, m
 	if dropped > 0 {
 		args = append(args, "dropped", dropped)
 	}
-	log.Log(ctx, level, message, args...)
+	log.Log(ctx, level, message, args...) //nolint:sloglint // the messages of the callers are constants
 }
 
 // take reports whether a line may be written, and the number of those dropped before.

@@ -1,7 +1,6 @@
 package lograte
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -33,6 +32,6 @@ func TestTheNextLineTellsTheNumber(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	l := Limiter{dropped: 7}
-	l.Log(context.Background(), slog.New(slog.NewTextHandler(&text, nil)), slog.LevelWarn, "unreadable", "service", "users")
+	l.Log(t.Context(), slog.New(slog.NewTextHandler(&text, nil)), slog.LevelWarn, "unreadable", "service", "users")
 	assert.Contains(t, text.String(), "msg=unreadable service=users dropped=7")
 }

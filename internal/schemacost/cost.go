@@ -1,6 +1,7 @@
 package schemacost
 
 import (
+	"cmp"
 	"fmt"
 	"regexp/syntax"
 	"strings"
@@ -65,46 +66,45 @@ func over(count, limit int, what string) error {
 func (c *Cost) count(value any, path int, h holds) error {
 	switch v := value.(type) {
 	case []any:
-		c.nodes++
 		for _, item := range v {
 			if err := c.count(item, path+len("/10"), h.item()); err != nil {
 				return err
 			}
 		}
 	case map[string]any:
-		c.nodes++
 		for name, item := range v {
-			inner := h.item()
-			if h == schemas || h == oneSchema {
-				var err error
-				if inner, err = keyword(name); err != nil {
-					return err
-				}
-				if pattern, isText := item.(string); isText && name == "pattern" {
-					c.patterns += size(pattern)
-				}
+			inner, err := c.member(name, item, h)
+			if err == nil {
+				err = c.count(item, path+1+len(name), inner)
 			}
-			if h == patterned {
-				c.patterns += size(name)
-			}
-			if err := c.count(item, path+1+len(name), inner); err != nil {
+			if err != nil {
 				return err
 			}
 		}
 	default:
 		return nil
 	}
+	c.nodes++
 	c.paths += path
-	for _, err := range []error{
+	return cmp.Or(
 		over(c.nodes, MaxNodes, "arrays and objects in schemas"),
 		over(c.paths, MaxPaths, "bytes of paths in schemas"),
 		over(c.patterns, MaxPatterns, "instructions of patterns in schemas"),
-	} {
-		if err != nil {
-			return err
+	)
+}
+
+// member returns what a member of an object holds, and adds the cost of its pattern.
+func (c *Cost) member(name string, value any, h holds) (holds, error) {
+	switch h {
+	case patterned:
+		c.patterns += size(name)
+	case oneSchema, schemas:
+		if pattern, isText := value.(string); isText && name == "pattern" {
+			c.patterns += size(pattern)
 		}
+		return keyword(name)
 	}
-	return nil
+	return h.item(), nil
 }
 
 // size returns the size of a compiled pattern; of one that is not valid it is the length.
