@@ -15,6 +15,7 @@ import (
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/lograte"
 )
 
 // Caller calls actions. It is safe for concurrent use.
@@ -24,6 +25,8 @@ type Caller struct {
 	limit  *Limit
 	find   Finder
 	log    *slog.Logger
+
+	unreadable lograte.Limiter // lines about answers that cannot be read
 }
 
 // Finder returns a service by its name; nil: the service is unknown.

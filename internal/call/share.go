@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -60,15 +61,12 @@ func (c *Caller) run(ctx context.Context, call *Call) *shared {
 	if err != nil {
 		return failed(explain(call, err))
 	}
-	meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no status
-	status := wire.StatusOf(reply.Envelope, meta.Status)
-	if status == 0 {
-		c.log.With(call.logIDs()).ErrorContext(ctx, "a service answered with no envelope", "service", call.Service, "action", call.Action)
-		e := wire.NewError(wire.CodeInternal, "the service's answer cannot be read")
-		e.Service, e.Action = call.Service, call.Action
-		return failed(e)
+	meta, _ := wire.ParseReplyMeta(reply.Meta)                      // an unreadable meta has no status
+	if _, _, err := wire.ReadEnvelope(reply.Envelope); err != nil { // others get it too
+		c.unreadable.Log(ctx, c.log.With(call.logIDs()), slog.LevelError, "a service answered with no envelope", "service", call.Service, "action", call.Action)
+		return failed(wire.Unreadable(call.Service, call.Action))
 	}
-	return newShared(status, reply.Meta, reply.Envelope)
+	return newShared(wire.StatusOf(reply.Envelope, meta.Status), reply.Meta, reply.Envelope)
 }
 
 // answerOf returns the answer that the cache found. made is that of this call, if it ran.
