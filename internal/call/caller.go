@@ -26,6 +26,7 @@ type Caller struct {
 	find   Finder
 	log    *slog.Logger
 
+	onInvalid  func(service string)
 	unreadable lograte.Limiter // lines about answers that cannot be read
 }
 
@@ -43,13 +44,16 @@ type Config struct {
 	Cache *cache.Cache
 	// Limit bounds the calls in flight. Defaults to none.
 	Limit *Limit
+	// OnInvalid is called for each cache entry of a service that is not an answer. Defaults to
+	// nil: no call.
+	OnInvalid func(service string)
 	// Logger receives the causes of failures that callers see as INTERNAL.
 	Logger *slog.Logger
 }
 
 // New returns a caller. It closes none of the parts in its config.
 func New(cfg Config) *Caller {
-	return &Caller{client: cfg.Client, cache: cfg.Cache, limit: cfg.Limit, find: cfg.Find, log: cfg.Logger}
+	return &Caller{client: cfg.Client, cache: cfg.Cache, limit: cfg.Limit, find: cfg.Find, log: cfg.Logger, onInvalid: cfg.OnInvalid}
 }
 
 // Do calls an action and waits for the answer, at most for the timeout of the action or

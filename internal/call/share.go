@@ -23,7 +23,9 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 	}
 	if !query.Refresh {
 		if local, found := c.cache.Local(query.Space, query.Identity); found && !call.Cached.tooOld(&local) {
-			return answerOf(local, nil)
+			if answer, err := answerOf(local, nil); err == nil {
+				return answer, nil
+			}
 		}
 	}
 	if _, ends := ctx.Deadline(); !ends {
@@ -45,13 +47,34 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 		query.Refresh = true
 		found, err = c.cache.Do(ctx, &query, run)
 	}
-	switch {
-	case err != nil:
-		return Answer{}, err
-	case found.Source == cache.Led:
-		return answerOf(found, made)
-	default:
-		return answerOf(found, nil)
+	for {
+		switch {
+		case err != nil:
+			return Answer{}, err
+		case found.Source == cache.Led:
+			return answerOf(found, made)
+		}
+		answer, invalid := answerOf(found, nil)
+		if invalid == nil {
+			return answer, nil
+		}
+		c.invalid(ctx, call)
+		switch {
+		case query.OnlyStored:
+			return Answer{}, cache.ErrNotStored
+		case query.Refresh:
+			return Answer{}, invalid
+		}
+		query.Refresh = true // an entry that is not valid is none
+		found, err = c.cache.Do(ctx, &query, run)
+	}
+}
+
+// invalid counts a cache entry that is not an answer.
+func (c *Caller) invalid(ctx context.Context, call *Call) {
+	c.unreadable.Log(ctx, c.log, slog.LevelWarn, "ignored a cache entry that is not an answer", "service", call.Service, "action", call.Action)
+	if c.onInvalid != nil {
+		c.onInvalid(call.Service)
 	}
 }
 
