@@ -63,7 +63,7 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 	every := func(kinds ...string) []string { return patterns(k, "~", services, kinds...) }
 	return []grant{
 		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups"}},
-		{keys: every("req:*"), commands: []string{"hget", "hmget", "hset", "hdel", "del", "pexpire"}},
+		{keys: every("req:*"), commands: []string{"hget", "hmget", "hstrlen", "hset", "hdel", "del", "pexpire"}},
 		{keys: every("lane:*"), commands: []string{"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "exists"}},
 		{keys: every("parked"), commands: []string{"hget", "hincrby", "hdel"}},
 		{keys: every("requests", "req:*"), commands: []string{"eval", "evalsha"}},
@@ -75,7 +75,7 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 func readRights(k wire.Keys, services []string) []grant {
 	return []grant{
 		{keys: patterns(k, "~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
-		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // to read a long reply
+		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget", "hstrlen"}}, // to read a long reply
 	}
 }
 
@@ -160,7 +160,7 @@ func workerCommands() []string {
 		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",
 		"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "hincrby",
-		"set", "get", "hget", "hmget", "hset", "hdel", "exists", "del", "persist", "pexpire",
+		"set", "get", "hget", "hmget", "hstrlen", "hset", "hdel", "exists", "del", "persist", "pexpire",
 	}
 }
 

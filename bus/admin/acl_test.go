@@ -97,7 +97,7 @@ func keyed(key string) map[string][]any {
 		"del": {"DEL", key}, "unlink": {"UNLINK", key}, "expire": {"EXPIRE", key, "1"}, "pexpire": {"PEXPIRE", key, "1"}, "pttl": {"PTTL", key},
 		"persist": {"PERSIST", key}, "exists": {"EXISTS", key}, "rename": {"RENAME", key, key}, "copy": {"COPY", key, key},
 		"dump": {"DUMP", key}, "restore": {"RESTORE", key, "0", "x"}, "object": {"OBJECT", "ENCODING", key}, "sort": {"SORT", key},
-		"hget": {"HGET", key, "f"}, "hmget": {"HMGET", key, "f"}, "hgetall": {"HGETALL", key}, "hset": {"HSET", key, "f", "v"}, "hdel": {"HDEL", key, "f"},
+		"hget": {"HGET", key, "f"}, "hmget": {"HMGET", key, "f"}, "hstrlen": {"HSTRLEN", key, "f"}, "hgetall": {"HGETALL", key}, "hset": {"HSET", key, "f", "v"}, "hdel": {"HDEL", key, "f"},
 		"sadd": {"SADD", key, "m"}, "srem": {"SREM", key, "m"}, "smembers": {"SMEMBERS", key}, "sscan": {"SSCAN", key, "0"}, "strlen": {"STRLEN", key}, "zcount": {"ZCOUNT", key, "0", "1"},
 		"zadd": {"ZADD", key, "1", "m"}, "zrem": {"ZREM", key, "m"}, "zrangebyscore": {"ZRANGEBYSCORE", key, "-inf", "+inf"},
 		"xadd": {"XADD", key, "*", "f", "v"}, "xlen": {"XLEN", key}, "xrange": {"XRANGE", key, "-", "+"}, "xread": {"XREAD", "STREAMS", key, "0"},
@@ -124,7 +124,7 @@ func TestRightsOnKeys(t *testing.T) {
 	const cached = "eval evalsha get mget set append del pttl pexpire"
 	gateway := map[string]string{
 		"{users}:requests":   "xadd xlen xrange xpending,xinfo stream,xinfo groups,xdel eval evalsha",
-		"{users}:req:1":      "hget hmget hset hdel del pexpire eval evalsha",
+		"{users}:req:1":      "hget hmget hstrlen hset hdel del pexpire eval evalsha",
 		"{users}:lane:1":     "rpush lpush rpop lpop lset lindex lrange lrem exists",
 		"{users}:parked":     "hget hgetall hincrby hdel",
 		"{users}:dead":       "xlen",
