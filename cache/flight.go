@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 )
@@ -52,7 +53,7 @@ func (c *Cache) flightFor(l *lookup, nonces string) *flight {
 func (c *Cache) handed(payload string) {
 	m, err := parseMessage(payload)
 	if err != nil {
-		c.cfg.Logger.Warn("dropped a message that cannot be read", "bytes", len(payload), "error", err)
+		c.logs.Log(c.tasks.ctx, c.cfg.Logger, slog.LevelWarn, "dropped a message that cannot be read", "bytes", len(payload), "error", err)
 		return
 	}
 	c.mu.Lock()

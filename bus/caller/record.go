@@ -107,7 +107,7 @@ func recordFields() []string { return []string{"state", "outcome", "fingerprint"
 
 // maxField is the length of the longest field of a record that is read: the largest outcome
 // and its meta.
-const maxField = wire.MaxReply + 64<<10
+const maxField = wire.MaxReply + wire.MaxMeta
 
 // readFields reads fields of a record, but none over maxField (HSTRLEN, HMGET): the service
 // could have stored anything. A longer outcome is INTERNAL of the service, any other longer
