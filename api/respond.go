@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -31,7 +30,7 @@ type responder struct {
 func (w *responder) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	if err != nil {
-		w.odd.Log(context.Background(), w.log.With(in.LogIDs()), slog.LevelWarn, "the meta of a reply cannot be read", "service", r.Service, "error", err)
+		w.odd.Warn(w.log.With(in.LogIDs()), "the meta of a reply cannot be read", "service", r.Service, "error", err)
 	}
 	w.respondWith(c, in, r, reply, meta)
 }
@@ -60,7 +59,7 @@ func (w *responder) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Rou
 
 // noEnvelope returns the failure for a reply that is not an envelope.
 func (w *responder) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
-	w.odd.Log(context.Background(), w.log.With(in.LogIDs()), slog.LevelError, "a service answered with no envelope", "service", r.Service, "action", r.Action.Name)
+	w.odd.Error(w.log.With(in.LogIDs()), "a service answered with no envelope", "service", r.Service, "action", r.Action.Name)
 	return exchange.Fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 
@@ -96,7 +95,7 @@ func (w *responder) fits(in *exchange.Request, r *route.Route, envelope string) 
 	if limit == 0 || len(envelope) <= limit {
 		return nil
 	}
-	w.odd.Log(context.Background(), w.log.With(in.LogIDs()), slog.LevelError, "an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name, "bytes", len(envelope), "limit", limit)
+	w.odd.Error(w.log.With(in.LogIDs()), "an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name, "bytes", len(envelope), "limit", limit)
 	return errTooLong
 }
 

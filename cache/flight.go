@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"time"
 )
@@ -53,7 +52,7 @@ func (c *Cache) flightFor(l *lookup, nonces string) *flight {
 func (c *Cache) handed(payload string) {
 	m, err := parseMessage(payload)
 	if err != nil {
-		c.logs.Log(c.tasks.ctx, c.cfg.Logger, slog.LevelWarn, "dropped a message that cannot be read", "bytes", len(payload), "error", err)
+		c.logs.Warn(c.cfg.Logger, "dropped a message that cannot be read", "bytes", len(payload), "error", err)
 		return
 	}
 	c.mu.Lock()

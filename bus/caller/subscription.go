@@ -3,7 +3,6 @@ package caller
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"strings"
@@ -168,7 +167,7 @@ func (s *subscription) runSession(ctx context.Context, p *resp.Pipeline, waits *
 	for err == nil {
 		var messages []string
 		if messages, err = k.Receive(1, maxSilence); err == nil {
-			err = s.receive(ctx, current, messages[0])
+			err = s.receive(current, messages[0])
 		}
 	}
 	return s.conn.Explain(err, "subscribe", ping)
@@ -182,7 +181,7 @@ type session struct {
 }
 
 // receive handles one message: its kind, its channel and its payload.
-func (s *subscription) receive(ctx context.Context, current *session, message string) error {
+func (s *subscription) receive(current *session, message string) error {
 	words, err := resp.Words(message)
 	if err != nil {
 		return err
@@ -197,7 +196,7 @@ func (s *subscription) receive(ctx context.Context, current *session, message st
 			s.wantSweep()
 		}
 	case kind == "message":
-		s.dispatch(ctx, channel, payload)
+		s.dispatch(channel, payload)
 	case kind != "subscribe":
 		return fmt.Errorf("unexpected message %s of channel %s", kind, channel)
 	default:
@@ -237,7 +236,7 @@ func (s *subscription) wantSweep() {
 
 // dispatch wakes the waiters of all reply lines in one message. It never blocks:
 // each waiter has room for its one result.
-func (s *subscription) dispatch(ctx context.Context, channel, payload string) {
+func (s *subscription) dispatch(channel, payload string) {
 	s.mu.Lock()
 	service, ok := s.services[channel]
 	s.mu.Unlock()
@@ -245,7 +244,7 @@ func (s *subscription) dispatch(ctx context.Context, channel, payload string) {
 		return
 	}
 	if payload == "" { // as one over the limit is read; no worker sends it
-		s.unreadable(ctx, service, errMessageLong)
+		s.unreadable(service, errMessageLong)
 		return
 	}
 	for line := range strings.SplitSeq(payload, "\n") {
@@ -253,7 +252,7 @@ func (s *subscription) dispatch(ctx context.Context, channel, payload string) {
 			continue
 		}
 		if len(line) > maxLine {
-			s.unreadable(ctx, service, errLineLong)
+			s.unreadable(service, errLineLong)
 			continue
 		}
 		name, reply, err := wire.ParseReplyLine(line)
@@ -263,7 +262,7 @@ func (s *subscription) dispatch(ctx context.Context, channel, payload string) {
 			id, err = uuid.Parse(name)
 		}
 		if err != nil {
-			s.unreadable(ctx, service, err)
+			s.unreadable(service, err)
 			continue
 		}
 		if progress {
@@ -281,6 +280,6 @@ var (
 )
 
 // unreadable logs a reply that is dropped.
-func (s *subscription) unreadable(ctx context.Context, service string, err error) {
-	s.logs.Log(ctx, s.conn.Log(), slog.LevelWarn, "dropped an unreadable reply", "service", service, "error", err)
+func (s *subscription) unreadable(service string, err error) {
+	s.logs.Warn(s.conn.Log(), "dropped an unreadable reply", "service", service, "error", err)
 }

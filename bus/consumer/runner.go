@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -118,7 +117,7 @@ func (r *runner) expire(d *Delivery) *completion {
 // of it otherwise.
 func (r *runner) refuseInvalid(d *Delivery) *completion {
 	request := &d.Request
-	r.invalid.Log(context.Background(), r.w.log.With(d.LogIDs()), slog.LevelWarn, "an entry of the mailbox is not a valid request",
+	r.invalid.Warn(r.w.log.With(d.LogIDs()), "an entry of the mailbox is not a valid request",
 		"entry", d.Entry, "error", d.invalid)
 	answerable := len(request.ID) == 36 && r.w.conn.Keys.MayReply(r.w.service, request.Reply)
 	switch {

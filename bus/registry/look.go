@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -49,10 +48,10 @@ func (r *Registry) look(ctx context.Context, readers *readers, names []string) e
 	if all {
 		r.forget(next)
 	}
-	r.bound(ctx, next, before)
+	r.bound(next, before)
 	maps.DeleteFunc(r.states, func(name string, _ *state) bool { return next[name] == nil })
 	maps.DeleteFunc(r.gone, func(name string, _ time.Time) bool { return next[name] == nil })
-	r.publish(ctx, next)
+	r.publish(next)
 	if all {
 		r.looked.Store(true)
 	}
@@ -102,7 +101,7 @@ func (r *Registry) forget(next Snapshot) {
 
 // bound removes services over the limit: first those of which nothing but the name is
 // known, and of these first the new ones.
-func (r *Registry) bound(ctx context.Context, next, before Snapshot) {
+func (r *Registry) bound(next, before Snapshot) {
 	over := len(next) - r.limits.names
 	if over <= 0 || r.follows != nil {
 		return
@@ -125,7 +124,7 @@ func (r *Registry) bound(ctx context.Context, next, before Snapshot) {
 	for _, name := range names[:over] {
 		delete(next, name)
 	}
-	r.logs.Log(ctx, r.conn.Log(), slog.LevelWarn, "too many names of services, the rest is ignored", "limit", r.limits.names)
+	r.logs.Warn(r.conn.Log(), "too many names of services, the rest is ignored", "limit", r.limits.names)
 }
 
 // read reads services, several at a time. A service that cannot be read does not affect the
@@ -190,7 +189,7 @@ func (r *Registry) sort(names []string, found []*Service, failed []error, before
 }
 
 // publish sets the current snapshot and reports a change.
-func (r *Registry) publish(ctx context.Context, next Snapshot) {
+func (r *Registry) publish(next Snapshot) {
 	before := r.Snapshot()
 	r.current.Store(&next)
 	same := maps.EqualFunc(before, next, func(a, b *Service) bool {
@@ -198,7 +197,7 @@ func (r *Registry) publish(ctx context.Context, next Snapshot) {
 	})
 	for name, s := range next {
 		if s.Fault != "" && (before[name] == nil || before[name].Fault != s.Fault) {
-			r.logs.Log(ctx, r.conn.Log(), slog.LevelError, "a service is over a limit or cannot be read, its last good manifest stays in force",
+			r.logs.Error(r.conn.Log(), "a service is over a limit or cannot be read, its last good manifest stays in force",
 				"service", name, "reason", s.Fault)
 		}
 	}

@@ -2,7 +2,6 @@ package call
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -58,7 +57,7 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 		if invalid == nil {
 			return answer, nil
 		}
-		c.invalid(ctx, call)
+		c.invalid(call)
 		switch {
 		case query.OnlyStored:
 			return Answer{}, cache.ErrNotStored
@@ -71,8 +70,8 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 }
 
 // invalid counts a cache entry that is not an answer.
-func (c *Caller) invalid(ctx context.Context, call *Call) {
-	c.unreadable.Log(ctx, c.log, slog.LevelWarn, "ignored a cache entry that is not an answer", "service", call.Service, "action", call.Action)
+func (c *Caller) invalid(call *Call) {
+	c.unreadable.Warn(c.log, "ignored a cache entry that is not an answer", "service", call.Service, "action", call.Action)
 	if c.onInvalid != nil {
 		c.onInvalid(call.Service)
 	}
@@ -86,7 +85,7 @@ func (c *Caller) run(ctx context.Context, call *Call) *shared {
 	}
 	meta, _ := wire.ParseReplyMeta(reply.Meta)                      // an unreadable meta has no status
 	if _, _, err := wire.ReadEnvelope(reply.Envelope); err != nil { // others get it too
-		c.unreadable.Log(ctx, c.log.With(call.logIDs()), slog.LevelError, "a service answered with no envelope", "service", call.Service, "action", call.Action)
+		c.unreadable.Error(c.log.With(call.logIDs()), "a service answered with no envelope", "service", call.Service, "action", call.Action)
 		return failed(wire.Unreadable(call.Service, call.Action))
 	}
 	return newShared(wire.StatusOf(reply.Envelope, meta.Status), reply.Meta, reply.Envelope)

@@ -42,7 +42,7 @@ type serviceView struct {
 	Fault string `json:"fault,omitempty"`
 	// MoreWorkers is the number of live workers that are not listed.
 	MoreWorkers int          `json:"more_workers,omitempty"`
-	Lanes   []admin.Lane `json:"lanes,omitempty"`
+	Lanes       []admin.Lane `json:"lanes,omitempty"`
 }
 
 type workerView struct {

@@ -2,7 +2,6 @@
 package lograte
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,20 +23,23 @@ type Limiter struct {
 	dropped int
 }
 
-// Log writes a line to a logger, or drops it.
-func (l *Limiter) Log(ctx context.Context, log *slog.Logger, level slog.Level, message string, args ...any) {
-	dropped, ok := l.take(time.Now())
-	if !ok {
-		return
+// Warn writes a line of level WARN to a logger, or drops it.
+func (l *Limiter) Warn(log *slog.Logger, message string, args ...any) {
+	if told, ok := l.take(time.Now()); ok {
+		log.Warn(message, append(args, told...)...) //nolint:sloglint // the messages of the callers are constants
 	}
-	if dropped > 0 {
-		args = append(args, "dropped", dropped)
-	}
-	log.Log(ctx, level, message, args...) //nolint:sloglint // the messages of the callers are constants
 }
 
-// take reports whether a line may be written, and the number of those dropped before.
-func (l *Limiter) take(now time.Time) (dropped int, ok bool) {
+// Error writes a line of level ERROR to a logger, or drops it.
+func (l *Limiter) Error(log *slog.Logger, message string, args ...any) {
+	if told, ok := l.take(time.Now()); ok {
+		log.Error(message, append(args, told...)...) //nolint:sloglint // the messages of the callers are constants
+	}
+}
+
+// take reports whether a line may be written, and returns the attribute with the number of
+// those dropped before, if there are any.
+func (l *Limiter) take(now time.Time) (told []any, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.began) >= Interval {
@@ -45,9 +47,12 @@ func (l *Limiter) take(now time.Time) (dropped int, ok bool) {
 	}
 	if l.written >= Limit {
 		l.dropped++
-		return 0, false
+		return nil, false
 	}
 	l.written++
-	dropped, l.dropped = l.dropped, 0
-	return dropped, true
+	if l.dropped > 0 {
+		told = []any{"dropped", l.dropped}
+		l.dropped = 0
+	}
+	return told, true
 }

@@ -20,18 +20,18 @@ func TestLinesOverTheLimitAreCounted(t *testing.T) {
 		}
 	}
 	assert.Equal(t, Limit, written)
-	dropped, ok := l.take(now.Add(Interval))
+	told, ok := l.take(now.Add(Interval))
 	assert.True(t, ok)
-	assert.Equal(t, 1000-Limit, dropped)
-	dropped, ok = l.take(now.Add(Interval))
+	assert.Equal(t, []any{"dropped", 1000 - Limit}, told)
+	told, ok = l.take(now.Add(Interval))
 	assert.True(t, ok)
-	assert.Zero(t, dropped, "they were told once")
+	assert.Empty(t, told, "they were told once")
 }
 
 func TestTheNextLineTellsTheNumber(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	l := Limiter{dropped: 7}
-	l.Log(t.Context(), slog.New(slog.NewTextHandler(&text, nil)), slog.LevelWarn, "unreadable", "service", "users")
+	l.Warn(slog.New(slog.NewTextHandler(&text, nil)), "unreadable", "service", "users")
 	assert.Contains(t, text.String(), "msg=unreadable service=users dropped=7")
 }
