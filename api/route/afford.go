@@ -12,20 +12,23 @@ import (
 // a copy of the value.
 const maxCopies = 64 << 20
 
-// alternativesOf returns the number of schemas below anyOf that judge one value.
-func alternativesOf(text []byte) (int, error) {
+func costOf(text []byte) (schemacost.Cost, error) {
 	var cost schemacost.Cost
 	err := cost.Add(text)
-	return cost.Alternatives, err
+	return cost, err
 }
 
-// affordable returns an error for a value that would take too much memory to validate.
+// affordable returns an error for a value that would take too much memory or time to
+// validate.
 func (v *value) affordable(instance any) error {
 	const few = 8 // a value of the largest usual body is affordable
-	if v.alternatives <= few || v.alternatives*sizeOf(instance) <= maxCopies {
-		return nil
+	if n := v.cost.Alternatives; n > few && n*sizeOf(instance) > maxCopies {
+		return schema.FaultError{Problem: fmt.Sprintf("too large for a schema with %d alternatives", n)}
 	}
-	return schema.FaultError{Problem: fmt.Sprintf("too large for a schema with %d alternatives", v.alternatives)}
+	if v.cost.Recursive && schema.Work(v.root, instance) > schema.MaxWork {
+		return schema.FaultError{Problem: "too deep or too large for a recursive schema"}
+	}
+	return nil
 }
 
 // sizeOf returns the approximate length of a decoded value as JSON.

@@ -32,7 +32,7 @@ func newArguments(a *wire.Action, parameters int) (*arguments, error) {
 			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
 		}
 		v := newValue(arg.Name, root, root, resolved)
-		if v.alternatives, err = alternativesOf(arg.Schema); err != nil {
+		if v.cost, err = costOf(arg.Schema); err != nil {
 			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
 		}
 		if i < parameters {

@@ -45,6 +45,21 @@ func TestManyAlternativesAndALargeBody(t *testing.T) {
 	assert.NotContains(t, args.object.checkBody("x")[0].Problem, "too large")
 }
 
+// A recursive schema may double the work at each level of a body.
+func TestRecursiveSchemasThatDouble(t *testing.T) {
+	t.Parallel()
+	args, err := newArguments(takes(`{"allOf":[{"properties":{"x":{"$ref":"#"}}},{"properties":{"x":{"$ref":"#"}}}]}`), 0)
+	require.NoError(t, err)
+	var body any = map[string]any{}
+	for range 200 {
+		body = map[string]any{"x": body}
+	}
+	problems := args.object.checkBody(body)
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0].Problem, "too deep or too large")
+	assert.Empty(t, args.object.checkBody(map[string]any{"x": map[string]any{"x": map[string]any{}}}))
+}
+
 // A service that changes all the time must not make a gateway compile the schemas of others.
 func TestSchemasAreCompiledOnce(t *testing.T) {
 	t.Parallel()

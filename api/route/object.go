@@ -36,7 +36,7 @@ func newObject(v value, root *jsonschema.Schema) (*object, error) {
 	}
 	for name, property := range own.Properties {
 		field := newValue(name, root, property, resolved)
-		field.root, field.isField, field.alternatives = alone, true, v.alternatives
+		field.root, field.isField, field.cost = alone, true, v.cost
 		o.fields[name] = field
 	}
 	return o, nil

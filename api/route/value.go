@@ -11,6 +11,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/oskadev/mailroom/internal/schema"
+	"github.com/oskadev/mailroom/internal/schemacost"
 )
 
 // value is one argument, or one field of an object.
@@ -23,7 +24,7 @@ type value struct {
 	isField  bool               // they are the schema of an object with this field
 	bare     bool               // the schema is a type alone: parsing text is the whole check
 
-	alternatives int // of schemas below anyOf that judge one value
+	cost schemacost.Cost
 }
 
 // newValue returns a value with the schema own, a part of root.

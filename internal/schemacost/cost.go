@@ -29,6 +29,8 @@ type Cost struct {
 	// Alternatives is the largest number of schemas below anyOf that judge one value. The
 	// library keeps an error for each that does not fit, with a copy of the value.
 	Alternatives int
+	// Recursive reports that validation comes back to a schema with a part of the value.
+	Recursive bool
 
 	nodes, steps, patterns, paths int
 }
@@ -176,8 +178,12 @@ func (w *walk) enter(schema any) error {
 // back to it with a part of the value only.
 func (w *walk) follow(s map[string]any) error {
 	ref, _ := s["$ref"].(string)
+	if w.entered[ref] {
+		w.cost.Recursive = true
+		return nil
+	}
 	target := w.target(ref)
-	if target == nil || w.entered[ref] {
+	if target == nil {
 		return nil
 	}
 	w.entered[ref] = true

@@ -59,6 +59,10 @@ func TestCostsOfUsualSchemas(t *testing.T) {
 			`"parent":{"anyOf":[{"$ref":"#"},{"type":"null"}]},"[[[{{{\"":{"items":{"$ref":"#/$defs/n"}}},"$defs":{"n":{"items":{"$ref":"#/$defs/n"}}}}`)))
 	}
 	assert.Equal(t, 2, c.Alternatives)
+	assert.True(t, c.Recursive)
+	flat := new(Cost)
+	require.NoError(t, flat.Add([]byte(`{"$ref":"#/$defs/n","$defs":{"n":{"type":"string"}}}`)))
+	assert.False(t, flat.Recursive)
 	require.NoError(t, c.Add(nil))
 	require.NoError(t, c.Add([]byte(`{"properties":{"Items":{"enum":[{"AllOf":1}]},"$REF":{}}}`)), "these are names of fields, and data")
 	require.NoError(t, c.Add([]byte("true")))
