@@ -49,8 +49,12 @@ func (w *work) visit(value any, schemas map[*jsonschema.Schema]float64) {
 			add(s.PrefixItems...)
 			add(s.ItemsArray...)
 		})
+		each := 0.0
+		for _, times := range below {
+			each += times
+		}
 		for _, part := range v {
-			if w.total++; w.total > MaxWork {
+			if w.total += each; w.total > MaxWork {
 				return
 			}
 			w.visit(part, below)

@@ -40,4 +40,9 @@ func TestWorkOfRecursiveSchemas(t *testing.T) {
 		value = []any{value}
 	}
 	assert.Greater(t, Work(items, value), MaxWork)
+	value = make([]any, 100_000) // many short items behind a few levels
+	for range 6 {
+		value = []any{value}
+	}
+	assert.Greater(t, Work(items, value), MaxWork)
 }
