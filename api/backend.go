@@ -31,14 +31,14 @@ type invalidations interface {
 
 // newBackend opens a client, a registry and the shared cache. It calls changed with the
 // services whenever they change.
-func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(registry.Snapshot), stale invalidations, log *slog.Logger) (*backend, error) {
+func newBackend(conn *bus.Conn, cfg *Config, find calls.Finder, changed func(registry.Snapshot), stale invalidations, invalid func(service string), log *slog.Logger) (*backend, error) {
 	shared, closeCache, err := openCache(conn, cfg, stale, log)
 	if err != nil {
 		return nil, err
 	}
 	b := &backend{conn: conn, shared: shared, limit: calls.NewLimit(cfg.InFlight), registry: registry.New(conn, changed)}
 	b.client = caller.New(conn, caller.Config{MailboxLimit: cfg.MailboxLimit, StoredLimit: cfg.StoredLimit, AdmitLate: cfg.AdmitLate, MinReplicas: cfg.MinReplicas})
-	b.caller = calls.New(calls.Config{Client: b.client, Cache: shared, Limit: b.limit, Find: find, Logger: log})
+	b.caller = calls.New(calls.Config{Client: b.client, Cache: shared, Limit: b.limit, Find: find, OnInvalid: invalid, Logger: log})
 	b.close = func() {
 		closeCache()
 		b.client.Close()

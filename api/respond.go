@@ -14,6 +14,7 @@ import (
 	"github.com/oskadev/mailroom/api/exchange"
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/lograte"
 )
 
 // responder writes the answers of actions.
@@ -22,13 +23,14 @@ type responder struct {
 	hideWorker bool
 	gate       *edge.Gate
 	log        *slog.Logger
+	odd        lograte.Limiter // lines about replies that break the protocol
 }
 
 // respond writes the reply of a service. The envelope stays as it is.
 func (w *responder) respond(c *fiber.Ctx, in *exchange.Request, r *route.Route, reply wire.Reply) {
 	meta, err := wire.ParseReplyMeta(reply.Meta)
 	if err != nil {
-		w.log.With(in.LogIDs()).Warn("the meta of a reply cannot be read", "error", err)
+		w.odd.Warn(w.log.With(in.LogIDs()), "the meta of a reply cannot be read", "service", r.Service, "error", err)
 	}
 	w.respondWith(c, in, r, reply, meta)
 }
@@ -57,7 +59,7 @@ func (w *responder) respondWith(c *fiber.Ctx, in *exchange.Request, r *route.Rou
 
 // noEnvelope returns the failure for a reply that is not an envelope.
 func (w *responder) noEnvelope(in *exchange.Request, r *route.Route) *exchange.Failure {
-	w.log.With(in.LogIDs()).Error("a service answered with no envelope", "service", r.Service, "action", r.Action.Name)
+	w.odd.Error(w.log.With(in.LogIDs()), "a service answered with no envelope", "service", r.Service, "action", r.Action.Name)
 	return exchange.Fail(wire.CodeInternal, "the service's answer cannot be read")
 }
 
@@ -93,7 +95,7 @@ func (w *responder) fits(in *exchange.Request, r *route.Route, envelope string) 
 	if limit == 0 || len(envelope) <= limit {
 		return nil
 	}
-	w.log.With(in.LogIDs()).Error("an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name, "bytes", len(envelope), "limit", limit)
+	w.odd.Error(w.log.With(in.LogIDs()), "an answer is larger than its route may give", "service", r.Service, "action", r.Action.Name, "bytes", len(envelope), "limit", limit)
 	return errTooLong
 }
 

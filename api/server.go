@@ -165,7 +165,7 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 	s.backend, err = newBackend(conn, cfg, s.router.Find, func(services registry.Snapshot) {
 		s.router.Update(services)
 		s.auth.WarnUncheckedScopes(services)
-	}, s.sockets, s.cfg.Logger)
+	}, s.sockets, s.metrics.InvalidEntry, s.cfg.Logger)
 	if err != nil {
 		return err
 	}

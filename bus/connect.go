@@ -147,28 +147,37 @@ func (c *Conn) Redis() Redis { return c.rdb }
 // not use. Close it.
 func (c *Conn) NewClient() Redis { return c.open(0) }
 
-// Listen calls received for each message of a channel until the subscription is lost or
-// the context ends, and returns the reason. It uses connections of its own.
-func (c *Conn) Listen(ctx context.Context, channel string, received func()) error {
-	rdb, _ := c.open(0).(redis.UniversalClient) // it always is one
-	defer func() { _ = rdb.Close() }()
-	pubsub := rdb.Subscribe(ctx, channel)
-	// A blocked read does not notice that the context ended, but that the connection was
-	// closed.
-	unwatch := context.AfterFunc(ctx, func() { _ = pubsub.Close() })
-	defer func() {
-		unwatch()
-		_ = pubsub.Close()
-	}()
-	for {
-		message, err := pubsub.Receive(ctx)
-		if err != nil {
-			return c.Explain(err, "subscribe", channel)
+// listenLimits bound the messages of Listen, which are short. listenFor is how long Listen
+// waits for one before it subscribes again: the connection may be lost.
+func listenLimits() resp.Limits { return resp.Limits{String: 1 << 10} }
+
+const listenFor = time.Minute
+
+// Listen calls received with each message of a channel until the subscription is lost, a
+// minute passes without a message, or the context ends, and returns the reason. A message
+// over 1 KiB is empty. It uses a connection of its own.
+func (c *Conn) Listen(ctx context.Context, channel string, received func(message string)) error {
+	p := c.NewBoundedPipeline(listenLimits())
+	defer p.Close()
+	k, err := p.Conn(ctx, channel)
+	if err != nil {
+		return err
+	}
+	// A blocked read ends when the connection is closed, not when the context ends.
+	socket := k.Net()
+	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
+	k.Out.Add("subscribe", channel)
+	for err = k.Send(c.timeout); err == nil; {
+		var messages []string
+		if messages, err = k.Receive(1, listenFor); err != nil {
+			break
 		}
-		if _, ok := message.(*redis.Message); ok {
-			received()
+		var words []string
+		if words, err = resp.Words(messages[0]); err == nil && len(words) == 3 && words[0] == "message" {
+			received(words[2])
 		}
 	}
+	return c.Explain(err, "subscribe", channel)
 }
 
 // Timeout returns the limit of dialing, writing to and reading from Redis.
@@ -179,9 +188,12 @@ func (c *Conn) Timeout() time.Duration { return c.timeout }
 func (c *Conn) Explain(err error, command ...any) error { return c.access.explain(err, command...) }
 
 // NewPipeline opens a pipeline to the same Redis, for one goroutine. Close it.
-func (c *Conn) NewPipeline() *resp.Pipeline {
+func (c *Conn) NewPipeline() *resp.Pipeline { return c.NewBoundedPipeline(resp.Limits{}) }
+
+// NewBoundedPipeline is NewPipeline with limits of each answer.
+func (c *Conn) NewBoundedPipeline(limits resp.Limits) *resp.Pipeline {
 	return resp.NewPipeline(resp.Options{
-		Client: c.rdb, Hook: c.access, Explain: c.Explain, Timeout: c.timeout,
+		Client: c.rdb, Hook: c.access, Explain: c.Explain, Timeout: c.timeout, Limits: limits,
 		Open: func() *redis.Client {
 			client, _ := c.open(1).(*redis.Client) // not called on a cluster
 			return client

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/oskadev/mailroom/internal/lograte"
 	"github.com/oskadev/mailroom/internal/token"
 )
 
@@ -27,6 +28,7 @@ type Cache struct {
 	hints        *hints
 	tasks        *tasks
 	counts       *counts
+	logs         lograte.Limiter // lines about unreadable messages
 	joinable
 }
 

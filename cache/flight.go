@@ -52,7 +52,7 @@ func (c *Cache) flightFor(l *lookup, nonces string) *flight {
 func (c *Cache) handed(payload string) {
 	m, err := parseMessage(payload)
 	if err != nil {
-		c.cfg.Logger.Warn("dropped a message that cannot be read", "bytes", len(payload), "error", err)
+		c.logs.Warn(c.cfg.Logger, "dropped a message that cannot be read", "bytes", len(payload), "error", err)
 		return
 	}
 	c.mu.Lock()

@@ -269,10 +269,9 @@ func (r *run) note(s *Step, reply wire.Reply) error {
 	for _, tag := range said.Tags {            // also of a step that failed
 		r.answer.Tags = append(r.answer.Tags, s.Service+"/"+tag)
 	}
-	result := ""
-	ok := !s.used && strings.HasPrefix(reply.Envelope, successHead)
-	if !ok {
-		result, ok = resultOf(reply.Envelope)
+	result, ok, err := wire.ReadEnvelope(reply.Envelope)
+	if err != nil { // how it begins says nothing
+		reply.Envelope, said.Status = string(wire.Failure(wire.Unreadable(s.Service, s.Action))), http.StatusInternalServerError
 	}
 	if !ok {
 		if r.answer.Envelope == "" && r.answer.Refusal == nil { // the first failure wins
@@ -290,25 +289,6 @@ func (r *run) note(s *Step, reply wire.Reply) error {
 		r.answer.Status, r.answer.Location, r.whole = said.Status, said.Location, reply.Envelope
 	}
 	return nil
-}
-
-// successHead begins the envelope of a success, as Go workers write it.
-const successHead = `{"ok":true,"result":`
-
-// resultOf returns the result in an envelope; false if it is a failure or malformed.
-func resultOf(envelope string) (string, bool) {
-	const tail = `}`
-	if strings.HasPrefix(envelope, successHead) && strings.HasSuffix(envelope, tail) {
-		if result := envelope[len(successHead) : len(envelope)-len(tail)]; json.Valid([]byte(result)) {
-			return result, true
-		}
-	}
-	var read struct {
-		OK     bool            `json:"ok"`
-		Result json.RawMessage `json:"result"`
-	}
-	err := json.Unmarshal([]byte(envelope), &read)
-	return string(read.Result), err == nil && read.OK
 }
 
 // appendValue appends the value of an expression as JSON. A value that is only passed on

@@ -220,6 +220,27 @@ func TestFirstFailureIsTheAnswer(t *testing.T) {
 	assert.Equal(t, 501, answer.Refusal.Status)
 }
 
+// A step whose answer begins like a success, and is not JSON, must not count as one.
+func TestForgedSuccessOfAStep(t *testing.T) {
+	t.Parallel()
+	const body = `{"user_id":1,"item_id":2,"gateway":"A","amount":1}`
+	for _, forged := range []string{
+		`{"ok":true,"result":{"paid":true},}`, `{"ok":true,"result":{"id":1}`, `{"ok":true,"result":1,"ok":false}`, `{"ok":true,"result":1}x`, `no`,
+	} {
+		for _, step := range []string{"user", "item", "pay"} {
+			a, answer, err := pay(t, body, map[string]string{step: forged})
+			require.NoError(t, err)
+			assert.Equal(t, 500, answer.Status, "%s: %s", step, forged)
+			assert.Empty(t, answer.Location)
+			assert.Contains(t, answer.Envelope, `"code":"INTERNAL"`)
+			assert.NotContains(t, answer.Envelope, `"ok":true`)
+			if step != "pay" {
+				assert.NotContains(t, strings.Join(a.steps, " "), "pay[")
+			}
+		}
+	}
+}
+
 // Steps under together run at the same time: here each waits for the others.
 func TestTogetherIsAtOnce(t *testing.T) {
 	t.Parallel()

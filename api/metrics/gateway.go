@@ -24,8 +24,8 @@ type Gateway struct {
 	refused  *prometheus.CounterVec
 	state    *state
 
-	requestsTotal, redeliveries, expired, cached, stepsTotal *prometheus.CounterVec
-	durations, stepDurations                                 *prometheus.HistogramVec
+	requestsTotal, redeliveries, expired, cached, invalid, stepsTotal *prometheus.CounterVec
+	durations, stepDurations                                          *prometheus.HistogramVec
 }
 
 // New returns the metrics of a gateway.
@@ -41,13 +41,14 @@ func New() *Gateway {
 		redeliveries:  counter("mailroom_redeliveries_total", "Deliveries beyond the first one of the requests that were answered.", "service"),
 		expired:       counter("mailroom_expired_total", "Requests that expired before a worker began them, and were answered here.", "service"),
 		cached:        counter("mailroom_cache_answers_total", "Answers of cached and shared actions by source: near, shared, led, joined, revalidating, stale or bypassed.", "service", "action", "kind"),
+		invalid:       counter("mailroom_cache_invalid_total", "Cache entries that were ignored, because they are not an answer.", "service"),
 		stepsTotal:    counter("mailroom_steps_total", "Steps of compositions by the HTTP status of their answers.", "composition", "step", "service", "action", "code"),
 		durations: prometheus.NewHistogramVec(metrics.Durations("mailroom_request_duration_seconds",
 			"Time of answered requests: queue (in the mailbox), run (of the handler), reply (the rest of a request that ran) and total."), []string{"service", "action", "phase"}),
 		stepDurations: prometheus.NewHistogramVec(metrics.Durations("mailroom_step_duration_seconds",
 			"Time of the steps of compositions: queue (in the mailbox), run (of the handler) and total."), []string{"composition", "step", "service", "action", "phase"}),
 	}
-	g.Registry.MustRegister(g.requestsTotal, g.refused, g.redeliveries, g.expired, g.cached, g.stepsTotal, g.durations, g.stepDurations)
+	g.Registry.MustRegister(g.requestsTotal, g.refused, g.redeliveries, g.expired, g.cached, g.invalid, g.stepsTotal, g.durations, g.stepDurations)
 	g.traffic.MustRegister(g.requestsTotal, g.cached, g.stepsTotal, g.durations, g.stepDurations)
 	g.requests = metrics.NewActions(g.newSeries)
 	g.steps = metrics.NewActions(func(composition, name string) *step { return &step{} })
@@ -107,6 +108,9 @@ func (g *Gateway) Ended(in *exchange.Request) {
 		g.cached.WithLabelValues(s.service, s.action, o.Cache).Inc()
 	}
 }
+
+// InvalidEntry counts a cache entry of a service that is not an answer.
+func (g *Gateway) InvalidEntry(service string) { g.invalid.WithLabelValues(service).Inc() }
 
 // Refused counts a message that was refused before it became a request, by its status.
 func (g *Gateway) Refused(status int) {

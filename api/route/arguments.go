@@ -32,6 +32,9 @@ func newArguments(a *wire.Action, parameters int) (*arguments, error) {
 			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
 		}
 		v := newValue(arg.Name, root, root, resolved)
+		if v.cost, err = costOf(arg.Schema); err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", arg.Name, err)
+		}
 		if i < parameters {
 			args.path = append(args.path, v)
 			continue

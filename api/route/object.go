@@ -36,7 +36,7 @@ func newObject(v value, root *jsonschema.Schema) (*object, error) {
 	}
 	for name, property := range own.Properties {
 		field := newValue(name, root, property, resolved)
-		field.root, field.isField = alone, true
+		field.root, field.isField, field.cost = alone, true, v.cost
 		o.fields[name] = field
 	}
 	return o, nil
@@ -99,7 +99,13 @@ func (o *object) checkIntegers(body string) []exchange.Problem {
 
 // checkBody returns the problems of a body, field by field.
 func (o *object) checkBody(body any) []exchange.Problem {
-	if o.shape.Fits(body) || o.resolved.Validate(body) == nil {
+	if o.shape.Fits(body) {
+		return nil
+	}
+	if err := o.affordable(body); err != nil {
+		return []exchange.Problem{problem("body", err)}
+	}
+	if o.resolved.Validate(body) == nil {
 		return nil
 	}
 	faults := schema.Explain(o.root, body)

@@ -171,7 +171,7 @@ func (r *Router) rebuild(services registry.Snapshot) {
 		}
 	}
 	file := r.file.inForce()
-	r.table.Store(buildTable(services, file, r.log))
+	r.table.Store(buildTable(services, file, r.table.Load(), r.log))
 	if file == nil {
 		return
 	}

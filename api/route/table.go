@@ -26,12 +26,42 @@ type Table struct {
 	patterns map[string]bool   // of all routes, as services declare them
 	actions  map[string]*Route // the first route of each action, by service and name
 	versions map[string]*versionTable
+	compiled map[declaration]*compilation
+	known    map[declaration]*compilation // those of the table before, while this one is built
+}
+
+// declaration names the arguments of an action for a number of path parameters. Manifests
+// do not change: a change is another manifest.
+type declaration struct {
+	action     *wire.Action
+	parameters int
+}
+
+// compilation is what newArguments returns.
+type compilation struct {
+	args *arguments
+	err  error
+}
+
+// newTable returns an empty table. before is the table that it replaces, or nil: what has
+// been compiled for it is not compiled again.
+func newTable(before *Table) *Table {
+	t := &Table{
+		root: &node{}, patterns: make(map[string]bool), actions: make(map[string]*Route), versions: make(map[string]*versionTable),
+		compiled: make(map[declaration]*compilation),
+	}
+	if before != nil {
+		t.known = before.compiled
+	}
+	return t
 }
 
 // buildTable returns the table of the services and of a versions file; nil: none. It logs
 // and leaves out a route that cannot be served.
-func buildTable(services registry.Snapshot, file *versions.File, log *slog.Logger) *Table {
-	t := &Table{Services: services, root: &node{}, patterns: make(map[string]bool), actions: make(map[string]*Route), versions: make(map[string]*versionTable)}
+func buildTable(services registry.Snapshot, file *versions.File, before *Table, log *slog.Logger) *Table {
+	t := newTable(before)
+	defer func() { t.known = nil }() // it would keep all earlier tables in memory
+	t.Services = services
 	names := slices.Sorted(maps.Keys(services))
 	for _, name := range names {
 		t.addService(services[name], log)
@@ -91,7 +121,7 @@ func (t *Table) addPartial(service, pattern string) bool {
 // Check returns why a gateway cannot serve a route of an action; nil: it can. variants are
 // the declarations of the action by other live builds.
 func Check(service string, action *wire.Action, pattern string, variants ...*wire.Action) error {
-	t := &Table{root: &node{}, patterns: make(map[string]bool), actions: make(map[string]*Route)}
+	t := newTable(nil)
 	return t.add(service, action, pattern, variants...)
 }
 
@@ -114,11 +144,11 @@ func (t *Table) add(service string, action *wire.Action, pattern string, variant
 	if err != nil {
 		return err
 	}
-	if r.arguments, err = r.argumentsOf(action, path, parameters); err != nil {
+	if r.arguments, err = t.argumentsOf(r, action, path, parameters); err != nil {
 		return err
 	}
 	for _, variant := range variants {
-		other, err := r.argumentsOf(variant, path, parameters)
+		other, err := t.argumentsOf(r, variant, path, parameters)
 		if err != nil {
 			return fmt.Errorf("another live build: %w", err)
 		}
@@ -136,11 +166,11 @@ func (t *Table) add(service string, action *wire.Action, pattern string, variant
 }
 
 // argumentsOf returns the arguments of a declaration, if they fit the path of the route.
-func (r *Route) argumentsOf(action *wire.Action, path string, parameters int) (*arguments, error) {
+func (t *Table) argumentsOf(r *Route, action *wire.Action, path string, parameters int) (*arguments, error) {
 	if err := checkParameters(action, path); err != nil {
 		return nil, err
 	}
-	args, err := newArguments(action, parameters)
+	args, err := t.compile(action, parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +178,20 @@ func (r *Route) argumentsOf(action *wire.Action, path string, parameters int) (*
 		return nil, fmt.Errorf("argument %s comes from the query, so its schema has to be an object", o.name)
 	}
 	return args, nil
+}
+
+// compile returns newArguments, once for each declaration.
+func (t *Table) compile(action *wire.Action, parameters int) (*arguments, error) {
+	key := declaration{action, parameters}
+	done := t.compiled[key]
+	if done == nil {
+		if done = t.known[key]; done == nil {
+			args, err := newArguments(action, parameters)
+			done = &compilation{args, err}
+		}
+		t.compiled[key] = done
+	}
+	return done.args, done.err
 }
 
 // splitPattern returns the method and the path of a service's route.

@@ -24,7 +24,7 @@ func tableOf(routes ...string) *Table {
 		}
 		m.Actions = append(m.Actions, a)
 	}
-	return buildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, nil, slog.New(slog.DiscardHandler))
+	return buildTable(registry.Snapshot{"things": {Name: "things", Manifest: m}}, nil, nil, slog.New(slog.DiscardHandler))
 }
 
 func TestCheckSaysWhyARouteIsNotServed(t *testing.T) {

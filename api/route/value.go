@@ -11,6 +11,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/oskadev/mailroom/internal/schema"
+	"github.com/oskadev/mailroom/internal/schemacost"
 )
 
 // value is one argument, or one field of an object.
@@ -22,6 +23,8 @@ type value struct {
 	root     *jsonschema.Schema // that resolved was made of
 	isField  bool               // they are the schema of an object with this field
 	bare     bool               // the schema is a type alone: parsing text is the whole check
+
+	cost schemacost.Cost
 }
 
 // newValue returns a value with the schema own, a part of root.
@@ -93,6 +96,9 @@ func (v *value) validate(instance any) error {
 	whole := instance
 	if v.isField {
 		whole = map[string]any{v.name: instance}
+	}
+	if err := v.affordable(whole); err != nil {
+		return err
 	}
 	if v.resolved.Validate(whole) == nil {
 		return nil

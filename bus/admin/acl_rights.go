@@ -22,8 +22,9 @@ func gatewayRights(k wire.Keys) []grant {
 		{keys: patterns(k, "~", []string{"*"}, "requests"), commands: []string{"xdel"}}, // to cancel requests
 		// Compositions: gateways are their workers.
 		{keys: patterns(k, "~", []string{wire.ReservedService}, "*"), commands: workerCommands()},
-		// The known services. `mailroom services` reads the length of the dead letters.
-		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers"}},
+		// The known services; older gateways read them by SMEMBERS. `mailroom services` reads
+		// the length of the dead letters.
+		{keys: []string{"%R~" + k.Services()}, commands: []string{"smembers", "sscan"}},
 		{keys: read("dead"), commands: []string{"xlen"}},
 		{keys: read("parked"), commands: []string{"hgetall"}},
 		// Data of gateways: their secret, the keys and limits of their clients.
@@ -62,7 +63,7 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 	every := func(kinds ...string) []string { return patterns(k, "~", services, kinds...) }
 	return []grant{
 		{keys: every("requests"), commands: []string{"xadd", "xlen", "xrange", "xpending", "xinfo|stream", "xinfo|groups"}},
-		{keys: every("req:*"), commands: []string{"get", "hget", "hmget", "hset", "hdel", "del", "pexpire"}},
+		{keys: every("req:*"), commands: []string{"get", "hget", "hmget", "hstrlen", "strlen", "hset", "hdel", "del", "pexpire"}},
 		{keys: every("stored", "stored:*"), commands: []string{"hmget", "hgetall", "hkeys", "hset", "hdel", "hincrby", "pttl", "pexpire"}},
 		{keys: every("lane:*"), commands: []string{"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "exists"}},
 		{keys: every("parked"), commands: []string{"hget", "hincrby", "hdel"}},
@@ -75,7 +76,7 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 func readRights(k wire.Keys, services []string) []grant {
 	return []grant{
 		{keys: patterns(k, "~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
-		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // to read a long reply
+		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget", "hstrlen"}}, // to read a long reply
 	}
 }
 
@@ -84,8 +85,8 @@ func readRights(k wire.Keys, services []string) []grant {
 func lookupRights(k wire.Keys, services []string, role string) []grant {
 	read := func(kinds ...string) []string { return patterns(k, "%R~", services, kinds...) }
 	return []grant{
-		{keys: read("workers"), commands: []string{"zrangebyscore"}},
-		{keys: read("manifest:*", "paused"), commands: []string{"get"}},
+		{keys: read("workers"), commands: []string{"zrangebyscore", "zcount"}},
+		{keys: read("manifest:*", "paused"), commands: []string{"get", "strlen"}},
 		{
 			keys:     patterns(k, "~", services, "cached:*", "lease:*", "handed:*", "tag:*"),
 			commands: []string{"fcall", "get", "getdel", "mget", "set", "append", "del", "pttl", "pexpire"},
@@ -160,7 +161,7 @@ func workerCommands() []string {
 		"xadd", "xrange", "xlen", "xinfo|stream", "xinfo|groups", "xinfo|consumers",
 		"zadd", "zrem", "zremrangebyscore", "zrangebyscore",
 		"rpush", "lpush", "rpop", "lpop", "lset", "lindex", "lrange", "lrem", "hincrby",
-		"set", "get", "hget", "hmget", "hset", "hdel", "exists", "del", "persist", "pexpire", "pttl",
+		"set", "get", "hget", "hmget", "hstrlen", "strlen", "hset", "hdel", "exists", "del", "persist", "pexpire", "pttl",
 	}
 }
 

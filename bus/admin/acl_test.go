@@ -97,8 +97,8 @@ func keyed(key string) map[string][]any {
 		"del": {"DEL", key}, "unlink": {"UNLINK", key}, "expire": {"EXPIRE", key, "1"}, "pexpire": {"PEXPIRE", key, "1"}, "pttl": {"PTTL", key},
 		"persist": {"PERSIST", key}, "exists": {"EXISTS", key}, "rename": {"RENAME", key, key}, "copy": {"COPY", key, key},
 		"dump": {"DUMP", key}, "restore": {"RESTORE", key, "0", "x"}, "object": {"OBJECT", "ENCODING", key}, "sort": {"SORT", key},
-		"hget": {"HGET", key, "f"}, "hmget": {"HMGET", key, "f"}, "hgetall": {"HGETALL", key}, "hset": {"HSET", key, "f", "v"}, "hdel": {"HDEL", key, "f"},
-		"sadd": {"SADD", key, "m"}, "srem": {"SREM", key, "m"}, "smembers": {"SMEMBERS", key},
+		"hget": {"HGET", key, "f"}, "hmget": {"HMGET", key, "f"}, "hstrlen": {"HSTRLEN", key, "f"}, "hgetall": {"HGETALL", key}, "hset": {"HSET", key, "f", "v"}, "hdel": {"HDEL", key, "f"},
+		"sadd": {"SADD", key, "m"}, "srem": {"SREM", key, "m"}, "smembers": {"SMEMBERS", key}, "sscan": {"SSCAN", key, "0"}, "strlen": {"STRLEN", key}, "zcount": {"ZCOUNT", key, "0", "1"},
 		"zadd": {"ZADD", key, "1", "m"}, "zrem": {"ZREM", key, "m"}, "zrangebyscore": {"ZRANGEBYSCORE", key, "-inf", "+inf"},
 		"xadd": {"XADD", key, "*", "f", "v"}, "xlen": {"XLEN", key}, "xrange": {"XRANGE", key, "-", "+"}, "xread": {"XREAD", "STREAMS", key, "0"},
 		"xreadgroup": {"XREADGROUP", "GROUP", "workers", "me", "STREAMS", key, ">"}, "xack": {"XACK", key, "workers", "1-1"},
@@ -124,15 +124,15 @@ func TestRightsOnKeys(t *testing.T) {
 	const cached = "fcall get mget set append del pttl pexpire"
 	gateway := map[string]string{
 		"{users}:requests":   "xadd xlen xrange xpending,xinfo stream,xinfo groups,xdel fcall",
-		"{users}:req:1":      "get hget hmget hset hdel del pexpire fcall",
+		"{users}:req:1":      "get hget hmget hstrlen strlen hset hdel del pexpire fcall",
 		"{users}:lane:1":     "rpush lpush rpop lpop lset lindex lrange lrem exists",
 		"{users}:parked":     "hget hgetall hincrby hdel",
 		"{users}:stored:1":   "hmget hgetall hset hdel hincrby pttl pexpire",
 		"{users}:dead":       "xlen",
-		"{users}:workers":    "zrangebyscore",
-		"{users}:manifest:1": "get",
+		"{users}:workers":    "zrangebyscore zcount",
+		"{users}:manifest:1": "get strlen",
 		"{users}:cached:1":   cached, "{users}:lease:1": cached, "{users}:handed:1": cached, "{users}:tag:1": cached,
-		"services": "smembers", "secret": "setnx get", "keys": "hget",
+		"services": "smembers sscan", "secret": "setnx get", "keys": "hget",
 	}
 	var keys []string
 	for _, service := range []string{"users", "items"} {

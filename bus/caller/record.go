@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -46,7 +47,7 @@ func (r Record) Tell(service, id string) wire.RequestState {
 // Ended reports whether the request has reached a final state.
 func (r Record) Ended() bool { return record{state: r.State}.ended() }
 
-// FindRecord returns the record of an unsafe request (HMGET, XPENDING). Errors:
+// FindRecord returns the record of an unsafe request (HSTRLEN, HMGET, XPENDING). Errors:
 // ErrNoRecord.
 func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
@@ -76,7 +77,7 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 }
 
 func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record, entry string, err error) {
-	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, id), "state", "action", "principal", "outcome", "entry", "progress", "cancelling", "internal", "body").Result()
+	values, err := readFields(ctx, c, service, id, "state", "action", "principal", "outcome", "entry", "progress", "cancelling", "internal", "body")
 	if err != nil {
 		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
 	}
@@ -105,12 +106,16 @@ type record struct {
 	body           bool // the whole outcome is in a key of its own for a while
 }
 
-// whole returns the whole outcome, or what is kept of it (GET).
+// whole returns the whole outcome, or what is kept of it (STRLEN, GET).
 func (r record) whole(ctx context.Context, c *bus.Conn, service, id string) (string, error) {
 	if !r.body {
 		return r.outcome, nil
 	}
-	body, err := c.Get(ctx, c.Keys.Body(service, id))
+	key := c.Keys.Body(service, id)
+	if size, err := c.Redis().StrLen(ctx, key).Result(); err != nil || size > maxField {
+		return tooLarge(service), err
+	}
+	body, err := c.Get(ctx, key)
 	if errors.Is(err, bus.ErrNoValue) {
 		return r.outcome, nil
 	}
@@ -123,9 +128,56 @@ var errUnfinished = errors.New("not finished")
 // recordFields are the fields that newRecord reads.
 func recordFields() []string { return []string{"state", "outcome", "fingerprint", "body"} }
 
-// lookUp reads the record of a request (HMGET).
+// maxField is the length of the longest field of a record that is read: the largest outcome
+// and its meta.
+const maxField = wire.MaxReply + wire.MaxMeta
+
+// readFields reads fields of a record, but none over maxField (HSTRLEN, HMGET): the service
+// could have stored anything. A longer outcome is INTERNAL of the service, any other longer
+// field is missing.
+func readFields(ctx context.Context, c *bus.Conn, service, id string, fields ...string) ([]any, error) {
+	key := c.Keys.Record(service, id)
+	pipe := c.Redis().Pipeline()
+	sizes := make([]*redis.IntCmd, len(fields))
+	for i, field := range fields {
+		sizes[i] = pipe.HStrLen(ctx, key, field)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	over := func(i int) bool { return sizes[i].Val() > maxField }
+	if !slices.ContainsFunc(sizes, func(size *redis.IntCmd) bool { return size.Val() > maxField }) {
+		return c.Redis().HMGet(ctx, key, fields...).Result()
+	}
+	wanted := slices.Clone(fields)
+	for i := range wanted {
+		if over(i) {
+			wanted[i] = "state" // short, or missing
+		}
+	}
+	values, err := c.Redis().HMGet(ctx, key, wanted...).Result()
+	for i := range values {
+		switch {
+		case !over(i):
+		case fields[i] == "outcome":
+			values[i] = tooLarge(service)
+		default:
+			values[i] = nil
+		}
+	}
+	return values, err
+}
+
+// tooLarge returns the outcome in place of one that is too large.
+func tooLarge(service string) string {
+	e := wire.NewError(wire.CodeInternal, "the service's answer is too large")
+	e.Service = service
+	return "- " + string(wire.Failure(e))
+}
+
+// lookUp reads the record of a request.
 func lookUp(ctx context.Context, c *bus.Conn, service string, request *wire.Request) (record, error) {
-	values, err := c.Redis().HMGet(ctx, c.Keys.Record(service, request.ID), recordFields()...).Result()
+	values, err := readFields(ctx, c, service, request.ID, recordFields()...)
 	if err != nil {
 		return record{}, fmt.Errorf("look up request %s of %s: %w", request.ID, service, err)
 	}

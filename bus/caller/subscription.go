@@ -15,6 +15,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/backoff"
+	"github.com/oskadev/mailroom/internal/lograte"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
 )
@@ -22,6 +23,13 @@ import (
 // maxMissedPings is the number of missed pings in a row after which the
 // subscription is renewed, even if its connection seems to be open.
 const maxMissedPings = 3
+
+// Limits of what a service publishes, in bytes. A message holds at most 256 lines, and a reply
+// over wire.LargeReply is stored.
+const (
+	maxMessage = 256 * (wire.LargeReply + 4<<10)
+	maxLine    = wire.MaxReply
+)
 
 // refusedWait is the least time between two sessions while Redis refuses this
 // process.
@@ -41,6 +49,7 @@ type subscription struct {
 	socket   net.Conn                          // of the present session; nil between two
 	heard    atomic.Pointer[map[string]string] // service → channel, of the confirmed ones
 	live     atomic.Bool                       // the session has confirmed its first channels
+	logs     lograte.Limiter                   // lines about unreadable replies
 }
 
 func newSubscription(conn *bus.Conn, caller string, h *health, w *waiters) *subscription {
@@ -104,7 +113,7 @@ func (s *subscription) announce(live bool, heard map[string]string) {
 // run keeps one session open until the context ends.
 func (s *subscription) run(ctx context.Context) {
 	waits := backoff.New(50*time.Millisecond, time.Second)
-	p := s.conn.NewPipeline()
+	p := s.conn.NewBoundedPipeline(resp.Limits{String: maxMessage})
 	defer p.Close()
 	for ctx.Err() == nil {
 		err := s.runSession(ctx, p, waits)
@@ -234,8 +243,16 @@ func (s *subscription) dispatch(channel, payload string) {
 	if !ok {
 		return
 	}
+	if payload == "" { // as one over the limit is read; no worker sends it
+		s.unreadable(service, errMessageLong)
+		return
+	}
 	for line := range strings.SplitSeq(payload, "\n") {
 		if line == "" {
+			continue
+		}
+		if len(line) > maxLine {
+			s.unreadable(service, errLineLong)
 			continue
 		}
 		name, reply, err := wire.ParseReplyLine(line)
@@ -245,7 +262,7 @@ func (s *subscription) dispatch(channel, payload string) {
 			id, err = uuid.Parse(name)
 		}
 		if err != nil {
-			s.conn.Log().Warn("dropped an unreadable reply", "service", service, "error", err)
+			s.unreadable(service, err)
 			continue
 		}
 		if progress {
@@ -255,4 +272,14 @@ func (s *subscription) dispatch(channel, payload string) {
 		s.conn.Hook.At(bus.StepReply, name)
 		s.waiters.wake(id, service, reply)
 	}
+}
+
+var (
+	errMessageLong = fmt.Errorf("a message is empty or longer than %d bytes", maxMessage)
+	errLineLong    = fmt.Errorf("a line is longer than %d bytes", maxLine)
+)
+
+// unreadable logs a reply that is dropped.
+func (s *subscription) unreadable(service string, err error) {
+	s.logs.Warn(s.conn.Log(), "dropped an unreadable reply", "service", service, "error", err)
 }

@@ -60,17 +60,23 @@ func (s *sweeper) once(ctx context.Context, now time.Time, all bool) bool {
 func (s *sweeper) lookFor(ctx context.Context, due []lookup) error {
 	ctx, cancel := context.WithTimeout(ctx, s.conn.Timeout())
 	defer cancel()
+	sizes, err := s.sizes(ctx, due)
+	if err != nil {
+		return err
+	}
 	pipe := s.conn.Redis().Pipeline()
 	looks := make([]redis.Cmder, len(due))
 	for i, d := range due {
 		switch mailbox := s.conn.Keys.Requests(d.service); {
+		case sizes[i] != nil && sizes[i].Val() > maxField:
+			s.waiters.end(d.id, d.request, tooLargeResult(&d))
 		case !d.request.Safe():
 			looks[i] = pipe.HMGet(ctx, s.conn.Keys.Record(d.service, d.request.ID), recordFields()...)
 		case d.entry != "":
 			looks[i] = pipe.XRange(ctx, mailbox, d.entry, d.entry)
 		}
 	}
-	_, err := pipe.Exec(ctx)
+	_, err = pipe.Exec(ctx)
 	if rediserr.IsServer(err) {
 		err = nil
 	}
@@ -80,6 +86,33 @@ func (s *sweeper) lookFor(ctx context.Context, due []lookup) error {
 		}
 	}
 	return err
+}
+
+// sizes returns the lengths of the outcomes of unsafe requests.
+func (s *sweeper) sizes(ctx context.Context, due []lookup) ([]*redis.IntCmd, error) {
+	sizes := make([]*redis.IntCmd, len(due))
+	pipe := s.conn.Redis().Pipeline()
+	for i, d := range due {
+		if !d.request.Safe() {
+			sizes[i] = pipe.HStrLen(ctx, s.conn.Keys.Record(d.service, d.request.ID), "outcome")
+		}
+	}
+	if pipe.Len() == 0 {
+		return sizes, nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
+		return nil, err
+	}
+	return sizes, nil
+}
+
+// tooLargeResult ends the wait for an outcome that is too large.
+func tooLargeResult(d *lookup) result {
+	if d.watching || d.sending {
+		return result{}
+	}
+	reply, err := wire.ParseOutcome(tooLarge(d.service))
+	return result{reply: reply, err: err}
 }
 
 // resolve goes by the answer to one lookup.

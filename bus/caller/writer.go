@@ -13,6 +13,7 @@ import (
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/batch"
 	"github.com/oskadev/mailroom/internal/lazyctx"
+	"github.com/oskadev/mailroom/internal/lograte"
 	"github.com/oskadev/mailroom/internal/rediserr"
 	"github.com/oskadev/mailroom/internal/resp"
 )
@@ -41,6 +42,7 @@ type writer struct {
 	admits    *admission
 	readyWait time.Duration // how long a batch waits while Redis is suspected
 	batches   *batch.Batcher[outgoing]
+	unloaded  lograte.Limiter // lines about functions that Redis does not have
 }
 
 func newWriter(conn *bus.Conn, w *waiters, h *health, admits *admission, readyWait time.Duration) *writer {
@@ -51,7 +53,7 @@ func newWriter(conn *bus.Conn, w *waiters, h *health, admits *admission, readyWa
 
 // run sends one batch at a time, until the context ends.
 func (w *writer) run(ctx context.Context) {
-	p := w.conn.NewPipeline()
+	p := w.conn.NewBoundedPipeline(resp.Limits{String: maxField})
 	defer p.Close()
 	p.Prepare(ctx)
 	w.batches.Run(ctx, func(items []outgoing) { w.flush(p, items) }) //nolint:contextcheck // a batch outlives the context: its requests were taken
@@ -293,8 +295,13 @@ func (w *writer) enqueueWhole(ctx context.Context, p *resp.Pipeline, m *serviceB
 	patience := min(w.conn.Timeout(), flushTimeout)
 	script := w.conn.Scripts.Enqueue
 	if script.Functions() {
-		if _, err := k.Do(patience, func(out *resp.Commands) { out.Add("function", "load", script.Library()) }); err != nil {
+		answer, err := k.Do(patience, func(out *resp.Commands) { out.Add("function", "load", script.Library()) })
+		if err != nil {
 			return nil, notSent(err)
+		}
+		if _, err := resp.Word(answer); rediserr.IsRefused(err) {
+			w.unloaded.Error(w.conn.Log(), "Redis does not have the functions of Mailroom, and this user may not load them: run mailroom acl load as an administrator",
+				"function", script.Function, "error", err)
 		}
 	}
 	var call resp.Commands

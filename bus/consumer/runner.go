@@ -9,6 +9,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/lograte"
 )
 
 // completion is how a delivery ended, on its way to be settled.
@@ -37,7 +38,8 @@ type runner struct {
 	requests *requests
 	settler  *settler
 	fast     fastActions
-	tracer   *tracer // nil: no spans are made
+	tracer   *tracer         // nil: no spans are made
+	invalid  lograte.Limiter // lines about entries that are not valid requests
 }
 
 func newRunner(w *worker, r *requests, s *settler) *runner {
@@ -115,7 +117,8 @@ func (r *runner) expire(d *Delivery) *completion {
 // of it otherwise.
 func (r *runner) refuseInvalid(d *Delivery) *completion {
 	request := &d.Request
-	r.w.log.With(d.LogIDs()).Warn("an entry of the mailbox is not a valid request", "entry", d.Entry, "error", d.invalid)
+	r.invalid.Warn(r.w.log.With(d.LogIDs()), "an entry of the mailbox is not a valid request",
+		"entry", d.Entry, "error", d.invalid)
 	answerable := len(request.ID) == 36 && r.w.conn.Keys.MayReply(r.w.service, request.Reply)
 	switch {
 	case !answerable:

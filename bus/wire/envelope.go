@@ -2,8 +2,14 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
+	"io"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Error is the error of an envelope: the error of a service, or the reason why there is
@@ -59,11 +65,10 @@ func (e *Error) Stamp(r *Request) {
 
 // Success returns the envelope of a result, which is JSON.
 func Success(result []byte) []byte {
-	const head, tail = `{"ok":true,"result":`, `}`
-	e := make([]byte, 0, len(head)+len(result)+len(tail))
-	e = append(e, head...)
+	e := make([]byte, 0, len(successHead)+len(result)+1)
+	e = append(e, successHead...)
 	e = append(e, result...)
-	return oneLine(append(e, tail...))
+	return oneLine(append(e, '}'))
 }
 
 // Failure returns the envelope of an error. It omits details that cannot be encoded.
@@ -81,25 +86,82 @@ func Failure(e *Error) []byte {
 // ParseEnvelope returns the result of an envelope, or its error with the details as
 // json.RawMessage. The error of an unreadable envelope is INTERNAL.
 func ParseEnvelope(envelope string) (json.RawMessage, *Error) {
+	result, ok, err := ReadEnvelope(envelope)
+	switch {
+	case err != nil:
+		return nil, NewError(CodeInternal, "the service's answer cannot be read").WithCause(err)
+	case ok:
+		return json.RawMessage(result), nil
+	}
 	var read struct {
-		OK     *bool           `json:"ok"`
-		Result json.RawMessage `json:"result"`
-		Error  struct {
+		Error struct {
 			Error
 			Details json.RawMessage `json:"details"`
 		} `json:"error"`
 	}
-	switch err := json.Unmarshal([]byte(envelope), &read); {
-	case err != nil, read.OK == nil:
+	if err := json.Unmarshal([]byte(envelope), &read); err != nil {
 		return nil, NewError(CodeInternal, "the service's answer cannot be read").WithCause(err)
-	case *read.OK:
-		return read.Result, nil
 	}
 	e := &read.Error.Error
 	if len(read.Error.Details) > 0 {
 		e.Details = read.Error.Details
 	}
 	return nil, e
+}
+
+// successHead begins the envelope of a success, as Go workers write it.
+const successHead = `{"ok":true,"result":`
+
+var errEnvelope = errors.New("not an envelope: want ok, and result or error, each once")
+
+// ReadEnvelope reads a whole envelope. ok reports a success, whose result is returned; null if
+// it has none. The
+// error is that of text that is not an envelope: nobody may act on how it begins.
+func ReadEnvelope(envelope string) (result string, ok bool, err error) {
+	if inner, found := strings.CutPrefix(envelope, successHead); found {
+		if inner, found = strings.CutSuffix(inner, "}"); found && json.Valid([]byte(inner)) {
+			return inner, true, nil
+		}
+	}
+	// Its own reader: encoding/json accepts repeated names and names in other case.
+	d := jsontext.NewDecoder(strings.NewReader(envelope), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
+		return "", false, errEnvelope
+	}
+	seen := make(map[string]jsontext.Value, 2)
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return "", false, errEnvelope
+		}
+		key := name.String() // the next read invalidates the token
+		value, err := d.ReadValue()
+		if _, repeated := seen[key]; err != nil || repeated {
+			return "", false, errEnvelope
+		}
+		seen[key] = value.Clone()
+	}
+	if _, err := d.ReadToken(); err != nil { // the end of the object
+		return "", false, errEnvelope
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return "", false, errEnvelope
+	}
+	switch {
+	case string(seen["ok"]) == "true":
+		return cmp.Or(string(seen["result"]), "null"), true, nil
+	case string(seen["ok"]) == "false" && seen["error"].Kind() == '{':
+		return "", false, nil
+	default:
+		return "", false, errEnvelope
+	}
+}
+
+// Unreadable returns the error for an answer of a service that is not an envelope.
+func Unreadable(service, action string) *Error {
+	e := NewError(CodeInternal, "the service's answer cannot be read")
+	e.Service, e.Action = service, action
+	return e
 }
 
 // oneLine removes line breaks between the tokens of JSON. Strings hold none.

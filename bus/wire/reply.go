@@ -16,6 +16,9 @@ const (
 	MaxReply   = 4 << 20
 )
 
+// MaxMeta is the length of the longest metadata of a reply, in bytes.
+const MaxMeta = 64 << 10
+
 // LargeReplyTTL is how long the stored reply of a safe request is kept.
 const LargeReplyTTL = time.Minute
 
@@ -141,10 +144,13 @@ func ParseReplyMeta(s string) (ReplyMeta, error) {
 	if s == "-" || s == "" {
 		return m, nil
 	}
+	if len(s) > MaxMeta {
+		return m, fmt.Errorf("reply meta: %d bytes, more than %d", len(s), MaxMeta)
+	}
 	for pair := range strings.SplitSeq(s, ",") {
 		name, value, _ := strings.Cut(pair, "=")
-		if err := m.set(name, value); err != nil {
-			return ReplyMeta{}, fmt.Errorf("reply meta %s: %w", name, err)
+		if err := m.set(name, value); err != nil { // it has the whole value, which may be long
+			return ReplyMeta{}, fmt.Errorf("reply meta %s: cannot read %.64q", name, value)
 		}
 	}
 	return m, nil

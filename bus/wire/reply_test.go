@@ -81,3 +81,12 @@ func FuzzParseReplyLine(f *testing.F) {
 		}
 	})
 }
+
+func TestErrorsOfMetaAreShort(t *testing.T) {
+	t.Parallel()
+	for _, meta := range []string{"attempt=" + strings.Repeat("9", 60_000), "status=" + strings.Repeat("x", 1<<20), "run=" + strings.Repeat("1", 50_000)} {
+		_, err := ParseReplyMeta(meta)
+		require.Error(t, err)
+		assert.Less(t, len(err.Error()), 200)
+	}
+}

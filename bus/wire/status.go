@@ -26,6 +26,12 @@ func StatusOf[Text string | []byte](envelope Text, declared int) int {
 	return statusWithin(declared, http.StatusBadRequest, 599, http.StatusInternalServerError)
 }
 
+// IsAnswerStatus reports whether a status may be that of an answer: of a success or of an error,
+// and with a body. StatusOf returns no other.
+func IsAnswerStatus(status int) bool {
+	return statusWithin(status, http.StatusOK, http.StatusMultipleChoices-1, 0) != 0 || statusWithin(status, http.StatusBadRequest, 599, 0) != 0
+}
+
 // begins reports whether a text begins with a prefix. It does not copy the text.
 func begins[Text string | []byte](text Text, prefix string) bool {
 	return len(text) >= len(prefix) && string(text[:len(prefix)]) == prefix
@@ -53,4 +59,20 @@ func statusWithin(declared, lowest, highest, fallback int) int {
 		return fallback
 	}
 	return declared
+}
+
+// maxETag is the length of the longest ETag of an answer.
+const maxETag = 128
+
+// IsETag reports whether text is a strong entity tag (RFC 9110, section 8.8.3) in ASCII.
+func IsETag(text string) bool {
+	if len(text) < 2 || len(text) > maxETag || text[0] != '"' || text[len(text)-1] != '"' {
+		return false
+	}
+	for i := 1; i < len(text)-1; i++ {
+		if c := text[i]; c <= ' ' || c == '"' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }

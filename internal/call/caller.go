@@ -16,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/cache"
+	"github.com/oskadev/mailroom/internal/lograte"
 )
 
 // Caller calls actions. It is safe for concurrent use.
@@ -27,6 +28,8 @@ type Caller struct {
 	log    *slog.Logger
 
 	background atomic.Uint32 // calls without a deadline
+	onInvalid  func(service string)
+	unreadable lograte.Limiter // lines about answers that cannot be read
 }
 
 // Finder returns a service by its name; nil: the service is unknown.
@@ -43,13 +46,16 @@ type Config struct {
 	Cache *cache.Cache
 	// Limit bounds the calls in flight. Defaults to none.
 	Limit *Limit
+	// OnInvalid is called for each cache entry of a service that is not an answer. Defaults to
+	// nil: no call.
+	OnInvalid func(service string)
 	// Logger receives the causes of failures that callers see as INTERNAL.
 	Logger *slog.Logger
 }
 
 // New returns a caller. It closes none of the parts in its config.
 func New(cfg Config) *Caller {
-	return &Caller{client: cfg.Client, cache: cfg.Cache, limit: cfg.Limit, find: cfg.Find, log: cfg.Logger}
+	return &Caller{client: cfg.Client, cache: cfg.Cache, limit: cfg.Limit, find: cfg.Find, log: cfg.Logger, onInvalid: cfg.OnInvalid}
 }
 
 // Do calls an action and waits for the answer, at most for the timeout of the action or

@@ -22,7 +22,9 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 	}
 	if !query.Refresh {
 		if local, found := c.cache.Local(query.Space, query.Identity); found && !call.Cached.tooOld(&local) {
-			return answerOf(local, nil)
+			if answer, err := answerOf(local, nil); err == nil {
+				return answer, nil
+			}
 		}
 	}
 	if _, ends := ctx.Deadline(); !ends {
@@ -44,13 +46,34 @@ func (c *Caller) share(ctx context.Context, call *Call, policy cache.Policy) (An
 		query.Refresh = true
 		found, err = c.cache.Do(ctx, &query, run)
 	}
-	switch {
-	case err != nil:
-		return Answer{}, err
-	case found.Source == cache.Led:
-		return answerOf(found, made)
-	default:
-		return answerOf(found, nil)
+	for {
+		switch {
+		case err != nil:
+			return Answer{}, err
+		case found.Source == cache.Led:
+			return answerOf(found, made)
+		}
+		answer, invalid := answerOf(found, nil)
+		if invalid == nil {
+			return answer, nil
+		}
+		c.invalid(call)
+		switch {
+		case query.OnlyStored:
+			return Answer{}, cache.ErrNotStored
+		case query.Refresh:
+			return Answer{}, invalid
+		}
+		query.Refresh = true // an entry that is not valid is none
+		found, err = c.cache.Do(ctx, &query, run)
+	}
+}
+
+// invalid counts a cache entry that is not an answer.
+func (c *Caller) invalid(call *Call) {
+	c.unreadable.Warn(c.log, "ignored a cache entry that is not an answer", "service", call.Service, "action", call.Action)
+	if c.onInvalid != nil {
+		c.onInvalid(call.Service)
 	}
 }
 
@@ -60,15 +83,12 @@ func (c *Caller) run(ctx context.Context, call *Call) *shared {
 	if err != nil {
 		return failed(explain(call, err))
 	}
-	meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no status
-	status := wire.StatusOf(reply.Envelope, meta.Status)
-	if status == 0 {
-		c.log.With(call.logIDs()).ErrorContext(ctx, "a service answered with no envelope", "service", call.Service, "action", call.Action)
-		e := wire.NewError(wire.CodeInternal, "the service's answer cannot be read")
-		e.Service, e.Action = call.Service, call.Action
-		return failed(e)
+	meta, _ := wire.ParseReplyMeta(reply.Meta)                      // an unreadable meta has no status
+	if _, _, err := wire.ReadEnvelope(reply.Envelope); err != nil { // others get it too
+		c.unreadable.Error(c.log.With(call.logIDs()), "a service answered with no envelope", "service", call.Service, "action", call.Action)
+		return failed(wire.Unreadable(call.Service, call.Action))
 	}
-	return newShared(status, reply.Meta, reply.Envelope)
+	return newShared(wire.StatusOf(reply.Envelope, meta.Status), reply.Meta, reply.Envelope)
 }
 
 // answerOf returns the answer that the cache found. made is that of this call, if it ran.

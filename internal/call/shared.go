@@ -98,7 +98,8 @@ func parseShared(value string) (*shared, error) {
 	code, rest, _ := strings.Cut(rest, " ")
 	meta, envelope, found := strings.Cut(rest, " ")
 	status, err := strconv.Atoi(code)
-	if err != nil || !found {
+	// Its service, and whoever may write to the cache, could have stored anything.
+	if err != nil || !found || !wire.IsAnswerStatus(status) || !wire.IsETag(etag) || envelope == "" || strings.ContainsAny(meta, "\r\n") {
 		return nil, errNotShared
 	}
 	return &shared{etag: etag, status: status, meta: meta, envelope: envelope}, nil

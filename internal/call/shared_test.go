@@ -52,7 +52,10 @@ func TestSharedIsReadAsItWasWritten(t *testing.T) {
 	meta, err := wire.ParseReplyMeta(failed(unavailable).meta)
 	require.NoError(t, err)
 	assert.Equal(t, 2*time.Second, meta.RetryAfter, "callers who share the failure may retry then, rounded up")
-	for _, broken := range []string{"", "x", `"e" 200 -`, `"e" x - {}`} {
+	for _, broken := range []string{
+		"", "x", `"e" 200 -`, `"e" x - {}`, `"e" 101 - {}`, `"e" 100 - {}`, `"e" 103 - {}`, `"e" 204 - {}`, `"e" 304 - {}`, `"e" 1000 - {}`, `"e" -1 - {}`,
+		`e 200 - {}`, `"e 200 - {}`, "\"e\r\nX:y\" 200 - {}", `W/"e" 200 - {}`, `"e" 200 - `,
+	} {
 		_, err := parseShared(broken)
 		require.Error(t, err, broken)
 	}

@@ -36,8 +36,12 @@ type serviceView struct {
 	// Partial are the routes that only some live builds declare.
 	Partial []string `json:"partial,omitempty"`
 	// Unknown are the members of the manifests that are ignored.
-	Unknown []string     `json:"unknown,omitempty"`
-	Lanes   []admin.Lane `json:"lanes,omitempty"`
+	Unknown []string `json:"unknown,omitempty"`
+	// Fault is the limit that the service is over, or why it cannot be read.
+	Fault string `json:"fault,omitempty"`
+	// MoreWorkers is the number of live workers that are not listed.
+	MoreWorkers int          `json:"more_workers,omitempty"`
+	Lanes       []admin.Lane `json:"lanes,omitempty"`
 }
 
 type workerView struct {
@@ -126,7 +130,7 @@ func (c *servicesCommand) views(ctx context.Context, conn *bus.Conn) ([]serviceV
 }
 
 func viewOf(s *registry.Service, stats admin.Stats) serviceView {
-	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Unknown: s.Unknown, Stats: stats}
+	v := serviceView{Name: s.Name, Versions: []string{}, Workers: []workerView{}, Actions: []actionView{}, Unknown: s.Unknown, Stats: stats, Fault: s.Fault, MoreWorkers: s.More}
 	if s.Live() {
 		v.Partial = s.Partial
 	}
@@ -175,7 +179,7 @@ func printJSON(w io.Writer, v any) error {
 func printServices(w io.Writer, views []serviceView) {
 	t := newTable(w, "SERVICE", "VERSION", "WORKERS", "ACTIONS", "BACKLOG", "PARKED", "PENDING", "DEAD")
 	for _, v := range views {
-		t.row(v.Name, strings.Join(v.Versions, ", "), len(v.Workers), len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
+		t.row(v.Name, orDash(strings.Join(v.Versions, ", ")), len(v.Workers)+v.MoreWorkers, len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
 	}
 	_ = t.flush()
 }
@@ -184,6 +188,9 @@ func printServices(w io.Writer, views []serviceView) {
 func printRemarks(w io.Writer, views []serviceView) {
 	remark := func(format string, args ...any) { _, _ = fmt.Fprintf(w, "\n%s\n", plain(fmt.Sprintf(format, args...))) }
 	for _, v := range views {
+		if v.Fault != "" {
+			_, _ = fmt.Fprintf(w, "\n%s: %s; its last good manifest stays in force\n", v.Name, v.Fault)
+		}
 		for _, pattern := range v.Partial {
 			remark("%s: the route %q is not served: some live builds do not declare it", v.Name, pattern)
 		}

@@ -27,3 +27,12 @@ func TestServicesNameRoutesThatAreNotServed(t *testing.T) {
 		"\nthings: unknown members of the manifest are ignored: actions[0].rout, versions\n"+
 		"\nthings: the route \"GET /things/{id}\" of GET_THING is not served: "+reason+"\n", out.String())
 }
+
+func TestServicesNameTheLimitThatAServiceIsOver(t *testing.T) {
+	t.Parallel()
+	view := viewOf(&registry.Service{Name: "things", Fault: "manifest: 2001 actions, more than 2000", More: 7}, admin.Stats{})
+	assert.Equal(t, 7, view.MoreWorkers)
+	var out bytes.Buffer
+	printRemarks(&out, []serviceView{view})
+	assert.Equal(t, "\nthings: manifest: 2001 actions, more than 2000; its last good manifest stays in force\n", out.String())
+}

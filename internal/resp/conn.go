@@ -1,13 +1,11 @@
 package resp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -19,6 +17,8 @@ var ErrNotConnected = errors.New("not connected to Redis")
 type Conn struct {
 	// Out holds the commands to send next.
 	Out Commands
+	// Limits bound the answers. Defaults to no bounds but those of the protocol.
+	Limits Limits
 
 	server server
 	conn   net.Conn  // nil: not connected
@@ -35,9 +35,10 @@ type Conn struct {
 
 // input is what was read from a connection.
 type input struct {
-	in   []byte
-	from int   // the start of what is not taken yet, in in
-	ends []int // of answers, in in
+	in      []byte
+	from    int   // the start of what is not taken yet, in in
+	ends    []int // of answers, in in
+	dropped int   // strings over the limit
 }
 
 // Answers returns the answers of the last exchange, in the order of the commands,
@@ -147,45 +148,6 @@ func (c *Conn) Receive(n int, timeout time.Duration) ([]string, error) {
 		}
 	}
 	return c.answers, nil
-}
-
-// maxLength is the largest length of a string or a list that Redis can give.
-const maxLength = 1 << 30
-
-// answer finds the end of the answer that begins at an offset behind from, and
-// reads until it has come.
-func (c *Conn) answer(at int) (int, error) {
-	for values := 1; values > 0; values-- {
-		end := bytes.IndexByte(c.in[c.from+at:], '\n')
-		for end < 0 {
-			if err := c.fill(); err != nil {
-				return 0, err
-			}
-			end = bytes.IndexByte(c.in[c.from+at:], '\n')
-		}
-		if end < 2 {
-			return 0, ErrProtocol
-		}
-		line := c.in[c.from+at : c.from+at+end-1]
-		at += end + 1
-		if line[0] != '*' && line[0] != '$' {
-			continue
-		}
-		n, err := strconv.Atoi(string(line[1:]))
-		switch {
-		case err != nil || n < -1 || n > maxLength:
-			return 0, ErrProtocol
-		case line[0] == '*':
-			values += max(n, 0)
-		case n >= 0:
-			for at += n + 2; len(c.in)-c.from < at; {
-				if err := c.fill(); err != nil {
-					return 0, err
-				}
-			}
-		}
-	}
-	return at, nil
 }
 
 // minRead is the least space, in bytes, for one read.

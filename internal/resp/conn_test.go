@@ -237,3 +237,55 @@ func TestNothingIsSentWhereNobodyListens(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, io.EOF)
 }
+
+func TestStringsOverTheLimitAreThrownAway(t *testing.T) {
+	t.Parallel()
+	long := "$1000\r\n" + strings.Repeat("x", 1000) + "\r\n"
+	answers := []string{"*3\r\n$1\r\na\r\n" + long + "$1\r\nb\r\n", "+OK\r\n", long, "$10\r\n0123456789\r\n"}
+	want := []string{"*3\r\n$1\r\na\r\n$-1\r\n$1\r\nb\r\n", "+OK\r\n", "$-1\r\n", "$10\r\n0123456789\r\n"}
+	for _, slow := range []func(io.Reader) io.Reader{
+		func(r io.Reader) io.Reader { return r }, iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader,
+	} {
+		l := &Conn{Limits: Limits{String: 10}, conn: speech{Reader: slow(strings.NewReader(strings.Join(answers, "")))}}
+		got, err := l.Receive(len(answers), time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+		assert.Equal(t, 2, l.Dropped())
+	}
+}
+
+// A string that is thrown away must not be held in memory.
+func TestThrowingAwayNeedsNoMemory(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	text := io.MultiReader(strings.NewReader("$"+strconv.Itoa(size)+"\r\n"), io.LimitReader(zeros{}, size), strings.NewReader("\r\n+OK\r\n"))
+	l := &Conn{Limits: Limits{String: 1 << 20}, conn: speech{Reader: chunks{text}}}
+	got, err := l.Receive(2, time.Second)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"$-1\r\n", "+OK\r\n"}, got)
+	assert.Less(t, cap(l.in), 1<<20)
+}
+
+// zeros reads as zeros without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestAnswersOverTheLimitEndTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"$1000\r\n", // refused by its head
+		"*2\r\n$40\r\n" + strings.Repeat("x", 40) + "\r\n$40\r\n",
+		"*1000\r\n",
+		"*90\r\n" + strings.Repeat(":1\r\n", 90),
+		"+" + strings.Repeat("x", 1000),
+	} {
+		l := &Conn{Limits: Limits{Answer: 80}, conn: speech{Reader: strings.NewReader(text)}}
+		_, err := l.Receive(1, time.Second)
+		require.ErrorIs(t, err, ErrTooLong, text)
+		assert.Nil(t, l.conn)
+	}
+}

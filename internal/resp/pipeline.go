@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Options of a Pipeline. All are required.
+// Options of a Pipeline. All but Limits are required.
 type Options struct {
 	// Client is the library's client: of one server, or of a cluster, whose masters
 	// it knows.
@@ -23,6 +23,8 @@ type Options struct {
 	Explain func(err error, command ...any) error
 	// Timeout bounds connecting in Prepare.
 	Timeout time.Duration
+	// Limits bound each answer. Defaults to no bounds but those of the protocol.
+	Limits Limits
 }
 
 // Pipeline sends commands from one goroutine: over one connection, or on a
@@ -30,6 +32,7 @@ type Options struct {
 type Pipeline struct {
 	explain func(err error, command ...any) error
 	timeout time.Duration
+	limits  Limits
 	cluster masters                     // nil: one server
 	open    func(address string) server // on a cluster after cluster.of
 	conns   map[string]*Conn            // by address; of one server by ""
@@ -38,7 +41,7 @@ type Pipeline struct {
 // NewPipeline returns a pipeline without a connection. Close it.
 func NewPipeline(opts Options) *Pipeline {
 	p := &Pipeline{
-		explain: opts.Explain, timeout: opts.Timeout, conns: make(map[string]*Conn),
+		explain: opts.Explain, timeout: opts.Timeout, limits: opts.Limits, conns: make(map[string]*Conn),
 		open: func(string) server { return newServer(opts.Open()) },
 	}
 	if cluster, ok := opts.Client.(*redis.ClusterClient); ok {
@@ -83,7 +86,7 @@ func (p *Pipeline) connTo(ctx context.Context, address string) (*Conn, error) {
 	c := p.conns[address]
 	if c == nil {
 		p.closeUnused()
-		c = &Conn{server: p.open(address)}
+		c = &Conn{server: p.open(address), Limits: p.limits}
 		p.conns[address] = c
 	}
 	err := c.open(ctx)

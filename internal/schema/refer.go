@@ -9,14 +9,19 @@ import (
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/oskadev/mailroom/internal/schemacost"
 )
 
-// Read reads a schema, and refuses one that cannot be judged by; of an empty text it
-// is the one that everything fits.
+// Read reads a schema. It returns an error for one that costs too much (package schemacost)
+// or refers in ways that are not supported. An empty text is the schema that everything fits.
 func Read(text []byte) (*jsonschema.Schema, error) {
 	s := &jsonschema.Schema{}
 	if len(text) == 0 {
 		return s, nil
+	}
+	if err := new(schemacost.Cost).Add(text); err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, err

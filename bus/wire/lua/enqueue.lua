@@ -18,6 +18,7 @@
 local KEYS, ARGV = KEYS, ARGV
 local mailbox, call = KEYS[1], redis.call
 local max_in_lane, max_in_all_lanes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local max_outcome = 4259840 -- 4 MiB and the meta of a reply
 local max_stored, max_of_one, max_alone = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local length = call('XLEN', mailbox)
 local answer = {}
@@ -126,6 +127,19 @@ local function add(record, a, r)
   say('queued', entry)
 end
 
+-- Returns the outcome of a record. The service wrote it, so it may be of any size.
+local function outcome(record, body)
+  local size = body and call('STRLEN', record .. ':body') or 0
+  if size == 0 then
+    size = call('HSTRLEN', record, 'outcome')
+    body = nil
+  end
+  if size > max_outcome then
+    return '- {"ok":false,"error":{"code":"INTERNAL","message":"the service\'s answer is too large","status":500}}'
+  end
+  return body and call('GET', record .. ':body') or call('HGET', record, 'outcome') or ''
+end
+
 -- Adds a channel to those that get the outcome. If the joining caller waits longer
 -- than the entry allows, its deadline counts (see settle.lua).
 local function join(record, r, fields, a)
@@ -143,13 +157,13 @@ end
 for i = 2, #KEYS do
   local record, a = KEYS[i], 6 + (i - 2) * 12
   local state = call('HGET', record, 'state')
-  local r = state and call('HMGET', record, 'state', 'fingerprint', 'entry', 'channels', 'outcome', 'until', 'run', 'lane', 'charged', 'principal', 'body')
+  local r = state and call('HMGET', record, 'state', 'fingerprint', 'entry', 'channels', 'body', 'until', 'run', 'lane', 'charged', 'principal')
   if not state or state == 'expired' or state == 'cancelled' then
     add(record, a, r)
   elseif r[2] ~= ARGV[a + 8] then
     say('reused', '')
   elseif state == 'done' then
-    say('done', r[11] and call('GET', record .. ':body') or r[5] or '')
+    say('done', outcome(record, r[5]))
   elseif state == 'dead' then
     say('dead', '')
   elseif r[3] == '' then

@@ -1,0 +1,106 @@
+package caller
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/oskadev/mailroom/bus"
+	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/testsupport"
+)
+
+// allocated returns how many bytes a function allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// A service may store outcomes of any size: they are not read.
+func TestOutcomesOverTheLimitAreNotRead(t *testing.T) { //nolint:paralleltest // it measures what the process allocates
+	conn, err := bus.Connect(testsupport.StartRedis(t).URL(), bus.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	id := uuid.New()
+	request := &wire.Request{ID: id.String(), Action: "PAY", Args: "[]", Store: 1000}
+	key := conn.Keys.Record("payments", request.ID)
+	const size = 24 << 20
+	// The outcome and the progress, without sending their bytes.
+	script := `redis.call('HSET', KEYS[1], 'state', 'done', 'outcome', '- {"ok":true,"result":"' .. string.rep('x', tonumber(ARGV[1])) .. '"}',
+		'progress', string.rep('x', tonumber(ARGV[1]))) return 1`
+	require.NoError(t, conn.Redis().Eval(t.Context(), script, []string{key}, size).Err())
+	used := allocated(func() {
+		state, err := lookUp(t.Context(), conn, "payments", request)
+		require.NoError(t, err)
+		reply, err := state.answer()
+		require.NoError(t, err)
+		_, failure := wire.ParseEnvelope(reply.Envelope)
+		require.NotNil(t, failure)
+		assert.Equal(t, wire.CodeInternal, failure.Code)
+		assert.Equal(t, "payments", failure.Service)
+
+		record, err := FindRecord(t.Context(), conn, "payments", request.ID)
+		require.NoError(t, err)
+		assert.Equal(t, wire.StateDone, record.State)
+		assert.Contains(t, record.Outcome, "INTERNAL")
+		assert.Empty(t, record.Progress)
+
+		waiting := newWaiters()
+		w := newWaiter()
+		w.begin("payments", request, purpose{})
+		waiting.add(id, w)
+		waiting.written(id, request, "1-1")
+		s := &sweeper{conn: conn, waiters: waiting}
+		require.NoError(t, s.lookFor(t.Context(), waiting.overdue(time.Now(), true)))
+		assert.Contains(t, (<-w.wake).reply.Envelope, "INTERNAL")
+	})
+	assert.Less(t, used, uint64(8<<20))
+}
+
+func TestOutcomesWithinTheLimitAreRead(t *testing.T) {
+	t.Parallel()
+	conn, err := bus.Connect(testsupport.Miniredis(t), bus.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	envelope := string(wire.Success([]byte(`"` + strings.Repeat("x", wire.MaxReply-100) + `"`)))
+	require.NoError(t, conn.Redis().HSet(t.Context(), conn.Keys.Record("payments", "1"), "state", wire.StateDone, "outcome", "worker=w "+envelope).Err())
+	record, err := FindRecord(t.Context(), conn, "payments", "1")
+	require.NoError(t, err)
+	assert.Equal(t, envelope, record.Outcome)
+}
+
+// Replies that cannot be read must neither fill the log nor hold back others.
+func TestUnreadableRepliesAreDropped(t *testing.T) {
+	t.Parallel()
+	log, logs := testsupport.Logger(t)
+	conn, err := bus.Connect(testsupport.StartRedis(t).URL(), bus.Options{Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	c := New(conn, Config{})
+	t.Cleanup(c.Close)
+	require.NoError(t, c.WaitReady(t.Context()))
+	channel, err := c.listen(t.Context(), "users")
+	require.NoError(t, err)
+
+	rdb := conn.Redis()
+	id := uuid.New()
+	w := newWaiter()
+	w.begin("users", &wire.Request{ID: id.String()}, purpose{})
+	c.waiters.add(id, w)
+	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x\n", 500_000)).Err())
+	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x", maxMessage+1)).Err())
+	long := id.String() + ` - {"ok":true,"result":"` + strings.Repeat("x", maxLine) + "\"}\n"
+	require.NoError(t, rdb.Publish(t.Context(), channel, long).Err())
+	require.NoError(t, rdb.Publish(t.Context(), channel, id.String()+" - {\"ok\":true,\"result\":1}\n").Err())
+	assert.JSONEq(t, `{"ok":true,"result":1}`, (<-w.wake).reply.Envelope)
+	assert.Less(t, len(logs.String()), 10_000)
+	assert.EqualValues(t, 1, c.subscription.health.counts.subscriptions.Load(), "it is the same subscription")
+}
