@@ -78,7 +78,7 @@ func (c *Composer) Consume(ctx context.Context) {
 	recorder := history.NewRecorder(c.cfg.Conn, wire.ReservedService, c.cfg.History) //nolint:contextcheck // it lives until it is closed
 	defer recorder.Close()
 	var expiring sync.WaitGroup
-	expiring.Go(func() { c.ended.Run(ctx, c.expire) }) //nolint:contextcheck // it outlives the context: the records were taken
+	expiring.Go(func() { c.ended.Run(ctx, c.expire) })
 	defer expiring.Wait()
 	var worker *consumer.Consumer
 	worker, err := consumer.New(c.cfg.Conn, consumer.Config{
