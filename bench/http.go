@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -34,18 +36,22 @@ type HTTPRequest struct {
 	// Body is sent as application/json, unless Headers has another Content-Type.
 	// Defaults to none.
 	Body string
+	// Keys are API keys. The requests have them in turn, in the header X-API-Key. Defaults to
+	// none.
+	Keys []string
 	// Timeout limits the time to an answer. Defaults to 10 s.
 	Timeout time.Duration
 }
 
-// httpTarget sends the same bytes each time, so that the load takes little CPU time.
+// httpTarget sends the same bytes again and again, so that the load takes little CPU time.
 type httpTarget struct {
-	name    string
-	address string
-	tls     *tls.Config // nil: plain
-	request []byte
-	head    bool
-	timeout time.Duration
+	name     string
+	address  string
+	tls      *tls.Config // nil: plain
+	requests [][]byte    // one for each key, or one
+	sent     atomic.Uint64
+	head     bool
+	timeout  time.Duration
 }
 
 // NewHTTP returns a Target that sends the request over HTTP. Each Connection has its own
@@ -81,8 +87,26 @@ func NewHTTP(r HTTPRequest) (Target, error) {
 	}
 	t.head = r.Method == http.MethodHead
 	t.name = r.Method + " " + u.Redacted()
-	t.request, err = render(r)
-	return t, err
+	for i := range max(1, len(r.Keys)) {
+		one := r
+		if len(r.Keys) > 0 {
+			one.Headers = append(slices.Clone(r.Headers), "X-API-Key: "+r.Keys[i])
+		}
+		request, err := render(one)
+		if err != nil {
+			return nil, err
+		}
+		t.requests = append(t.requests, request)
+	}
+	return t, nil
+}
+
+// next returns the bytes of the next request.
+func (t *httpTarget) next() []byte {
+	if len(t.requests) == 1 {
+		return t.requests[0]
+	}
+	return t.requests[t.sent.Add(1)%uint64(len(t.requests))]
 }
 
 // render returns the bytes of the request.
@@ -153,7 +177,7 @@ func (c *httpConnection) Do(ctx context.Context) Answer {
 	}
 	err := c.conn.SetDeadline(time.Now().Add(c.target.timeout))
 	if err == nil {
-		_, err = c.conn.Write(c.target.request)
+		_, err = c.conn.Write(c.target.next())
 	}
 	if err == nil {
 		err = c.response.ReadLimitBody(c.reader, maxBody)

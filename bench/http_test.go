@@ -178,3 +178,16 @@ func TestBadHTTPRequests(t *testing.T) {
 	_, err := NewHTTP(HTTPRequest{URL: "127.0.0.1:8080/x"})
 	require.Error(t, err)
 }
+
+func TestKeysInTurn(t *testing.T) {
+	t.Parallel()
+	var counts [3]atomic.Int64
+	server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		counts[r.Header.Get("X-API-Key")[0]-'a'].Add(1)
+	})
+	r := Load{Connections: 3, Duration: 50 * time.Millisecond}.Run(t.Context(), overHTTP(t, HTTPRequest{URL: server.URL, Keys: []string{"a", "b", "c"}}))
+	require.Positive(t, r.Answered())
+	for i := range counts {
+		assert.InDelta(t, r.Answered()/3, counts[i].Load(), 3)
+	}
+}

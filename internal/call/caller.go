@@ -235,14 +235,14 @@ func (c *Caller) leave(call *Call) {
 	}
 }
 
-// observe tells the limit how long the request waited in the mailbox, if several principals
-// call the place.
-func (c *Caller) observe(call *Call, reply *wire.Reply) {
+// observe tells the limit how long the request ran and how long it took besides, if several
+// principals call the place.
+func (c *Caller) observe(call *Call, sent time.Time, reply *wire.Reply) {
 	if c.limit == nil || reply.Replayed || !c.limit.Crowded(call.place(), call.principal, alone) {
 		return
 	}
 	if meta, err := wire.ParseReplyMeta(reply.Meta); err == nil {
-		c.limit.Ran(call.place(), call.principal, meta.Queue, meta.Run)
+		c.limit.Ran(call.place(), call.principal, meta.Run, time.Since(sent))
 	}
 }
 
@@ -255,11 +255,12 @@ func (c *Caller) send(ctx context.Context, call *Call) (wire.Reply, error) {
 		return wire.Reply{}, errTooManyCalls
 	}
 	defer c.leave(call)
+	sent := time.Now()
 	reply, err := c.client.Do(ctx, &call.Call)
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	c.observe(call, &reply)
+	c.observe(call, sent, &reply)
 	// The next call of the same caller must see its change.
 	if c.cache != nil && strings.Contains(reply.Meta, "tags=") {
 		meta, _ := wire.ParseReplyMeta(reply.Meta) // an unreadable meta has no tags

@@ -11,8 +11,8 @@ import (
 // principals that call it. It is safe for concurrent use.
 //
 // A principal that is alone may use all of a place. While others call too, it may have a
-// quarter of the calls. Of these, only so many are sent as the workers run without a queue;
-// the rest wait here, so that the calls of the others do not wait behind them in the mailbox.
+// quarter of the calls. Of these, only so many are sent as do not delay the others; the rest wait
+// here, and not in the mailbox before the calls of others.
 type Limit struct {
 	max    int
 	now    func() time.Time
@@ -53,9 +53,10 @@ func (l *Limit) Crowded(name, principal string, within time.Duration) bool {
 	return l.now().Sub(p.othersAt(principal)) < within
 }
 
-// Ran reports how long a request of a principal waited in the mailbox, and how long it ran.
-func (l *Limit) Ran(name, principal string, queue, run time.Duration) {
-	l.of(name).ran(l, principal, queue, run)
+// Ran reports how long the request of a call ran, and how long the whole call took from when it
+// was sent. Call it before Leave.
+func (l *Limit) Ran(name, principal string, run, took time.Duration) {
+	l.of(name).ran(l, principal, run, took)
 }
 
 // Each calls yield with each place that had calls, and the number of its calls in flight.
@@ -90,8 +91,10 @@ type place struct {
 	last           string
 	lastAt, before time.Time
 
-	share float64   // how many calls of one principal are sent while others call too
+	most  int       // about the most calls of one principal that are sent
+	share float64   // how many of them are sent while others call too
 	cut   time.Time // when share was last reduced
+	fewAt time.Time // when a call of a principal with few calls was last answered
 }
 
 // tenant is a principal with calls.
@@ -143,12 +146,18 @@ func (p *place) enter(l *Limit, principal string) (turn chan struct{}, ok bool) 
 	p.tenants[principal] = t
 	p.total++
 	if lone || t.sent < int(p.share) {
-		t.sent++
+		p.send(t)
 		return nil, true
 	}
 	turn = make(chan struct{})
 	t.waiting = append(t.waiting, turn)
 	return turn, true
+}
+
+// send counts a call that is sent.
+func (p *place) send(t *tenant) {
+	t.sent++
+	p.most = max(p.most, t.sent)
 }
 
 func (p *place) isAlone(principal string, now time.Time) bool {
@@ -177,6 +186,9 @@ func (p *place) leave(l *Limit, principal string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.tenants[principal]
+	if t.sent == p.most {
+		p.most--
+	}
 	t.sent--
 	p.ended(principal, t)
 	if len(t.waiting) > 0 {
@@ -197,49 +209,50 @@ func (p *place) wake(t *tenant, lone bool) {
 	for len(t.waiting) > 0 && (lone || t.sent < max(1, int(p.share))) {
 		close(t.waiting[0])
 		t.waiting = t.waiting[1:]
-		t.sent++
+		p.send(t)
 	}
 }
 
 // Bounds of the share of one principal.
 const (
-	// shareStep is the factor by which a queue reduces the share.
+	// shareStep is the factor by which a delay reduces the share.
 	shareStep = 0.7
-	// leastShare is the least share, unless the queue is long.
+	// leastShare is the least share, unless the delay is long.
 	leastShare = 8
-	// shortQueue is a time in the mailbox that is no queue.
-	shortQueue = 3 * time.Millisecond
-	// longQueue is how many runs long a queue is that reduces the share to 1.
-	longQueue = 2
+	// shortDelay is a time beside the run that is no delay.
+	shortDelay = 2 * time.Millisecond
+	// longDelay and longRuns are a time and a number of runs: a delay by both reduces the share
+	// to 1.
+	longDelay = 20 * time.Millisecond
+	longRuns  = 2
 )
 
-// ran adapts the share to the time that a request waited in the mailbox: a queue reduces it
-// at once, by a factor, and its absence increases it slowly.
-func (p *place) ran(l *Limit, principal string, queue, run time.Duration) {
+// ran adapts the share to the calls of principals with few of them. If such a call takes much
+// longer than its run, the share is reduced at once, by a factor; otherwise it grows slowly. The
+// delay of principals with many calls is their own.
+func (p *place) ran(l *Limit, principal string, run, took time.Duration) {
 	now := l.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.tenants[principal]
-	if len(p.tenants) <= 1 && now.Sub(p.othersAt(principal)) > alone {
+	if t == nil || p.isAlone(principal, now) {
 		return
 	}
-	if queue <= max(shortQueue, run/4) {
-		if t != nil && len(t.waiting) > 0 && p.share < float64(l.quarter()) {
-			p.share += 1 / p.share
+	few := 2*t.sent <= p.most
+	if few {
+		p.fewAt = now
+	}
+	delay := took - run
+	switch {
+	case !few && now.Sub(p.fewAt) < alone:
+	case !few || delay <= max(shortDelay, run/4):
+		p.share = min(p.share+1/p.share, float64(l.quarter()))
+	case now.Sub(p.cut) >= max(delay, 10*time.Millisecond): // it did not begin before the last reduction
+		least := float64(leastShare)
+		if delay > longDelay+longRuns*run {
+			least = 1
 		}
-		return
+		p.cut = now
+		p.share = max(min(least, p.share), shareStep*min(p.share, float64(p.most)))
 	}
-	if now.Sub(p.cut) < max(queue, 10*time.Millisecond) { // it waited before the last reduction had an effect
-		return
-	}
-	most := 0
-	for _, t := range p.tenants {
-		most = max(most, t.sent)
-	}
-	least := float64(leastShare)
-	if queue > 20*time.Millisecond+longQueue*run {
-		least = 1
-	}
-	p.cut = now
-	p.share = max(min(least, p.share), shareStep*min(p.share, float64(most)))
 }

@@ -66,9 +66,9 @@ func TestShareReturnsWhenTheOthersAreGone(t *testing.T) {
 	})
 }
 
-// A queue in the mailbox makes the calls of a principal wait at the gateway, those of others
+// A delay of others makes the calls of a principal wait at the gateway, those of others
 // go on.
-func TestQueueReducesTheShare(t *testing.T) {
+func TestDelayReducesTheShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, pass := timed(400)
@@ -79,9 +79,10 @@ func TestQueueReducesTheShare(t *testing.T) {
 		entered := make(chan bool, 10)
 		for range 8 { // 64 → 44.8 → 31.3 → 21.9 → 15.3 → 10.7 → 8
 			pass(time.Second / 2)
-			l.Ran("users", "ada", 15*time.Millisecond, 10*time.Millisecond)
 			require.True(t, enterNow(l, "bob"))
+			l.Ran("users", "bob", 10*time.Millisecond, 25*time.Millisecond)
 			l.Leave("users", "bob")
+			l.Ran("users", "ada", 10*time.Millisecond, 50*time.Millisecond) // its own fault
 		}
 		assert.InDelta(t, 8, l.of("users").share, 0.01)
 		go func() { entered <- l.Enter(t.Context(), "users", "ada", time.Minute) }()
@@ -104,12 +105,12 @@ func TestQueueReducesTheShare(t *testing.T) {
 		go func() { entered <- l.Enter(t.Context(), "users", "ada", time.Minute) }()
 		synctest.Wait()
 		for range 9 {
-			l.Ran("users", "ada", time.Millisecond, 10*time.Millisecond)
+			l.Ran("users", "bob", 10*time.Millisecond, 11*time.Millisecond)
 		}
 		l.Leave("users", "ada")
 		synctest.Wait()
 		assert.True(t, <-entered)
-		assert.True(t, enterNow(l, "ada"), "without a queue the share grows")
+		assert.True(t, enterNow(l, "ada"), "without a delay the share grows")
 		assert.True(t, enterNow(l, "bob"), "others do not wait")
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type benchCommand struct {
 	Method      string        `help:"HTTP method (default: GET, or POST with --body)."`
 	Body        string        `help:"JSON body of each request."`
 	Header      []string      `sep:"none" placeholder:"NAME: VALUE" help:"Header of each request; can be repeated."`
+	Keys        string        `placeholder:"FILE" help:"File with API keys, one a line; the requests have them in turn."`
 	Service     string        `help:"Service to call, on the bus without a gateway or over one WebSocket."`
 	Action      string        `help:"Action of --service, such as GET_ECHO."`
 	Arg         []string      `sep:"none" help:"Argument of --action, JSON or a bare string; can be repeated."`
@@ -42,13 +44,33 @@ func (c *benchCommand) Run(ctx context.Context, p *program) error {
 	case c.Service != "":
 		return c.onBus(ctx, p)
 	}
+	keys, err := c.keys()
+	if err != nil {
+		return usage(err)
+	}
 	target, err := bench.NewHTTP(bench.HTTPRequest{
-		URL: c.URL, Method: c.Method, Headers: c.Header, Body: c.Body, Timeout: c.Timeout,
+		URL: c.URL, Method: c.Method, Headers: c.Header, Body: c.Body, Keys: keys, Timeout: c.Timeout,
 	})
 	if err != nil {
 		return usage(err)
 	}
 	return c.measure(ctx, p, target)
+}
+
+// keys reads the file of --keys.
+func (c *benchCommand) keys() ([]string, error) {
+	if c.Keys == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("--keys: %w", err)
+	}
+	keys := strings.Fields(string(text))
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("--keys: %s has no key", c.Keys)
+	}
+	return keys, nil
 }
 
 // check returns all faults of the flags.
@@ -65,6 +87,7 @@ func (c *benchCommand) check() error {
 	wrong(c.Service != "" && c.Action == "", "--service needs --action")
 	wrong(c.Service == "" && c.Action != "", "--action needs --service")
 	wrong(c.Service == "" && len(c.Arg) > 0, "--arg needs --service")
+	wrong(c.Service != "" && c.Keys != "", "--keys is for a URL, not for --service")
 	wrong(c.Service != "" && c.Method != "", "--method is for a URL, not for --service")
 	wrong(c.Service != "" && c.Body != "", "--body is for a URL: give --arg with --service")
 	wrong(c.Service != "" && len(c.Header) > 0 && !c.onSocket(), "--header is for a URL, not for --service")
