@@ -74,7 +74,10 @@ local function write(record, a, r, entry)
   call('HSET', record, 'state', 'queued', 'entry', entry, 'fingerprint', ARGV[a + 8],
     'principal', ARGV[a + 9], 'action', ARGV[a + 1], 'channels', r and both(ARGV[a + 3], r[4] or '') or ARGV[a + 3])
   if ARGV[a + 11] ~= '' then call('HSET', record, 'internal', '1') end
-  if max_stored > 0 then call('HSET', record, 'charged', charge(ARGV[a + 9], size(a), charge_time(a))) end
+  if max_stored == 0 then return end
+  local bytes = size(a)
+  local time = charge(ARGV[a + 9], bytes, charge_time(a))
+  if bytes > record_bytes + small_bytes then call('HSET', record, 'charged', charged_field(time, bytes)) end
 end
 
 local function send(a)

@@ -111,7 +111,6 @@ end
 
 -- Charges the principal for what is kept of its request.
 local function account(record, principal, charged, internal, bytes, store)
-  if not charged then return end
   if internal then store = math.min(store, 600000) end
   if bytes > large and store > keep_large then
     charge(principal or '', bytes, keep_large)
@@ -162,8 +161,9 @@ for i = 3, #KEYS do
         call('HSET', record, 'state', 'dead')
         call('PERSIST', record)
         if charged then -- a dead letter has no end: it counts for a day
+          local bytes = tonumber(charged:match('%d+$'))
           refund(principal or '', charged)
-          call('HSET', record, 'charged', charge(principal or '', tonumber(charged:match('%d+$')), 86400000))
+          call('HSET', record, 'charged', charged_field(charge(principal or '', bytes, 86400000), bytes))
         end
       end
     end
