@@ -24,7 +24,7 @@ end
 local function now_ms() return math.floor(now_us() / 1000) end
 
 local all_accounts = ns .. ':' .. service .. ':stored'
-local record_bytes = 512 -- about what a record takes without its outcome
+local record_bytes = 900 -- about what a record takes without its outcome (MEMORY USAGE)
 local small_bytes = 1024 -- of arguments or an outcome: it is not worth to charge them exactly
 local changes, account_keys = {}, {}
 
