@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,10 +18,17 @@ import (
 type Lane struct {
 	// Key is the name of the lane, such as item:7.
 	Key string `json:"key"`
-	// Turn is the ID of the request that is in the mailbox or runs.
+	// Turn is the ID of the request that is in the mailbox or runs; empty if there are
+	// several.
 	Turn string `json:"turn"`
 	// Waiting is the number of requests behind it.
 	Waiting int64 `json:"waiting"`
+}
+
+// background reports whether these are the requests of a principal without a deadline, of which
+// several have their turn at once.
+func (l *Lane) background() bool {
+	return strings.HasPrefix(l.Key, "~") && !strings.Contains(l.Key, ".")
 }
 
 // Lanes lists the lanes of a service in which requests wait, the longest first
@@ -42,6 +50,10 @@ func Lanes(ctx context.Context, c *bus.Conn, service string) ([]Lane, error) {
 	pipe := c.Redis().Pipeline()
 	turns := make([]*redis.StringCmd, len(lanes))
 	for i := range lanes {
+		if lanes[i].background() {
+			turns[i] = redis.NewStringCmd(ctx)
+			continue
+		}
 		turns[i] = pipe.LIndex(ctx, c.Keys.Lane(service, lanes[i].Key), 0)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {

@@ -80,6 +80,8 @@ func tests() map[string]func(*stage) {
 		"a request that waits in a lane can be cancelled":      cancelledInALane,
 		"one ID that waits in a lane runs once":                sharedInALane,
 		"a full lane refuses":                                  fullLaneRefuses,
+		"requests without a deadline run few at a time":        backgroundWidth,
+		"requests without a deadline share the room":           backgroundShares,
 		"an entry removed by hand blocks no lane":              removedByHand,
 		"a dead consumer is removed with its last request":     retired,
 	}

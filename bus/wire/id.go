@@ -86,10 +86,11 @@ func IdempotentID(secret []byte, principal, service, action, key string) uuid.UU
 	return KeyedID(secret, "idempotency", principal, service, action, key)
 }
 
-// BackgroundLane returns one of the lanes of a principal for requests without a deadline.
-func BackgroundLane(principal string, n int) string {
+// BackgroundLane returns the lane of a principal's requests without a deadline, of which width
+// may be in the mailbox at once (enqueue.lua).
+func BackgroundLane(principal string, width int) string {
 	sum := sha256.Sum256([]byte(principal))
-	return "~" + hex.EncodeToString(sum[:8]) + "." + strconv.Itoa(n)
+	return "~" + hex.EncodeToString(sum[:8]) + "*" + strconv.Itoa(width)
 }
 
 // LaneName returns the name of a lane among the lanes of all services.

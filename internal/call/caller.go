@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,8 +25,6 @@ type Caller struct {
 	limit  *Limit
 	find   Finder
 	log    *slog.Logger
-
-	background atomic.Uint32 // calls without a deadline
 	onInvalid  func(service string)
 	unreadable lograte.Limiter // lines about answers that cannot be read
 }
@@ -174,9 +171,8 @@ const (
 // crowdedFor is the time for which the calls of others count.
 const crowdedFor = time.Minute
 
-// backgroundLane returns a lane for a call without a deadline. The principal has as many lanes
-// as requests that may run at once. The rest waits in the lanes, and so does not stand in the
-// mailbox before the requests whose callers wait.
+// backgroundLane returns the lane of a call without a deadline. Only some requests of it are in
+// the mailbox at once; the rest does not stand there before requests whose callers wait.
 func (c *Caller) backgroundLane(ctx context.Context, call *Call) string {
 	width, live := loneBackground, 1
 	if c.limit.Crowded(call.place(), call.Principal.Key(), crowdedFor) {
@@ -185,7 +181,7 @@ func (c *Caller) backgroundLane(ctx context.Context, call *Call) string {
 	if service, err := c.find(ctx, call.Service); err == nil && service != nil {
 		live = max(1, len(service.Workers))
 	}
-	return wire.BackgroundLane(call.Principal.Key(), int(c.background.Add(1))%(width*live))
+	return wire.BackgroundLane(call.Principal.Key(), width*live)
 }
 
 // answerable returns an error if no worker would answer a request.

@@ -99,11 +99,7 @@ local function add_laned(record, a, r)
     call('HSET', record, 'lane', lane)
     return say('queued', entry)
   end
-  local most = max_in_lane
-  -- The lanes of a principal for requests without a deadline, usually 16, may together take a
-  -- quarter of the room.
-  if lane:sub(1, 1) == '~' then most = math.max(1, math.floor(max_in_all_lanes / 64)) end
-  if there - 2 >= most then
+  if there - 2 >= max_in_lane then
     withdraw(lane)
     return say('lane', there - 2)
   end
@@ -119,11 +115,48 @@ local function add_laned(record, a, r)
   say('queued', run)
 end
 
+-- Returns an idle slot of a principal, or nil. It frees a slot whose entry was removed by hand.
+local function idle_slot(line, width)
+  local first = now_us()
+  for k = 1, math.min(width, 64) do
+    local slot = line .. '.' .. string.format('%.0f', (first + k) % width)
+    local head = call('LINDEX', lane_key(slot), 0)
+    if head and k == 1 and lost(head) then release(slot, head) end
+    if not head then return slot end
+  end
+end
+
+-- Adds a request without a deadline and a lane. Of such requests only width of a principal are in
+-- the mailbox at once. A quarter of the room is for those that wait, or all if no other waits.
+local function add_background(record, a, r, line, width)
+  local id, slot = ARGV[a], idle_slot(line, width)
+  local fields = {'v', '1', 'id', id, 'action', ARGV[a + 1], 'args', ARGV[a + 2], 'reply', ARGV[a + 3],
+    'deadline', ARGV[a + 4], 'meta', ARGV[a + 5], 'store', ARGV[a + 6], 'lane', slot or line}
+  if slot then
+    call('RPUSH', lane_key(slot), id)
+    length = length + 1
+    local entry = call('XADD', mailbox, '*', unpack(fields))
+    write(record, a, r, entry)
+    call('HSET', record, 'lane', slot)
+    return say('queued', entry)
+  end
+  local waiting, total = tonumber(call('HGET', waiting_counts, line) or 0), tonumber(call('HGET', waiting_counts, '') or 0)
+  if total > waiting and waiting >= max_in_all_lanes / 4 then return say('lane', waiting) end
+  if total >= max_in_all_lanes then return say('full', '') end
+  call('RPUSH', lane_key(line), id)
+  local run = wait_in_lane(line, fields)
+  write(record, a, r, '')
+  call('HSET', record, 'lane', line, 'run', run, 'until', ARGV[a + 4])
+  say('queued', run)
+end
+
 -- The entry of r, if it had one, was removed by hand.
 local function add(record, a, r)
   if r and r[1] == 'queued' and r[9] then refund(r[10] or '', r[9]) end
   if length >= tonumber(ARGV[a + 10]) then return say('full', '') end
   if not may_store(ARGV[a + 9], size(a)) then return say('stored', string.format('%.0f', until_less(account_key(ARGV[a + 9])))) end
+  local line, width = ARGV[a + 7]:match('^(~%x+)%*(%d+)$')
+  if line then return add_background(record, a, r, line, tonumber(width)) end
   if ARGV[a + 7] ~= '' then return add_laned(record, a, r) end
   local entry = send(a)
   write(record, a, r, entry)

@@ -6,6 +6,10 @@
 -- other elements are the waiting requests, each its flat fields as one JSON array. An
 -- idle lane has no key. The hash "parked" counts the waiting requests by lane, and in
 -- the field "" those of all lanes.
+--
+-- Requests without a deadline that have no lane wait in one list for each principal,
+-- "~<principal>", until one of its slots is idle. A slot, "~<principal>.<n>", is a lane; a request
+-- that ends its turn there lets the first request of the list follow.
 local waiting_counts = ns .. ':' .. service .. ':parked'
 
 local function lane_key(lane) return ns .. ':' .. service .. ':lane:' .. lane end
@@ -32,6 +36,12 @@ local function wait_in_lane(lane, fields)
   return string.format('p%.0f', now_us())
 end
 
+-- Returns the list from which requests follow to a slot, or nil for any other lane.
+local function list_of(lane)
+  local line = lane:match('^(~%x+)%.%d+$')
+  return line, line and lane_key(line)
+end
+
 -- Ends the turn of a request: the next request of its lane goes to the mailbox. Expired
 -- requests end here, up to a limit; a worker ends the others.
 local max_expired = 100
@@ -45,13 +55,20 @@ local function release(lane, id)
     redis.call('LPUSH', list, two[1])
     return
   end
-  local waiting, expired = two[2], 0
+  local line, line_key = list_of(lane)
+  local from, waiting, expired = lane, two[2], 0
+  local function following()
+    from, waiting = lane, redis.call('LPOP', list)
+    if not waiting and line then from, waiting = line, redis.call('LPOP', line_key) end
+  end
+  if not waiting then following() end
   while waiting do
-    count(lane, -1)
+    count(from, -1)
     local fields, at, own, store = cjson.decode(waiting), nil, '', ''
     for f = 1, #fields, 2 do
       local name = fields[f]
       if name == 'id' then own = fields[f + 1] elseif name == 'store' then store = fields[f + 1] elseif name == 'deadline' then at = f + 1 end
+      if name == 'lane' then fields[f + 1] = lane end
     end
     local record = record_key(own)
     local state, deadline, charged, principal = unpack(redis.call('HMGET', record, 'state', 'until', 'charged', 'principal'))
@@ -62,11 +79,11 @@ local function release(lane, id)
       redis.call('PEXPIRE', record, store)
       recharge(principal, charged, 0, store)
       expired = expired + 1
-      waiting = redis.call('LPOP', list)
+      following()
     else
       local entry = redis.call('XADD', KEYS[1], '*', unpack(fields))
       if state then
-        redis.call('HSET', record, 'entry', entry)
+        redis.call('HSET', record, 'entry', entry, 'lane', lane)
         redis.call('HDEL', record, 'until')
       end
       redis.call('LPUSH', list, own)
@@ -78,6 +95,7 @@ end
 -- Removes a waiting request from its lane. Returns false if it no longer waits.
 local function leave(lane, id)
   local list, from, page = lane_key(lane), 1, 500
+  if lane:match('^~%x+$') then from = 0 end -- it has no turn
   while true do
     local some = redis.call('LRANGE', list, from, from + page - 1)
     for _, waiting in ipairs(some) do
