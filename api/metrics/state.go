@@ -70,6 +70,7 @@ var (
 	descPending  = perService("mailroom_pending", "Requests that workers have read and not ended.")
 	descWaiting  = perService("mailroom_lane_waiting", "Requests that wait in lanes.")
 	descOldest   = perService("mailroom_oldest_seconds", "Age of the oldest request that has not ended; 0: there is none.")
+	descStored   = perService("mailroom_stored_bytes", "Bytes that are charged for requests and outcomes in Redis, about; 0 without a limit.")
 	descDead     = perService("mailroom_dead_letters", "Dead letters.")
 	descInFlight = perService("mailroom_in_flight", "Calls in flight at this gateway.")
 	descSockets  = prometheus.NewDesc("mailroom_sockets", "Open WebSockets of this gateway: of clients and of workers.", []string{"kind"}, nil)
@@ -101,6 +102,7 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		gauge(descWaiting, float64(m.Waiting), m.Service)
 		gauge(descOldest, m.Oldest.Seconds(), m.Service)
 		gauge(descDead, float64(m.Dead), m.Service)
+		gauge(descStored, float64(m.Stored), m.Service)
 	}
 	for service, n := range now.InFlight {
 		gauge(descInFlight, float64(n), service)

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,6 +23,9 @@ type Stats struct {
 	Waiting int64 `json:"parked"`
 	// Dead is the number of dead letters.
 	Dead int64 `json:"dead"`
+	// Stored are the bytes that are charged for requests and outcomes, about; 0: none, or there
+	// is no limit.
+	Stored int64 `json:"stored_bytes"`
 	// Oldest is the age of the oldest request that has not ended; 0: there is none.
 	Oldest time.Duration `json:"-"`
 }
@@ -36,7 +40,7 @@ func ReadStats(ctx context.Context, c *bus.Conn, service string) (Stats, error) 
 }
 
 // ReadAllStats reads the statistics of several services in one pipeline (XLEN, HGET,
-// XPENDING, XRANGE).
+// HMGET, XPENDING, XRANGE).
 func ReadAllStats(ctx context.Context, c *bus.Conn, services []string) ([]Stats, error) {
 	pipe := c.Redis().Pipeline()
 	replies := make([]statsReplies, len(services))
@@ -45,7 +49,7 @@ func ReadAllStats(ctx context.Context, c *bus.Conn, services []string) ([]Stats,
 		replies[i] = statsReplies{
 			length: pipe.XLen(ctx, mailbox), dead: pipe.XLen(ctx, c.Keys.Dead(service)),
 			waiting: pipe.HGet(ctx, c.Keys.Waiting(service), ""), pending: pipe.XPending(ctx, mailbox, wire.Group),
-			oldest: pipe.XRangeN(ctx, mailbox, "-", "+", 1),
+			oldest: pipe.XRangeN(ctx, mailbox, "-", "+", 1), stored: pipe.HMGet(ctx, c.Keys.Stored(service), "bytes"),
 		}
 	}
 	if len(services) > 0 {
@@ -68,6 +72,7 @@ type statsReplies struct {
 	waiting      *redis.StringCmd
 	pending      *redis.XPendingCmd
 	oldest       *redis.XMessageSliceCmd
+	stored       *redis.SliceCmd
 }
 
 // stats returns the statistics at a time in ms of the Redis clock.
@@ -79,6 +84,10 @@ func (r *statsReplies) stats(now int64) (Stats, error) {
 	}
 	s := Stats{Dead: r.dead.Val()}
 	s.Waiting, _ = r.waiting.Int64() // 0 if there is none
+	if bytes := r.stored.Val(); len(bytes) == 1 {
+		text, _ := bytes[0].(string)
+		s.Stored, _ = strconv.ParseInt(text, 10, 64) // 0 if there is none
+	}
 	if p := r.pending.Val(); p != nil {
 		s.Pending = p.Count
 	}

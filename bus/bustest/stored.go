@@ -22,7 +22,7 @@ import (
 // over the times until which they count.
 func (s *stage) stored() (bytes, sum int64) {
 	s.t.Helper()
-	fields, err := s.rdb.HGetAll(s.ctx, s.conn.Keys.Tagged("things", "stored")).Result()
+	fields, err := s.rdb.HGetAll(s.ctx, s.conn.Keys.Stored("things")).Result()
 	require.NoError(s.t, err)
 	for name, text := range fields {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -83,6 +83,9 @@ func storageIsLimited(s *stage) {
 	}
 	bytes, sum := s.stored()
 	assert.Equal(s.t, bytes, sum)
+	stats, err := admin.ReadStats(s.ctx, s.conn, "things")
+	require.NoError(s.t, err)
+	assert.Equal(s.t, bytes, stats.Stored)
 	outcome := len(large) + len(`{"ok":true,"result":}`)
 	assert.InDelta(s.t, (len(accepted)+3)*(recordBytes+outcome)+recordBytes, bytes, 200, "what is stored, and nothing else")
 }

@@ -88,6 +88,9 @@ func (k Keys) Record(service, id string) string { return k.Tagged(service, "req:
 // Body is the string that keeps a large outcome of a request for a while.
 func (k Keys) Body(service, id string) string { return k.Record(service, id) + ":body" }
 
+// Stored is the hash with the bytes that requests and outcomes of all principals take.
+func (k Keys) Stored(service string) string { return k.Tagged(service, "stored") }
+
 // Lane is the list of a lane's requests. The first one is in the mailbox.
 func (k Keys) Lane(service, lane string) string { return k.Tagged(service, "lane:"+lane) }
 

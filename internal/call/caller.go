@@ -20,11 +20,11 @@ import (
 
 // Caller calls actions. It is safe for concurrent use.
 type Caller struct {
-	client *caller.Client
-	cache  *cache.Cache
-	limit  *Limit
-	find   Finder
-	log    *slog.Logger
+	client     *caller.Client
+	cache      *cache.Cache
+	limit      *Limit
+	find       Finder
+	log        *slog.Logger
 	onInvalid  func(service string)
 	unreadable lograte.Limiter // lines about answers that cannot be read
 }
