@@ -60,6 +60,7 @@ type Conn struct {
 	rdb     Redis
 	open    func(pool int) Redis // a separate client; a pool of 0 has the library's default size
 	access  *access
+	fields  *fieldReaders
 }
 
 // Redis is a redis.UniversalClient without the methods, such as Subscribe and Watch, whose
@@ -107,7 +108,7 @@ func Connect(url string, opts Options) (*Conn, error) {
 	c := &Conn{
 		Keys: keys, Clock: &Clock{local: opts.Now}, log: opts.Logger, Hook: opts.Hook,
 		address: t.String(), timeout: opts.Timeout, Scripts: loadScripts(scripts), ScriptCaller: scripts,
-		access: newAccess(t, opts.Role),
+		access: newAccess(t, opts.Role), fields: newFieldReaders(),
 	}
 	quietLibrary(opts.Logger)
 	c.open = func(pool int) Redis { return newClient(t.options, pool, c.timeout, c.access) }
@@ -267,7 +268,10 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 func (c *Conn) Refused() <-chan error { return c.access.refused }
 
 // Close closes all connections. Commands in flight fail.
-func (c *Conn) Close() error { return c.rdb.Close() }
+func (c *Conn) Close() error {
+	c.fields.close()
+	return c.rdb.Close()
+}
 
 // Master returns a client of the master that holds a key.
 func (c *Conn) Master(ctx context.Context, key string) (Redis, error) {

@@ -151,7 +151,7 @@ func New(conn *bus.Conn, cfg Config) *Client {
 	stored := func() storedLimits { return newStoredLimits(cfg.StoredLimit, c.health.memory()) }
 	admits := newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate, stored)
 	c.writer = newWriter(conn, c.waiters, c.health, admits, cfg.ReadyWait)
-	sweep := sweeper{conn: conn, waiters: c.waiters, writer: c.writer, lost: c.subscription.sweep}
+	sweep := newSweeper(conn, c.waiters, c.writer, c.subscription.sweep)
 	c.done.Go(func() { c.replication.run(ctx) })
 	c.done.Go(func() { c.subscription.run(ctx) })
 	c.done.Go(func() { c.health.run(ctx) })

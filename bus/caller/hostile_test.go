@@ -58,7 +58,8 @@ func TestOutcomesOverTheLimitAreNotRead(t *testing.T) { //nolint:paralleltest //
 		w.begin("payments", request, purpose{})
 		waiting.add(id, w)
 		waiting.written(id, request, "1-1")
-		s := &sweeper{conn: conn, waiters: waiting}
+		s := newSweeper(conn, waiting, nil, nil)
+		defer s.pipeline.Close()
 		require.NoError(t, s.lookFor(t.Context(), waiting.overdue(time.Now(), true)))
 		assert.Contains(t, (<-w.wake).reply.Envelope, "INTERNAL")
 	})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -47,7 +46,7 @@ func (r Record) Tell(service, id string) wire.RequestState {
 // Ended reports whether the request has reached a final state.
 func (r Record) Ended() bool { return record{state: r.State}.ended() }
 
-// FindRecord returns the record of an unsafe request (HSTRLEN, HMGET, XPENDING). Errors:
+// FindRecord returns the record of an unsafe request (HMGET, XPENDING). Errors:
 // ErrNoRecord.
 func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
@@ -76,27 +75,33 @@ func FindRecord(ctx context.Context, c *bus.Conn, service, id string) (Record, e
 	return r, err
 }
 
+// recordTextFields are the fields of a Record, in the order in which readRecord reads them.
+func recordTextFields() []string {
+	return []string{"state", "action", "principal", "outcome", "entry", "progress", "cancelling", "internal", "body"}
+}
+
 func readRecord(ctx context.Context, c *bus.Conn, service, id string) (r Record, entry string, err error) {
-	values, err := readFields(ctx, c, service, id, "state", "action", "principal", "outcome", "entry", "progress", "cancelling", "internal", "body")
+	values, err := readFields(ctx, c, service, id, recordTextFields()...)
 	if err != nil {
 		return Record{}, "", fmt.Errorf("look up request %s of %s: %w", id, service, err)
 	}
-	text := func(i int) string {
-		s, _ := values[i].(string)
-		return s
+	if len(values) != len(recordTextFields()) {
+		return Record{}, "", fmt.Errorf("look up request %s of %s: %d fields", id, service, len(values))
 	}
-	r = Record{State: text(0), Action: text(1), Principal: text(2), Progress: text(5), cancelling: text(6) != "", Internal: text(7) != ""}
+	r = Record{
+		State: values[0], Action: values[1], Principal: values[2], Progress: values[5], cancelling: values[6] != "", Internal: values[7] != "",
+	}
 	if r.State == "" { // the stored long reply of a safe request
 		return Record{}, "", ErrNoRecord
 	}
 	if r.State == wire.StateDone {
-		outcome, err := record{outcome: text(3), body: text(8) != ""}.whole(ctx, c, service, id)
+		outcome, err := record{state: r.State, outcome: values[3], body: values[8] != ""}.whenTooLarge(service).whole(ctx, c, service, id)
 		if err != nil {
 			return Record{}, "", err
 		}
 		_, r.Outcome, _ = strings.Cut(outcome, " ")
 	}
-	return r, text(4), nil
+	return r, values[4], nil
 }
 
 // record is the part of a record that a waiter needs; all empty if there is none.
@@ -132,40 +137,10 @@ func recordFields() []string { return []string{"state", "outcome", "fingerprint"
 // and its meta.
 const maxField = wire.MaxReply + wire.MaxMeta
 
-// readFields reads fields of a record, but none over maxField (HSTRLEN, HMGET): the service
-// could have stored anything. A longer outcome is INTERNAL of the service, any other longer
-// field is missing.
-func readFields(ctx context.Context, c *bus.Conn, service, id string, fields ...string) ([]any, error) {
-	key := c.Keys.Record(service, id)
-	pipe := c.Redis().Pipeline()
-	sizes := make([]*redis.IntCmd, len(fields))
-	for i, field := range fields {
-		sizes[i] = pipe.HStrLen(ctx, key, field)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
-	over := func(i int) bool { return sizes[i].Val() > maxField }
-	if !slices.ContainsFunc(sizes, func(size *redis.IntCmd) bool { return size.Val() > maxField }) {
-		return c.Redis().HMGet(ctx, key, fields...).Result()
-	}
-	wanted := slices.Clone(fields)
-	for i := range wanted {
-		if over(i) {
-			wanted[i] = "state" // short, or missing
-		}
-	}
-	values, err := c.Redis().HMGet(ctx, key, wanted...).Result()
-	for i := range values {
-		switch {
-		case !over(i):
-		case fields[i] == "outcome":
-			values[i] = tooLarge(service)
-		default:
-			values[i] = nil
-		}
-	}
-	return values, err
+// readFields reads fields of a record. One over maxField is empty: the service could have
+// stored anything.
+func readFields(ctx context.Context, c *bus.Conn, service, id string, fields ...string) ([]string, error) {
+	return c.Fields(ctx, c.Keys.Record(service, id), maxField, fields...)
 }
 
 // tooLarge returns the outcome in place of one that is too large.
@@ -181,16 +156,23 @@ func lookUp(ctx context.Context, c *bus.Conn, service string, request *wire.Requ
 	if err != nil {
 		return record{}, fmt.Errorf("look up request %s of %s: %w", request.ID, service, err)
 	}
-	return newRecord(values, request), nil
+	return newRecord(values, request).whenTooLarge(service), nil
 }
 
-func newRecord(values []any, request *wire.Request) record {
+// whenTooLarge returns the record with an outcome in place of one over maxField.
+func (r record) whenTooLarge(service string) record {
+	if r.state == wire.StateDone && r.outcome == "" {
+		r.outcome = tooLarge(service)
+	}
+	return r
+}
+
+// newRecord returns the record with these fields; an empty one is missing.
+func newRecord(values []string, request *wire.Request) record {
 	var r record
 	if len(values) == len(recordFields()) {
-		r.state, _ = values[0].(string)
-		r.outcome, _ = values[1].(string)
-		fingerprint, _ := values[2].(string)
-		_, r.body = values[3].(string)
+		r.state, r.outcome, r.body = values[0], values[1], values[3] != ""
+		fingerprint := values[2]
 		// The stored reply of a safe request has no fingerprint; a watcher's request has no action.
 		r.other = fingerprint != "" && request.Action != "" && fingerprint != request.Fingerprint()
 	}

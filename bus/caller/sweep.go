@@ -5,11 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/internal/rediserr"
+	"github.com/oskadev/mailroom/internal/resp"
 )
 
 // sweepEvery is the interval at which the sweep looks for overdue waiters.
@@ -22,12 +21,19 @@ type sweeper struct {
 	waiters *waiters
 	writer  *writer
 	lost    <-chan struct{} // replies may have been lost
+
+	pipeline *resp.Pipeline // run closes it
+}
+
+func newSweeper(conn *bus.Conn, waiters *waiters, writer *writer, lost <-chan struct{}) *sweeper {
+	return &sweeper{conn: conn, waiters: waiters, writer: writer, lost: lost, pipeline: conn.NewBoundedPipeline(resp.Limits{String: maxField})}
 }
 
 // run sweeps until the context ends.
 func (s *sweeper) run(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
+	defer s.pipeline.Close()
 	for all := false; ; {
 		select {
 		case <-ticker.C:
@@ -56,83 +62,92 @@ func (s *sweeper) once(ctx context.Context, now time.Time, all bool) bool {
 
 // lookFor reads the state of requests from Redis, in one pipeline. An unsafe request
 // has a record. A safe request is sent again if its entry has left the mailbox and its
-// reply has not arrived by the next check.
+// reply has not arrived by the next check. A field over maxField counts as missing.
 func (s *sweeper) lookFor(ctx context.Context, due []lookup) error {
 	ctx, cancel := context.WithTimeout(ctx, s.conn.Timeout())
 	defer cancel()
-	sizes, err := s.sizes(ctx, due)
-	if err != nil {
-		return err
+	looks := make([]look, len(due))
+	for i := range due {
+		looks[i] = s.look(ctx, &due[i])
 	}
-	pipe := s.conn.Redis().Pipeline()
-	looks := make([]redis.Cmder, len(due))
-	for i, d := range due {
-		switch mailbox := s.conn.Keys.Requests(d.service); {
-		case sizes[i] != nil && sizes[i].Val() > maxField:
-			s.waiters.end(d.id, d.request, tooLargeResult(&d))
-		case !d.request.Safe():
-			looks[i] = pipe.HMGet(ctx, s.conn.Keys.Record(d.service, d.request.ID), recordFields()...)
-		case d.entry != "":
-			looks[i] = pipe.XRange(ctx, mailbox, d.entry, d.entry)
+	s.pipeline.Exchange(ctx, s.conn.Timeout())
+	var failed error
+	for i := range looks {
+		answer, err := looks[i].answer()
+		if err != nil && !rediserr.IsServer(err) {
+			failed = err
 		}
-	}
-	_, err = pipe.Exec(ctx)
-	if rediserr.IsServer(err) {
-		err = nil
+		looks[i].reply, looks[i].err = answer, err
 	}
 	for i := range due { // a part of a cluster may be unreachable
-		if looks[i] != nil || err == nil {
-			s.resolve(&due[i], looks[i])
+		if looks[i].conn != nil || failed == nil {
+			s.resolve(&due[i], &looks[i])
 		}
 	}
-	return err
+	return failed
 }
 
-// sizes returns the lengths of the outcomes of unsafe requests.
-func (s *sweeper) sizes(ctx context.Context, due []lookup) ([]*redis.IntCmd, error) {
-	sizes := make([]*redis.IntCmd, len(due))
-	pipe := s.conn.Redis().Pipeline()
-	for i, d := range due {
-		if !d.request.Safe() {
-			sizes[i] = pipe.HStrLen(ctx, s.conn.Keys.Record(d.service, d.request.ID), "outcome")
-		}
-	}
-	if pipe.Len() == 0 {
-		return sizes, nil
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !rediserr.IsServer(err) {
-		return nil, err
-	}
-	return sizes, nil
+// look is one command of a pipeline.
+type look struct {
+	conn  *resp.Conn // nil: none was sent
+	index int
+	reply string
+	err   error
 }
 
-// tooLargeResult ends the wait for an outcome that is too large.
-func tooLargeResult(d *lookup) result {
-	if d.watching || d.sending {
-		return result{}
+// look adds the command that looks for one request.
+func (s *sweeper) look(ctx context.Context, d *lookup) look {
+	mailbox := s.conn.Keys.Requests(d.service)
+	if d.request.Safe() && d.entry == "" {
+		return look{}
 	}
-	reply, err := wire.ParseOutcome(tooLarge(d.service))
-	return result{reply: reply, err: err}
+	conn, err := s.pipeline.Conn(ctx, mailbox)
+	if err != nil {
+		return look{err: err}
+	}
+	l := look{conn: conn, index: conn.Out.Len()}
+	if d.request.Safe() {
+		conn.Out.Add("xrange", mailbox, d.entry, d.entry)
+	} else {
+		conn.Out.Add(append([]string{"hmget", s.conn.Keys.Record(d.service, d.request.ID)}, recordFields()...)...)
+	}
+	return l
+}
+
+// answer returns the answer to the command.
+func (l *look) answer() (string, error) {
+	if l.conn == nil {
+		return "", l.err
+	}
+	answers, err := l.conn.Answers()
+	if err != nil {
+		return "", err
+	}
+	if answer := answers[l.index]; answer[0] != '-' {
+		return answer, nil
+	}
+	_, err = resp.Word(answers[l.index])
+	return "", err
 }
 
 // resolve goes by the answer to one lookup.
-func (s *sweeper) resolve(d *lookup, look redis.Cmder) {
-	switch found := look.(type) {
-	case *redis.SliceCmd:
-		if found.Err() != nil {
+func (s *sweeper) resolve(d *lookup, found *look) {
+	if found.conn != nil && !d.request.Safe() {
+		values, err := resp.Words(found.reply)
+		if found.err == nil && err == nil {
+			s.resolveUnsafe(d, newRecord(values, d.request).whenTooLarge(d.service))
+		}
+		return
+	}
+	if found.conn != nil { // of a safe request
+		// A caller without the right to read the mailbox sends again in any case: the action may run twice.
+		entries, err := resp.NewReader(found.reply).Array()
+		if refused := rediserr.IsRefused(found.err); !refused && (found.err != nil || err != nil || entries > 0) {
 			return
 		}
-		s.resolveUnsafe(d, newRecord(found.Val(), d.request))
-	case *redis.XMessageSliceCmd:
-		// A caller without the right to read the mailbox sends again in any case: the action may run twice.
-		gone := found.Err() == nil && len(found.Val()) == 0 || rediserr.IsRefused(found.Err())
-		if gone && s.waiters.goneBefore(d.id, d.request) {
-			s.resend(d)
-		}
-	default: // it is not known whether Redis has the request
-		if s.waiters.goneBefore(d.id, d.request) {
-			s.resend(d)
-		}
+	}
+	if s.waiters.goneBefore(d.id, d.request) { // or it is not known whether Redis has the request
+		s.resend(d)
 	}
 }
 

@@ -23,7 +23,8 @@ func TestSweepResendsASafeRequestAtTheSecondCheck(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() })
 	waiting := newWaiters()
 	admits := newAdmission(conn, defaultMailboxLimit, defaultLaneLimit, false, noLimits)
-	s := &sweeper{conn: conn, waiters: waiting, writer: newWriter(conn, waiting, newHealth(conn, "api.x", time.Second), admits, time.Second)}
+	s := newSweeper(conn, waiting, newWriter(conn, waiting, newHealth(conn, "api.x", time.Second), admits, time.Second), nil)
+	t.Cleanup(s.pipeline.Close)
 
 	id := uuid.New()
 	w := newWaiter()
@@ -50,7 +51,8 @@ func TestSweepRetriesWhenRedisDidNotAnswer(t *testing.T) {
 	conn, err := bus.Connect(proxy.URL(), bus.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	s := &sweeper{conn: conn, waiters: newWaiters()}
+	s := newSweeper(conn, newWaiters(), nil, nil)
+	t.Cleanup(s.pipeline.Close)
 	id := uuid.New()
 	request := &wire.Request{ID: id.String(), Action: "DO", Args: "[]", Store: 1}
 	w := newWaiter()

@@ -72,6 +72,9 @@ func (w *worker) join(ctx context.Context) {
 		if err == nil || rediserr.IsBusyGroup(err) {
 			err = w.checkReplies(ctx)
 		}
+		if err == nil {
+			err = w.checkScripts(ctx)
+		}
 		if err == nil || ctx.Err() != nil || w.isRefused(err) {
 			return
 		}
@@ -86,6 +89,17 @@ func (w *worker) join(ctx context.Context) {
 // request. It publishes on a channel like those of callers that has no subscriber.
 func (w *worker) checkReplies(ctx context.Context) error {
 	return w.conn.Redis().Publish(ctx, w.conn.Keys.Replies(w.id, w.service), "").Err()
+}
+
+// checkScripts calls the scripts that keep and end requests, for none. Redis then has them, also
+// when its memory is full later, or the worker learns that it lacks the right to load them.
+func (w *worker) checkScripts(ctx context.Context) error {
+	scripts := w.conn.Scripts
+	if _, err := scripts.Keep.Run(ctx, w.conn.Redis(), []string{w.mailbox}, w.id); err != nil {
+		return err
+	}
+	_, err := scripts.Settle.Run(ctx, w.conn.Redis(), []string{w.mailbox, w.conn.Keys.Dead(w.service)}, w.id)
+	return err
 }
 
 // retire removes one consumer from the group, or with "" all, if it has been idle for so
