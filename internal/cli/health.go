@@ -100,8 +100,7 @@ func (c *healthCommand) ready(ctx context.Context, target string) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			return wrapped.Err
 		}
 		return err

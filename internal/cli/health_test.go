@@ -3,8 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -100,7 +99,7 @@ func TestHealthOfAServer(t *testing.T) {
 func TestHealthOverTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a client that does not trust the certificate ends its handshake
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // a client that does not trust the certificate ends its handshake
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "https://")
