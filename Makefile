@@ -12,7 +12,7 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race node python browser faults faults-long conformance bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
+.PHONY: help build run test race fuzz node python browser faults faults-long conformance bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: ## all tests; those that need a redis-server skip without one
 
 race: ## all tests with the race detector, in random order
 	go test -race -shuffle=on ./...
+
+fuzz: ## every fuzz target for some seconds (FUZZ_SECONDS, FUZZ_TOTAL: see .ci/fuzz)
+	.ci/fuzz
 
 node: ## test and pack clients/node; needs Node 20 or newer
 	clients/node/check

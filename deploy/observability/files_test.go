@@ -157,16 +157,16 @@ func TestRunbooks(t *testing.T) {
 	assert.Equal(t, alerts, sections)
 }
 
-// The services of compose.yaml mount files that exist, and publish only the gateway beyond
-// loopback.
+// The services of compose.yaml mount files that exist, and publish ports on loopback.
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
 	var compose struct {
 		Services map[string]struct {
-			Profiles, Volumes, Ports []string
-			Command                  any
-			Environment              map[string]string
+			Profiles, Ports []string
+			Volumes         []volume
+			Command         any
+			Environment     map[string]string
 		}
 		Volumes map[string]any
 	}
@@ -175,7 +175,7 @@ func TestCompose(t *testing.T) {
 	for name, service := range compose.Services {
 		published = append(published, service.Ports...)
 		for _, v := range service.Volumes {
-			source, _, _ := strings.Cut(v, ":")
+			source, _, _ := strings.Cut(string(v), ":")
 			if strings.HasPrefix(source, "./") {
 				assert.FileExists(t, onlyFile(filepath.Join(root, source)), name)
 			} else {
@@ -184,7 +184,7 @@ func TestCompose(t *testing.T) {
 		}
 	}
 	slices.Sort(published)
-	assert.Equal(t, []string{"127.0.0.1:3000:3000", "127.0.0.1:9090:9090", "127.0.0.1:9091:9090", "8080:8080"}, published)
+	assert.Equal(t, []string{"127.0.0.1:3000:3000", "127.0.0.1:8080:8080", "127.0.0.1:9090:9090", "127.0.0.1:9091:9090"}, published)
 	assert.Equal(t, "0.0.0.0:9090", compose.Services["gateway"].Environment["MAILROOM_OPS_LISTEN"])
 	for _, name := range []string{"prometheus", "grafana"} {
 		assert.Equal(t, []string{"observability"}, compose.Services[name].Profiles)
@@ -203,7 +203,19 @@ func TestCompose(t *testing.T) {
 	readYAML(t, "grafana/provisioning/dashboards/mailroom.yml", &providers)
 	require.Len(t, providers.Providers, 1)
 	assert.Contains(t, compose.Services["grafana"].Volumes,
-		"./deploy/observability/grafana/dashboard.json:"+providers.Providers[0].Options.Path+"/mailroom.json:ro")
+		volume("./deploy/observability/grafana/dashboard.json:"+providers.Providers[0].Options.Path+"/mailroom.json:ro"))
+}
+
+// volume is a volume of a service in the short form. The long form is read as its source.
+type volume string
+
+func (v *volume) UnmarshalYAML(text []byte) error {
+	var long struct{ Source string }
+	if yaml.Unmarshal(text, &long) == nil {
+		*v = volume(long.Source)
+		return nil
+	}
+	return yaml.Unmarshal(text, (*string)(v))
 }
 
 // onlyFile returns a file in a folder, or the path of a file itself.

@@ -31,6 +31,7 @@ type commands struct {
 	Worker      workerCommand      `cmd:"" help:"Alias of demo worker: run workers of the example services."`
 	Serve       serveCommand       `cmd:"" help:"Run a worker in any language as a child process."`
 	Call        callCommand        `cmd:"" help:"Send one request and print the reply. Exit code 1: the service answered with an error; 3: not delivered, or not answered in time."`
+	Health      healthCommand      `cmd:"" help:"Check that a gateway or worker is ready. Exit code 1: it is not."`
 	Ticket      ticketCommand      `cmd:"" help:"Print the state of a request. Exit code 0: it succeeded, or has not ended; 1: it failed; 3: it is unknown, or did not end in time."`
 	Services    servicesCommand    `cmd:"" help:"List live services: versions, actions, routes, workers, backlog."`
 	Types       typesCommand       `cmd:"" help:"Write typed clients of services in TypeScript, Python or Go."`
