@@ -117,7 +117,7 @@ func (s Script) Run(ctx context.Context, rdb processor, keys []string, args ...a
 	}
 	if s.Functions() {
 		if err := s.Load(ctx, serverOf(ctx, rdb, keys)); err != nil {
-			return nil, fmt.Errorf("%w: start a gateway, or set the users again as an administrator (mailroom acl … --apply)", err)
+			return nil, fmt.Errorf("%w: run mailroom acl load as an administrator of Redis", err)
 		}
 	}
 	cmd = s.Command(ctx, true, keys, args)

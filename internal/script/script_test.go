@@ -72,7 +72,7 @@ func TestFunctionThatIsNotLoaded(t *testing.T) {
 	s := add(t, script.Auto)
 	_, err := s.Run(t.Context(), worker, []string{"k"}, "v")
 	require.ErrorContains(t, err, "load the function "+s.Function)
-	require.ErrorContains(t, err, "mailroom acl")
+	require.ErrorContains(t, err, "mailroom acl load")
 	require.NoError(t, s.Load(t.Context(), rdb))
 	got, err := s.Run(t.Context(), worker, []string{"k"}, "v")
 	require.NoError(t, err)
