@@ -109,6 +109,9 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		}
 	}()
 	<-written
+	testsupport.Eventually(t, 30*time.Second, "all requests are answered, before the client reads", func() bool {
+		return redis.Do("XLEN", "mailroom:{echo}:requests") == int64(0)
+	})
 	in, slow := bufio.NewReader(conn), false
 	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 	for {
