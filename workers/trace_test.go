@@ -45,8 +45,9 @@ func TestHandlersSeeTheirSpan(t *testing.T) {
 		return "yes", nil
 	})
 	ctx, stop := context.WithCancel(tracing.With(busctx.With(t.Context(), conn), provider))
-	ended := make(chan error, 1)
-	go func() { ended <- workers.Run(ctx, workers.Config{}, outer, inner) }()
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() { ended <- workers.Run(ctx, workers.Config{OnReady: func() { close(ready) }}, outer, inner) }()
+	<-ready
 	client := caller.New(conn, caller.Config{})
 	t.Cleanup(client.Close)
 	require.NoError(t, client.WaitReady(t.Context()))
