@@ -95,7 +95,7 @@ func TestUnreadableRepliesAreDropped(t *testing.T) {
 	w := newWaiter()
 	w.begin("users", &wire.Request{ID: id.String()}, purpose{})
 	c.waiters.add(id, w)
-	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x\n", 500_000)).Err())
+	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x\n", maxWastedLines-100)).Err())
 	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x", maxMessage+1)).Err())
 	long := id.String() + ` - {"ok":true,"result":"` + strings.Repeat("x", maxLine) + "\"}\n"
 	require.NoError(t, rdb.Publish(t.Context(), channel, long).Err())
@@ -103,4 +103,57 @@ func TestUnreadableRepliesAreDropped(t *testing.T) {
 	assert.JSONEq(t, `{"ok":true,"result":1}`, (<-w.wake).reply.Envelope)
 	assert.Less(t, len(logs.String()), 10_000)
 	assert.EqualValues(t, 1, c.subscription.health.counts.subscriptions.Load(), "it is the same subscription")
+}
+
+// A service that floods the channel of its replies is not listened to for a while. The others
+// share the connection and are.
+func TestFloodsOfRepliesAreMuted(t *testing.T) {
+	t.Parallel()
+	log, logs := testsupport.Logger(t)
+	conn, err := bus.Connect(testsupport.StartRedis(t).URL(), bus.Options{Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	for name, flood := range map[string]string{
+		"garbage":  strings.Repeat("garbage\n", maxWastedLines+1),
+		"no lines": strings.Repeat("\n", maxWastedLines+2),
+		"unknown":  strings.Repeat(uuid.NewString()+" - {\"ok\":true,\"result\":1}\n", maxWastedLines+1),
+		"progress": strings.Repeat(uuid.NewString()+"+progress - 1\n", maxWastedLines+1),
+		"large":    strings.Repeat("x", 9<<20), // three of them fit into what Redis buffers for a subscriber
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := New(conn, Config{})
+			t.Cleanup(c.Close)
+			require.NoError(t, c.WaitReady(t.Context()))
+			s := c.subscription
+			s.mu.Lock()
+			s.mutes.time = 2 * time.Second
+			s.mu.Unlock()
+			channel, err := c.listen(t.Context(), "users")
+			require.NoError(t, err)
+			_, err = c.listen(t.Context(), "items")
+			require.NoError(t, err)
+			pipe := conn.Redis().Pipeline()
+			for range 3 {
+				pipe.Publish(t.Context(), channel, flood)
+			}
+			_, err = pipe.Exec(t.Context())
+			require.NoError(t, err)
+			testsupport.Eventually(t, 10*time.Second, "the service is muted", func() bool { return s.channel("users") == "" })
+			_, err = c.listen(t.Context(), "users")
+			require.ErrorIs(t, err, errMuted)
+			require.ErrorIs(t, err, ErrUnavailable)
+			assert.NotEmpty(t, s.channel("items"))
+			testsupport.Eventually(t, 10*time.Second, "Redis no longer sends", func() bool {
+				heard, err := conn.Redis().PubSubNumSub(t.Context(), channel).Result()
+				return err == nil && heard[channel] == 0
+			})
+			testsupport.Eventually(t, 10*time.Second, "it is heard again", func() bool {
+				_, err := c.listen(t.Context(), "users")
+				return err == nil
+			})
+			assert.EqualValues(t, 1, s.health.counts.subscriptions.Load(), "it is the same subscription")
+		})
+	}
+	t.Cleanup(func() { assert.True(t, logs.Contains("floods the channel")) })
 }
