@@ -2,6 +2,7 @@ package caller
 
 import (
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,47 @@ func TestUnreadableRepliesAreDropped(t *testing.T) {
 	assert.JSONEq(t, `{"ok":true,"result":1}`, (<-w.wake).reply.Envelope)
 	assert.Less(t, len(logs.String()), 10_000)
 	assert.EqualValues(t, 1, c.subscription.health.counts.subscriptions.Load(), "it is the same subscription")
+}
+
+// The bytes of requests that will be refused are not sent to Redis, where they would delay
+// others. A known ID and a small request are.
+func TestLargeRequestsOfARefusedPrincipalAreNotSent(t *testing.T) {
+	t.Parallel()
+	conn, err := bus.Connect(testsupport.StartRedis(t).URL(), bus.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	c := New(conn, Config{StoredLimit: 400 << 10})
+	t.Cleanup(c.Close)
+	require.NoError(t, c.WaitReady(t.Context()))
+	send := func(id uuid.UUID, subject string, size int) error {
+		_, err := c.Send(t.Context(), &Call{
+			Service: "things", Action: "MAKE", Args: `["` + strings.Repeat("x", size) + `"]`, ID: id, Shared: true,
+			Principal: &wire.Principal{Subject: subject},
+		})
+		return err
+	}
+	const size = 50 << 10
+	require.NoError(t, send(uuid.New(), "bob", size))
+	known := uuid.New()
+	require.NoError(t, send(known, "ada", size))
+	require.ErrorIs(t, send(uuid.New(), "ada", size), ErrStorageLimited, "Redis refuses it")
+	read := func() int64 {
+		text, err := conn.Redis().InfoMap(t.Context(), "stats").Result()
+		require.NoError(t, err)
+		n, err := strconv.ParseInt(text["Stats"]["total_net_input_bytes"], 10, 64)
+		require.NoError(t, err)
+		return n
+	}
+	before := read()
+	for range 20 {
+		var refused *StorageLimitedError
+		require.ErrorAs(t, send(uuid.New(), "ada", size), &refused)
+		assert.Greater(t, refused.RetryAfter, time.Minute, "as Redis said")
+	}
+	assert.Less(t, read()-before, int64(10*size))
+	require.NoError(t, send(known, "ada", size), "a known ID")
+	require.NoError(t, send(uuid.New(), "bob", 100), "another principal")
+	require.NoError(t, send(uuid.New(), "ada", 100), "a small request, for which there is room")
 }
 
 // A service that floods the channel of its replies is not listened to for a while. The others
