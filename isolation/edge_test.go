@@ -91,12 +91,12 @@ func TestHostileMessages(t *testing.T) { //nolint:paralleltest // it measures
 		for i := 0; i < len(hostile) || ctx.Err() == nil; i++ {
 			c := hostile[i%len(hostile)]
 			if c.Honest {
-				status, rest := s.raw(honest[i%len(hostile)].Bytes)
+				status, rest := s.raw(ctx, honest[i%len(hostile)].Bytes)
 				assert.Equal(t, c.Status, status, "%s: %s", c.Name, rest)
 				continue
 			}
 			refused++
-			status, rest := s.raw(c.Bytes + "POST /payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+			status, rest := s.raw(ctx, c.Bytes+"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
 				fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
 			if c.Status != 0 {
 				assert.Equal(t, c.Status, status, c.Name)
@@ -111,9 +111,9 @@ func TestHostileMessages(t *testing.T) { //nolint:paralleltest // it measures
 
 // raw sends bytes on a connection of their own. It returns the status of the first answer, and all bytes behind it if the
 // gateway closes the connection.
-func (s *stage) raw(bytes string) (status int, rest string) {
+func (s *stage) raw(ctx context.Context, bytes string) (status int, rest string) {
 	s.t.Helper()
-	conn, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", s.addr)
+	conn, err := new(net.Dialer).DialContext(context.WithoutCancel(ctx), "tcp", s.addr)
 	require.NoError(s.t, err)
 	defer func() { _ = conn.Close() }()
 	require.NoError(s.t, conn.SetDeadline(time.Now().Add(patience)))

@@ -63,7 +63,8 @@ func (s *stage) flood(ctx context.Context, f flood) counts {
 	if nice, err := exec.LookPath("nice"); err == nil {
 		name, args = nice, []string{"-n", "19", name}
 	}
-	p := testsupport.StartProgram(s.t, "flood", []string{envFlood + "=" + string(text)}, name, args...)
+	p := testsupport.StartProgram( //nolint:contextcheck // the flood ends by itself, with its counts
+		s.t, "flood", []string{envFlood + "=" + string(text)}, name, args...)
 	<-p.Gone()
 	require.NoError(s.t, p.Err())
 	var found counts

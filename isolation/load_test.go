@@ -59,7 +59,7 @@ func (s *stage) load() *others {
 	var calling sync.WaitGroup
 	for range 32 {
 		for _, c := range calls {
-			calling.Go(func() { o.call(client, c) })
+			calling.Go(func() { o.call(s.t.Context(), client, c) })
 		}
 	}
 	calling.Wait()
@@ -77,7 +77,7 @@ func (s *stage) load() *others {
 				calling.Wait()
 				return
 			case <-tick.C:
-				calling.Go(func() { o.call(client, calls[i%len(calls)]) })
+				calling.Go(func() { o.call(s.t.Context(), client, calls[i%len(calls)]) })
 			}
 		}
 	}()
@@ -90,9 +90,9 @@ func (o *others) end() {
 	<-o.done
 }
 
-func (o *others) call(client *http.Client, c ordinary) {
+func (o *others) call(ctx context.Context, client *http.Client, c ordinary) {
 	one := sample{began: time.Now()}
-	a := o.s.do(c.method, c.path, c.body, "X-Api-Key: "+c.key)
+	a := o.s.doBy(ctx, client, c.method, c.path, c.body, "X-Api-Key: "+c.key)
 	one.took = time.Since(one.began)
 	if a.status != http.StatusOK {
 		one.fault = fmt.Sprintf("%s %s: %d %.200s", c.method, c.path, a.status, a.body)

@@ -32,9 +32,9 @@ const evilManifest = `{"service":"evil","version":"1","protocol":1,"actions":[` 
 	`{"name":"POST","routes":["POST /evil"],"safe":false,"timeout_ms":5000,"args":[]}]}`
 
 // registers writes what a worker writes at its start. The worker counts as live for a minute.
-func (r *rogue) registers(digest, manifest string) {
+func (r *rogue) registers(ctx context.Context, digest, manifest string) {
 	r.s.t.Helper()
-	ctx, keys := r.s.t.Context(), r.s.keys
+	keys := r.s.keys
 	pipe := r.Pipeline()
 	pipe.Set(ctx, keys.Manifest(r.service, digest), manifest, time.Hour)
 	pipe.SAdd(ctx, keys.Services(), r.service)

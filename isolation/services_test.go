@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +30,7 @@ func TestForgedSuccessOfAStep(t *testing.T) {
 	manifest, err := users.Get(t.Context(), s.keys.Manifest("users", digest)).Result()
 	require.NoError(t, err)
 	s.workers["users"].Kill()
-	users.registers(digest, manifest)
+	users.registers(t.Context(), digest, manifest)
 	key := "X-Api-Key: " + s.key("ada", "payments:write")
 	paid := s.do(http.MethodGet, "/payments?user_id=1", "", key).body
 	for _, forged := range []string{
@@ -171,7 +172,7 @@ func TestFloodOfTheRegistry(t *testing.T) { //nolint:paralleltest // it measures
 	}
 	members := func(pipe redis.Pipeliner, from int, digest string) {
 		for i := from; i < from+1000; i++ {
-			pipe.ZAdd(t.Context(), s.keys.Workers("evil"), evil.member(fmt.Sprintf("evil.%d %s", i, strings.ReplaceAll(digest, "#", fmt.Sprint(i)))))
+			pipe.ZAdd(t.Context(), s.keys.Workers("evil"), evil.member(fmt.Sprintf("evil.%d %s", i, strings.ReplaceAll(digest, "#", strconv.Itoa(i)))))
 		}
 	}
 	var defs strings.Builder
@@ -184,8 +185,8 @@ func TestFloodOfTheRegistry(t *testing.T) { //nolint:paralleltest // it measures
 	deep := declares(strings.Repeat(`{"items":`, 4900) + "{}" + strings.Repeat("}", 4900))
 	double := declares(`{"$ref":"#/$defs/a0","$defs":{` + defs.String() + `"a40":{}}}`)
 	s.attack("flood of the registry", 10*time.Second, func(ctx context.Context) {
-		evil.registers("deep", deep)
-		evil.registers("double", double)
+		evil.registers(ctx, "deep", deep)
+		evil.registers(ctx, "double", double)
 		fill("names", 100_000, func(pipe redis.Pipeliner, from int) {
 			names := make([]any, 1000)
 			for i := range names {
@@ -216,7 +217,7 @@ func TestFloodOfTheRegistry(t *testing.T) { //nolint:paralleltest // it measures
 func TestFloodOfReplies(t *testing.T) { //nolint:paralleltest // it measures
 	s := newStage(t)
 	evil, key := s.rogue("evil"), "X-Api-Key: "+s.key("mallory")
-	evil.registers("good", evilManifest)
+	evil.registers(t.Context(), "good", evilManifest)
 	call := func(ctx context.Context, method string) answer {
 		ctx, stop := context.WithTimeout(ctx, time.Second)
 		defer stop()

@@ -76,7 +76,7 @@ func (c *Client) storesTooMuch(ctx context.Context, service string, r *wire.Requ
 	ctx, cancel := context.WithTimeout(ctx, c.conn.Timeout())
 	defer cancel()
 	if known, err := lookUp(ctx, c.conn, service, r); err != nil || known.state != "" {
-		return nil //nolint:nilerr // Redis decides, as without a refusal
+		return nil // Redis decides, as without a refusal
 	}
 	return &StorageLimitedError{Service: service, RetryAfter: retry}
 }
