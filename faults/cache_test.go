@@ -122,7 +122,7 @@ func TestStampedeWhoseLeaderDies(t *testing.T) {
 	s.running(2)
 	answers := s.share(2, callers, "ms=700", func() {
 		s.pass(300 * time.Millisecond) // until they wait
-		s.gateways[0].kill()
+		s.gateways[0].Kill()
 	})
 	<-leading
 	runs, ended := s.shares(2)

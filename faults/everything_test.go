@@ -56,13 +56,13 @@ func (c *cast) kill(i int) {
 			require.NoError(c.t, syscall.Kill(pid, syscall.SIGKILL))
 		}
 	case 1:
-		c.hosts[which].kill()
+		c.hosts[which].Kill()
 		c.hosts[which] = c.host()
 	case 2:
-		c.gateways[which].kill()
+		c.gateways[which].Kill()
 		c.gateways[which] = c.gateway(which)
 	case 3:
-		c.socket.kill()
+		c.socket.Kill()
 		c.socket = c.socketWorker(which)
 	}
 	c.killed[i%len(c.killed)]++
@@ -75,7 +75,7 @@ func (c *cast) child() (pid int) {
 	seen := len(c.ledger.read(c.t))
 	c.eventually("a child begins a run", func() bool {
 		for _, e := range c.ledger.read(c.t)[seen:] {
-			if e.what == "run" && e.pid != c.socket.pid() {
+			if e.what == "run" && e.pid != c.socket.PID() {
 				pid = e.pid
 			}
 		}
@@ -88,7 +88,7 @@ func (c *cast) child() (pid int) {
 // slow, it ends before the last processes are killed.
 func (c *cast) sent() bool {
 	select {
-	case <-c.sender.gone:
+	case <-c.sender.Gone():
 		return true
 	default:
 		return false
@@ -122,7 +122,7 @@ func TestEverythingKilled(t *testing.T) {
 	for _, h := range c.hosts {
 		h.works()
 	}
-	c.eventually("the socket worker serves", func() bool { return c.socket.printed.Contains("serving things") })
+	c.eventually("the socket worker serves", func() bool { return c.socket.Printed.Contains("serving things") })
 
 	path := filepath.Join(t.TempDir(), "summary")
 	c.sender = launch(t, "client", c.env, python, "testdata/client.py", path, strconv.Itoa(rate), strconv.Itoa(seconds),
@@ -132,7 +132,7 @@ func TestEverythingKilled(t *testing.T) {
 		c.kill(i)
 	}
 	c.sender.ended()
-	require.NoError(t, c.sender.err)
+	require.NoError(t, c.sender.Err())
 	var sum summary
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)

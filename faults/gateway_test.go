@@ -26,7 +26,7 @@ func TestGatewayKilledWhileWaiting(t *testing.T) {
 			s.running(n)
 		}
 		s.fault()
-		s.gateways[0].kill()
+		s.gateways[0].Kill()
 		s.gateways[0] = s.gateway(0)
 		asking.Wait()
 		s.serves(0)

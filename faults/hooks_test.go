@@ -84,7 +84,7 @@ func strikeWorker(t *testing.T, step bus.Step, what string, safe bool) {
 		s.works(10)
 		stop()
 		s.quiet()
-		hooked.kill()
+		hooked.Kill()
 	}
 	n := s.check(t.Name(), false)
 	assert.Zero(t, n.unknown, "a lost worker costs callers nothing but time")
@@ -97,7 +97,7 @@ func strikeGateway(t *testing.T, step bus.Step, what string, safe bool) {
 	t.Helper()
 	s := newStage(t, setting{gateways: 2})
 	for i := range strikes() {
-		s.gateways[0].kill()
+		s.gateways[0].Kill()
 		s.gateways[0] = s.gateway(0, fmt.Sprintf("%s=%s:%s:%d", envHook, step, what, 1+s.rng.IntN(6)))
 		s.serves(0)
 		stop := s.loadOf(6, safe)
@@ -137,9 +137,9 @@ func (s *stage) killBusy(w *process) {
 		open := make(map[string]bool)
 		for _, e := range s.ledger.read(s.t) {
 			switch {
-			case e.what == "run" && e.pid == w.pid():
+			case e.what == "run" && e.pid == w.PID():
 				open[e.id] = true
-			case e.what == "end" && e.pid == w.pid(), e.what == "settled":
+			case e.what == "end" && e.pid == w.PID(), e.what == "settled":
 				delete(open, e.id)
 			}
 		}
@@ -147,7 +147,7 @@ func (s *stage) killBusy(w *process) {
 			w.thaw()
 			return false
 		}
-		w.kill()
+		w.Kill()
 		return true
 	})
 }

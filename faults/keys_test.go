@@ -79,7 +79,7 @@ func TestOneKeyManyCallers(t *testing.T) {
 	const kills = 2
 	for range kills {
 		p := s.running(1) // on a running worker
-		p.kill()
+		p.Kill()
 		for i, w := range s.workers {
 			if w == p {
 				s.workers[i] = s.worker()
@@ -153,7 +153,7 @@ func TestKeysOutliveGateways(t *testing.T) {
 		defer close(killing)
 		for i := 0; int(next.Load()) < len(order); i++ {
 			s.pass(time.Duration(times(200, 1000)) * time.Millisecond)
-			s.gateways[i%3].kill()
+			s.gateways[i%3].Kill()
 			s.gateways[i%3] = s.gateway(i % 3)
 			kills.Add(1)
 		}
@@ -293,7 +293,7 @@ func (s *stage) resident(p *process) int {
 	kilobytes := 0
 	s.eventually("a process tells what it holds", func() bool {
 		for _, e := range s.ledger.read(s.t)[seen:] {
-			if e.what == "stat" && e.pid == p.pid() {
+			if e.what == "stat" && e.pid == p.PID() {
 				kilobytes, _ = strconv.Atoi(e.id)
 			}
 		}

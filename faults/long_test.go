@@ -37,12 +37,12 @@ func faults() []fault {
 		}
 	}
 	return []fault{
-		{"worker killed", func(s *stage, _ *lines) { s.replace(1, (*process).kill) }},
+		{"worker killed", func(s *stage, _ *lines) { s.replace(1, (*process).Kill) }},
 		{"worker stopped", func(s *stage, _ *lines) { s.replace(1, (*process).terminate) }},
 		{"worker frozen", func(s *stage, _ *lines) {
 			frozen(s.workers[s.rng.IntN(len(s.workers))], s.between(0, 3*time.Second), s)
 		}},
-		{"gateway killed", func(s *stage, _ *lines) { s.replaceGateway(1, (*process).kill) }},
+		{"gateway killed", func(s *stage, _ *lines) { s.replaceGateway(1, (*process).Kill) }},
 		{"gateway stopped", func(s *stage, _ *lines) { s.replaceGateway(1, (*process).terminate) }},
 		{"gateway frozen", func(s *stage, _ *lines) { frozen(s.gateways[s.rng.IntN(2)], s.between(0, 3*time.Second), s) }},
 		{"Redis killed", func(s *stage, _ *lines) {
@@ -136,7 +136,7 @@ type growth struct{ goroutines, kilobytes []int }
 func (g *growth) add(t *testing.T, p *process, events []event) {
 	t.Helper()
 	for _, e := range slices.Backward(events) {
-		if e.what == "stat" && e.pid == p.pid() {
+		if e.what == "stat" && e.pid == p.PID() {
 			kilobytes, _ := strconv.Atoi(e.id)
 			g.goroutines, g.kilobytes = append(g.goroutines, e.attempt), append(g.kilobytes, kilobytes)
 			break
@@ -144,12 +144,12 @@ func (g *growth) add(t *testing.T, p *process, events []event) {
 	}
 	last := len(g.goroutines) - 1
 	if last < 0 {
-		assert.Fail(t, "a process does not tell what it holds", p.role)
+		assert.Fail(t, "a process does not tell what it holds", p.Name)
 		return
 	}
-	t.Logf("%s: %d goroutines, %d KB resident", p.role, g.goroutines[last], g.kilobytes[last])
+	t.Logf("%s: %d goroutines, %d KB resident", p.Name, g.goroutines[last], g.kilobytes[last])
 	if last > 1 {
-		assert.LessOrEqual(t, g.goroutines[last], g.goroutines[1]+100, "goroutines of the %s", p.role)
-		assert.LessOrEqual(t, g.kilobytes[last], 2*g.kilobytes[1]+32<<10, "resident memory of the %s in KB", p.role)
+		assert.LessOrEqual(t, g.goroutines[last], g.goroutines[1]+100, "goroutines of the %s", p.Name)
+		assert.LessOrEqual(t, g.kilobytes[last], 2*g.kilobytes[1]+32<<10, "resident memory of the %s in KB", p.Name)
 	}
 }

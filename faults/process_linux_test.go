@@ -5,11 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 )
-
-// diesWithParent makes the kernel end a process, even a frozen one, if the test binary ends without its cleanups.
-func diesWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // standsStill reports whether every thread of a process is stopped (proc(5)).
 func standsStill(pid int) bool {

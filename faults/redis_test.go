@@ -135,7 +135,7 @@ func TestEvictingRedisIsRefused(t *testing.T) {
 	s.listen = append(s.listen, testsupport.FreeAddr(t))
 	for _, p := range []*process{s.worker(), s.gateway(1)} {
 		p.ended()
-		require.Error(t, p.err)
-		assert.True(t, p.printed.Contains("maxmemory-policy"), p.printed.String())
+		require.Error(t, p.Err())
+		assert.True(t, p.Printed.Contains("maxmemory-policy"), p.Printed.String())
 	}
 }

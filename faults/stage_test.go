@@ -214,7 +214,7 @@ func (s *stage) running(n int) *process {
 				continue
 			}
 			for _, w := range s.workers {
-				if w.pid() == e.pid {
+				if w.PID() == e.pid {
 					found = w
 					return true
 				}

@@ -22,7 +22,7 @@ func TestGatewayKilledBetweenSteps(t *testing.T) {
 	vouchers := "mailroom:{vouchers}:shop:record:"
 	n := times(3, 50)
 	for i := range n {
-		s.gateways[0].kill()
+		s.gateways[0].Kill()
 		// The gateway sends the composition, three checks, the payment and the redemption, in this order.
 		s.gateways[0] = s.gateway(0, envHook+"=enqueue:kill:6")
 		s.serves(0)
@@ -33,7 +33,7 @@ func TestGatewayKilledBetweenSteps(t *testing.T) {
 		voucher, key := fmt.Sprintf("GIFT%d", i), fmt.Sprintf("order-%d", i)
 		require.NoError(t, s.conn.Redis().HSet(t.Context(), vouchers+voucher, "code", voucher, "used", 0).Err())
 		body := map[string]any{"user_id": 1, "item_id": 1, "voucher": voucher, "gateway": "A", "amount": 100 + i}
-		gone := s.gateways[0].gone
+		gone := s.gateways[0].Gone()
 		told := make(chan int, 1)
 		go func() {
 			status, _ := s.once(0, "/v3/payments", key, body)

@@ -16,7 +16,7 @@ func (s *stage) replaceWorker() {
 	s.t.Helper()
 	i := s.rng.IntN(len(s.workers))
 	s.fault()
-	s.workers[i].kill()
+	s.workers[i].Kill()
 	s.workers[i] = s.worker()
 }
 
@@ -101,7 +101,7 @@ func TestPoisonBecomesADeadLetter(t *testing.T) {
 		assert.Equal(t, dead, c.fate, c.said)
 		for i, w := range s.workers {
 			select {
-			case <-w.gone:
+			case <-w.Gone():
 				s.workers[i] = s.worker()
 				s.workers[i].works()
 			default:
@@ -130,7 +130,7 @@ func TestDeadConsumersAreRemoved(t *testing.T) {
 		w := s.worker()
 		w.works()
 		if i%10 == 0 {
-			w.kill()
+			w.Kill()
 			killed++
 		} else {
 			w.terminate()
@@ -143,7 +143,7 @@ func TestDeadConsumersAreRemoved(t *testing.T) {
 	assert.LessOrEqual(t, consumers(), len(s.workers)+killed)
 	if form() == full {
 		for _, w := range s.workers {
-			w.kill()
+			w.Kill()
 		}
 		s.pass(time.Minute + time.Second) // after which a consumer counts as dead
 		last := s.worker()

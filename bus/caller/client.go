@@ -133,6 +133,7 @@ type Client struct {
 	subscription *subscription
 	writer       *writer
 	replication  *replication
+	refusals     *refusals
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -144,7 +145,7 @@ func New(conn *bus.Conn, cfg Config) *Client {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
 		conn: conn, cfg: cfg, id: cfg.Role + "." + token.New(token.NameBytes), waiters: newWaiters(), stop: stop,
-		replication: newReplication(ctx, conn, cfg.MinReplicas, cfg.ReplicaWait),
+		replication: newReplication(ctx, conn, cfg.MinReplicas, cfg.ReplicaWait), refusals: newRefusals(),
 	}
 	c.health = newHealth(conn, c.id, cfg.Ping)
 	c.subscription = newSubscription(conn, c.id, c.health, c.waiters)
@@ -205,6 +206,9 @@ func (c *Client) once(ctx context.Context, call *Call) (wire.Reply, error) {
 		return wire.Reply{}, err
 	}
 	request := c.request(id, channel, call, timeout)
+	if err := c.storesTooMuch(ctx, call.Service, request); err != nil {
+		return wire.Reply{}, err
+	}
 	w := c.waiters.get(call.Service, request, purpose{shared: call.Shared, progress: call.Progress})
 	c.waiters.add(id, w)
 	c.writer.add(outgoing{service: call.Service, id: id, request: request})
@@ -213,6 +217,7 @@ func (c *Client) once(ctx context.Context, call *Call) (wire.Reply, error) {
 		return wire.Reply{}, err
 	}
 	reply, err := r.reply, r.err
+	c.remember(request, err)
 	switch {
 	case r.timeout:
 		reply, err = c.lastLook(ctx, call.Service, request)

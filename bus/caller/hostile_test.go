@@ -2,6 +2,7 @@ package caller
 
 import (
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestUnreadableRepliesAreDropped(t *testing.T) {
 	w := newWaiter()
 	w.begin("users", &wire.Request{ID: id.String()}, purpose{})
 	c.waiters.add(id, w)
-	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x\n", 500_000)).Err())
+	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x\n", maxWastedLines-100)).Err())
 	require.NoError(t, rdb.Publish(t.Context(), channel, strings.Repeat("x", maxMessage+1)).Err())
 	long := id.String() + ` - {"ok":true,"result":"` + strings.Repeat("x", maxLine) + "\"}\n"
 	require.NoError(t, rdb.Publish(t.Context(), channel, long).Err())
@@ -104,4 +105,98 @@ func TestUnreadableRepliesAreDropped(t *testing.T) {
 	assert.JSONEq(t, `{"ok":true,"result":1}`, (<-w.wake).reply.Envelope)
 	assert.Less(t, len(logs.String()), 10_000)
 	assert.EqualValues(t, 1, c.subscription.health.counts.subscriptions.Load(), "it is the same subscription")
+}
+
+// The bytes of requests that will be refused are not sent to Redis, where they would delay
+// others. A known ID and a small request are.
+func TestLargeRequestsOfARefusedPrincipalAreNotSent(t *testing.T) {
+	t.Parallel()
+	conn, err := bus.Connect(testsupport.StartRedis(t).URL(), bus.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	c := New(conn, Config{StoredLimit: 400 << 10})
+	t.Cleanup(c.Close)
+	require.NoError(t, c.WaitReady(t.Context()))
+	send := func(id uuid.UUID, subject string, size int) error {
+		_, err := c.Send(t.Context(), &Call{
+			Service: "things", Action: "MAKE", Args: `["` + strings.Repeat("x", size) + `"]`, ID: id, Shared: true,
+			Principal: &wire.Principal{Subject: subject},
+		})
+		return err
+	}
+	const size = 50 << 10
+	require.NoError(t, send(uuid.New(), "bob", size))
+	known := uuid.New()
+	require.NoError(t, send(known, "ada", size))
+	require.ErrorIs(t, send(uuid.New(), "ada", size), ErrStorageLimited, "Redis refuses it")
+	read := func() int64 {
+		text, err := conn.Redis().InfoMap(t.Context(), "stats").Result()
+		require.NoError(t, err)
+		n, err := strconv.ParseInt(text["Stats"]["total_net_input_bytes"], 10, 64)
+		require.NoError(t, err)
+		return n
+	}
+	before := read()
+	for range 20 {
+		var refused *StorageLimitedError
+		require.ErrorAs(t, send(uuid.New(), "ada", size), &refused)
+		assert.Greater(t, refused.RetryAfter, time.Minute, "as Redis said")
+	}
+	assert.Less(t, read()-before, int64(10*size))
+	require.NoError(t, send(known, "ada", size), "a known ID")
+	require.NoError(t, send(uuid.New(), "bob", 100), "another principal")
+	require.NoError(t, send(uuid.New(), "ada", 100), "a small request, for which there is room")
+}
+
+// A service that floods the channel of its replies is not listened to for a while. The others
+// share the connection and are.
+func TestFloodsOfRepliesAreMuted(t *testing.T) {
+	t.Parallel()
+	log, logs := testsupport.Logger(t)
+	conn, err := bus.Connect(testsupport.StartRedis(t).URL(), bus.Options{Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	for name, flood := range map[string]string{
+		"garbage":  strings.Repeat("garbage\n", maxWastedLines+1),
+		"no lines": strings.Repeat("\n", maxWastedLines+2),
+		"unknown":  strings.Repeat(uuid.NewString()+" - {\"ok\":true,\"result\":1}\n", maxWastedLines+1),
+		"progress": strings.Repeat(uuid.NewString()+"+progress - 1\n", maxWastedLines+1),
+		"large":    strings.Repeat("x", 9<<20), // three of them fit into what Redis buffers for a subscriber
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := New(conn, Config{})
+			t.Cleanup(c.Close)
+			require.NoError(t, c.WaitReady(t.Context()))
+			s := c.subscription
+			s.mu.Lock()
+			s.mutes.time = 2 * time.Second
+			s.mu.Unlock()
+			channel, err := c.listen(t.Context(), "users")
+			require.NoError(t, err)
+			_, err = c.listen(t.Context(), "items")
+			require.NoError(t, err)
+			pipe := conn.Redis().Pipeline()
+			for range 3 {
+				pipe.Publish(t.Context(), channel, flood)
+			}
+			_, err = pipe.Exec(t.Context())
+			require.NoError(t, err)
+			testsupport.Eventually(t, 10*time.Second, "the service is muted", func() bool { return s.channel("users") == "" })
+			_, err = c.listen(t.Context(), "users")
+			require.ErrorIs(t, err, errMuted)
+			require.ErrorIs(t, err, ErrUnavailable)
+			assert.NotEmpty(t, s.channel("items"))
+			testsupport.Eventually(t, 10*time.Second, "Redis no longer sends", func() bool {
+				heard, err := conn.Redis().PubSubNumSub(t.Context(), channel).Result()
+				return err == nil && heard[channel] == 0
+			})
+			testsupport.Eventually(t, 10*time.Second, "it is heard again", func() bool {
+				_, err := c.listen(t.Context(), "users")
+				return err == nil
+			})
+			assert.EqualValues(t, 1, s.health.counts.subscriptions.Load(), "it is the same subscription")
+		})
+	}
+	t.Cleanup(func() { assert.True(t, logs.Contains("floods the channel")) })
 }

@@ -45,7 +45,8 @@ type subscription struct {
 	sweep   chan struct{} // capacity 1: replies may have been lost
 
 	mu       sync.Mutex
-	services map[string]string                 // channel → service, of all wanted channels
+	services map[string]string // channel → service, of all wanted channels
+	mutes    mutes
 	socket   net.Conn                          // of the present session; nil between two
 	heard    atomic.Pointer[map[string]string] // service → channel, of the confirmed ones
 	live     atomic.Bool                       // the session has confirmed its first channels
@@ -55,7 +56,7 @@ type subscription struct {
 func newSubscription(conn *bus.Conn, caller string, h *health, w *waiters) *subscription {
 	s := &subscription{
 		conn: conn, caller: caller, health: h, waiters: w,
-		sweep: make(chan struct{}, 1), services: make(map[string]string),
+		sweep: make(chan struct{}, 1), services: make(map[string]string), mutes: newMutes(),
 	}
 	s.heard.Store(&map[string]string{})
 	return s
@@ -75,25 +76,29 @@ func (s *subscription) channel(service string) string {
 }
 
 // listen subscribes to the replies of a service, waits for Redis to confirm it and
-// returns the channel.
+// returns the channel. It returns errMuted at once for a service that floods its channel.
 func (s *subscription) listen(ctx context.Context, service string) (string, error) {
 	channel := s.conn.Keys.Replies(s.caller, service)
 	s.mu.Lock()
 	_, known := s.services[channel]
 	s.services[channel] = service
 	socket := s.socket
+	muted, again := s.mutes.of(channel, time.Now())
 	s.mu.Unlock()
-	if !known && socket != nil {
+	if muted {
+		return "", errMuted
+	}
+	if (!known || again) && socket != nil {
 		// The write may block. Its error ends the session, which then starts anew.
-		go s.subscribe(socket, channel)
+		go s.send(socket, "subscribe", channel)
 	}
 	return channel, s.health.await(ctx, func() bool { return s.channel(service) != "" })
 }
 
-// subscribe adds a channel to the present session. A failed write ends the session.
-func (s *subscription) subscribe(socket net.Conn, channel string) {
+// send adds a channel to the present session or removes it. A failed write ends the session.
+func (s *subscription) send(socket net.Conn, command, channel string) {
 	var out resp.Commands
-	out.Add("subscribe", channel)
+	out.Add(command, channel)
 	err := socket.SetWriteDeadline(time.Now().Add(s.conn.Timeout())) // the session's own has passed
 	if err == nil {
 		_, err = socket.Write(out.Bytes())
@@ -144,7 +149,9 @@ func (s *subscription) runSession(ctx context.Context, p *resp.Pipeline, waits *
 	s.mu.Lock()
 	channels := []string{"subscribe", ping}
 	for channel := range s.services {
-		channels = append(channels, channel)
+		if muted, _ := s.mutes.of(channel, time.Now()); !muted {
+			channels = append(channels, channel)
+		}
 	}
 	socket := k.Net()
 	s.socket = socket
@@ -163,7 +170,7 @@ func (s *subscription) runSession(ctx context.Context, p *resp.Pipeline, waits *
 	k.Out.Add(channels...)
 	err = k.Send(maxSilence)
 	k.Out.Reset()
-	current := &session{awaited: len(channels) - 1, heard: make(map[string]string), waits: waits}
+	current := &session{awaited: len(channels) - 1, heard: make(map[string]string), waits: waits, wastes: make(map[string]*waste)}
 	for err == nil {
 		var messages []string
 		if messages, err = k.Receive(1, maxSilence); err == nil {
@@ -177,7 +184,8 @@ func (s *subscription) runSession(ctx context.Context, p *resp.Pipeline, waits *
 type session struct {
 	awaited int // confirmations of the first channels
 	heard   map[string]string
-	waits   *backoff.Backoff // reset once the session is live
+	waits   *backoff.Backoff  // reset once the session is live
+	wastes  map[string]*waste // by channel
 }
 
 // receive handles one message: its kind, its channel and its payload.
@@ -196,7 +204,8 @@ func (s *subscription) receive(current *session, message string) error {
 			s.wantSweep()
 		}
 	case kind == "message":
-		s.dispatch(channel, payload)
+		s.receiveReplies(current, channel, payload)
+	case kind == "unsubscribe": // of a muted channel
 	case kind != "subscribe":
 		return fmt.Errorf("unexpected message %s of channel %s", kind, channel)
 	default:
@@ -234,44 +243,67 @@ func (s *subscription) wantSweep() {
 	}
 }
 
-// dispatch wakes the waiters of all reply lines in one message. It never blocks:
-// each waiter has room for its one result.
-func (s *subscription) dispatch(channel, payload string) {
+// receiveReplies handles one message of a service. A service that publishes too much that
+// wakes no waiter is muted.
+func (s *subscription) receiveReplies(current *session, channel, payload string) {
 	s.mu.Lock()
 	service, ok := s.services[channel]
+	if ok {
+		muted, _ := s.mutes.of(channel, time.Now())
+		ok = !muted
+	}
 	s.mu.Unlock()
 	if !ok {
 		return
 	}
+	w := current.wastes[channel]
+	if w == nil {
+		w = &waste{}
+		current.wastes[channel] = w
+	}
+	if s.dispatch(service, payload, w) {
+		s.mute(current, channel)
+	}
+}
+
+// dispatch wakes the waiters of all reply lines in one message. It never blocks: each waiter
+// has room for its one result. It reports whether the service exceeds the limits of waste.
+func (s *subscription) dispatch(service, payload string, w *waste) (exceeded bool) {
+	now := time.Now()
 	if payload == "" { // as one over the limit is read; no worker sends it
 		s.unreadable(service, errMessageLong)
-		return
+		return w.add(now, 1, maxMessage)
 	}
-	for line := range strings.SplitSeq(payload, "\n") {
-		if line == "" {
-			continue
+	for line := range strings.SplitSeq(strings.TrimSuffix(payload, "\n"), "\n") {
+		if !s.wakes(service, line) && w.add(now, 1, len(line)) {
+			return true
 		}
-		if len(line) > maxLine {
-			s.unreadable(service, errLineLong)
-			continue
-		}
-		name, reply, err := wire.ParseReplyLine(line)
-		var id uuid.UUID
-		name, progress := wire.CutProgress(name)
-		if err == nil {
-			id, err = uuid.Parse(name)
-		}
-		if err != nil {
-			s.unreadable(service, err)
-			continue
-		}
-		if progress {
-			s.waiters.report(id, service, reply.Envelope)
-			continue
-		}
-		s.conn.Hook.At(bus.StepReply, name)
-		s.waiters.wake(id, service, reply)
 	}
+	return false
+}
+
+// wakes handles one reply line, and reports whether it woke a waiter.
+func (s *subscription) wakes(service, line string) bool {
+	if len(line) > maxLine {
+		s.unreadable(service, errLineLong)
+		return false
+	}
+	name, reply, err := wire.ParseReplyLine(line)
+	var id uuid.UUID
+	name, progress := wire.CutProgress(name)
+	if err == nil {
+		id, err = uuid.Parse(name)
+	}
+	if err != nil {
+		s.unreadable(service, err)
+		return false
+	}
+	if progress {
+		s.waiters.report(id, service, reply.Envelope)
+		return false
+	}
+	s.conn.Hook.At(bus.StepReply, name)
+	return s.waiters.wake(id, service, reply)
 }
 
 var (

@@ -27,10 +27,14 @@ func (c *Client) Send(ctx context.Context, call *Call) (uuid.UUID, error) {
 		return uuid.Nil, err
 	}
 	request := c.request(id, "", call, timeout)
+	if err := c.storesTooMuch(ctx, call.Service, request); err != nil {
+		return uuid.Nil, err
+	}
 	w := c.waiters.get(call.Service, request, purpose{shared: call.Shared, sending: true})
 	c.waiters.add(id, w)
 	c.writer.add(outgoing{service: call.Service, id: id, request: request})
 	r, err := c.waiters.wait(ctx, id, w, wire.DefaultTimeout)
+	c.remember(request, r.err)
 	switch {
 	case err != nil:
 		return uuid.Nil, err

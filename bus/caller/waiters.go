@@ -131,7 +131,7 @@ func (t *waiters) remove(id uuid.UUID, w *waiter) bool {
 // wake ends the wait of all waiters of an ID. It ignores a reply of another service
 // and a reply without waiters. A waiter with a shared ID keeps the reply until Redis
 // has confirmed that its request is the one that was answered.
-func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
+func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) bool {
 	s := &t.shards[shardOf(id)]
 	s.mu.Lock()
 	w := s.byID[id]
@@ -158,6 +158,7 @@ func (t *waiters) wake(id uuid.UUID, service string, reply wire.Reply) {
 	}
 	s.mu.Unlock()
 	wakeAll(w, result{reply: reply})
+	return w != nil
 }
 
 // report passes a report of progress to the waiters of an ID.
