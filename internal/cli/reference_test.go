@@ -3,8 +3,10 @@ package cli
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,4 +121,35 @@ func code(text string) string {
 		return ""
 	}
 	return "`" + text + "`"
+}
+
+// The page about security names the tests of each bound: they exist.
+func TestSecurityNamesTests(t *testing.T) {
+	t.Parallel()
+	top := filepath.Join("..", "..")
+	page, err := os.ReadFile(filepath.Join(top, "docs", "explanation", "security.md"))
+	require.NoError(t, err)
+	known := make(map[string]bool)
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != top:
+			return fs.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, match := range declared.FindAllSubmatch(text, -1) {
+			known[string(match[1])] = true
+		}
+		return err
+	})
+	require.NoError(t, err)
+	named := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(string(page), -1)
+	assert.Greater(t, len(named), 50)
+	for _, name := range named {
+		assert.True(t, known[name], "there is no %s", name)
+	}
 }
