@@ -173,8 +173,13 @@ func Cancel(ctx context.Context, c *bus.Conn, service, id string) (Record, error
 	line = append(wire.ReplyMeta{Status: e.Status}.Append(line), ' ')
 	line = append(line, wire.Failure(&e)...)
 	keys := []string{c.Keys.Requests(service), c.Keys.Record(service, id)}
-	if _, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, defaultStore.Milliseconds()); err != nil {
+	state, err := c.Scripts.Cancel.Run(ctx, c.Redis(), keys, line, defaultStore.Milliseconds())
+	if err != nil {
 		return Record{}, fmt.Errorf("cancel request %s of %s: %w", id, service, err)
+	}
+	if state == wire.StateCancelling { // it may have ended by now, because it was told to
+		before.State = wire.StateCancelling
+		return before, nil
 	}
 	return FindRecord(ctx, c, service, id)
 }
