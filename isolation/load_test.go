@@ -77,7 +77,7 @@ func (s *stage) load() *others {
 				calling.Wait()
 				return
 			case <-tick.C:
-				calling.Go(func() { o.call(s.t.Context(), client, calls[i%len(calls)]) })
+				calling.Go(func() { o.call(context.WithoutCancel(ctx), client, calls[i%len(calls)]) })
 			}
 		}
 	}()
