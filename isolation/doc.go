@@ -3,7 +3,7 @@
 // role, and callers with API keys. Meanwhile an ordinary load of other callers runs open-loop.
 //
 // A measured attack has to leave the others as they were: no error; p99 of at most 1.5 times that of before, where
-// differences below a floor do not count (see floor in load_test.go); a gateway with at most 200 MB at its peak; and the
+// differences below a floor of 20 ms do not count (60 ms where a service makes Redis copy values of 19 MB); a gateway with at most 200 MB at its peak; and the
 // p99 of before at most 10 s after the attacker has stopped. `go test -v ./isolation` prints a line with the figures of
 // each attack. The p99 is the median of those of whole seconds, so that one pause of the machine does not count.
 //

@@ -33,9 +33,10 @@ type sample struct {
 
 // others is the load of the other callers. It is open-loop: a slow answer delays no later call.
 type others struct {
-	s    *stage
-	stop context.CancelFunc
-	done chan struct{}
+	s     *stage
+	floor time.Duration // the difference of two p99s that does not count
+	stop  context.CancelFunc
+	done  chan struct{}
 
 	mu      sync.Mutex
 	samples []sample
@@ -54,7 +55,7 @@ func (s *stage) load() *others {
 		{http.MethodGet, "/items/1", "", s.key("dan")},
 	}
 	ctx, stop := context.WithCancel(s.t.Context())
-	o := &others{s: s, stop: stop, done: make(chan struct{})}
+	o := &others{s: s, floor: floor, stop: stop, done: make(chan struct{})}
 	client := newClient(s.t, "")
 	var calling sync.WaitGroup
 	for range 32 {
@@ -77,7 +78,7 @@ func (s *stage) load() *others {
 				calling.Wait()
 				return
 			case <-tick.C:
-				calling.Go(func() { o.call(s.t.Context(), client, calls[i%len(calls)]) })
+				calling.Go(func() { o.call(context.WithoutCancel(ctx), client, calls[i%len(calls)]) })
 			}
 		}
 	}()
@@ -205,7 +206,7 @@ func (s *stage) attackOn(o *others, name string, during time.Duration, attack fu
 	attack(ctx)
 	stopped := time.Now()
 	before := describe(o.between(began, attacked))
-	limit := max(time.Duration(maxOvershoot*float64(before.p99)), before.p99+floor)
+	limit := max(time.Duration(maxOvershoot*float64(before.p99)), before.p99+o.floor)
 	recovered := o.recovers(stopped, limit)
 	meanwhile, after := describe(o.between(attacked, stopped)), describe(o.between(stopped, time.Now()))
 	peak := s.peak()
