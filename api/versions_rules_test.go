@@ -22,7 +22,7 @@ func TestRulesHoldUnderVersions(t *testing.T) {
 		rules = append(rules, rule)
 	}
 	s := startGateway(t, testsupport.Miniredis(t), "", func(c *api.Config) {
-		c.Versions, c.Limits = []byte(steps), rules
+		c.Versions, c.Limits, c.LimitTimeout = []byte(steps), rules, patience
 		c.Sizes = []api.SizeRule{{Route: "POST /parts/:id", Request: 20}, {Route: "POST /v1/things/:id", Request: 30}}
 	})
 	var p parts

@@ -62,6 +62,11 @@ func Run(args, env []string, stdout, stderr io.Writer) int {
 		debug.SetGCPercent(gcPercent)
 	}
 	uuid.EnableRandPool() // saves a system call per request ID
+	return execute(args, env, stdout, stderr)
+}
+
+// execute is Run without the settings of the process.
+func execute(args, env []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -72,8 +77,7 @@ func Run(args, env []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
-// run is Run without the process around it: it neither handles signals nor
-// prints the error.
+// run is execute that neither handles signals nor prints the error.
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
 	ended := false
 	parser, err := newParser(stdout, stderr, func(int) { ended = true })

@@ -70,7 +70,7 @@ func TestHostileTexts(t *testing.T) {
 
 	mailroom := func(args ...string) (string, int) {
 		var out, errs bytes.Buffer
-		code := Run(append(args, "--redis", server.URL()), nil, &out, &errs)
+		code := execute(append(args, "--redis", server.URL()), nil, &out, &errs)
 		text := out.String() + errs.String()
 		clean(t, strings.Join(args, " "), text)
 		return text, code
