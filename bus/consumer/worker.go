@@ -91,14 +91,10 @@ func (w *worker) checkReplies(ctx context.Context) error {
 	return w.conn.Redis().Publish(ctx, w.conn.Keys.Replies(w.id, w.service), "").Err()
 }
 
-// checkScripts calls the scripts that keep and end requests, for none. Redis then has them, also
-// when its memory is full later, or the worker learns that it lacks the right to load them.
+// checkScripts calls the script that keeps requests, for none. Redis then has it, also when its
+// memory is full later, or the worker learns that it lacks the right to load it.
 func (w *worker) checkScripts(ctx context.Context) error {
-	scripts := w.conn.Scripts
-	if _, err := scripts.Keep.Run(ctx, w.conn.Redis(), []string{w.mailbox}, w.id); err != nil {
-		return err
-	}
-	_, err := scripts.Settle.Run(ctx, w.conn.Redis(), []string{w.mailbox, w.conn.Keys.Dead(w.service)}, w.id)
+	_, err := w.conn.Scripts.Keep.Run(ctx, w.conn.Redis(), []string{w.mailbox}, w.id)
 	return err
 }
 

@@ -91,10 +91,23 @@ func newStage(cfg *Config, check *suites.Check) (s *stage, err error) {
 	if err = s.sub.Subscribe(s.channel, s.receive); err != nil {
 		return nil, err
 	}
+	if err = s.loadFunctions(); err != nil {
+		return nil, err
+	}
 	if check.User {
 		err = s.makeUser()
 	}
 	return s, err
+}
+
+// loadFunctions loads the functions that a worker calls, as a gateway or an administrator does.
+func (s *stage) loadFunctions() error {
+	for _, library := range trace.Libraries() {
+		if v, err := s.admin.Do("FUNCTION", "LOAD", library); err != nil && !strings.Contains(v.Text, "already exists") {
+			return err
+		}
+	}
+	return nil
 }
 
 // close ends everything that the stage started.
@@ -152,15 +165,8 @@ func (s *stage) makeUser() error {
 	}
 	user.Passwords = []string{password}
 	rules := splitRules(user.Line())
-	if _, err = s.admin.Do(append([]string{"ACL", "SETUSER", suites.Service}, rules[2:]...)...); err != nil {
-		return err
-	}
-	for _, library := range trace.Libraries() { // the user may call functions, and not load them
-		if v, err := s.admin.Do("FUNCTION", "LOAD", library); err != nil && !strings.Contains(v.Text, "already exists") {
-			return err
-		}
-	}
-	return nil
+	_, err = s.admin.Do(append([]string{"ACL", "SETUSER", suites.Service}, rules[2:]...)...)
+	return err
 }
 
 // splitRules splits a line of an ACL file. A selector in parentheses is one rule.

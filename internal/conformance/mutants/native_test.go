@@ -79,8 +79,11 @@ func (c *mutantConn) script(name string, keys int, words ...string) (resp.Value,
 	if c.w.is("changes-scripts") {
 		source += "\n"
 	}
-	if v, err := c.do(append([]string{"FCALL", script.FunctionName(name, trace.Digest(source)), strconv.Itoa(keys)}, words...)...); err == nil || c.w.user != nil {
-		return v, err
+	if !c.w.is("never-evals") {
+		v, err := c.do(append([]string{"FCALL", script.FunctionName(name, trace.Digest(source)), strconv.Itoa(keys)}, words...)...)
+		if err == nil || !strings.Contains(v.Text, "Function not found") {
+			return v, err
+		}
 	}
 	v, err := c.do(append([]string{"EVALSHA", trace.Digest(source), strconv.Itoa(keys)}, words...)...)
 	if err != nil && strings.HasPrefix(v.Text, "NOSCRIPT") && !c.w.is("never-evals") {
