@@ -214,9 +214,9 @@ func (s *stage) attackOn(o *others, name string, during time.Duration, attack fu
 		name, before, stopped.Sub(attacked).Seconds(), meanwhile, after, recovered.Seconds(), peak>>20)
 	assert.Empty(s.t, before.faults, "errors of the others before")
 	assert.Empty(s.t, first(meanwhile.faults), "errors of the others during the attack, such as")
-	assert.LessOrEqual(s.t, meanwhile.p99, limit, "p99 of the others during the attack")
 	assert.LessOrEqual(s.t, recovered, maxRecovery, "recovery after the attack")
-	if !raceEnabled {
+	if !raceEnabled { // which makes attackers and victims many times slower and larger
+		assert.LessOrEqual(s.t, meanwhile.p99, limit, "p99 of the others during the attack")
 		assert.LessOrEqual(s.t, peak, maxResident, "peak memory of the gateway, in bytes")
 	}
 	select {
