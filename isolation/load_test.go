@@ -198,14 +198,15 @@ func (s *stage) attack(name string, during time.Duration, attack func(ctx contex
 // attackOn is attack with a load that runs.
 func (s *stage) attackOn(o *others, name string, during time.Duration, attack func(ctx context.Context)) {
 	s.t.Helper()
-	began := time.Now()
-	s.pass(steady)
-	attacked := time.Now()
+	began, attacked := o.calm()
 	ctx, stop := context.WithTimeout(s.t.Context(), during)
 	defer stop()
 	attack(ctx)
 	stopped := time.Now()
 	before := describe(o.between(began, attacked))
+	if busy(before) {
+		s.t.Logf("the machine is busy with something else: the p99s say little")
+	}
 	limit := max(time.Duration(maxOvershoot*float64(before.p99)), before.p99+o.floor)
 	recovered := o.recovers(stopped, limit)
 	meanwhile, after := describe(o.between(attacked, stopped)), describe(o.between(stopped, time.Now()))
@@ -214,9 +215,9 @@ func (s *stage) attackOn(o *others, name string, during time.Duration, attack fu
 		name, before, stopped.Sub(attacked).Seconds(), meanwhile, after, recovered.Seconds(), peak>>20)
 	assert.Empty(s.t, before.faults, "errors of the others before")
 	assert.Empty(s.t, first(meanwhile.faults), "errors of the others during the attack, such as")
-	assert.LessOrEqual(s.t, meanwhile.p99, limit, "p99 of the others during the attack")
 	assert.LessOrEqual(s.t, recovered, maxRecovery, "recovery after the attack")
-	if !raceEnabled {
+	if !raceEnabled { // which makes attackers and victims many times slower and larger
+		assert.LessOrEqual(s.t, meanwhile.p99, limit, "p99 of the others during the attack")
 		assert.LessOrEqual(s.t, peak, maxResident, "peak memory of the gateway, in bytes")
 	}
 	select {
@@ -224,6 +225,25 @@ func (s *stage) attackOn(o *others, name string, during time.Duration, attack fu
 		assert.Fail(s.t, "the gateway ended")
 	default:
 	}
+}
+
+// calm measures the others before an attack, again for as long as the machine is busy with something else and at most ten
+// times. It returns the beginning and the end of the last measurement.
+func (o *others) calm() (began, ended time.Time) {
+	for range 10 {
+		began = time.Now()
+		o.s.pass(steady)
+		ended = time.Now()
+		if !busy(describe(o.between(began, ended))) {
+			break
+		}
+	}
+	return began, ended
+}
+
+// busy reports whether the load of a time without an attack could not keep its rate.
+func busy(before figures) bool {
+	return float64(before.calls) < 0.97*rate*steady.Seconds()
 }
 
 func first(faults []string) []string { return faults[:min(5, len(faults))] }
