@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/oskadev/mailroom/api/auth/keys"
+	"github.com/oskadev/mailroom/internal/terminal"
 )
 
 // gcPercent lets the heap grow to three times the live heap. The live heap is a
@@ -72,7 +73,7 @@ func execute(args, env []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, args, env, stdout, stderr)
 	if err != nil && err.Error() != "" {
-		_, _ = fmt.Fprintln(newTerminal(stderr), "mailroom: "+err.Error())
+		_, _ = fmt.Fprintln(terminal.New(stderr), "mailroom: "+err.Error())
 	}
 	return exitCode(err)
 }
@@ -102,7 +103,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return usage(errors.New(keys.Redact(explain(err, l)))) // the error may repeat a key
 	}
-	p := &program{stdout: newTerminal(stdout), stderr: newTerminal(stderr), unknownEnv: settings.unknownEnv(parser.Model)}
+	p := &program{stdout: terminal.New(stdout), stderr: terminal.New(stderr), unknownEnv: settings.unknownEnv(parser.Model)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(p)
 }
@@ -139,7 +140,7 @@ func explain(err error, l line) string {
 
 // program is what every command gets.
 type program struct {
-	stdout, stderr *terminal
+	stdout, stderr *terminal.Writer
 	unknownEnv     []string // variables that begin with MAILROOM_ and set nothing
 }
 

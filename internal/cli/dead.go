@@ -11,6 +11,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/terminal"
 )
 
 // deadCommand manages the dead letters of a service.
@@ -83,12 +84,12 @@ func (c *deadListCommand) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		return eachLetter(ctx, conn, c.Service, func(l admin.DeadLetter) error { return printLine(p.stdout, l) })
 	}
-	t := newTable(p.stdout, "ENTRY", "REQUEST", "ACTION", "ATTEMPTS", "DEAD SINCE", "REASON")
+	t := terminal.NewTable(p.stdout, "ENTRY", "REQUEST", "ACTION", "ATTEMPTS", "DEAD SINCE", "REASON")
 	err = eachLetter(ctx, conn, c.Service, func(l admin.DeadLetter) error {
-		t.row(l.Entry, l.RequestID(), l.Fields["action"], l.Attempts, l.DeadAt.Format(time.RFC3339), l.Error)
+		t.Row(l.Entry, l.RequestID(), l.Fields["action"], l.Attempts, l.DeadAt.Format(time.RFC3339), l.Error)
 		return nil
 	})
-	return errors.Join(err, t.flush())
+	return errors.Join(err, t.Flush())
 }
 
 // Run prints the letters in full.
@@ -121,7 +122,7 @@ func (c *deadDropCommand) Run(ctx context.Context, p *program) error {
 // tellLetter prints what became of a letter.
 func tellLetter(p *program, l admin.DeadLetter, became string, err error) error {
 	if err == nil {
-		p.printf("%s %s %s\n", l.Entry, orDash(plain(l.RequestID())), became)
+		p.printf("%s %s %s\n", l.Entry, terminal.OrDash(terminal.Plain(l.RequestID())), became)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/oskadev/mailroom/api/route"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/terminal"
 	"github.com/oskadev/mailroom/internal/types"
 	"github.com/oskadev/mailroom/workers"
 )
@@ -52,7 +53,7 @@ func (c *typesCommand) Run(ctx context.Context, p *program) error {
 		_, err = p.stdout.Write(code)
 		return err
 	}
-	return os.WriteFile(c.Out, escape(code), 0o644) //nolint:gosec // source code is for everybody who builds it
+	return os.WriteFile(c.Out, terminal.Escape(code), 0o644) //nolint:gosec // source code is for everybody who builds it
 }
 
 // live returns the manifests in the registry.
@@ -178,5 +179,5 @@ func (c *openapiCommand) Run(ctx context.Context, p *program) error {
 		_, err = p.stdout.Write(indented.Bytes())
 		return err
 	}
-	return os.WriteFile(c.Out, escape(indented.Bytes()), 0o644) //nolint:gosec // a description of the API is for everybody who reads it
+	return os.WriteFile(c.Out, terminal.Escape(indented.Bytes()), 0o644) //nolint:gosec // a description of the API is for everybody who reads it
 }

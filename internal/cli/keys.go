@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/api/auth/keys"
+	"github.com/oskadev/mailroom/internal/terminal"
 )
 
 // keysCommand manages the API keys of clients.
@@ -75,7 +76,7 @@ func (c *keysCreateCommand) Run(ctx context.Context, p *program) error {
 	}
 	p.printf("%s\n", text)
 	_, _ = fmt.Fprintf(p.stderr, "Created key %s for %s; scopes: %s; tenant: %s; expires: %s.\nIt is not shown again: only its hash is kept.\n",
-		key.ID, plain(key.Name), orDash(strings.Join(key.Scopes, " ")), orDash(plain(key.Tenant)), expiry(key))
+		key.ID, terminal.Plain(key.Name), terminal.OrDash(strings.Join(key.Scopes, " ")), terminal.OrDash(terminal.Plain(key.Tenant)), expiry(key))
 	return nil
 }
 
@@ -100,11 +101,11 @@ func (c *keysListCommand) Run(ctx context.Context, p *program) error {
 	if c.JSON {
 		return printJSON(p.stdout, all)
 	}
-	t := newTable(p.stdout, "ID", "NAME", "SCOPES", "TENANT", "CREATED", "EXPIRES")
+	t := terminal.NewTable(p.stdout, "ID", "NAME", "SCOPES", "TENANT", "CREATED", "EXPIRES")
 	for _, key := range all {
-		t.row(key.ID, key.Name, strings.Join(key.Scopes, " "), key.Tenant, key.Created.Format(time.RFC3339), expiry(key))
+		t.Row(key.ID, key.Name, strings.Join(key.Scopes, " "), key.Tenant, key.Created.Format(time.RFC3339), expiry(key))
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 // Run revokes a key.

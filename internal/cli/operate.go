@@ -11,6 +11,7 @@ import (
 	"github.com/oskadev/mailroom/bus"
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/terminal"
 )
 
 // pauseCommand pauses the mailbox of a service.
@@ -86,11 +87,11 @@ func (c *auditCommand) Run(ctx context.Context, p *program) error {
 		}
 		return errors.Join(errs...)
 	}
-	t := newTable(p.stdout, "AT", "WHO", "WHAT", "SERVICE", "TARGET")
+	t := terminal.NewTable(p.stdout, "AT", "WHO", "WHAT", "SERVICE", "TARGET")
 	for _, l := range lines {
-		t.row(l.At.Format(time.RFC3339), l.Who, l.What, l.Service, l.Target)
+		t.Row(l.At.Format(time.RFC3339), l.Who, l.What, l.Service, l.Target)
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 // audit records what the command did. A user of Redis without the right to write audit

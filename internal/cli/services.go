@@ -16,6 +16,7 @@ import (
 	"github.com/oskadev/mailroom/bus/admin"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/terminal"
 )
 
 type servicesCommand struct {
@@ -177,16 +178,18 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func printServices(w io.Writer, views []serviceView) {
-	t := newTable(w, "SERVICE", "VERSION", "WORKERS", "ACTIONS", "BACKLOG", "PARKED", "PENDING", "DEAD")
+	t := terminal.NewTable(w, "SERVICE", "VERSION", "WORKERS", "ACTIONS", "BACKLOG", "PARKED", "PENDING", "DEAD")
 	for _, v := range views {
-		t.row(v.Name, orDash(strings.Join(v.Versions, ", ")), len(v.Workers)+v.MoreWorkers, len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
+		t.Row(v.Name, terminal.OrDash(strings.Join(v.Versions, ", ")), len(v.Workers)+v.MoreWorkers, len(v.Actions), v.Backlog, v.Waiting, v.Pending, v.Dead)
 	}
-	_ = t.flush()
+	_ = t.Flush()
 }
 
 // printRemarks prints what gateways leave out or ignore.
 func printRemarks(w io.Writer, views []serviceView) {
-	remark := func(format string, args ...any) { _, _ = fmt.Fprintf(w, "\n%s\n", plain(fmt.Sprintf(format, args...))) }
+	remark := func(format string, args ...any) {
+		_, _ = fmt.Fprintf(w, "\n%s\n", terminal.Plain(fmt.Sprintf(format, args...)))
+	}
 	for _, v := range views {
 		if v.Fault != "" {
 			_, _ = fmt.Fprintf(w, "\n%s: %s; its last good manifest stays in force\n", v.Name, v.Fault)
@@ -207,21 +210,21 @@ func printRemarks(w io.Writer, views []serviceView) {
 
 func printDetails(w io.Writer, v *serviceView) {
 	_, _ = fmt.Fprintln(w)
-	t := newTable(w, "ACTION", "ROUTES", "KIND", "LANE", "TIMEOUT", "SUMMARY")
+	t := terminal.NewTable(w, "ACTION", "ROUTES", "KIND", "LANE", "TIMEOUT", "SUMMARY")
 	for _, a := range v.Actions {
 		kind := "unsafe"
 		if a.Safe {
 			kind = "safe"
 		}
-		t.row(a.Name, strings.Join(a.Routes, ", "), kind, a.Lane, time.Duration(a.Timeout)*time.Millisecond, a.Summary)
+		t.Row(a.Name, strings.Join(a.Routes, ", "), kind, a.Lane, time.Duration(a.Timeout)*time.Millisecond, a.Summary)
 	}
-	_ = t.flush()
+	_ = t.Flush()
 	_, _ = fmt.Fprintln(w)
-	t = newTable(w, "WORKER", "VERSION")
+	t = terminal.NewTable(w, "WORKER", "VERSION")
 	for _, worker := range v.Workers {
-		t.row(worker.ID, worker.Version)
+		t.Row(worker.ID, worker.Version)
 	}
-	_ = t.flush()
+	_ = t.Flush()
 }
 
 func printLanes(w io.Writer, lanes []admin.Lane) {
@@ -230,9 +233,9 @@ func printLanes(w io.Writer, lanes []admin.Lane) {
 		return
 	}
 	_, _ = fmt.Fprintln(w)
-	t := newTable(w, "LANE", "WAITING", "TURN OF")
+	t := terminal.NewTable(w, "LANE", "WAITING", "TURN OF")
 	for _, lane := range lanes {
-		t.row(lane.Key, lane.Waiting, lane.Turn)
+		t.Row(lane.Key, lane.Waiting, lane.Turn)
 	}
-	_ = t.flush()
+	_ = t.Flush()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/oskadev/mailroom/bus/history"
 	"github.com/oskadev/mailroom/bus/registry"
 	"github.com/oskadev/mailroom/bus/wire"
+	"github.com/oskadev/mailroom/internal/terminal"
 )
 
 // topCommand shows what the services do now.
@@ -120,19 +121,19 @@ func readTop(ctx context.Context, conn *bus.Conn, services *registry.Registry) (
 	return rows, nil
 }
 
-func (c *topCommand) print(w *terminal, rows []topRow) error {
+func (c *topCommand) print(w *terminal.Writer, rows []topRow) error {
 	if c.JSON {
 		return json.NewEncoder(w).Encode(rows)
 	}
 	var text strings.Builder
 	if !c.Once {
-		w.clear()
+		w.Clear()
 	}
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "SERVICE\tREQ/S\tERRORS\tQUEUE P50\tP99\tRUN P50\tP99\tBACKLOG\tRUNNING\tLANES\tOLDEST\tWORKERS\tDEAD\tSTATE\t")
 	for _, r := range rows {
-		_, _ = fmt.Fprintf(t, "%s\t%.1f\t%.1f %%\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f s\t%d\t%d\t%s\t\n", plain(r.Service), r.Rate, 100*r.Errors,
-			millis(r.QueueP50), millis(r.QueueP99), millis(r.RunP50), millis(r.RunP99), r.Backlog, r.Pending, r.Waiting, r.OldestSec, r.Workers, r.Dead, plain(r.State))
+		_, _ = fmt.Fprintf(t, "%s\t%.1f\t%.1f %%\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f s\t%d\t%d\t%s\t\n", terminal.Plain(r.Service), r.Rate, 100*r.Errors,
+			millis(r.QueueP50), millis(r.QueueP99), millis(r.RunP50), millis(r.RunP99), r.Backlog, r.Pending, r.Waiting, r.OldestSec, r.Workers, r.Dead, terminal.Plain(r.State))
 	}
 	_ = t.Flush()
 	if len(rows) == 0 {
@@ -201,10 +202,10 @@ func (c *tailCommand) print(w io.Writer, e *history.Entry) error {
 	if e.Caller != "" {
 		by = e.Caller
 	}
-	line := plain(fmt.Sprintf("%s  %-24s %s %d  queue %s  run %s  attempt %d  %s  by %s", e.Ended.Format("15:04:05.000"), e.Action, e.State, e.Status,
-		millis(float64(e.Queue.Microseconds())/1000), millis(float64(e.Run.Microseconds())/1000), e.Attempt, e.RequestID, orDash(by)))
+	line := terminal.Plain(fmt.Sprintf("%s  %-24s %s %d  queue %s  run %s  attempt %d  %s  by %s", e.Ended.Format("15:04:05.000"), e.Action, e.State, e.Status,
+		millis(float64(e.Queue.Microseconds())/1000), millis(float64(e.Run.Microseconds())/1000), e.Attempt, e.RequestID, terminal.OrDash(by)))
 	if c.Args {
-		line += "\n    " + plain(e.Args) + "\n    " + plain(e.Outcome)
+		line += "\n    " + terminal.Plain(e.Args) + "\n    " + terminal.Plain(e.Outcome)
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err

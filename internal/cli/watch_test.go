@@ -85,9 +85,3 @@ func TestOperatingFromTheShell(t *testing.T) {
 	_, code = mailroom("top", "--interval", "1ms")
 	assert.Equal(t, exitUsage, code)
 }
-
-// Texts of services and callers cannot control a terminal.
-func TestPlainTexts(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, "a?[31m?b ä? c??", plain("a\x1b[31m\u009bb ä\n c\u202e\xff"))
-}

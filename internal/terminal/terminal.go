@@ -1,4 +1,8 @@
-package cli
+// Package terminal writes what a program prints, so that texts of others in it can neither
+// control the terminal nor leave their line or column.
+//
+// Open terminal.go first: Writer escapes. table.go prints rows.
+package terminal
 
 import (
 	"bytes"
@@ -6,24 +10,24 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// terminal is an output of the program. Texts of services and callers reach it, so it escapes
-// the characters that control a terminal or change the order in which text is shown, as in
-// JSON (\u009b): JSON keeps its meaning. Line feeds and tabs pass; see plain.
-type terminal struct {
+// Writer is an output of a program. It escapes the characters that control a terminal or change
+// the order in which text is shown, as in JSON (\u009b): JSON keeps its meaning. Line feeds and
+// tabs pass; see Plain. It is safe for concurrent use.
+type Writer struct {
 	mu   sync.Mutex
 	out  io.Writer
 	rest []byte // the beginning of a character whose other bytes have not been written
 }
 
-func newTerminal(out io.Writer) *terminal { return &terminal{out: out} }
+// New returns a Writer to out.
+func New(out io.Writer) *Writer { return &Writer{out: out} }
 
 // Write writes p with escapes.
-func (t *terminal) Write(p []byte) (int, error) {
+func (t *Writer) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	text := p
@@ -32,14 +36,14 @@ func (t *terminal) Write(p []byte) (int, error) {
 	}
 	whole := wholeCharacters(text)
 	t.rest = bytes.Clone(text[whole:])
-	if _, err := t.out.Write(escape(text[:whole])); err != nil {
+	if _, err := t.out.Write(Escape(text[:whole])); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// clear moves to the upper left corner and clears what follows (ECMA-48, CUP and ED).
-func (t *terminal) clear() {
+// Clear moves to the upper left corner and clears what follows (ECMA-48, CUP and ED).
+func (t *Writer) Clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, _ = io.WriteString(t.out, "\x1b[H\x1b[J")
@@ -58,9 +62,9 @@ func wholeCharacters(text []byte) int {
 	return len(text)
 }
 
-// escape returns a text with escapes in place of the characters that control a terminal. It
+// Escape returns a text with escapes in place of the characters that control a terminal. It
 // returns a text without such characters as it is.
-func escape(text []byte) []byte {
+func Escape(text []byte) []byte {
 	var dst []byte
 	clean := 0 // the text before it is in dst
 	for i := 0; i < len(text); {
@@ -100,43 +104,13 @@ func controls(r rune, size int) bool {
 	return r == utf8.RuneError && size == 1
 }
 
-// plain returns a text that stays on one line and in one column: with a question mark in
+// Plain returns a text that stays on one line and in one column: with a question mark in
 // place of each line feed, tab, or other character that controls a terminal.
-func plain(text string) string {
+func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if controls(r, len(string(r))) {
 			return '?'
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
-}
-
-// table prints rows in columns. No cell can leave its column.
-type table struct{ columns *tabwriter.Writer }
-
-func newTable(out io.Writer, head ...any) *table {
-	t := &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	t.row(head...)
-	return t
-}
-
-// row adds a row. A cell of "" is printed as "-".
-func (t *table) row(cells ...any) {
-	for i, cell := range cells {
-		end := "\t"
-		if i == len(cells)-1 {
-			end = "\n"
-		}
-		_, _ = io.WriteString(t.columns, orDash(plain(fmt.Sprint(cell)))+end)
-	}
-}
-
-// flush prints the rows.
-func (t *table) flush() error { return t.columns.Flush() }
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
