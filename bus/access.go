@@ -24,6 +24,8 @@ type RefusedError struct {
 // Error returns one line with the user, the refused command and the remedy.
 func (e *RefusedError) Error() string {
 	switch {
+	case e.tried == functionLoad: // the error around it says what to do
+		return "Redis at " + e.address + " refuses the user " + e.user + " the right to " + e.tried + " (" + e.cause.Error() + ")"
 	case e.tried != "":
 		return "Redis at " + e.address + " refuses the user " + e.user + " the right to " + e.tried + " (" + e.cause.Error() +
 			"); " + e.remedy("gives it the rights it needs")
@@ -50,6 +52,10 @@ func (e *RefusedError) remedy(does string) string {
 
 // Unwrap returns the error of Redis.
 func (e *RefusedError) Unwrap() error { return e.cause }
+
+// functionLoad is the command of a process that may load the functions of the protocol. Those that
+// may not need an administrator to do it.
+const functionLoad = "FUNCTION LOAD"
 
 // defaultUser is the user of connections that name none.
 const defaultUser = "default"
@@ -87,7 +93,7 @@ func (d *access) explain(err error, command ...any) error {
 	if !redis.HasErrorPrefix(err, "WRONGPASS") && !redis.HasErrorPrefix(err, "NOAUTH") {
 		refused.tried = tried(command)
 	}
-	if strings.HasPrefix(refused.tried, "INFO") || strings.HasPrefix(refused.tried, "FUNCTION") {
+	if strings.HasPrefix(refused.tried, "INFO") || refused.tried == functionLoad {
 		return refused // INFO is optional, and so is the right to load functions
 	}
 	select {
@@ -115,7 +121,7 @@ func tried(command []any) string {
 	case "AUTH", "HELLO": // secrets follow
 		rest = nil
 	case "FUNCTION":
-		return "FUNCTION LOAD"
+		return functionLoad
 	case "XGROUP", "XINFO", "CLUSTER":
 		if len(rest) > 0 {
 			name, rest = name+" "+strings.ToUpper(rest[0]), rest[1:]

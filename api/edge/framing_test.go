@@ -34,7 +34,7 @@ func filtered(f *framing, text string, size int) string {
 	return out.String()
 }
 
-// What is refused and what passes does not depend on how the bytes arrive.
+// The gate refuses the same messages however their bytes arrive.
 func TestFramingInPieces(t *testing.T) {
 	t.Parallel()
 	cases, err := corpus.Load(corpus.Target{Get: "/a", Post: "/b", Body: strings.Repeat("x", 21)})

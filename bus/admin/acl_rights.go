@@ -76,7 +76,7 @@ func enqueueRights(k wire.Keys, services []string) []grant {
 func readRights(k wire.Keys, services []string) []grant {
 	return []grant{
 		{keys: patterns(k, "~", services, "requests"), commands: []string{"xadd", "xlen", "xinfo|stream", "xinfo|groups"}},
-		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget", "hstrlen"}}, // to read a long reply
+		{keys: patterns(k, "%R~", services, "req:*"), commands: []string{"hmget"}}, // to read a long reply
 	}
 }
 
