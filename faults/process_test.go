@@ -38,14 +38,12 @@ func launch(t *testing.T, role string, env []string, program string, args ...str
 
 func (p *process) freeze() {
 	p.t.Helper()
-	require.NoError(p.t, p.Signal(syscall.SIGSTOP))
-	// On a busy machine it takes a while until all threads stop.
-	testsupport.Eventually(p.t, patience, "it stands still", func() bool { return standsStill(p.PID()) })
+	testsupport.Freeze(p.t, p.PID())
 }
 
 func (p *process) thaw() {
 	p.t.Helper()
-	require.NoError(p.t, p.Signal(syscall.SIGCONT))
+	testsupport.Thaw(p.t, p.PID())
 }
 
 // terminate sends SIGTERM, waits until the process has ended, and requires success.

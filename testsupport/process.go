@@ -69,10 +69,6 @@ func (p *process) kill() {
 	p.cancel() // releases the context
 }
 
-func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
-
-func (p *process) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
-
 // output returns the end of the output, for error messages.
 func (p *process) output() string {
 	const most = 2000

@@ -99,17 +99,13 @@ func (s *RedisServer) Restart() {
 // Freeze sends SIGSTOP: connections stay open, and the server answers nothing until [RedisServer.Thaw].
 func (s *RedisServer) Freeze() {
 	s.t.Helper()
-	if err := s.process.freeze(); err != nil {
-		s.t.Fatalf("freeze redis-server on %s: %v", s.Addr(), err)
-	}
+	Freeze(s.t, s.Pid())
 }
 
 // Thaw sends SIGCONT, which continues a frozen server.
 func (s *RedisServer) Thaw() {
 	s.t.Helper()
-	if err := s.process.thaw(); err != nil {
-		s.t.Fatalf("thaw redis-server on %s: %v", s.Addr(), err)
-	}
+	Thaw(s.t, s.Pid())
 }
 
 // Do runs one command on a new connection, and returns the answer as go-redis decodes it: a string, an int64, nil, a slice

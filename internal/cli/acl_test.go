@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -197,12 +196,12 @@ func (g *guarded) handlesTickets(t *testing.T, echo *process) {
 	}
 	_, errs, code := mailroom(t, append([]string{"ticket", send(), "--wait"}, g.as("api")...)...)
 	assert.Zero(t, code, errs)
-	require.NoError(t, echo.cmd.Process.Signal(syscall.SIGSTOP))
+	testsupport.Freeze(t, echo.cmd.Process.Pid)
 	send() // a blocked read may take this one
 	ticket := send()
 	status, _, body := request(t, g.client, http.MethodDelete, g.gateways[0]+"/requests/"+ticket, "")
 	assert.Equal(t, http.StatusOK, status, body)
-	require.NoError(t, echo.cmd.Process.Signal(syscall.SIGCONT))
+	testsupport.Thaw(t, echo.cmd.Process.Pid)
 }
 
 // handlesDeadLetters makes a dead letter and handles it as the user of the service.

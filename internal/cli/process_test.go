@@ -280,7 +280,7 @@ func TestWaitingRequestsCanBeRead(t *testing.T) {
 	f := newFleet(t, 1)
 	worker := f.worker(t, "echo")
 	f.serves(t, 15*time.Second, "/echo/1")
-	require.NoError(t, worker.cmd.Process.Signal(syscall.SIGSTOP))
+	testsupport.Freeze(t, worker.cmd.Process.Pid)
 	answered := make(chan int, 1)
 	go func() {
 		status, _, _ := request(t, f.client, http.MethodPost, f.gateways[0]+"/echo", `{"hello":"world"}`)
@@ -300,6 +300,6 @@ func TestWaitingRequestsCanBeRead(t *testing.T) {
 	}
 	assert.Equal(t, "ECHO", text["action"])
 	assert.Equal(t, `[{"hello":"world"}]`, text["args"])
-	require.NoError(t, worker.cmd.Process.Signal(syscall.SIGCONT))
+	testsupport.Thaw(t, worker.cmd.Process.Pid)
 	assert.Equal(t, http.StatusOK, <-answered)
 }
