@@ -14,7 +14,7 @@ const (
 // never ready is misconfigured: the error ends it, by fatal. One that has served stays,
 // not ready, and logs the error at most once a minute: its rights may come back, and a new
 // process would do no better.
-func (s *Server) watchAccess(ctx context.Context, fatal chan<- error) {
+func (s *Server) watchAccess(ctx context.Context, fatal context.CancelCauseFunc) {
 	ticker := time.NewTicker(readyInterval)
 	defer ticker.Stop()
 	var logged time.Time
@@ -26,7 +26,7 @@ func (s *Server) watchAccess(ctx context.Context, fatal chan<- error) {
 			}
 		case err := <-s.backend.conn.Refused():
 			if !s.life.served.Load() {
-				fatal <- err
+				fatal(err)
 				return
 			}
 			if now := time.Now(); now.Sub(logged) >= accessLogInterval {

@@ -170,3 +170,38 @@ func TestVersionsLeaveLiteralRoutes(t *testing.T) {
 	s.got(`"first"`, http.MethodGet, "/v1/notes/all/first", "")
 	s.got(`"own some"`, http.MethodGet, "/v1/notes/some/first", "")
 }
+
+// A gateway that starts takes no composition before it knows the services.
+func TestStartingGatewayFailsNoComposition(t *testing.T) {
+	t.Parallel()
+	url := testsupport.Miniredis(t)
+	composed := func(c *api.Config) { c.Versions = []byte(steps) }
+	s := startGateway(t, url, "", composed)
+	var p parts
+	s.work(p.service(), notes())
+	s.awaitRoute("/parts/1")
+	s.awaitRoute("/notes/ready")
+	slow := testsupport.StartProxy(t, strings.TrimPrefix(url, "redis://"))
+	slow.Delay(5 * time.Millisecond)
+	for i := range 100 { // names that take a starting gateway a while to read
+		require.NoError(t, s.conn.Redis().SAdd(t.Context(), s.conn.Keys.Services(), fmt.Sprintf("a%d", i)).Err())
+	}
+	calling, stop := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for i := range 4 {
+		callers.Go(func() {
+			for calling.Err() == nil {
+				got, err := s.send(s.request(http.MethodPost, fmt.Sprintf("/v1/things/%d", i), ""))
+				if assert.NoError(t, err) {
+					assert.Equal(t, http.StatusCreated, got.status, got.body)
+				}
+			}
+		})
+	}
+	for range 3 {
+		other := startGateway(t, url, slow.URL(), composed)
+		require.NoError(t, other.stop())
+	}
+	stop()
+	callers.Wait()
+}

@@ -38,6 +38,9 @@ type Config struct {
 	WriteTimeout time.Duration
 	// IdleTimeout is the time after which an idle connection is closed. Defaults to 2 min.
 	IdleTimeout time.Duration
+	// DrainDelay is how long the gateway still serves after it is told to stop, while /readyz
+	// answers 503: load balancers need that time to notice. Defaults to 0.
+	DrainDelay time.Duration
 	// DrainLimit bounds the time for the requests in flight when the gateway stops.
 	// Defaults to 20 s.
 	DrainLimit time.Duration
@@ -164,6 +167,7 @@ func (c *Config) setDefaults() error {
 		{"cache timeout", &c.CacheTimeout, 250 * time.Millisecond},
 		{"limit timeout", &c.LimitTimeout, 50 * time.Millisecond},
 		{"stream life", &c.StreamLife, 5 * time.Minute},
+		{"drain delay", &c.DrainDelay, 0},
 		{"drain limit", &c.DrainLimit, 20 * time.Second},
 	}
 	var errs []error

@@ -31,7 +31,7 @@ func (s *Server) serveProbe(c *fiber.Ctx, in *exchange.Request) bool {
 // unready returns why the gateway cannot serve; nil: it can.
 func (s *Server) unready() *exchange.Failure {
 	switch {
-	case s.gate.Draining():
+	case s.gate.Stopping():
 		return exchange.Unavailable("the gateway is stopping")
 	case s.backend.client.Refused() != nil:
 		return exchange.Unavailable("Redis refuses this gateway")

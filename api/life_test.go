@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +158,70 @@ func TestDrainingIsNotReady(t *testing.T) {
 	close(g.open)
 	assert.NotNil(t, <-answers)
 	require.NoError(t, s.ends(ended, patience))
+}
+
+// In the drain delay the gateway serves as before, and load balancers and clients learn that
+// it stops.
+func TestDrainDelay(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(c *api.Config) { c.DrainDelay = 3 * time.Second })
+	old := s.dial(t)
+	old.say(again)
+	require.False(t, old.hear(http.MethodGet).close)
+	ended := make(chan error, 1)
+	go func() { ended <- s.stop() }()
+	var probe *answer
+	testsupport.Eventually(t, patience, "the gateway is not ready", func() bool {
+		probe = s.do(http.MethodGet, "/readyz", "")
+		return probe.status == http.StatusServiceUnavailable
+	})
+	assert.Contains(t, probe.Error.Message, "stopping")
+	old.say(again)
+	a := old.hear(http.MethodGet)
+	assert.Equal(t, http.StatusOK, a.status, a.body)
+	assert.True(t, a.close, "its client has to connect elsewhere")
+	fresh := s.dial(t)
+	for range 2 {
+		fresh.say(again)
+		a = fresh.hear(http.MethodGet)
+		assert.Equal(t, http.StatusOK, a.status, a.body)
+		assert.False(t, a.close, "a busy client would connect for each request")
+	}
+	require.NoError(t, s.ends(ended, patience))
+	fresh.closed()
+}
+
+// A gateway opens its listener once it can serve.
+func TestServeWhenReady(t *testing.T) {
+	t.Parallel()
+	away, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := away.Addr().String()
+	s := &stage{t: t}
+	server, err := api.New(busctx.With(t.Context(), s.connect("redis://"+address)), api.Config{})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var ready atomic.Bool // Redis can be reached
+	asked, ended := make(chan bool, 1), make(chan error, 1)
+	go func() {
+		ended <- server.ServeWhenReady(ctx, func(ctx context.Context) (net.Listener, error) {
+			asked <- ready.Load()
+			return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		})
+	}()
+	tried, err := away.Accept()
+	require.NoError(t, err)
+	require.NoError(t, tried.Close())
+	require.NoError(t, away.Close())
+	ready.Store(true)
+	testsupport.MiniredisAt(t, address)
+	assert.True(t, <-asked, "it listened before it could serve")
+	stop()
+	require.NoError(t, s.ends(ended, patience))
+
+	server, err = api.New(busctx.With(t.Context(), s.connect("redis://"+testsupport.FreeAddr(t))), api.Config{})
+	require.NoError(t, err)
+	require.NoError(t, server.ServeWhenReady(ctx, nil), "it was stopped before it could serve")
 }
 
 func TestServeEndsWithAContextThatHasEnded(t *testing.T) {

@@ -2,12 +2,7 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -59,15 +54,6 @@ type Server struct {
 	console     *console.Console
 	spans       spans                   // of requests
 	ops         fasthttp.RequestHandler // nil: the gateway serves no pages of the operator
-}
-
-// life is the state of a gateway between its start and its end.
-type life struct {
-	served    atomic.Bool        // the gateway has been ready once
-	stopCalls context.CancelFunc // ends the contexts of all requests
-	stopWaits context.CancelFunc // ends the waits for outcomes of other requests
-	closers   []func()
-	closed    sync.Once
 }
 
 // New returns a complete gateway. The error names every fault of the config. New does not
@@ -191,95 +177,4 @@ func (s *Server) open(conn *bus.Conn) (err error) {
 		Table: s.router.Table, Known: s.backend.registry.Looked, Auth: cfg.Auth, Public: cfg.PublicDocs, Log: s.cfg.Logger,
 	})
 	return err
-}
-
-// Close closes a server that is not served. Serve closes the server itself.
-func (s *Server) Close() {
-	s.life.closed.Do(func() {
-		if s.life.stopCalls != nil {
-			s.life.stopCalls()
-		}
-		for i := range s.life.closers {
-			s.life.closers[len(s.life.closers)-1-i]()
-		}
-	})
-}
-
-// Serve serves on the listener until the context ends. Then it drains: it accepts no more
-// connections and answers the requests in flight. It closes the listener and the server.
-// It returns an error if the listener failed, if the drain limit passed, or, as a
-// RefusedError, if Redis refuses a gateway that was never ready.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	defer s.Close()
-	var background sync.WaitGroup
-	defer background.Wait()
-	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRunning()
-	background.Go(func() { s.backend.registry.Run(running) })
-	background.Go(func() { s.router.Watch(running) })
-	background.Go(func() { s.stats.Run(running) })
-	if s.router.Composed() {
-		// It runs until the drain ends: requests may wait for compositions of this gateway.
-		background.Go(func() { s.composer.Consume(running) })
-	}
-	listener := edge.Listen(ln, edge.ListenerConfig{
-		MaxConnections: s.cfg.MaxConnections, PerAddress: s.cfg.AddressConnections, Exempt: s.cfg.TrustedProxies, Certificate: s.certificate, Log: s.cfg.Logger,
-	})
-	s.app.Server().ConnState = listener.OnConnState
-	failed, refused := make(chan error, 1), make(chan error, 1)
-	background.Go(func() { failed <- s.app.Listener(listener) })
-	background.Go(func() { s.watchAccess(running, refused) })
-	var refusal error
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
-	case refusal = <-refused:
-	case <-ctx.Done():
-	}
-	return errors.Join(refusal, s.drain(running, listener, failed))
-}
-
-// drain stops a gateway that serves, after the requests in flight are answered.
-func (s *Server) drain(ctx context.Context, listener *edge.Listener, ended <-chan error) error {
-	s.gate.Drain()
-	s.life.stopWaits()
-	// The listener ends here, and not by the shutdown: a shutdown before the HTTP library
-	// has begun to listen would have no effect.
-	listener.End()
-	listenErr := <-ended
-	limit := time.Now().Add(s.cfg.DrainLimit)
-	draining, stopDraining := context.WithDeadline(ctx, limit)
-	defer stopDraining()
-	s.sockets.Drain(draining)
-	listener.Drain(draining)
-	err := s.app.ShutdownWithTimeout(max(time.Until(limit), time.Millisecond))
-	switch {
-	case errors.Is(err, net.ErrClosed):
-		err = nil
-	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("requests in flight were cut off after the drain limit of %v", s.cfg.DrainLimit)
-	}
-	return errors.Join(listenErr, err)
-}
-
-// Serves reports whether the gateway knows all the named services, each with a live
-// worker.
-func (s *Server) Serves(names ...string) bool {
-	services := s.router.Services()
-	for _, name := range names {
-		if !services[name].Live() {
-			return false
-		}
-	}
-	return true
-}
-
-// ready reports whether the gateway can serve: the backend is ready and the gateway is not
-// draining.
-func (s *Server) ready() bool {
-	ready := s.backend.ready() && !s.gate.Draining()
-	if ready {
-		s.life.served.Store(true)
-	}
-	return ready
 }

@@ -59,9 +59,6 @@ func (s *stage) callAs(n, gateway int, safe bool, w work) *call {
 	for range 50 * len(s.listen) {
 		at := gateway % len(s.listen)
 		gateway++
-		if at < len(s.out) && s.out[at].Load() {
-			continue
-		}
 		if res, err = s.client.Do(s.request(c, at, w)); !isDial(err) { //nolint:bodyclose // c.read closes it
 			break
 		}

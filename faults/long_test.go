@@ -86,10 +86,8 @@ func (s *stage) replace(from int, end func(*process)) {
 func (s *stage) replaceGateway(i int, end func(*process)) {
 	s.t.Helper()
 	end(s.gateways[i])
-	s.out[i].Store(true)
 	s.gateways[i] = s.gateway(i)
 	s.serves(i)
-	s.out[i].Store(false)
 }
 
 // TestAtRandom is the long form: random faults. Each minute it checks the ledger and prints

@@ -35,6 +35,7 @@ const (
 	envLedger      = "MAILROOM_FAULTS_LEDGER"
 	envListen      = "MAILROOM_FAULTS_LISTEN"
 	envIdle        = "MAILROOM_FAULTS_IDLE"
+	envDrainDelay  = "MAILROOM_FAULTS_DRAIN_DELAY"
 	envAttempts    = "MAILROOM_FAULTS_ATTEMPTS"
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
 	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
@@ -221,16 +222,17 @@ func (p *player) handle(ctx context.Context, n string, w work) (done, error) {
 func (p *player) serve(ctx context.Context) error {
 	server, err := api.New(busctx.With(ctx, p.conn), api.Config{
 		Logger: p.log, Streams: 10_000, CacheTimeout: 5 * time.Second, Versions: shop.Versions, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
+		DrainDelay: time.Duration(number(envDrainDelay)) * time.Millisecond,
 	})
 	if err != nil {
 		return err
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", os.Getenv(envListen))
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx, ln) })
+	group.Go(func() error {
+		return server.ServeWhenReady(ctx, func(ctx context.Context) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(ctx, "tcp", os.Getenv(envListen))
+		})
+	})
 	group.Go(func() error {
 		if err := p.conn.WaitReady(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			return err

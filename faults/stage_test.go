@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,8 +37,7 @@ type stage struct {
 
 	workers  []*process
 	gateways []*process
-	listen   []string       // the addresses of the gateways; a restart keeps them
-	out      []*atomic.Bool // the gateways that a load balancer would skip
+	listen   []string // the addresses of the gateways; a restart keeps them
 
 	ledger ledger
 	mu     sync.Mutex
@@ -85,7 +83,6 @@ func newStage(t *testing.T, set setting) *stage {
 	for range max(1, set.gateways) {
 		s.listen = append(s.listen, testsupport.FreeAddr(t))
 		s.gateways = append(s.gateways, nil)
-		s.out = append(s.out, new(atomic.Bool))
 	}
 	for range orDefault(set.workers, 2) {
 		s.workers = append(s.workers, s.worker())

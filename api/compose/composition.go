@@ -62,6 +62,7 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 		ctx, cancel = context.WithTimeout(ctx, time.UnixMilli(d.Request.Deadline).Sub(c.cfg.Conn.Clock.Now()))
 		defer cancel()
 	}
+	c.awaitServices(ctx, plan)
 	began := time.Now()
 	answer, err := plan.Run(ctx, versions.Input{Args: d.Request.Args, Principal: one.meta.Principal, Stage: one.stage}, one.observedStep)
 	if errors.Is(err, errTooOld) {
@@ -86,6 +87,37 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	meta.Run, meta.Timing, meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
 	d.AfterSettled = one.expireSteps
 	return consumer.Done(meta, envelope, keep)
+}
+
+// A gateway reads the names of all services each second. One that has not read the name of a
+// new service yet gets compositions from gateways that have.
+const (
+	unknownWait = 1500 * time.Millisecond
+	unknownPoll = 10 * time.Millisecond
+)
+
+// awaitServices waits until all services of a plan are known, but not for long: the step of a
+// service that does not exist fails.
+func (c *Composer) awaitServices(ctx context.Context, p *versions.Plan) {
+	limit := time.Now().Add(unknownWait)
+	for !c.knows(p) && time.Now().Before(limit) {
+		if backoff.Pause(ctx, unknownPoll) != nil {
+			return
+		}
+	}
+}
+
+// knows reports whether all services of a plan are known.
+func (c *Composer) knows(p *versions.Plan) bool {
+	services := c.cfg.Services.Services()
+	for _, stage := range p.Stages {
+		for _, s := range stage {
+			if s.Refusal == nil && services[s.Service] == nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // expireSteps shortens the life of the steps' outcomes, which no run needs any more.

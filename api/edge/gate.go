@@ -23,6 +23,7 @@ import (
 type Gate struct {
 	cfg      GateConfig
 	rules    sizes
+	retired  atomic.Int64 // unix ns when Retire was called; 0: it was not
 	draining atomic.Bool
 }
 
@@ -54,11 +55,20 @@ type GateConfig struct {
 // NewGate returns a gate.
 func NewGate(cfg GateConfig) *Gate { return &Gate{cfg: cfg, rules: newSizes(cfg.Sizes)} }
 
+// Retire makes answers on the connections of before close them, so that clients move to
+// another gateway. New connections stay open, or a busy client would open one for each request.
+func (g *Gate) Retire() { g.retired.Store(time.Now().UnixNano()) }
+
 // Drain makes every answer from now on close its connection.
 func (g *Gate) Drain() { g.draining.Store(true) }
 
-// Draining reports whether Drain was called.
-func (g *Gate) Draining() bool { return g.draining.Load() }
+// Stopping reports whether Retire or Drain was called.
+func (g *Gate) Stopping() bool { return g.retired.Load() != 0 || g.draining.Load() }
+
+// closes reports whether an answer has to close its connection.
+func (g *Gate) closes(ctx *fasthttp.RequestCtx) bool {
+	return g.draining.Load() || g.retired.Load() > ctx.ConnTime().UnixNano()
+}
 
 // ResponseLimit returns the maximum size of the envelope of a route, in bytes; 0: no limit.
 func (g *Gate) ResponseLimit(pattern string) int { return g.rules.response(pattern) }
@@ -82,7 +92,7 @@ func (g *Gate) Handler(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			if ctx.Hijacked() {
 				takeOver(ctx)
 			}
-			if spare || g.draining.Load() {
+			if spare || g.closes(ctx) {
 				ctx.Response.SetConnectionClose()
 			}
 		}

@@ -37,6 +37,7 @@ type gatewayFlags struct {
 	Console      bool          `help:"Serve the console for operators at /console of the gateway too, for API keys with the scope console:read."`
 	Mask         []string      `sep:"," placeholder:"RULE" help:"Members of arguments and outcomes that the console hides, as SERVICE.ACTION.MEMBER with *, such as users.*.email."`
 	ExposeWorker bool          `default:"true" negatable:"" help:"Send the headers Mailroom-Worker and Mailroom-Attempt."`
+	DrainDelay   time.Duration `default:"0s" help:"Time after a stop signal in which the gateway still serves, while /readyz answers 503, so that load balancers notice."`
 	Drain        time.Duration `default:"20s" help:"Time for running requests to end after a stop signal."`
 
 	versionsText []byte // a versions file in place of Versions
@@ -53,7 +54,7 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 	cfg := api.Config{
 		Auth: f.Auth, PublicDocs: f.PublicDocs, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: orNone(f.NearBytes), History: orNone(f.History), AccessLog: f.AccessLog,
 		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
-		OwnOps: f.ownOps, Console: f.Console, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainLimit: f.Drain, Logger: log,
+		OwnOps: f.ownOps, Console: f.Console, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainDelay: f.DrainDelay, DrainLimit: f.Drain, Logger: log,
 	}
 	for _, text := range f.Mask {
 		mask, err := api.ParseMask(text)
@@ -137,18 +138,22 @@ func (c *apiCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer server.Close()
-	ln, err := c.listen(ctx)
-	if err != nil {
-		return err
-	}
 	operator, err := c.listenOps(ctx, log)
 	if err != nil {
 		return err
 	}
-	log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
-	// /healthz is served before Redis is reachable. A Redis that refuses the gateway ends it.
+	// The pages of the operator are served before Redis is reachable. A Redis that refuses the
+	// gateway ends it.
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx, ln) })
+	group.Go(func() error {
+		return server.ServeWhenReady(ctx, func(ctx context.Context) (net.Listener, error) {
+			ln, err := c.listen(ctx)
+			if err == nil {
+				log.InfoContext(ctx, "gateway listens", "address", ln.Addr().String(), "auth", string(c.Auth))
+			}
+			return ln, err
+		})
+	})
 	if operator != nil {
 		group.Go(func() error { return ops.Serve(ctx, operator, server.Ops(), log) })
 	}
