@@ -14,8 +14,10 @@ import (
 const (
 	// scanPage is how many names one SSCAN asks for.
 	scanPage = 1000
-	// scanEach is how many names one read of the registry looks through.
-	scanEach = 20_000
+	// scanFirst and scanEach are how many names one read of the registry looks through: until
+	// it has seen all once, and later, when workers announce new services anyway.
+	scanFirst = 20_000
+	scanEach  = 2_000
 	// scanTries is how often one read looks elsewhere, because a name is far too long.
 	scanTries = 4
 )
@@ -24,6 +26,7 @@ const (
 // names.
 type scan struct {
 	cursor uint64
+	passed bool            // a pass has ended
 	whole  bool            // the pass has read all names so far
 	unseen map[string]bool // known services that the pass has not found yet
 }
@@ -37,7 +40,11 @@ func (s *scan) next(ctx context.Context, r *reader, known Snapshot) (names, gone
 			s.unseen[name] = true
 		}
 	}
-	for read, tries, page := 0, 0, scanPage; read < scanEach; {
+	each := scanFirst
+	if s.passed {
+		each = scanEach
+	}
+	for read, tries, page := 0, 0, scanPage; read < each; {
 		found, err := s.page(ctx, r, page)
 		if errors.Is(err, resp.ErrTooLong) {
 			// Some name is far too long: look elsewhere. Redis accepts any cursor.
@@ -52,11 +59,12 @@ func (s *scan) next(ctx context.Context, r *reader, known Snapshot) (names, gone
 		}
 		for _, name := range found {
 			delete(s.unseen, name)
-			if len(names) < scanEach && wire.CheckServiceName(name) == nil {
+			if len(names) < each && wire.CheckServiceName(name) == nil {
 				names = append(names, name)
 			}
 		}
 		if read += max(1, len(found)); s.cursor == 0 {
+			s.passed = true
 			break
 		}
 	}
