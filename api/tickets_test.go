@@ -2,9 +2,11 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/oskadev/mailroom/bus/wire"
 	"github.com/oskadev/mailroom/testsupport"
+	"github.com/oskadev/mailroom/workers"
 )
 
 // accepted sends a request that must get a ticket, and returns its path.
@@ -224,4 +227,29 @@ func TestDrainEndsWaiting(t *testing.T) {
 func (s *stage) recordKey(location string) string {
 	service, id, _ := strings.Cut(strings.TrimPrefix(location, "/requests/"), ".")
 	return s.conn.Keys.Record(service, id)
+}
+
+// A refusal of the arguments is not kept under the key: after a rolling update, the same
+// request may fit.
+func TestBadRequestFreesItsKey(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	picky := workers.NewService("picky")
+	var accepts atomic.Bool
+	workers.Handle0(picky, "ACCEPT", func(context.Context) (string, error) {
+		if !accepts.Load() {
+			return "", workers.BadRequest(workers.FieldError{Field: "note", Problem: "is not a field of this action"})
+		}
+		return "accepted", nil
+	}, workers.Route("POST /picky"))
+	workers.Handle0(picky, "READY", func(context.Context) (int, error) { return 1, nil }, workers.Route("GET /picky/ready"))
+	s.work(picky)
+	s.awaitRoute("/picky/ready")
+	s.refused(400, "BAD_REQUEST", http.MethodPost, "/picky", "", "Idempotency-Key: k")
+	accepts.Store(true)
+	testsupport.Eventually(t, patience, "the same key is tried again", func() bool {
+		a, err := s.send(s.request(http.MethodPost, "/picky", "", "Idempotency-Key: k")) // the refusal for a moment
+		require.NoError(t, err)
+		return a.status == http.StatusOK
+	})
 }

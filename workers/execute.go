@@ -178,7 +178,11 @@ func (e *executor) failure(r *wire.Request, err *Error, meta wire.ReplyMeta) con
 	}
 	body.Stamp(r)
 	meta.Status = status
-	return consumer.Done(meta, wire.Failure(&body), 0)
+	keep := time.Duration(0)
+	if body.Code == wire.CodeBadRequest { // another build may accept the same request
+		keep = consumer.NoEffectStore
+	}
+	return consumer.Done(meta, wire.Failure(&body), keep)
 }
 
 // acquire takes one of the action's own slots, if the action has a limit. It reports false

@@ -18,10 +18,6 @@ import (
 	"github.com/oskadev/mailroom/versions"
 )
 
-// noEffectStore is the time for which the outcome of a composition without any effect is
-// kept: shorter than the Retry-After of its caller, long enough to replace a lost reply.
-const noEffectStore = 900 * time.Millisecond
-
 // composition is one run of a request from the mailbox. Its steps may run concurrently.
 type composition struct {
 	*Composer
@@ -82,7 +78,7 @@ func (c *Composer) run(ctx context.Context, d *consumer.Delivery) consumer.Outco
 	}
 	keep := time.Duration(0)
 	if one.over { // nothing has happened: the same ID sent again runs it again
-		keep = noEffectStore
+		keep = consumer.NoEffectStore
 	}
 	meta.Run, meta.Timing, meta.Tags = time.Since(began), timings(answer.Timings), answer.Tags
 	d.AfterSettled = one.expireSteps

@@ -66,6 +66,10 @@ func Done(meta wire.ReplyMeta, envelope []byte, keep time.Duration) Outcome {
 	return Outcome{kind: kindDone, meta: meta, envelope: envelope, keep: keep}
 }
 
+// NoEffectStore is how long the outcome of a request without any effect is kept: shorter than
+// the Retry-After of its caller, long enough to replace a lost reply.
+const NoEffectStore = 900 * time.Millisecond
+
 // Expired is the outcome of a request whose deadline passed before its handler was called.
 func Expired() Outcome { return Outcome{kind: kindExpired} }
 
