@@ -44,18 +44,23 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // ServeWhenReady is Serve on a listener that is opened once the gateway can serve: Redis is
-// reachable and the services are known.
+// reachable and the services are known. If that takes longer than 3 s, it listens, so that
+// probes and clients get an answer.
 func (s *Server) ServeWhenReady(ctx context.Context, listen func(context.Context) (net.Listener, error)) error {
 	return s.run(ctx, func(ctx context.Context) (net.Listener, error) {
-		if !s.awaitReady(ctx) {
+		waiting, stop := context.WithTimeout(ctx, readyWait)
+		defer stop()
+		if !s.awaitReady(waiting) && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		return listen(ctx)
 	})
 }
 
-// readyPoll is the time between two looks whether the gateway can serve.
-const readyPoll = 10 * time.Millisecond
+const (
+	readyWait = 3 * time.Second       // for the gateway to be ready before it listens
+	readyPoll = 10 * time.Millisecond // between two looks whether it is
+)
 
 // awaitReady waits until the gateway can serve; false: the context ended before.
 func (s *Server) awaitReady(ctx context.Context) bool {

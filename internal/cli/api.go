@@ -105,6 +105,14 @@ func orNone[T int | int64](n T) T {
 	return n
 }
 
+// checkListen reports a wrong address of --listen before it is opened.
+func (f *gatewayFlags) checkListen() error {
+	if _, err := net.ResolveTCPAddr("tcp", f.Listen); err != nil {
+		return usage(fmt.Errorf("--listen %s: %w", f.Listen, err))
+	}
+	return nil
+}
+
 // listen opens the address of --listen.
 func (f *gatewayFlags) listen(ctx context.Context) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", f.Listen)
@@ -125,6 +133,9 @@ type apiCommand struct {
 func (c *apiCommand) Run(ctx context.Context, p *program) error {
 	if c.Auth == "" {
 		return errNoAuth()
+	}
+	if err := c.checkListen(); err != nil {
+		return err
 	}
 	log := c.logger(p)
 	defer startTraces(ctx, "api", c.Drain, log)()
