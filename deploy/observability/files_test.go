@@ -185,7 +185,12 @@ func TestCompose(t *testing.T) {
 	}
 	slices.Sort(published)
 	assert.Equal(t, []string{"127.0.0.1:3000:3000", "127.0.0.1:8080:8080", "127.0.0.1:9090:9090", "127.0.0.1:9091:9090"}, published)
-	assert.Equal(t, "0.0.0.0:9090", compose.Services["gateway"].Environment["MAILROOM_OPS_LISTEN"])
+	for _, name := range []string{"gateway-1", "gateway-2"} {
+		assert.Equal(t, "0.0.0.0:9090", compose.Services[name].Environment["MAILROOM_OPS_LISTEN"])
+		balancer, err := os.ReadFile(filepath.Join(root, "deploy/compose/haproxy.cfg"))
+		require.NoError(t, err)
+		assert.Contains(t, string(balancer), "server "+name+" "+name+":8080\n")
+	}
 	for _, name := range []string{"prometheus", "grafana"} {
 		assert.Equal(t, []string{"observability"}, compose.Services[name].Profiles)
 	}
