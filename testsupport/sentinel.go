@@ -127,10 +127,11 @@ func (s *RedisServer) CutReplicas() {
 	Eventually(s.t, topologyWait, "the links are cut", func() bool { return s.onlineReplicas() == 0 })
 }
 
-// LinkReplicas ends the effect of [RedisServer.CutReplicas].
+// LinkReplicas ends the effect of [RedisServer.CutReplicas]. SYNC stays refused: a replica whose PSYNC was refused just now
+// would use it, and would never acknowledge anything.
 func (s *RedisServer) LinkReplicas() {
 	s.t.Helper()
-	s.Do("ACL", "SETUSER", "default", "+psync", "+sync")
+	s.Do("ACL", "SETUSER", "default", "+psync")
 }
 
 // onlineReplicas returns the number of replicas that follow this server.
