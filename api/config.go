@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oskadev/mailroom/api/edge"
+	"github.com/oskadev/mailroom/bus/caller"
 )
 
 // Config configures a gateway. Only RedisURL is required.
@@ -56,7 +57,8 @@ type Config struct {
 	// the measured rate. Defaults to false: they are refused.
 	AdmitLate bool
 	// MinReplicas is the number of Redis replicas that must hold the outcome of an unsafe
-	// request before it is answered. Defaults to 0.
+	// request before it is answered, or AllReplicas. While fewer are connected, unsafe requests
+	// are refused with UNAVAILABLE. Defaults to 0.
 	MinReplicas int
 	// CacheRedisURL is the address of the Redis of the shared cache. Defaults to the
 	// Redis of the bus.
@@ -205,6 +207,10 @@ func (c *Config) setDefaults() error {
 	return errors.Join(errs...)
 }
 
+// AllReplicas as Config.MinReplicas stands for all replicas that are connected to the master,
+// and at least one.
+const AllReplicas = caller.AllReplicas
+
 // setNumbers sets the defaults of the numbers and returns their faults.
 func (c *Config) setNumbers() (errs []error) {
 	if c.MaxConnections == 0 {
@@ -225,7 +231,6 @@ func (c *Config) setNumbers() (errs []error) {
 		{"streams", &c.Streams, 64},
 		{"access log", &c.AccessLog, 0},
 		{"socket in flight", &c.SocketInFlight, 1024},
-		{"min replicas", &c.MinReplicas, 0},
 	} {
 		if *n.value == 0 {
 			*n.value = n.or
@@ -238,6 +243,9 @@ func (c *Config) setNumbers() (errs []error) {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s %d is negative", name, n))
 		}
+	}
+	if c.MinReplicas < 0 && c.MinReplicas != AllReplicas {
+		errs = append(errs, fmt.Errorf("min replicas %d is negative", c.MinReplicas))
 	}
 	if c.HeaderLimit < 1<<10 {
 		errs = append(errs, fmt.Errorf("header limit %d is below 1024", c.HeaderLimit))

@@ -262,7 +262,7 @@ func newServer(t *testing.T, url string) (*api.Server, net.Listener) {
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(t.Context(), api.Config{
-		BodyLimit: -1, HeaderLimit: 10, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1, DrainLimit: -1, MailboxLimit: -1, MinReplicas: -1,
+		BodyLimit: -1, HeaderLimit: 10, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1, DrainLimit: -1, MailboxLimit: -1, MinReplicas: -2,
 	})
 	for _, fault := range []string{"body limit", "header limit", "read timeout", "write timeout", "idle timeout", "drain limit", "mailbox limit", "min replicas"} {
 		require.ErrorContains(t, err, fault)

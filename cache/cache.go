@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Cache struct {
 	memory       *memoryMonitor
 	subscription *subscription
 	nonces       redis.Cmdable
+	epochs       *epochs
 	filler       *filler
 	leases       *leaseKeeper
 	hints        *hints
@@ -63,6 +65,8 @@ func New(rdb client, cfg Config) (*Cache, error) {
 		nonces: rdb, hints: newHints(), tasks: newTasks(), counts: &counts{},
 		joinable: joinable{lookups: make(map[string]*lookup), flights: make(map[string]*flight)},
 	}
+	c.epochs = newEpochs(rdb, &cfg, c.newEpoch)
+	c.pipe.failed = c.epochs.suspect
 	c.subscription = newSubscription(func(ctx context.Context) pubsub { return whole.Subscribe(ctx) }, &cfg, entries, c.handed)
 	c.filler = &filler{cfg: &c.cfg, keys: c.keys, pipe: c.pipe, local: entries, memory: c.memory, counts: c.counts}
 	c.leases = newLeaseKeeper(c.pipe, &cfg)
@@ -71,6 +75,7 @@ func New(rdb client, cfg Config) (*Cache, error) {
 	}
 	c.tasks.loop(c.subscription.run)
 	c.tasks.loop(c.memory.run)
+	c.tasks.loop(c.epochs.run)
 	c.tasks.loop(c.leases.run)
 	return c, nil
 }
@@ -117,6 +122,9 @@ func (c *Cache) do(ctx context.Context, q *Query, run Run) (Answer, error) {
 		return c.bypass(q, run)
 	}
 	l, first, err := c.lookUp(q, c.modeOf(q), run)
+	if errors.Is(err, errNoEpoch) {
+		return c.bypass(q, run)
+	}
 	if err != nil {
 		return Answer{}, err
 	}
@@ -142,6 +150,27 @@ func (c *Cache) do(ctx context.Context, q *Query, run Run) (Answer, error) {
 		return found.entry.answer(Revalidating, time.Now(), q.Policy.stale()), nil
 	}
 	return c.await(ctx, q, l, first)
+}
+
+// errNoEpoch: Redis did not tell which epoch it is.
+var errNoEpoch = errors.New("the epoch of the cache is not known")
+
+// epoch returns the epoch of a space. If Redis does not answer, the cache does not use it for
+// a while.
+func (c *Cache) epoch(space string) (string, error) {
+	epoch, err := c.epochs.of(c.tasks.ctx, space)
+	if err != nil {
+		c.pipe.rested()
+		return "", fmt.Errorf("%w: %w", errNoEpoch, err)
+	}
+	return epoch, nil
+}
+
+// newEpoch drops everything of the epoch before.
+func (c *Cache) newEpoch(spaces []string) {
+	c.cfg.Logger.Warn("Redis failed over or was restarted, earlier cache entries are not used", "spaces", len(spaces))
+	c.local.clear()
+	c.cfg.OnGap()
 }
 
 // modeOf returns the mode in which a query looks up.
@@ -240,19 +269,23 @@ func (c *Cache) Stats() Stats {
 // nonceTTL is the time to live of a nonce that was made for a subscriber.
 const nonceTTL = 24 * time.Hour
 
-// Nonce returns the nonce of a tag, which changes with every invalidation of the tag, and
-// makes one if there is none (SET NX GET). Two equal nonces say that nothing was
-// invalidated between the two calls.
+// Nonce returns the nonce of a tag with the epoch, which changes with every invalidation of
+// the tag and with every epoch, and makes one if there is none (SET NX GET). Two equal nonces
+// say that nothing was invalidated between the two calls.
 func (c *Cache) Nonce(ctx context.Context, space, tag string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	epoch, err := c.epochs.of(ctx, space)
+	if err != nil {
+		return "", err
+	}
 	fresh := token.New(token.NameBytes)
 	nonce, err := c.nonces.SetArgs(ctx, c.keys.tag(space, tag), fresh, redis.SetArgs{Mode: "NX", TTL: nonceTTL, Get: true}).Result()
 	switch {
 	case err == redis.Nil: //nolint:errorlint // there was none
-		return fresh, nil
+		nonce = fresh
 	case err != nil:
 		return "", fmt.Errorf("read the nonce of %s: %w", tag, err)
 	}
-	return nonce, nil
+	return nonce + epoch, nil
 }

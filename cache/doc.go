@@ -29,5 +29,9 @@
 // leases and flights belong to the nonces that were read before their run, so that a
 // lookup that reads other nonces never finds them.
 //
+// A failover may lose invalidations. So the keys of entries and leases also depend on the
+// epoch: the history of the server (epoch.go). Nothing of before a failover or a restart is
+// found.
+//
 // If Redis is unreachable, each query runs without the cache.
 package cache

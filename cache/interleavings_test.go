@@ -127,7 +127,10 @@ func (x *scenario) write(client int, r *rand.Rand, c *Cache, value int64) {
 
 // dyingLeader takes the lease and dies, or stores its outcome too late.
 func (x *scenario) dyingLeader(r *rand.Rand, c *Cache) {
-	ctx, digest := x.s.t.Context(), x.query.digest()
+	ctx := x.s.t.Context()
+	epoch, err := c.epochs.of(ctx, x.query.Space)
+	x.must(err)
+	digest := x.query.digest(epoch)
 	id := token.New(token.NameBytes)
 	answer, err := c.pipe.scripts.lookup.Run(ctx, x.s.rdb, c.keys.lookup(x.query, digest), id, 30, "nobody", 0, 60_000, modeLook)
 	found, _ := answer.([]any)

@@ -14,9 +14,10 @@ func (k keys) of(space, kind, rest string) string {
 	return k.namespace + ":{" + space + "}:" + kind + ":" + rest
 }
 
-// digest identifies a query in keys.
-func (q *Query) digest() string {
-	sum := sha256.Sum256([]byte(Identity(q.Space, q.Identity)))
+// digest identifies a query of an epoch in keys.
+func (q *Query) digest(epoch string) string {
+	var usual [256]byte // long enough for most identities
+	sum := sha256.Sum256(appendIdentity(usual[:0], epoch, q.Space, q.Identity))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

@@ -14,6 +14,7 @@ func FuzzIdentity(f *testing.F) {
 		same := a == d && b == e && c == g
 		assert.Equal(t, same, Identity(a, b, c) == Identity(d, e, g))
 		one, other := Query{Space: "s", Identity: Identity(a, b, c)}, Query{Space: "s", Identity: Identity(d, e, g)}
-		assert.Equal(t, same, one.digest() == other.digest())
+		assert.Equal(t, same, one.digest("") == other.digest(""))
+		assert.NotEqual(t, one.digest("a"), one.digest("b"))
 	})
 }

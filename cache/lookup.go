@@ -42,13 +42,17 @@ type result struct {
 
 // lookUp starts a lookup, or joins one that has not been sent. It never joins one
 // that has been sent: that may have read nonces that were replaced since. first
-// reports that it started one.
+// reports that it started one. The error is errNoEpoch if Redis does not answer.
 func (c *Cache) lookUp(q *Query, mode string, run Run) (l *lookup, first bool, err error) {
 	if !c.tasks.enter() {
 		return nil, false, ErrClosed
 	}
 	defer c.tasks.leave() // once the command is queued, the pipeline answers it
-	digest := q.digest()
+	epoch, err := c.epoch(q.Space)
+	if err != nil {
+		return nil, false, err
+	}
+	digest := q.digest(epoch)
 	key := digest + mode
 	c.mu.Lock()
 	defer c.mu.Unlock()

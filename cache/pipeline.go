@@ -35,6 +35,7 @@ type pipeline struct {
 	timeout   time.Duration
 	rest      time.Duration // the time for which Redis is not used after a failure
 	awayUntil atomic.Int64  // unix ns
+	failed    func()        // called when Redis did not answer a command
 }
 
 // scripts are the Lua scripts of the cache.
@@ -99,6 +100,9 @@ func (p *pipeline) away() bool {
 	return until != 0 && time.Now().UnixNano() < until
 }
 
+// rested has Redis not used for a while, since it did not answer.
+func (p *pipeline) rested() { p.awayUntil.Store(time.Now().Add(p.rest).UnixNano()) }
+
 func (p *pipeline) flush(batch []*command) {
 	for _, c := range batch {
 		if c.depart != nil {
@@ -145,8 +149,12 @@ func (p *pipeline) finish(c *command, answer any, err error) {
 	if err == redis.Nil { //nolint:errorlint // the library does not wrap it; it is an answer: the key does not exist
 		err = nil
 	}
-	if err != nil && !rediserr.IsServer(err) {
-		p.awayUntil.Store(time.Now().Add(p.rest).UnixNano())
+	switch {
+	case err != nil && !rediserr.IsServer(err):
+		p.failed()
+		p.rested()
+	case rediserr.IsReadOnly(err): // it was the master before
+		p.failed()
 	}
 	c.done(answer, err)
 }

@@ -64,13 +64,16 @@ func Identity(parts ...string) string {
 	for _, p := range parts {
 		size += len(p) + 4
 	}
-	dst := make([]byte, 0, size)
+	return string(appendIdentity(make([]byte, 0, size), parts...))
+}
+
+func appendIdentity(dst []byte, parts ...string) []byte {
 	for _, p := range parts {
 		dst = strconv.AppendInt(dst, int64(len(p)), 10)
 		dst = append(dst, ':')
 		dst = append(dst, p...)
 	}
-	return string(dst)
+	return dst
 }
 
 // Tag fills arguments, a JSON array, into the template of a tag: {0} becomes the

@@ -9,6 +9,8 @@
 //     another way: faults, ACLs, delivery counts, deleted entries, memory, restarts. Without redis-server in PATH the test
 //     is skipped; with MAILROOM_TEST_REDIS=required it fails.
 //
+// [StartSentinels] and [StartCluster] start groups of such processes, which fail over when a test kills or freezes a master.
+//
 // [StartProxy] starts a proxy before either of them. Open server.go and proxy.go first.
 //
 // Every function that takes a [testing.TB] cleans up when the test ends. Call it from the goroutine of the test, because it

@@ -2,9 +2,11 @@ package testsupport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -19,6 +21,8 @@ const (
 	startWait     = 10 * time.Second // for one attempt
 )
 
+var errEnded = errors.New("the redis-server has ended")
+
 // RedisServer is a redis-server process of one test. Call its methods from the goroutine of the test: an error fails the
 // test.
 type RedisServer struct {
@@ -26,6 +30,7 @@ type RedisServer struct {
 	binary  string
 	dir     string
 	port    int
+	first   []string // arguments before all options
 	args    []string
 	process *process
 }
@@ -38,12 +43,18 @@ type RedisServer struct {
 // If redis-server is not in PATH, the test is skipped; with MAILROOM_TEST_REDIS=required it fails.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	return startServer(t, nil, args)
+}
+
+// startServer starts a redis-server. first are arguments that come before all options, such as a file.
+func startServer(t testing.TB, first, args []string) *RedisServer {
+	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		withoutRedis(t, os.Getenv(RequireRedisEnv))
 		return nil
 	}
-	s := &RedisServer{t: t, binary: binary, dir: t.TempDir(), args: args}
+	s := &RedisServer{t: t, binary: binary, dir: t.TempDir(), first: first, args: args}
 	for range startAttempts {
 		s.port = FreePort(t)
 		t.Cleanup(s.stop) // before the port is released
@@ -112,25 +123,37 @@ func (s *RedisServer) Thaw() {
 // or a map. An error of the server fails the test.
 func (s *RedisServer) Do(args ...any) any {
 	s.t.Helper()
-	client := newProbe(s.Addr(), startWait)
-	defer func() { _ = client.Close() }() // an error changes nothing
-	// A cleanup may call Do after the context of the test has ended; the timeouts of the probe limit it.
-	reply, err := client.Do(context.WithoutCancel(s.t.Context()), args...).Result()
+	reply, err := s.do(startWait, args)
 	if err != nil {
 		s.t.Fatalf("redis command %v on %s: %v", args, s.Addr(), err)
 	}
 	return reply
 }
 
+// try is Do for a server that may refuse the command, or not answer within a second.
+func (s *RedisServer) try(args ...any) (any, error) { return s.do(time.Second, args) }
+
+func (s *RedisServer) do(timeout time.Duration, args []any) (any, error) {
+	select {
+	case <-s.process.gone: // the client would print the failure to standard error
+		return nil, errEnded
+	default:
+	}
+	client := newProbe(s.Addr(), timeout)
+	defer func() { _ = client.Close() }() // an error changes nothing
+	// A cleanup may call Do after the context of the test has ended; the timeouts of the probe limit it.
+	return client.Do(context.WithoutCancel(s.t.Context()), args...).Result()
+}
+
 func (s *RedisServer) start() error {
-	args := append([]string{
+	args := slices.Concat(s.first, []string{
 		"--bind", "127.0.0.1",
 		"--port", strconv.Itoa(s.port),
 		"--dir", s.dir,
 		"--save", "",
 		"--appendonly", "no",
 		"--maxmemory-policy", "noeviction",
-	}, s.args...)
+	}, s.args)
 	// The context of the test would end before its cleanups, which may still use the server.
 	p, err := startProcess(context.WithoutCancel(s.t.Context()), s.dir, s.binary, args)
 	if err != nil {

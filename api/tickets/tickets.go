@@ -172,12 +172,9 @@ func (s *Tickets) answer(ctx, waits context.Context, c *fiber.Ctx, in *exchange.
 	return writeState(c, in, fiber.StatusOK, record.Tell(t.service, t.id))
 }
 
-// confirmed returns a failure while an outcome is not on enough replicas.
+// confirmed returns a failure while the end of a request is not on enough replicas.
 func (s *Tickets) confirmed(ctx context.Context, t ticket, record caller.Record) *exchange.Failure {
-	if record.State != wire.StateDone {
-		return nil
-	}
-	if err := s.client.Confirm(ctx, t.service); err != nil {
+	if err := s.client.Confirm(ctx, t.service, t.id, record); err != nil {
 		return exchange.Fail(wire.CodeTimeout, "the outcome is not safely stored yet").At(wire.Location(t.service, t.id))
 	}
 	return nil

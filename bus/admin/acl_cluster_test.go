@@ -2,7 +2,6 @@ package admin_test
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,13 +22,9 @@ import (
 // there the client library needs commands of its own.
 func TestRightsOnACluster(t *testing.T) {
 	t.Parallel()
-	g := &guard{redis: testsupport.StartRedis(t, "--cluster-enabled", "yes")}
-	g.redis.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-	testsupport.Eventually(t, 10*time.Second, "the cluster is ready", func() bool {
-		info, _ := g.redis.Do("CLUSTER", "INFO").(string)
-		return strings.Contains(info, "cluster_state:ok")
-	})
-	url := "redis+cluster://" + g.redis.Addr()
+	cluster := testsupport.StartCluster(t, 1, 0)
+	g := &guard{redis: cluster.Nodes[0]}
+	url := cluster.URL()
 	g.admin = g.connect(t, "", url)
 	g.apply(t)
 	g.redis.Do("ACL", "LOG", "RESET")

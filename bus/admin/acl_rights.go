@@ -147,10 +147,10 @@ func patterns(k wire.Keys, rights string, services []string, kinds ...string) []
 	return all
 }
 
-// connectionCommands returns the commands without keys: database, time, memory, cluster
-// slots. AUTH, HELLO and QUIT need no right.
+// connectionCommands returns the commands without keys: database, time, memory, replicas,
+// cluster slots. AUTH, HELLO and QUIT need no right.
 func connectionCommands() []string {
-	return []string{"ping", "select", "time", "info|memory", "cluster|slots", "command", "asking", "unsubscribe", "punsubscribe"}
+	return []string{"ping", "select", "time", "info|memory", "info|replication", "cluster|slots", "command", "asking", "unsubscribe", "punsubscribe"}
 }
 
 // workerCommands returns the commands of a worker on the keys of its service.

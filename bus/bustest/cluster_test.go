@@ -3,8 +3,6 @@ package bustest_test
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,52 +19,16 @@ import (
 	"github.com/oskadev/mailroom/testsupport"
 )
 
-// startCluster starts a cluster of two masters. The first has all slots but one.
-func startCluster(t *testing.T) (first, second *testsupport.RedisServer) {
-	t.Helper()
-	gossip := testsupport.FreePort(t)
-	first = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testsupport.FreePort(t)))
-	second = testsupport.StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(gossip))
-	first.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
-	second.Do("CLUSTER", "ADDSLOTS", 16383) // a master without slots would become a replica
-	host, port, _ := strings.Cut(second.Addr(), ":")
-	first.Do("CLUSTER", "MEET", host, port, gossip)
-	for _, server := range []*testsupport.RedisServer{first, second} {
-		testsupport.Eventually(t, 20*time.Second, "the cluster is ready", func() bool {
-			info, _ := server.Do("CLUSTER", "INFO").(string)
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:2")
-		})
-	}
-	return first, second
-}
-
-// move moves the slot of a key, with its keys, from one master to another.
-func move(key string, from, to *testsupport.RedisServer) {
-	slot := from.Do("CLUSTER", "KEYSLOT", key)
-	fromID, toID := from.Do("CLUSTER", "MYID"), to.Do("CLUSTER", "MYID")
-	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", fromID)
-	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", toID)
-	host, port, _ := strings.Cut(to.Addr(), ":")
-	for {
-		keys, _ := from.Do("CLUSTER", "GETKEYSINSLOT", slot, 100).([]any)
-		if len(keys) == 0 {
-			break
-		}
-		from.Do(append([]any{"MIGRATE", host, port, "", 0, 5000, "KEYS"}, keys...)...)
-	}
-	for _, server := range []*testsupport.RedisServer{to, from} {
-		server.Do("CLUSTER", "SETSLOT", slot, "NODE", toID)
-	}
-}
-
 // While a mailbox moves from one master of a cluster to another and back, requests are
 // answered, each unsafe one once.
 func TestMailboxMovesUnderLoad(t *testing.T) {
 	t.Parallel()
-	first, second := startCluster(t)
+	const mailbox = "mailroom:{things}:requests"
+	cluster := testsupport.StartCluster(t, 2, 0)
+	first := cluster.Master(mailbox)
 	log, _ := testsupport.Logger(t)
 	connect := func() *bus.Conn {
-		conn, err := bus.Connect("redis+cluster://"+first.Addr(), bus.Options{Logger: log})
+		conn, err := bus.Connect(cluster.URL(), bus.Options{Logger: log})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
@@ -119,13 +81,17 @@ func TestMailboxMovesUnderLoad(t *testing.T) {
 		testsupport.Eventually(t, 20*time.Second, "more is answered", func() bool { return answered.Load() > at+200 })
 	}
 	more()
-	move("mailroom:{things}:requests", first, second)
+	for _, other := range cluster.Nodes {
+		if other != first {
+			cluster.Move(mailbox, other)
+		}
+	}
 	more()
-	move("mailroom:{things}:requests", second, first)
+	cluster.Move(mailbox, first)
 	more()
 	enough()
 	calling.Wait()
 	testsupport.Eventually(t, 10*time.Second, "nothing is left", func() bool {
-		return first.Do("XLEN", "mailroom:{things}:requests") == int64(0)
+		return first.Do("XLEN", mailbox) == int64(0)
 	})
 }

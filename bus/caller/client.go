@@ -88,8 +88,9 @@ type Config struct {
 	// and a RetryAfter.
 	AdmitLate bool
 	// MinReplicas is how many replicas of Redis must hold the outcome of an unsafe
-	// request before its caller gets it; with fewer the caller gets ErrNotReplicated.
-	// Defaults to 0.
+	// request before its caller gets it, or AllReplicas. With fewer the caller gets
+	// ErrNotReplicated, and while fewer are connected a request is refused with
+	// ErrTooFewReplicas. Defaults to 0.
 	MinReplicas int
 	// ReplicaWait limits the wait for these replicas. Defaults to 1 s.
 	ReplicaWait time.Duration
@@ -145,7 +146,7 @@ func New(conn *bus.Conn, cfg Config) *Client {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
 		conn: conn, cfg: cfg, id: cfg.Role + "." + token.New(token.NameBytes), waiters: newWaiters(), stop: stop,
-		replication: newReplication(ctx, conn, cfg.MinReplicas, cfg.ReplicaWait), refusals: newRefusals(),
+		replication: newReplication(ctx, conn, &cfg), refusals: newRefusals(),
 	}
 	c.health = newHealth(conn, c.id, cfg.Ping)
 	c.subscription = newSubscription(conn, c.id, c.health, c.waiters)
@@ -153,7 +154,6 @@ func New(conn *bus.Conn, cfg Config) *Client {
 	admits := newAdmission(conn, cfg.MailboxLimit, cfg.LaneLimit, cfg.AdmitLate, stored)
 	c.writer = newWriter(conn, c.waiters, c.health, admits, cfg.ReadyWait)
 	sweep := newSweeper(conn, c.waiters, c.writer, c.subscription.sweep)
-	c.done.Go(func() { c.replication.run(ctx) })
 	c.done.Go(func() { c.subscription.run(ctx) })
 	c.done.Go(func() { c.health.run(ctx) })
 	c.done.Go(func() { sweep.run(ctx) })
@@ -182,12 +182,13 @@ func (c *Client) Refused() error { return c.health.refused() }
 func (c *Client) Close() {
 	c.stop()
 	c.done.Wait()
+	c.replication.close()
 	c.waiters.failAll(ErrClosed)
 }
 
 // Do calls an action and waits for the reply. An error of the service is a reply: the
-// envelope holds it, and Do returns no error. Do's own errors are ErrUnavailable and
-// ErrOverloaded (not accepted), ErrTimeout and ErrNotReplicated (outcome unknown, call
+// envelope holds it, and Do returns no error. Do's own errors are ErrUnavailable, ErrTooFewReplicas
+// and ErrOverloaded (not accepted), ErrTimeout and ErrNotReplicated (outcome unknown, call
 // again with the same ID), ErrExpired, ErrCancelled, ErrDead, ErrKeyReused,
 // ErrClosed and the context's. Do retries a safe call that could not be
 // sent, for up to 400 ms and within its Timeout.
@@ -201,7 +202,7 @@ func (c *Client) once(ctx context.Context, call *Call) (wire.Reply, error) {
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	id, timeout, err := c.admit(call)
+	id, timeout, err := c.admit(ctx, call)
 	if err != nil {
 		return wire.Reply{}, err
 	}
@@ -225,7 +226,7 @@ func (c *Client) once(ctx context.Context, call *Call) (wire.Reply, error) {
 		reply, err = c.storedReply(ctx, call.Service, request, reply)
 	}
 	if err == nil && !call.Safe {
-		err = c.replication.confirm(ctx, call.Service)
+		err = c.replication.confirm(ctx, call.Service, request, ended(wire.StateDone, reply.Envelope))
 	}
 	if err != nil {
 		return wire.Reply{}, err
@@ -234,10 +235,15 @@ func (c *Client) once(ctx context.Context, call *Call) (wire.Reply, error) {
 }
 
 // admit returns the ID and the timeout of a call, or refuses it while the memory of
-// Redis is nearly full.
-func (c *Client) admit(call *Call) (uuid.UUID, time.Duration, error) {
+// Redis is nearly full, or too few replicas could store the outcome.
+func (c *Client) admit(ctx context.Context, call *Call) (uuid.UUID, time.Duration, error) {
 	if c.health.full.Load() {
 		return uuid.Nil, 0, &OverloadedError{Service: call.Service, RetryAfter: time.Second}
+	}
+	if !call.Safe {
+		if err := c.replication.admit(ctx, call.Service); err != nil {
+			return uuid.Nil, 0, err
+		}
 	}
 	id, timeout := call.ID, call.Timeout
 	if id == uuid.Nil {

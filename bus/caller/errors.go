@@ -10,6 +10,8 @@ import (
 var (
 	// ErrUnavailable: Redis is unreachable or refuses the process; the request was not sent.
 	ErrUnavailable = errors.New("the bus is not available")
+	// ErrTooFewReplicas: fewer replicas than required are connected; the request was not sent. It is an ErrUnavailable.
+	ErrTooFewReplicas = fmt.Errorf("%w: too few replicas are connected", ErrUnavailable)
 	// ErrOverloaded: the request was not accepted; OverloadedError has the reason.
 	ErrOverloaded = errors.New("the mailbox is full")
 	// ErrStorageLimited: the request was not accepted; StorageLimitedError has the reason.

@@ -22,7 +22,7 @@ func (c *Client) Send(ctx context.Context, call *Call) (uuid.UUID, error) {
 	if _, err := c.listen(ctx, call.Service); err != nil {
 		return uuid.Nil, err
 	}
-	id, timeout, err := c.admit(call)
+	id, timeout, err := c.admit(ctx, call)
 	if err != nil {
 		return uuid.Nil, err
 	}
@@ -43,7 +43,7 @@ func (c *Client) Send(ctx context.Context, call *Call) (uuid.UUID, error) {
 	case r.err != nil && !errors.Is(r.err, ErrDead): // a dead letter has its ticket too
 		return uuid.Nil, r.err
 	}
-	return id, c.replication.confirm(ctx, call.Service)
+	return id, c.replication.confirm(ctx, call.Service, request, accepted)
 }
 
 // Watching waits for the end of a request of any process. Close it.

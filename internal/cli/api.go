@@ -30,7 +30,7 @@ type gatewayFlags struct {
 	MailboxLimit int64         `default:"100000" help:"Maximum number of requests that wait for one service; more are rejected."`
 	StoredLimit  string        `default:"auto" help:"Bytes that requests and outcomes may take in Redis for one service, such as 200MiB. One principal may have a quarter, and all of it while no other has any. auto: 40 % of maxmemory; none: no limit."`
 	Admission    bool          `default:"true" negatable:"" help:"Reject requests that, at the measured rate, no worker can reach before their deadline."`
-	MinReplicas  int           `default:"0" help:"Number of Redis replicas that must hold the outcome of an unsafe request before its caller gets it."`
+	MinReplicas  string        `default:"0" help:"Number of Redis replicas that must hold the outcome of an unsafe request before its caller gets it. While fewer are connected, unsafe requests are refused. all: all that are connected, and at least one."`
 	NearBytes    int64         `default:"67108864" help:"Memory for local cache entries, in bytes; 0 keeps none."`
 	History      int           `default:"1000" help:"Requests of each service on a socket, and compositions, that ended last and are kept for operators, about; 0: none."`
 	AccessLog    int           `default:"0" help:"Maximum number of answered requests that are logged in a second; 0: none."`
@@ -53,7 +53,7 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 	}
 	cfg := api.Config{
 		Auth: f.Auth, PublicDocs: f.PublicDocs, Tokens: f.tokens(), CacheRedisURL: f.CacheRedis, CacheCredentials: credentials, LocalBytes: orNone(f.NearBytes), History: orNone(f.History), AccessLog: f.AccessLog,
-		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission, MinReplicas: f.MinReplicas,
+		BodyLimit: f.BodyLimit, MailboxLimit: f.MailboxLimit, AdmitLate: !f.Admission,
 		OwnOps: f.ownOps, Console: f.Console, VersionsFile: f.Versions, Versions: f.versionsText, HideWorker: !f.ExposeWorker, DrainDelay: f.DrainDelay, DrainLimit: f.Drain, Logger: log,
 	}
 	for _, text := range f.Mask {
@@ -65,6 +65,9 @@ func (f *gatewayFlags) server(ctx context.Context, conn *bus.Conn, tls tlsFlags,
 	}
 	if cfg.StoredLimit, err = parseStoredLimit(f.StoredLimit); err != nil {
 		return nil, usage(named("--stored-limit", err))
+	}
+	if cfg.MinReplicas, err = parseMinReplicas(f.MinReplicas); err != nil {
+		return nil, usage(named("--min-replicas", err))
 	}
 	if err := f.apply(&cfg); err != nil {
 		return nil, usage(err)
@@ -95,6 +98,18 @@ func parseStoredLimit(text string) (int64, error) {
 		return 0, fmt.Errorf("%.40q: want auto, none, or a number of bytes, KiB, MiB or GiB", text)
 	}
 	return n * unit, nil
+}
+
+// parseMinReplicas returns the field MinReplicas of a config.
+func parseMinReplicas(text string) (int, error) {
+	if text == "all" {
+		return api.AllReplicas, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%.40q: want all, or a number of replicas", text)
+	}
+	return n, nil
 }
 
 // orNone returns the value of a config field for a flag whose 0 means none: negative.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/oskadev/mailroom/api"
 	"github.com/oskadev/mailroom/testsupport"
 )
 
@@ -238,4 +239,17 @@ func TestHealthWithoutRedis(t *testing.T) {
 		return strings.Contains(p.printed.String(), "Redis is unreachable")
 	})
 	require.NoError(t, p.stop())
+}
+
+func TestMinReplicas(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"0": 0, "2": 2, "all": api.AllReplicas} {
+		n, err := parseMinReplicas(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, n)
+	}
+	for _, text := range []string{"", "-1", "some", "1.5"} {
+		_, err := parseMinReplicas(text)
+		require.ErrorContains(t, err, "want all, or a number", text)
+	}
 }
