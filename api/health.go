@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -21,7 +22,7 @@ func (s *Server) serveProbe(c *fiber.Ctx, in *exchange.Request) bool {
 	case "/healthz":
 		writeHealth(c, in, nil)
 	case "/readyz":
-		writeHealth(c, in, s.unready())
+		writeHealth(c, in, s.unready(), s.warnings()...)
 	default:
 		return false
 	}
@@ -41,13 +42,24 @@ func (s *Server) unready() *exchange.Failure {
 	return nil
 }
 
+// warnings returns what limits a gateway that can serve.
+func (s *Server) warnings() []string {
+	if s.backend.client.Evicts() {
+		return []string{"Redis may evict requests when its memory is full, so unsafe ones are refused: set maxmemory-policy to noeviction"}
+	}
+	return nil
+}
+
 // writeHealth answers a probe; sick: why it fails.
-func writeHealth(c *fiber.Ctx, in *exchange.Request, sick *exchange.Failure) {
+func writeHealth(c *fiber.Ctx, in *exchange.Request, sick *exchange.Failure, warnings ...string) {
 	switch {
 	case in.Method != fiber.MethodGet && in.Method != fiber.MethodHead:
 		exchange.RefuseMethod(c, in, exchange.ReadMethods)
 	case sick != nil:
 		exchange.Refuse(c, in, sick)
+	case len(warnings) > 0:
+		list, _ := json.Marshal(warnings) // of texts
+		exchange.WriteEnvelope(c.Response(), fiber.StatusOK, `{"ok":true,"result":{"status":"ok","warnings":`+string(list)+`}}`, in.RequestID)
 	default:
 		exchange.WriteEnvelope(c.Response(), fiber.StatusOK, `{"ok":true,"result":{"status":"ok"}}`, in.RequestID)
 	}

@@ -36,6 +36,7 @@ func (s *Server) state(ctx context.Context) metrics.State {
 		Mailboxes: s.mailboxes(ctx),
 		InFlight:  s.inFlight(),
 		RedisUp:   s.backend.client.Ready(),
+		Evicts:    s.backend.client.Evicts(),
 		Sockets:   map[string]int{"client": clients, "worker": workers},
 		Redis:     s.backend.client.Health(),
 	}

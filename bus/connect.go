@@ -220,23 +220,26 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-// errEviction reports that Redis may delete keys of the bus.
-var errEviction = errors.New("Redis may evict requests: set maxmemory-policy to noeviction")
+// ErrEviction reports that Redis may delete keys of the bus.
+var ErrEviction = errors.New("Redis may evict requests: set maxmemory-policy to noeviction")
 
-// checkEviction refuses a Redis that deletes keys when its memory is full: a mailbox or
-// a stored outcome would be lost unnoticed. A server without a policy passes.
-func (c *Conn) checkEviction(ctx context.Context) error {
-	info, err := c.rdb.Info(ctx, "memory").Result()
-	if rediserr.IsServer(err) {
+// CheckEviction returns an ErrEviction for a Redis that deletes keys when its memory is full:
+// a mailbox or a stored outcome would be lost unnoticed. On a cluster it asks every server. A
+// server without a policy passes.
+func (c *Conn) CheckEviction(ctx context.Context) error {
+	return c.EachServer(ctx, func(ctx context.Context, server Redis) error {
+		info, err := server.Info(ctx, "memory").Result()
+		if rediserr.IsServer(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
+		}
+		if policy := redismemory.Of(info).Policy; policy != "" && policy != "noeviction" {
+			return fmt.Errorf("%w; at %s it is %s", ErrEviction, c.Address(), policy)
+		}
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reach Redis at %s: %w", c.Address(), err)
-	}
-	if policy := redismemory.Of(info).Policy; policy != "" && policy != "noeviction" {
-		return fmt.Errorf("%w; at %s it is %s", errEviction, c.Address(), policy)
-	}
-	return nil
+	})
 }
 
 // WaitReady retries until Redis answers and logs each failure. It returns an error when
@@ -247,9 +250,9 @@ func (c *Conn) WaitReady(ctx context.Context) error {
 	for {
 		err := c.Ping(ctx)
 		if err == nil {
-			err = c.checkEviction(ctx)
+			err = c.CheckEviction(ctx)
 		}
-		if err == nil || rediserr.IsRefused(err) || errors.Is(err, errEviction) {
+		if err == nil || rediserr.IsRefused(err) || errors.Is(err, ErrEviction) {
 			return err
 		}
 		wait := waits.Next()

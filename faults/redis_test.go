@@ -128,6 +128,24 @@ func (s *stage) works0(times int) {
 	}
 }
 
+// A policy that is changed while a gateway runs is noticed: unsafe requests are refused until
+// it is mended.
+func TestEvictionIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, setting{})
+	fate := func(safe bool, want string) {
+		s.eventually("a call is "+want, func() bool { return s.call(0, safe, work{}).fate == want })
+	}
+	fate(false, answered)
+	s.redis.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	fate(false, refused)
+	fate(true, answered)
+	assert.Contains(t, string(s.get(0, "/readyz")), `"warnings":["Redis may evict`)
+	s.redis.Do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	fate(false, answered)
+	s.check("evict-guard", false)
+}
+
 func TestEvictingRedisIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, setting{})

@@ -28,6 +28,8 @@ type State struct {
 	InFlight map[string]int64
 	// RedisUp reports whether this gateway can call services.
 	RedisUp bool
+	// Evicts reports whether Redis may delete requests when its memory is full.
+	Evicts bool
 	// Sockets is the number of open WebSockets, by kind: client or worker.
 	Sockets map[string]int
 	// Redis describes the connection to Redis.
@@ -79,6 +81,7 @@ var (
 	descPings    = plain("mailroom_redis_pings_total", "Pings on the reply channel.")
 	descPongs    = plain("mailroom_redis_pongs_total", "Pings that came back on the reply channel.")
 	descOpened   = plain("mailroom_redis_subscriptions_total", "Times that the reply subscription was opened; each one after the first follows a lost connection.")
+	descEvicts   = plain("mailroom_redis_may_evict", "1 while Redis may delete requests when its memory is full: unsafe requests are refused.")
 	descUsed     = plain("mailroom_redis_memory_used_bytes", "Memory that Redis uses.")
 	descMax      = plain("mailroom_redis_memory_max_bytes", "Memory limit of Redis; 0: none.")
 )
@@ -115,6 +118,11 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		up = 1
 	}
 	gauge(descUp, up)
+	evicts := 0.0
+	if now.Evicts {
+		evicts = 1
+	}
+	gauge(descEvicts, evicts)
 	gauge(descTrip, now.Redis.RoundTrip.Seconds())
 	gauge(descUsed, float64(now.Redis.UsedMemory))
 	gauge(descMax, float64(now.Redis.MaxMemory))

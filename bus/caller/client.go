@@ -174,6 +174,10 @@ func (c *Client) Ready() bool { return c.subscription.ready() }
 // client, it returns a bus.RefusedError at once.
 func (c *Client) WaitReady(ctx context.Context) error { return c.subscription.waitReady(ctx) }
 
+// Evicts reports whether Redis may delete requests when its memory is full: unsafe requests
+// are refused with ErrMayEvict.
+func (c *Client) Evicts() bool { return c.health.evicts.Load() }
+
 // Refused returns what Redis refuses the client, a bus.RefusedError, or nil. The client
 // retries at a longer interval and is not Ready meanwhile.
 func (c *Client) Refused() error { return c.health.refused() }
@@ -187,8 +191,8 @@ func (c *Client) Close() {
 }
 
 // Do calls an action and waits for the reply. An error of the service is a reply: the
-// envelope holds it, and Do returns no error. Do's own errors are ErrUnavailable, ErrTooFewReplicas
-// and ErrOverloaded (not accepted), ErrTimeout and ErrNotReplicated (outcome unknown, call
+// envelope holds it, and Do returns no error. Do's own errors are ErrUnavailable, ErrTooFewReplicas,
+// ErrMayEvict and ErrOverloaded (not accepted), ErrTimeout and ErrNotReplicated (outcome unknown, call
 // again with the same ID), ErrExpired, ErrCancelled, ErrDead, ErrKeyReused,
 // ErrClosed and the context's. Do retries a safe call that could not be
 // sent, for up to 400 ms and within its Timeout.
@@ -241,6 +245,9 @@ func (c *Client) admit(ctx context.Context, call *Call) (uuid.UUID, time.Duratio
 		return uuid.Nil, 0, &OverloadedError{Service: call.Service, RetryAfter: time.Second}
 	}
 	if !call.Safe {
+		if c.health.evicts.Load() {
+			return uuid.Nil, 0, ErrMayEvict
+		}
 		if err := c.replication.admit(ctx, call.Service); err != nil {
 			return uuid.Nil, 0, err
 		}

@@ -12,6 +12,8 @@ var (
 	ErrUnavailable = errors.New("the bus is not available")
 	// ErrTooFewReplicas: fewer replicas than required are connected; the request was not sent. It is an ErrUnavailable.
 	ErrTooFewReplicas = fmt.Errorf("%w: too few replicas are connected", ErrUnavailable)
+	// ErrMayEvict: Redis may delete requests when its memory is full; the request was not sent. It is an ErrUnavailable.
+	ErrMayEvict = fmt.Errorf("%w: Redis may evict requests", ErrUnavailable)
 	// ErrOverloaded: the request was not accepted; OverloadedError has the reason.
 	ErrOverloaded = errors.New("the mailbox is full")
 	// ErrStorageLimited: the request was not accepted; StorageLimitedError has the reason.

@@ -36,6 +36,7 @@ type health struct {
 	full         atomic.Bool           // the memory of Redis is nearly full
 	refusal      atomic.Pointer[error] // what Redis refuses this process; nil: nothing
 	pingRefused  atomic.Bool           // Redis refused a command of the last ping
+	evicts       atomic.Bool           // Redis may delete requests
 	counts       healthCounts
 }
 
@@ -158,7 +159,12 @@ func (h *health) await(ctx context.Context, condition func() bool) error {
 func (h *health) run(ctx context.Context) {
 	ticker := time.NewTicker(h.interval)
 	defer ticker.Stop()
+	var checked time.Time
 	for {
+		if time.Since(checked) >= evictionEvery {
+			checked = time.Now()
+			h.checkEviction(ctx)
+		}
 		if err := h.ping(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) {
 			h.conn.Log().DebugContext(ctx, "ping failed", "channel", h.channel, "error", err)
 		}
@@ -168,6 +174,25 @@ func (h *health) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// evictionEvery is the time between two looks whether Redis may delete requests.
+const evictionEvery = 5 * time.Second
+
+// checkEviction looks whether Redis may delete requests.
+func (h *health) checkEviction(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, h.interval)
+	defer cancel()
+	err := h.conn.CheckEviction(ctx)
+	evicts := errors.Is(err, bus.ErrEviction)
+	if err != nil && !evicts || h.evicts.Swap(evicts) == evicts {
+		return
+	}
+	if evicts {
+		h.conn.Log().ErrorContext(ctx, "unsafe requests are refused", "error", err)
+	} else {
+		h.conn.Log().InfoContext(ctx, "Redis evicts nothing any more, unsafe requests are accepted")
 	}
 }
 

@@ -64,6 +64,8 @@ func describe(c *Call, cause error) *wire.Error {
 		return wire.NewError(wire.CodeTimeout, c.Service+" did not answer in time")
 	case errors.Is(cause, caller.ErrTooFewReplicas):
 		return later(wire.CodeUnavailable, "too few replicas of Redis are connected to keep an outcome safely")
+	case errors.Is(cause, caller.ErrMayEvict):
+		return later(wire.CodeUnavailable, "Redis may evict requests when its memory is full")
 	case errors.Is(cause, caller.ErrUnavailable): // before DeadlineExceeded, which may be its cause
 		return later(wire.CodeUnavailable, "Redis is not reachable")
 	case errors.Is(cause, context.DeadlineExceeded):
