@@ -12,7 +12,7 @@ LDFLAGS  := -s -w -X $(CLI).version=$(VERSION) -X $(CLI).commit=$(COMMIT)
 COUNT    ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz node python browser faults faults-long conformance bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
+.PHONY: help build run test race fuzz node python browser faults faults-ha faults-long conformance bench bench-peers bench-versus bench-redis-clients shape profile lint format ci smoke image up down clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ browser: node ## test examples/browser in Chromium
 
 faults: ## the fault suite in full, each fault many times; some minutes
 	MAILROOM_FAULTS=full MAILROOM_TEST_REDIS=required go test -count=1 -v -timeout 30m ./faults
+
+faults-ha: ## failovers of Sentinel groups and clusters, repeatedly; prints the outages; some minutes
+	MAILROOM_FAULTS=full MAILROOM_TEST_REDIS=required go test -count=1 -v -run 'Sentinel|Cluster' -timeout 20m ./faults ./cache
 
 faults-long: ## an hour of faults at random (MAILROOM_FAULTS_MINUTES, MAILROOM_FAULTS_SEED)
 	MAILROOM_FAULTS=long MAILROOM_TEST_REDIS=required go test -count=1 -v -run TestAtRandom -timeout 24h ./faults

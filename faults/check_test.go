@@ -209,10 +209,12 @@ func (s *stage) judgeUnknown(n *totals, c *call, h *history, k kept, id string, 
 // records returns the records of all unsafe requests.
 func (s *stage) records() map[string]kept {
 	s.t.Helper()
-	ctx, rdb := s.t.Context(), s.conn.Redis()
-	prefix := s.conn.Keys.Record(service, "")
+	ctx, prefix := s.t.Context(), s.conn.Keys.Record(service, "")
+	rdb := s.conn.Redis()
+	master, err := s.conn.Master(ctx, prefix)
+	require.NoError(s.t, err)
 	found := make(map[string]kept)
-	keys := rdb.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+	keys := master.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 	var batch []string
 	flush := func() {
 		pipe := rdb.Pipeline()

@@ -9,6 +9,9 @@
 //   - MAILROOM_FAULTS=long causes random faults for MAILROOM_FAULTS_MINUTES (make faults-long). Defaults to 60.
 //   - MAILROOM_FAULTS_SEED repeats a schedule. Each run prints its seed.
 //
+// Tests whose names begin with TestSentinel or TestCluster fail over (make faults-ha), and print how long callers got no
+// answers.
+//
 // The tests need a redis-server in PATH; see testsupport.StartRedis. TestEverythingKilled needs a python3 with the module
 // websockets too.
 package faults

@@ -40,8 +40,9 @@ const (
 	envConcurrency = "MAILROOM_FAULTS_CONCURRENCY"
 	envTimeout     = "MAILROOM_FAULTS_TIMEOUT" // of the actions, ms
 	envExamples    = "MAILROOM_FAULTS_EXAMPLES"
-	envCommand     = "MAILROOM_FAULTS_COMMAND" // of the children of a host, separated by spaces
-	envHook        = "MAILROOM_FAULTS_HOOK"    // step:kill:n or step:freeze:n, at the nth time
+	envCommand     = "MAILROOM_FAULTS_COMMAND"  // of the children of a host, separated by spaces
+	envReplicas    = "MAILROOM_FAULTS_REPLICAS" // that a gateway requires
+	envHook        = "MAILROOM_FAULTS_HOOK"     // step:kill:n or step:freeze:n, at the nth time
 )
 
 const service = "things"
@@ -223,6 +224,7 @@ func (p *player) serve(ctx context.Context) error {
 	server, err := api.New(busctx.With(ctx, p.conn), api.Config{
 		Logger: p.log, Streams: 10_000, CacheTimeout: 5 * time.Second, Versions: shop.Versions, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
 		DrainDelay: time.Duration(number(envDrainDelay)) * time.Millisecond,
+		MinReplicas: number(envReplicas),
 	})
 	if err != nil {
 		return err

@@ -50,6 +50,8 @@ type stage struct {
 // loses no data.
 type setting struct {
 	redis       []string // further arguments of redis-server
+	url         string   // of a Sentinel group or a cluster, in place of a server
+	minReplicas int      // of the gateways
 	gateways    int
 	workers     int
 	attempts    int
@@ -65,7 +67,11 @@ type setting struct {
 func newStage(t *testing.T, set setting) *stage {
 	t.Helper()
 	args := append([]string{"--appendonly", "yes", "--appendfsync", "always"}, set.redis...)
-	s := &stage{t: t, set: set, redis: testsupport.StartRedis(t, args...), rng: random(t)}
+	s := &stage{t: t, set: set, rng: random(t)}
+	if s.set.url == "" {
+		s.redis = testsupport.StartRedis(t, args...)
+		s.set.url = s.redis.URL()
+	}
 	s.ledger.path = filepath.Join(t.TempDir(), "ledger")
 	if s.set.timeout == 0 {
 		s.set.timeout = 15 * time.Second
@@ -74,7 +80,7 @@ func newStage(t *testing.T, set setting) *stage {
 		s.set.idle = idleLimit
 	}
 	var err error
-	s.conn, err = bus.Connect(s.redis.URL(), bus.Options{Logger: slog.New(slog.DiscardHandler)})
+	s.conn, err = bus.Connect(s.set.url, bus.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.conn.Close() })
 	transport := &http.Transport{MaxIdleConnsPerHost: 512}
@@ -113,7 +119,7 @@ func (s *stage) worker(env ...string) *process {
 // workerAs starts a worker in a role.
 func (s *stage) workerAs(role string, env ...string) *process {
 	s.t.Helper()
-	url := s.redis.URL()
+	url := s.set.url
 	if s.set.workerURL != nil {
 		url = s.set.workerURL(s.redis)
 	}
@@ -131,13 +137,13 @@ func (s *stage) workerAs(role string, env ...string) *process {
 // gateway starts the gateway with this number, at its address.
 func (s *stage) gateway(i int, env ...string) *process {
 	s.t.Helper()
-	url := s.redis.URL()
+	url := s.set.url
 	if s.set.gatewayURL != nil {
 		url = s.set.gatewayURL(s.redis)
 	}
 	return start(s.t, "gateway", append([]string{
 		envRedis + "=" + url, envLedger + "=" + s.ledger.path, envListen + "=" + s.listen[i],
-		envIdle + "=" + strconv.FormatInt(s.set.idle.Milliseconds(), 10),
+		envIdle + "=" + strconv.FormatInt(s.set.idle.Milliseconds(), 10), envReplicas + "=" + strconv.Itoa(s.set.minReplicas),
 	}, env...)...)
 }
 

@@ -5,17 +5,26 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // slots is the number of slots of a cluster.
 const slots = 16384
+
+const (
+	// nodeTimeout is the silence after which a node counts as down.
+	nodeTimeout = 2 * time.Second
+	// voteInterval is the time for which the masters vote for no other replica of the same master.
+	voteInterval = 2*nodeTimeout + time.Second
+)
 
 // Cluster is a Redis cluster of one test. Call its methods from the goroutine of the test: an error fails the test.
 type Cluster struct {
 	t testing.TB
 	// Nodes are the masters of the start, then a replica of each, if there are replicas.
 	Nodes []*RedisServer
-	bus   []int // the port of each node for other nodes
+	bus   []int     // the port of each node for other nodes
+	voted time.Time // when Failover was called last
 }
 
 // StartCluster starts a cluster of some masters, each with so many replicas, and returns when all nodes know it. The slots
@@ -29,7 +38,7 @@ func StartCluster(t testing.TB, masters, replicas int, args ...string) *Cluster 
 		c.bus = append(c.bus, port)
 		c.Nodes = append(c.Nodes, StartRedis(t, append([]string{
 			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port), "--repl-diskless-sync-delay", "0",
-			"--cluster-node-timeout", strconv.FormatInt(2*downAfter.Milliseconds(), 10),
+			"--cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10),
 		}, args...)...))
 	}
 	for i, node := range c.Nodes {
@@ -130,11 +139,13 @@ func (c *Cluster) Replica(master *RedisServer) *RedisServer {
 	return nil
 }
 
-// Failover promotes the replica of a master, once it has all data (CLUSTER FAILOVER), and returns it.
+// Failover promotes the replica of the master of a key, once it has all data (CLUSTER FAILOVER), and returns it.
 func (c *Cluster) Failover(key string) *RedisServer {
 	c.t.Helper()
+	Eventually(c.t, topologyWait, "the masters vote again", func() bool { return time.Since(c.voted) > voteInterval })
 	before := c.Master(key)
 	c.Replica(before).Do("CLUSTER", "FAILOVER")
+	c.voted = time.Now()
 	return c.AwaitFailover(key, before)
 }
 

@@ -13,7 +13,7 @@ import (
 const (
 	// masterName is the name by which the Sentinels know the master.
 	masterName = "mymaster"
-	// downAfter is the silence after which a Sentinel or a node of a cluster counts a server as down.
+	// downAfter is the silence after which a Sentinel counts a server as down.
 	downAfter = time.Second
 	// topologyWait is the longest wait for a group of servers.
 	topologyWait = 30 * time.Second

@@ -19,9 +19,10 @@ import (
 const (
 	// unusedMaster is the time after which the part of an unused master ends.
 	unusedMaster = time.Minute
-	// keptLooks is the number of looks for which a replica that has left is still required. A
-	// master that was replaced, and does not know it yet, loses its replicas one by one.
-	keptLooks = 3
+	// keptIntervals is the number of intervals between looks for which a replica that has left
+	// is still required. A master that was replaced, and does not know it yet, loses its
+	// replicas one by one.
+	keptIntervals = 3
 )
 
 // master is the part of replication for one master.
@@ -36,8 +37,14 @@ type master struct {
 
 	mu      sync.Mutex
 	state   replicas.State // at the last look
-	online  []int          // replicas at the last looks
+	online  []online       // at the last looks
 	refuses bool           // too few replicas are known to be connected
+}
+
+// online is the number of connected replicas at a time.
+type online struct {
+	at       time.Time
+	replicas int
 }
 
 func newMaster(r *replication, server bus.Redis) *master {
@@ -58,13 +65,18 @@ func (m *master) run(ctx context.Context) {
 	confirming.Go(func() {
 		m.batches.Run(ctx, func(batch []*confirmation) { m.flush(p, batch) }) //nolint:contextcheck // a batch outlives the context: its confirmations were taken
 	})
-	ticker := time.NewTicker(m.all.every)
-	defer ticker.Stop()
+	timer := time.NewTimer(m.all.every)
+	defer timer.Stop()
 	m.look(ctx)
 	close(m.looked)
 	for {
+		every := m.all.every
+		if m.admit(ctx) != nil { // callers wait for it
+			every /= 4
+		}
+		timer.Reset(every)
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-m.lookNow:
 		case <-ctx.Done():
 			return
@@ -105,7 +117,11 @@ func (m *master) needed() int {
 	if m.all.min != AllReplicas {
 		return m.all.min
 	}
-	return slices.Max(append([]int{1}, m.online...))
+	most := 1
+	for _, seen := range m.online {
+		most = max(most, seen.replicas)
+	}
+	return most
 }
 
 // look reads which replicas are connected (INFO replication), and whether they have all
@@ -133,8 +149,9 @@ func (m *master) saw(state replicas.State, asked, confirmed int, err error) {
 		if state.History != m.state.History {
 			m.online = nil
 		}
-		m.online = append(m.online, state.Online)
-		m.online = m.online[max(0, len(m.online)-keptLooks):]
+		now := time.Now()
+		m.online = slices.DeleteFunc(m.online, func(seen online) bool { return now.Sub(seen.at) > keptIntervals*m.all.every })
+		m.online = append(m.online, online{now, state.Online})
 		m.state = state
 	}
 	need := m.needed()

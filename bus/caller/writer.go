@@ -30,7 +30,8 @@ type outgoing struct {
 	service string
 	id      uuid.UUID
 	request *wire.Request
-	again   bool // it was sent before, with an unknown result
+	again   bool      // it was sent before, with an unknown result
+	until   time.Time // of further tries while Redis fails over; zero: it was not tried
 }
 
 // writer sends the requests of all callers of a process in a few batches at a time. A
@@ -326,10 +327,29 @@ func (w *writer) confirmOne(o outgoing, entry string, err error) {
 	case errors.Is(err, ErrUnavailable):
 		w.refuse(o, err)
 	case rediserr.IsServer(err):
-		w.refuse(o, &notSentError{Cause: err})
+		if !rediserr.IsMoving(err) || !w.retry(o) {
+			w.refuse(o, &notSentError{Cause: err})
+		}
 	default:
 		w.waiters.written(o.id, o.request, "")
 	}
+}
+
+// moveWait is the time before a request is sent again to a Redis that fails over.
+const moveWait = 20 * time.Millisecond
+
+// retry sends a request again that Redis did not run, because it fails over or moves the
+// mailbox. It reports false if that has taken too long.
+func (w *writer) retry(o outgoing) bool {
+	now := time.Now()
+	if o.until.IsZero() {
+		o.until = now.Add(w.readyWait)
+	}
+	if now.After(o.until) {
+		return false
+	}
+	time.AfterFunc(moveWait, func() { w.add(o) })
+	return true
 }
 
 // refuse ends the wait for a request that was not accepted. A request that was sent

@@ -72,6 +72,16 @@ func IsNoFunctions(err error) bool {
 	return strings.Contains(text, "fcall") || strings.Contains(text, "'function'") || strings.Contains(text, "`function`")
 }
 
+// IsMoving reports that no server runs the command now, because Redis fails over or moves
+// the key: another server will soon.
+func IsMoving(err error) bool {
+	if err == nil {
+		return false
+	}
+	moving := []string{"READONLY", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "MASTERDOWN"}
+	return slices.ContainsFunc(moving, func(code string) bool { return redis.HasErrorPrefix(err, code) })
+}
+
 // IsReadOnly reports that the server is a replica.
 func IsReadOnly(err error) bool { return err != nil && redis.HasErrorPrefix(err, "READONLY") }
 

@@ -34,3 +34,19 @@ func TestIsPermanent(t *testing.T) {
 	assert.False(t, rediserr.IsPermanent(errors.New("EOF")))
 	assert.False(t, rediserr.IsPermanent(nil))
 }
+
+func TestIsMoving(t *testing.T) {
+	t.Parallel()
+	for text, moving := range map[string]bool{
+		"READONLY You can't write against a read only replica.":   true,
+		"CLUSTERDOWN Hash slot not served":                        true,
+		"TRYAGAIN Multiple keys request during rehashing":         true,
+		"MOVED 11850 127.0.0.1:7000":                              true,
+		"OOM command not allowed when used memory > 'maxmemory'.": false,
+		"LOADING Redis is loading the dataset in memory":          false,
+		"NOPERM no right": false,
+	} {
+		assert.Equal(t, moving, rediserr.IsMoving(said(text)), text)
+	}
+	assert.False(t, rediserr.IsMoving(nil))
+}
