@@ -6,7 +6,7 @@ import (
 )
 
 // Scripts are the Lua scripts of the protocol. Each runs on the slot of one service.
-type Scripts struct{ Enqueue, Settle, Keep, Progress, Release, Retire, Replay, Watch, Cancel script.Script }
+type Scripts struct{ Enqueue, Settle, Keep, Progress, Release, Retire, Replay, Watch, Cancel, Trial script.Script }
 
 // allowOOM lets a script run while Redis has no free memory: it frees memory, or adds hardly any.
 const allowOOM = "allow-oom"
@@ -22,10 +22,11 @@ func loadScripts(caller *script.Caller) Scripts {
 		Replay:   script.New(caller, "replay", wire.LuaSource("account.lua", "lane.lua", "replay.lua"), allowOOM),
 		Watch:    script.New(caller, "watch", wire.LuaSource("watch.lua")),
 		Cancel:   script.New(caller, "cancel", wire.LuaSource("account.lua", "lane.lua", "cancel.lua"), allowOOM),
+		Trial:    script.New(caller, "trial", wire.LuaSource("trial.lua"), allowOOM),
 	}
 }
 
 // All returns all scripts.
 func (s *Scripts) All() []script.Script {
-	return []script.Script{s.Enqueue, s.Settle, s.Keep, s.Progress, s.Release, s.Retire, s.Replay, s.Watch, s.Cancel}
+	return []script.Script{s.Enqueue, s.Settle, s.Keep, s.Progress, s.Release, s.Retire, s.Replay, s.Watch, s.Cancel, s.Trial}
 }

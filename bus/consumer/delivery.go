@@ -24,6 +24,8 @@ type Delivery struct {
 	owner   *requests // those of its worker; nil in tests of handlers
 	invalid error     // why the entry is not a valid request
 	fresh   bool      // no worker has begun it before
+	trial   *trial    // nil: it is no suspect
+	beside  string    // what ran beside it when its worker was lost; "": unknown
 	owned   time.Time // its worker owns it for the idle limit from then on
 }
 
@@ -40,6 +42,11 @@ func (d *Delivery) Extend(by time.Duration) {
 	if d.owner != nil {
 		d.owner.extend(d.Entry, by)
 	}
+}
+
+// invalidOrLate reports that a worker ends the delivery without running it.
+func (d *Delivery) invalidOrLate(w *worker) bool {
+	return d.invalid != nil || d.Attempt > w.cfg.MaxAttempts || d.Request.Expired(w.conn.Clock.Millis())
 }
 
 // acceptedAt returns the Redis time in ms at which the request was accepted. A request

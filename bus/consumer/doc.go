@@ -7,6 +7,8 @@
 //	inline.go    runs fast actions on the reader (fast.go, monitor.go)
 //	pool.go      goroutines that run the other actions
 //	reclaim.go   takes over the pending requests of dead workers
+//	suspects.go  runs them one at a time, since one may have ended its worker
+//	steady.go    decides when a worker may claim
 //	runner.go    decides whether a request may run, and runs it
 //	outcome.go   how a run ends: Done, Expired, Dead, Cancelled, Retry, Release or NotBegun
 //	settle.go    publishes and removes what has ended, in batches (settle.lua)

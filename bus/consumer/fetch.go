@@ -20,6 +20,7 @@ type fetcher struct {
 	w         *worker
 	requests  *requests
 	reclaimer *reclaimer
+	suspects  *suspects
 	inline    *inline
 	pool      *pool
 	pipeline  *resp.Pipeline
@@ -35,10 +36,10 @@ func newFetcher(w *worker, r *requests, runner *runner, p *pool) *fetcher {
 	pipeline := w.conn.NewPipeline()
 	// A read delays reclaiming, and its answer has to come before the socket times out.
 	maxWait := min(w.cfg.IdleLimit/3, time.Second, w.conn.Timeout()/2)
-	now := time.Now()
+	now, suspects := time.Now(), &suspects{w: w, requests: r, pool: p}
 	return &fetcher{
-		w: w, requests: r, reclaimer: &reclaimer{w: w, requests: r, pool: p, pipeline: pipeline},
-		inline: newInline(runner, p, pipeline), pool: p, pipeline: pipeline,
+		w: w, requests: r, reclaimer: &reclaimer{w: w, requests: r, pool: p, pipeline: pipeline, suspects: suspects},
+		suspects: suspects, inline: newInline(runner, p, pipeline), pool: p, pipeline: pipeline,
 		waits: backoff.New(50*time.Millisecond, time.Second), maxWait: maxWait, over: make(chan struct{}),
 		nextReclaim: now.Add(maxWait), nextRecover: now.Add(recoverEvery),
 	}
@@ -66,6 +67,7 @@ func (f *fetcher) read(ctx, working context.Context, reader int) {
 		returned = true
 		if over {
 			f.inline.runner.settler.requeue(f.inline.take())
+			_ = f.suspects.finish(context.WithoutCancel(ctx)) // a mark that stays expires
 			f.pipeline.Close()
 			close(f.over)
 		}
@@ -93,9 +95,12 @@ func (f *fetcher) fetch(ctx, working context.Context, reader int) (over bool) {
 			f.nextReclaim = now.Add(f.maxWait)
 			f.inline.settle(ctx)
 			err = f.reclaimer.reclaim(ctx, working, free)
+		case f.suspects.due(now):
+			f.inline.settle(ctx)
+			err = f.suspects.next(ctx, working)
 		default:
 			var batch []*Delivery
-			if batch, err = f.fetchNew(ctx, working, free); err != nil {
+			if batch, err = f.fetchNew(ctx, working, free, f.suspects.read(now, f.maxWait)); err != nil {
 				f.nextRecover = time.Time{} // the answer may have held entries
 			} else {
 				f.waits.Reset()
@@ -126,7 +131,7 @@ func (f *fetcher) failed(ctx context.Context, err error) {
 }
 
 // fetchNew settles inline completions and takes or awaits new requests, in one exchange.
-func (f *fetcher) fetchNew(ctx, working context.Context, free int) (batch []*Delivery, err error) {
+func (f *fetcher) fetchNew(ctx, working context.Context, free int, wait time.Duration) (batch []*Delivery, err error) {
 	w, settler, b := f.w, f.inline.runner.settler, f.inline.take()
 	defer func() {
 		if err != nil {
@@ -141,7 +146,7 @@ func (f *fetcher) fetchNew(ctx, working context.Context, free int) (batch []*Del
 	}
 	settler.write(&k.Out, b)
 	settling := k.Out.Len()
-	xreadgroup(&k.Out, w.mailbox, w.id, free, max(f.maxWait.Milliseconds(), 1))
+	xreadgroup(&k.Out, w.mailbox, w.id, free, max(wait.Milliseconds(), 1))
 	asked := time.Now()
 	w.sending.Lock() // no read is sent once the worker leaves
 	if err = ctx.Err(); err == nil {

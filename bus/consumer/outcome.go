@@ -84,8 +84,9 @@ func Cancelled() Outcome { return Outcome{kind: kindCancelled} }
 // limit.
 func Retry() Outcome { return Outcome{} }
 
-// Release means that the run has no outcome and has ended: any worker may take the request
-// at once. The delivery counts.
+// Release means that the run has no outcome and has ended, with the process that ran it or
+// because that gave up: any worker may take the request at once. The delivery counts, and the
+// request is suspected to have ended its process.
 func Release() Outcome { return Outcome{kind: kindRelease} }
 
 // NotBegun means that no handler has begun the request: any worker may take it at once, and

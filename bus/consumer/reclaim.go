@@ -22,30 +22,41 @@ type reclaimer struct {
 	w        *worker
 	requests *requests
 	pool     *pool
+	suspects *suspects
 	pipeline *resp.Pipeline // of the reader
 }
 
 // reclaim takes requests that have been idle for the idle limit: their workers are dead,
-// frozen or disconnected, or gave no outcome. It takes as many as there are free slots.
+// frozen or disconnected, or gave no outcome. It takes as many as there are free slots, and
+// lists the suspects.
 func (r *reclaimer) reclaim(ctx, working context.Context, free int) error {
-	start := "-"
-	for free > 0 {
+	start, listed := "-", []string(nil)
+	defer func() { r.suspects.list(listed) }()
+	for len(listed) < maxSuspects && r.w.steady.steady() {
 		idle, err := r.w.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
 			Stream: r.w.mailbox, Group: wire.Group, Idle: r.w.cfg.IdleLimit, Start: start, End: "+", Count: pendingPage,
 		}).Result()
-		if err != nil || len(idle) == 0 {
+		if err != nil || len(idle) == 0 || !r.w.steady.steady() { // the answer may be late
 			return err
 		}
 		start = wire.NextEntryID(idle[len(idle)-1].ID)
 		// A request that hangs here, and is not kept any more, is for other workers.
+		more := len(idle) == pendingPage
 		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool { return r.requests.isRunning(p.ID) })
+		others = slices.DeleteFunc(others, func(p redis.XPendingExt) bool {
+			suspect := p.Consumer != givenBack && p.RetryCount > 0
+			if suspect {
+				listed = append(listed, p.ID)
+			}
+			return suspect
+		})
 		others = others[:min(len(others), free)]
 		taken, err := r.claim(ctx, working, others)
 		if err != nil {
 			return err
 		}
 		free -= taken
-		if len(idle) < pendingPage {
+		if !more {
 			break
 		}
 	}
@@ -94,7 +105,7 @@ func (r *reclaimer) dropDeleted(ctx context.Context, unclaimed map[string]int64)
 			return err
 		}
 		if len(found.Val()) == 0 && len(pending.Val()) > 0 {
-			r.w.log.ErrorContext(ctx, "a pending entry was deleted from the mailbox, its request is lost", "entry", entry)
+			r.w.logDeleted(ctx, entry)
 			if err := r.w.conn.Redis().XAck(ctx, r.w.mailbox, wire.Group, entry).Err(); err != nil {
 				return err
 			}
@@ -121,6 +132,7 @@ func (r *reclaimer) recoverOwn(ctx, working context.Context, free int) error {
 			start = wire.NextEntryID(p.ID)
 			switch {
 			case r.requests.isRunning(p.ID):
+			case p.RetryCount > 1: // a claim: reclaiming takes it when it is idle
 			case r.requests.isAbandoned(p.ID): // reclaiming takes it when it is idle
 				delete(gone, p.ID)
 			case free == 0:
@@ -146,7 +158,7 @@ var errMoreOwn = errors.New("more entries to recover")
 func (r *reclaimer) fetchOwn(ctx, working context.Context, p redis.XPendingExt, delivered time.Time) error {
 	batch, err := r.fetchEntries(ctx, "xrange", r.w.mailbox, p.ID, p.ID)
 	for _, d := range batch {
-		d.Attempt, d.fresh, d.owned = int(p.RetryCount), p.RetryCount <= 1, delivered
+		d.Attempt, d.fresh, d.owned = 1, true, delivered
 	}
 	r.requests.start(working, batch)
 	r.pool.add(batch)

@@ -15,6 +15,7 @@ import (
 // run is one delivery that is running, and the context of its handler.
 type run struct {
 	lazyctx.Context
+	id string // of the request
 
 	// Guarded by requests.mu:
 	until    int64     // unix ms up to which the worker keeps it
@@ -49,7 +50,7 @@ func (r *requests) start(working context.Context, batch []*Delivery) {
 	for i, d := range batch {
 		d.Queued = max(0, time.Duration(now-d.acceptedAt())*time.Millisecond)
 		d.owner, d.run = r, &runs[i]
-		d.run.Context = lazyctx.New(working)
+		d.run.Context, d.run.id = lazyctx.New(working), d.Request.ID
 		d.run.until = r.keptUntil(&d.Request, now)
 		delete(r.abandoned, d.Entry)
 		r.running[d.Entry] = d.run
@@ -86,7 +87,8 @@ func (r *requests) extend(entry string, by time.Duration) {
 }
 
 // keep resets the idle time of the running requests. The context of a handler ends when
-// another worker has taken its request, or a caller has cancelled it.
+// another worker has taken its request, or a caller has cancelled it. Without a running
+// request it only finds out whether Redis answers.
 func (r *requests) keep(ctx context.Context) {
 	now := r.w.conn.Clock.Millis()
 	args := []any{r.w.id}
@@ -97,9 +99,6 @@ func (r *requests) keep(ctx context.Context) {
 		}
 	}
 	r.mu.Unlock()
-	if len(args) == 1 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, r.w.conn.Timeout())
 	defer cancel()
 	lost, err := r.w.conn.Scripts.Keep.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, args...)
@@ -109,6 +108,7 @@ func (r *requests) keep(ctx context.Context) {
 		}
 		return
 	}
+	r.w.steady.answered()
 	entries, _ := lost.([]any)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,6 +122,41 @@ func (r *requests) keep(ctx context.Context) {
 			run.Cancel(ErrCancelled)
 		default:
 			run.Cancel(ErrOwnershipLost)
+		}
+	}
+}
+
+// beside returns the IDs of the running requests except one, separated by commas; of many
+// only some.
+func (r *requests) beside(except string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ids []string
+	for entry, run := range r.running {
+		if entry != except && len(ids) < maxBeside {
+			ids = append(ids, run.id)
+		}
+	}
+	return strings.Join(ids, ",")
+}
+
+// awaitOthers waits until only one request is running, or for the limit.
+func (r *requests) awaitOthers(ctx context.Context, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		r.mu.Lock()
+		n := len(r.running)
+		r.mu.Unlock()
+		if n <= 1 {
+			return
+		}
+		select {
+		case <-r.slots.more:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -57,6 +57,7 @@ func (r *runner) deliver(d *Delivery) {
 // the completion is settled. Without an outcome it returns nil.
 func (r *runner) complete(d *Delivery) (e *completion) {
 	defer func() {
+		d.trial.end(d.trial != nil && d.trial.lost)
 		if e == nil { // also when the handler ended its goroutine
 			d.settled(errUnsettled)
 			r.requests.abandon(d.Entry)
@@ -98,10 +99,10 @@ func (r *runner) refuse(d *Delivery) *completion {
 		if d.fresh || d.Request.Safe() && d.Attempt <= 2 {
 			return r.expire(d)
 		}
-		return r.deadLetter(d, "the deadline passed; it may have begun before")
+		return r.deadLetter(d, "the deadline passed; it may have begun before"+d.beside)
 	case d.Attempt > r.w.cfg.MaxAttempts:
 		d.Attempt-- // this delivery does not run it
-		return r.deadLetter(d, fmt.Sprintf("delivered %d times without an outcome", d.Attempt))
+		return r.deadLetter(d, fmt.Sprintf("delivered %d times without an outcome%s", d.Attempt, d.beside))
 	default:
 		return nil
 	}
@@ -181,12 +182,16 @@ func (r *runner) run(ctx context.Context, d *Delivery) *completion {
 			Details: map[string]any{"state": wire.StateCancelled, "began": true},
 		}, "")
 	case o.kind == kindRelease:
-		r.release(ctx, d, 0)
+		if d.trial != nil {
+			d.trial.lost = true // it keeps its mark
+		}
+		r.release(ctx, d, r.w.cfg.IdleLimit, 0, 0)
 		return nil
 	case o.kind == kindNotBegun:
-		r.release(ctx, d, 1)
+		r.release(ctx, d, r.w.cfg.IdleLimit, 1, 0)
 		return nil
 	default:
+		r.release(ctx, d, 0, 0, 1)
 		return nil
 	}
 }
@@ -199,13 +204,13 @@ func (r *runner) call(ctx context.Context, d *Delivery, began time.Time) Outcome
 	return r.w.cfg.Run(ctx, d)
 }
 
-// release gives a request back for any worker to claim at once, and takes uncounted
-// deliveries off its count. Where Redis does not answer, the request is delivered again
-// after the idle limit.
-func (r *runner) release(ctx context.Context, d *Delivery, uncounted int) {
+// release gives a request back. It then has the idle time, and loses uncounted deliveries
+// from its count. With unsuspected 1 its handler has ended by itself, and it is no suspect.
+// Where Redis does not answer, the request is delivered again after the idle limit.
+func (r *runner) release(ctx context.Context, d *Delivery, idle time.Duration, uncounted, unsuspected int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.w.conn.Timeout())
 	defer cancel()
-	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, r.w.cfg.IdleLimit.Milliseconds(), d.Entry, uncounted)
+	_, err := r.w.conn.Scripts.Release.Run(ctx, r.w.conn.Redis(), []string{r.w.mailbox}, r.w.id, idle.Milliseconds(), d.Entry, uncounted, unsuspected)
 	if err != nil && !r.w.isRefused(err) {
 		r.w.log.With(d.LogIDs()).WarnContext(ctx, "cannot release a request, it will be delivered after the idle limit", "error", err)
 	}

@@ -25,6 +25,7 @@ type worker struct {
 	id      string
 	mailbox string
 	slots   *slots
+	steady  *steadiness
 	end     func() // stops fetching and ends the contexts of handlers
 
 	sending sync.Mutex // held while a read is sent
@@ -37,7 +38,7 @@ func newWorker(c *Consumer, end func()) *worker {
 	service := c.cfg.Manifest.Service
 	return &worker{
 		conn: c.conn, cfg: &c.cfg, log: c.conn.Log().With("service", service, "worker", c.id),
-		service: service, id: c.id, slots: c.slots, mailbox: c.conn.Keys.Requests(service), end: end,
+		service: service, id: c.id, slots: c.slots, steady: newSteadiness(c.cfg.IdleLimit), mailbox: c.conn.Keys.Requests(service), end: end,
 	}
 }
 
@@ -107,6 +108,11 @@ func (w *worker) retire(ctx context.Context, consumer string, idle time.Duration
 	if err != nil && !rediserr.IsNoGroup(err) && !w.isRefused(err) {
 		w.log.WarnContext(ctx, "cannot remove idle consumers", "error", err)
 	}
+}
+
+// logDeleted logs that an entry is gone that should be there.
+func (w *worker) logDeleted(ctx context.Context, entry string) {
+	w.log.ErrorContext(ctx, "a pending entry was deleted from the mailbox, its request is lost", "entry", entry)
 }
 
 // explainRead explains an error that Redis answered a read with. On a cluster the mailbox

@@ -1,4 +1,4 @@
-"""The worker of TestEverythingKilled: it appends its runs to the ledger."""
+"""A worker for hosts and gateways: it appends its runs to the ledger."""
 
 import asyncio
 import os
@@ -18,9 +18,16 @@ def note(what: str, n: str, ctx) -> None:
 @things.post("/things/run/:n", timeout=30)
 async def run(ctx, n: str, work: dict) -> dict:
     note("run", n, ctx)
+    if work.get("do") == "die":
+        os._exit(1)
     await asyncio.sleep(work.get("ms", 0) / 1000)
     note("end", n, ctx)
     return {"n": n, "run": f"{os.getpid()}.{ctx.attempt}"}
+
+
+@things.get("/things/read/:n", timeout=30)
+async def read(ctx, n: str, work: dict) -> dict:
+    return await run(ctx, n, {"ms": int(work.get("ms", 0))})
 
 
 serve(things)

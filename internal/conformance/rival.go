@@ -62,7 +62,7 @@ func (s *stage) keep(ctx context.Context, r *request, d time.Duration) error {
 			return err
 		}
 		if len(lost.Items) > 0 {
-			return failed("no worker takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.Named("XCLAIM", "XAUTOCLAIM")...)
+			return failed("no worker takes a request that its worker keeps", "%s was taken", r.describe()).with(s.trace.Named("XCLAIM", "XAUTOCLAIM", "trial")...)
 		}
 		if err := s.pause(ctx, s.cfg.IdleLimit/5); err != nil {
 			return nil //nolint:nilerr // the check is over

@@ -28,6 +28,8 @@ func rules() map[string]ruleFunc {
 		"settled-by-commands": settledByCommands,
 		"recovers-lost-reads": recoversLostReads,
 		"claims-when-idle":    claimsWhenIdle,
+		"one-trial":           oneTrial,
+		"runs-alone":          runsAlone,
 		"keeps":               keeps,
 		"invalidates-first":   invalidatesFirst,
 		"signs-off":           signsOff,

@@ -82,7 +82,7 @@ func countFitsSlots(s *stage, _ *suites.RuleCheck) error {
 	for _, e := range events {
 		c := e.command
 		switch {
-		case e.answer && (c.Name == "XREADGROUP" || c.Name == "XCLAIM"):
+		case e.answer && (c.Name == "XREADGROUP" || c.Name == "XCLAIM" || c.Script == "trial"):
 			for _, entry := range c.Entries() {
 				running[entry] = true
 			}
@@ -180,9 +180,15 @@ func recoversLostReads(s *stage, _ *suites.RuleCheck) error {
 func claimsWhenIdle(s *stage, _ *suites.RuleCheck) error {
 	limit := s.cfg.IdleLimit.Milliseconds()
 	fits := func(text string) bool { ms := number(text); return ms >= limit && ms <= 2*limit }
+	trials := trialCalls(s, "take")
 	claims := s.trace.Named("XCLAIM")
-	if len(claims) == 0 {
-		return failed("XCLAIM with the idle limit", "no claim")
+	if len(claims)+len(trials) == 0 {
+		return failed("claims with the idle limit", "no claim")
+	}
+	for _, c := range trials {
+		if _, args := c.ScriptKeys(); !fits(args[2]) {
+			return failed(fmt.Sprintf("trial.lua with the idle limit, %d ms", limit), "%s", c.String()).with(c)
+		}
 	}
 	for _, c := range claims {
 		if !fits(c.Arg(4)) {
@@ -209,7 +215,7 @@ func keeps(s *stage, r *suites.RuleCheck) error {
 	var last, settled time.Time
 	limit := s.cfg.IdleLimit/3 + max(s.cfg.IdleLimit/4, 150*time.Millisecond)
 	var kept []trace.Command
-	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "keep", "settle") {
+	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "trial", "keep", "settle") {
 		switch {
 		case c.Script == "settle" && slices.Contains(c.Args, q.entry):
 			settled = c.Sent
@@ -219,7 +225,7 @@ func keeps(s *stage, r *suites.RuleCheck) error {
 				return failed(fmt.Sprintf("keep.lua with the entry every %v", s.cfg.IdleLimit/3), "a gap of %v", gap.Round(time.Millisecond)).with(kept...)
 			}
 			last = c.Sent
-		case c.Script == "" && last.IsZero() && slices.Contains(c.Entries(), q.entry):
+		case last.IsZero() && slices.Contains(c.Entries(), q.entry):
 			last = c.Answered
 		}
 	}
@@ -236,7 +242,7 @@ func notRead(s *stage, r *suites.RuleCheck) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM") {
+	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "trial") {
 		if slices.Contains(c.Entries(), q.entry) {
 			return failed("no worker reads "+q.describe(), "%s", c.String()).with(c)
 		}

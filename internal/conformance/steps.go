@@ -256,7 +256,7 @@ func (s *stage) begun(r *request) error {
 		}
 		return failed(expected, "no run frame")
 	}
-	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "XAUTOCLAIM") {
+	for _, c := range s.trace.Named("XREADGROUP", "XCLAIM", "XAUTOCLAIM", "trial") {
 		if c.Reply != nil && c.Reply.Holds(r.entry) {
 			return nil
 		}

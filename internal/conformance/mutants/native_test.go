@@ -106,6 +106,8 @@ type nativeMutant struct {
 	mu       sync.Mutex
 	running  map[string]*mutantDelivery
 	offset   time.Duration // of the time of Redis
+	since    time.Time     // no keep-alive has been late since then
+	kept     time.Time     // the latest answer to a keep-alive
 	draining bool
 
 	handlers sync.WaitGroup
@@ -133,6 +135,7 @@ func runNativeMutant(bug string) int {
 	w.reading, w.control, w.settling = &mutantConn{w: w}, &mutantConn{w: w}, &mutantConn{w: w}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
+	w.since, w.kept = time.Now(), time.Now()
 	w.createGroup()
 	w.beat()
 	go w.every(w.beatEvery(), w.beat)
@@ -265,8 +268,8 @@ func (w *nativeMutant) keep() {
 		}
 	}
 	w.mu.Unlock()
-	if len(words) == 2 || w.is("no-keeps") {
-		return
+	if w.is("no-keeps") {
+		words = words[:2]
 	}
 	v, err := w.control.script("keep", 1, words...)
 	if err != nil {
@@ -274,6 +277,11 @@ func (w *nativeMutant) keep() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
+	if now.Sub(w.kept) > w.idle*6/10 && !w.is("claims-after-outages", "rare-keeps") {
+		w.since = now
+	}
+	w.kept = now
 	for _, entry := range v.Words() {
 		if d := w.running[entry]; d != nil && !w.is("ignores-loss") {
 			d.lose()
@@ -328,7 +336,7 @@ func (w *nativeMutant) recoverOwn() error {
 		w.mu.Lock()
 		_, known := w.running[entry]
 		w.mu.Unlock()
-		if known && !w.is("recovers-running") {
+		if known && !w.is("recovers-running") || numberIn(row.Items[3].Text) > 1 {
 			continue
 		}
 		found, err := w.reading.do("XRANGE", w.mailbox, entry, entry)
@@ -338,35 +346,4 @@ func (w *nativeMutant) recoverOwn() error {
 		w.deliver(found, map[string]int{entry: int(numberIn(row.Items[3].Text))})
 	}
 	return nil
-}
-
-// claim takes abandoned requests.
-func (w *nativeMutant) claim(free int) {
-	if w.is("no-claims") {
-		return
-	}
-	limit := strconv.FormatInt(w.idle.Milliseconds(), 10)
-	if w.is("claims-early") {
-		limit = "0"
-	}
-	pending, err := w.reading.do("XPENDING", w.mailbox, "workers", "IDLE", limit, "-", "+", strconv.Itoa(free))
-	if err != nil {
-		return
-	}
-	words, attempts := []string{"XCLAIM", w.mailbox, "workers", w.id, limit}, make(map[string]int)
-	w.mu.Lock()
-	for _, row := range pending.Items {
-		entry := row.Items[0].Text
-		if w.running[entry] == nil {
-			words = append(words, entry)
-			attempts[entry] = int(numberIn(row.Items[3].Text)) + 1
-		}
-	}
-	w.mu.Unlock()
-	if len(attempts) == 0 {
-		return
-	}
-	if v, err := w.reading.do(words...); err == nil {
-		w.deliver(v, attempts)
-	}
 }

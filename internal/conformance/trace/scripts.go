@@ -11,7 +11,7 @@ import (
 // Scripts returns the sources of the scripts of the protocol by their names.
 func Scripts() map[string]string {
 	sources := make(map[string]string)
-	for _, name := range []string{"keep", "progress", "retire", "watch", "release"} {
+	for _, name := range []string{"keep", "progress", "retire", "watch", "release", "trial"} {
 		sources[name] = wire.LuaSource(name + ".lua")
 	}
 	for _, name := range []string{"settle", "enqueue", "cancel", "replay"} {
@@ -24,7 +24,7 @@ func Scripts() map[string]string {
 func Libraries() []string {
 	var list []string
 	caller, _ := script.NewCaller(script.Functions) // it is a known way
-	for _, name := range []string{"settle", "keep", "progress", "release", "retire"} {
+	for _, name := range []string{"settle", "keep", "progress", "release", "retire", "trial"} {
 		list = append(list, script.New(caller, name, Scripts()[name]).Library())
 	}
 	return list

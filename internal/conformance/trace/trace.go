@@ -122,6 +122,12 @@ func (c *Command) Entries() []string {
 		return nil
 	}
 	items := c.Reply.Items
+	if c.Script == "trial" {
+		if len(items) < 6 {
+			return nil
+		}
+		return []string{items[1].Text}
+	}
 	if c.Name == "XREADGROUP" {
 		if c.Reply.Kind == '%' && len(items) == 2 { // RESP3: a map of streams
 			items = items[1].Items
