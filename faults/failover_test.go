@@ -29,12 +29,13 @@ func (s *stage) untrue() int {
 	return n
 }
 
-// outage prints how long callers got no answers after a fault, and requires a limit.
+// outage prints how long callers got no answers after a fault, and requires a limit. The short
+// form runs beside other tests, which delay votes: twice the limit is allowed there.
 func (s *stage) outage(name string, n *totals, limit time.Duration) {
 	s.t.Helper()
 	_, err := fmt.Fprintf(s.t.Output(), "%s: an outage of %.2f s\n", name, n.recovered.Seconds())
 	require.NoError(s.t, err)
-	assert.Less(s.t, n.recovered, limit)
+	assert.Less(s.t, n.recovered, time.Duration(times(2, 1))*limit)
 }
 
 func unsafe() bool { return false }

@@ -114,7 +114,11 @@ func (g *SentinelGroup) AwaitFailover(before *RedisServer) *RedisServer {
 func (g *SentinelGroup) Failover() *RedisServer {
 	g.t.Helper()
 	before := g.Master()
-	g.sentinels[0].Do("SENTINEL", "FAILOVER", masterName)
+	// A Sentinel notices only after a while that a replica follows a new master.
+	Eventually(g.t, topologyWait, "the Sentinel promotes a replica", func() bool {
+		_, err := g.sentinels[0].try("SENTINEL", "FAILOVER", masterName)
+		return err == nil
+	})
 	return g.AwaitFailover(before)
 }
 

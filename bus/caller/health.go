@@ -157,19 +157,22 @@ func (h *health) await(ctx context.Context, condition func() bool) error {
 
 // run pings each interval, and after suspect, until the context ends.
 func (h *health) run(ctx context.Context) {
-	ticker := time.NewTicker(h.interval)
-	defer ticker.Stop()
+	timer := time.NewTimer(h.interval)
+	defer timer.Stop()
 	var checked time.Time
 	for {
-		if time.Since(checked) >= evictionEvery {
+		wait := h.interval
+		switch err := h.ping(ctx); {
+		case err == nil && time.Since(checked) >= evictionEvery:
 			checked = time.Now()
 			h.checkEviction(ctx)
-		}
-		if err := h.ping(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) {
+		case err != nil && ctx.Err() == nil && !errors.Is(err, redis.ErrClosed):
 			h.conn.Log().DebugContext(ctx, "ping failed", "channel", h.channel, "error", err)
+			wait /= 4 // callers wait for the next one
 		}
+		timer.Reset(wait)
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-h.pingNow:
 		case <-ctx.Done():
 			return

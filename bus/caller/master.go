@@ -71,7 +71,7 @@ func (m *master) run(ctx context.Context) {
 	close(m.looked)
 	for {
 		every := m.all.every
-		if m.admit(ctx) != nil { // callers wait for it
+		if !m.trusted() { // callers wait for it
 			every /= 4
 		}
 		timer.Reset(every)
@@ -97,9 +97,7 @@ func (m *master) admit(ctx context.Context) error {
 	case <-m.all.ctx.Done():
 		return ErrClosed
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.refuses {
+	if !m.trusted() {
 		return ErrTooFewReplicas
 	}
 	return nil
@@ -124,38 +122,25 @@ func (m *master) needed() int {
 	return most
 }
 
-// look reads which replicas are connected (INFO replication), and whether they have all
-// writes so far (WAIT): a replica that hangs is connected for a long time.
+// look reads which replicas are connected, and whether they have all writes so far (WAIT): a
+// replica that hangs is connected for a long time.
 func (m *master) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.all.maxWait+m.all.every)
 	defer cancel()
-	asked := m.need()
-	pipe := m.server.Pipeline()
-	info := pipe.Info(ctx, "replication")
-	waited := pipe.Do(ctx, "wait", asked, m.all.maxWait.Milliseconds())
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+	state, err := m.learn(ctx)
+	need, confirmed := m.need(), int64(0)
+	if err == nil && state.Fresh >= need {
+		pipe := m.server.Pipeline()
+		pipe.Ping(ctx) // WAIT covers all writes before it
+		waited := pipe.Do(ctx, "wait", need, m.all.maxWait.Milliseconds())
+		_, _ = pipe.Exec(ctx) // each command has its own error
+		confirmed, err = waited.Int64()
+	}
+	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return
 	}
-	text, err := info.Result()
-	confirmed, waitErr := waited.Int64()
-	m.saw(replicas.Of(text), asked, int(confirmed), errors.Join(err, waitErr))
-}
-
-// saw goes by a look: asked replicas were waited for, and confirmed ones have all writes.
-func (m *master) saw(state replicas.State, asked, confirmed int, err error) {
+	enough := err == nil && confirmed >= int64(need)
 	m.mu.Lock()
-	if state.Master {
-		if state.History != m.state.History {
-			m.online = nil
-		}
-		now := time.Now()
-		m.online = slices.DeleteFunc(m.online, func(seen online) bool { return now.Sub(seen.at) > keptIntervals*m.all.every })
-		m.online = append(m.online, online{now, state.Online})
-		m.state = state
-	}
-	need := m.needed()
-	enough := err == nil && state.Master && state.Fresh >= need && confirmed >= min(need, asked)
 	changed := m.refuses == enough
 	m.refuses = !enough
 	m.mu.Unlock()
@@ -166,6 +151,35 @@ func (m *master) saw(state replicas.State, asked, confirmed int, err error) {
 		m.logs.Warn(m.all.conn.Log(), "too few replicas are connected, unsafe requests are refused", "required", need, "connected", state.Online,
 			"confirmed", confirmed, "error", err)
 	}
+}
+
+// learn reads which replicas are connected (INFO replication).
+func (m *master) learn(ctx context.Context) (replicas.State, error) {
+	text, err := m.server.Info(ctx, "replication").Result()
+	if err != nil {
+		return replicas.State{}, err
+	}
+	state := replicas.Of(text)
+	if !state.Master {
+		return state, errReplaced
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if state.History != m.state.History {
+		m.online = nil
+	}
+	now := time.Now()
+	m.online = slices.DeleteFunc(m.online, func(seen online) bool { return now.Sub(seen.at) > keptIntervals*m.all.every })
+	m.online = append(m.online, online{now, state.Online})
+	m.state = state
+	return state, nil
+}
+
+// trusted reports whether enough replicas were connected at the last look.
+func (m *master) trusted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.refuses
 }
 
 // refuse refuses requests until the next look, which follows at once.
@@ -188,7 +202,7 @@ func (m *master) isCurrent(ctx context.Context, server replicas.State) bool {
 		return server.History == m.state.History
 	}
 	if server.Master && !current() {
-		m.look(ctx)
+		_, _ = m.learn(ctx) // after an error it is not current
 	}
 	return server.Master && current()
 }
@@ -225,12 +239,17 @@ var errReplaced = errors.New("the server is not the master any more")
 // confirm reads the records of a group and then waits for the replicas, on one connection:
 // WAIT covers all writes before the reading. An error means that nobody was told.
 func (m *master) confirm(ctx context.Context, k *resp.Conn, group []*confirmation) error {
-	need := m.need()
+	if !m.trusted() { // there may be another master, which needs less
+		if _, err := m.learn(ctx); err != nil {
+			return err
+		}
+	}
+	asked := m.need()
 	for _, c := range group {
 		k.Out.Add(append([]string{"hmget", m.all.conn.Keys.Record(c.service, c.id)}, recordFields()...)...)
 	}
 	k.Out.Add("info", "replication")
-	answers, confirmed, err := m.exchange(k, need)
+	answers, confirmed, err := m.exchange(k, asked)
 	if err != nil {
 		return err
 	}
@@ -242,8 +261,11 @@ func (m *master) confirm(ctx context.Context, k *resp.Conn, group []*confirmatio
 	if !m.isCurrent(ctx, server) {
 		return errReplaced
 	}
-	if m.all.min == AllReplicas && server.Online > need {
-		need = server.Online
+	need := m.need() // that of a new master may differ
+	if m.all.min == AllReplicas {
+		need = max(need, server.Online)
+	}
+	if need > asked && confirmed < need {
 		if _, confirmed, err = m.exchange(k, need); err != nil {
 			return err
 		}

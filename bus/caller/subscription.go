@@ -117,7 +117,7 @@ func (s *subscription) announce(live bool, heard map[string]string) {
 
 // run keeps one session open until the context ends.
 func (s *subscription) run(ctx context.Context) {
-	waits := backoff.New(50*time.Millisecond, time.Second)
+	waits := backoff.New(50*time.Millisecond, 500*time.Millisecond)
 	p := s.conn.NewBoundedPipeline(resp.Limits{String: maxMessage})
 	defer p.Close()
 	for ctx.Err() == nil {
