@@ -44,6 +44,7 @@ type suspects struct {
 	pool     *pool
 
 	entries   []string // listed, and not yet tried
+	steady    bool     // the worker was steady when it listed them: they may be of others
 	time      time.Duration
 	trial     *trial    // nil: none
 	nextAlone time.Time // no request runs alone before
@@ -76,8 +77,8 @@ func (t *trial) isOver(now time.Time) bool {
 }
 
 // list replaces the list of suspects.
-func (s *suspects) list(entries []string) {
-	s.entries = entries
+func (s *suspects) list(entries []string, steady bool) {
+	s.entries, s.steady = entries, steady
 	if len(entries) > 0 {
 		s.time = min(maxTrial, max(minTrial, trialsTime/time.Duration(len(entries))))
 	}
@@ -114,7 +115,7 @@ func (s *suspects) next(ctx, working context.Context) error {
 	if err := s.finish(ctx); err != nil {
 		return err
 	}
-	if !s.w.steady.steady() {
+	if s.steady && !s.w.steady.steady() {
 		s.entries = nil
 		return nil
 	}
@@ -170,19 +171,22 @@ func (t *trial) wait(ctx context.Context, limit time.Duration) {
 
 // finish removes the mark of the trial, unless the process of its run is dead.
 func (s *suspects) finish(ctx context.Context) error {
-	t := s.trial
-	if s.trial = nil; t == nil {
+	t, lost := s.trial, false
+	if t == nil {
 		return nil
 	}
 	select {
 	case <-t.over:
-		if t.lost {
-			return nil
-		}
+		lost = t.lost
 	default:
 	}
-	_, err := s.call(ctx, "end", t.entry)
-	return err
+	if !lost {
+		if _, err := s.call(ctx, "end", t.entry); err != nil {
+			return err
+		}
+	}
+	s.trial = nil
+	return nil
 }
 
 // take claims one suspect; nil: there is none that this worker may run now.
