@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func (l *lab) lose(entry, worker string, deliveries int) {
 // take claims a suspect; nil: none.
 func (l *lab) take() (*Delivery, bool) {
 	l.t.Helper()
-	l.suspects.list(append([]string(nil), l.queued...), false)
+	l.suspects.list(slices.Clone(l.queued), false)
 	d, alone, err := l.suspects.take(l.t.Context())
 	require.NoError(l.t, err)
 	return d, alone
@@ -88,13 +89,13 @@ func TestSuspectsThatRunAloneComeLast(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 3, 1, 2)
 	first, alone := l.take()
-	assert.Equal(t, l.queued[1], first.Entry)
-	assert.Equal(t, 2, first.Attempt)
+	assert.Equal(t, l.queued[2], first.Entry, "the newest comes first")
+	assert.Equal(t, 3, first.Attempt)
 	assert.False(t, alone)
 	assert.Equal(t, l.w.id+" trial ", l.mark(first.Entry))
 	second, alone := l.take()
-	assert.Equal(t, l.queued[2], second.Entry)
-	assert.Equal(t, 3, second.Attempt)
+	assert.Equal(t, l.queued[1], second.Entry)
+	assert.Equal(t, 2, second.Attempt)
 	assert.False(t, alone)
 	l.suspects.nextAlone = time.Now().Add(time.Hour)
 	d, _ := l.take()
