@@ -100,10 +100,13 @@ func (f *fetcher) fetch(ctx, working context.Context, reader int) (over bool) {
 			err = f.suspects.next(ctx, working)
 		default:
 			var batch []*Delivery
-			if batch, err = f.fetchNew(ctx, working, free, f.suspects.read(now, f.maxWait)); err != nil {
+			if batch, err = f.fetchNew(ctx, working, free, f.suspects.read(f.maxWait)); err != nil {
 				f.nextRecover = time.Time{} // the answer may have held entries
 			} else {
 				f.waits.Reset()
+			}
+			if len(batch) == 0 {
+				f.suspects.pause(ctx)
 			}
 			if len(batch) > 0 && !f.inline.run(ctx, reader, batch) {
 				return false
@@ -146,7 +149,7 @@ func (f *fetcher) fetchNew(ctx, working context.Context, free int, wait time.Dur
 	}
 	settler.write(&k.Out, b)
 	settling := k.Out.Len()
-	xreadgroup(&k.Out, w.mailbox, w.id, free, max(wait.Milliseconds(), 1))
+	xreadgroup(&k.Out, w.mailbox, w.id, free, wait.Milliseconds())
 	asked := time.Now()
 	w.sending.Lock() // no read is sent once the worker leaves
 	if err = ctx.Err(); err == nil {
@@ -174,17 +177,23 @@ func (f *fetcher) fetchNew(ctx, working context.Context, free int, wait time.Dur
 	return batch, nil
 }
 
-// xreadgroup reads up to count entries that no worker has read.
+// xreadgroup reads up to count entries that no worker has read. With 0 it does not block.
 func xreadgroup(c *resp.Commands, mailbox, worker string, count int, blockMillis int64) {
-	c.Begin(11)
+	if blockMillis > 0 {
+		c.Begin(11)
+	} else {
+		c.Begin(9)
+	}
 	c.Text("xreadgroup")
 	c.Text("group")
 	c.Text(wire.Group)
 	c.Text(worker)
 	c.Text("count")
 	c.Number(int64(count))
-	c.Text("block")
-	c.Number(blockMillis)
+	if blockMillis > 0 {
+		c.Text("block")
+		c.Number(blockMillis)
+	}
 	c.Text("streams")
 	c.Text(mailbox)
 	c.Text(">")

@@ -28,21 +28,29 @@ type reclaimer struct {
 
 // reclaim takes requests that have been idle for the idle limit: their workers are dead,
 // frozen or disconnected, or gave no outcome. It takes as many as there are free slots, and
-// lists the suspects.
+// lists the suspects. Those of other workers have to wait while the worker is not steady.
 func (r *reclaimer) reclaim(ctx, working context.Context, free int) error {
-	start, listed := "-", []string(nil)
-	defer func() { r.suspects.list(listed) }()
-	for len(listed) < maxSuspects && r.w.steady.steady() {
+	start, steady, listed := "-", true, []string(nil)
+	defer func() { r.suspects.list(listed, steady) }()
+	for len(listed) < maxSuspects {
 		idle, err := r.w.conn.Redis().XPendingExt(ctx, &redis.XPendingExtArgs{
 			Stream: r.w.mailbox, Group: wire.Group, Idle: r.w.cfg.IdleLimit, Start: start, End: "+", Count: pendingPage,
 		}).Result()
-		if err != nil || len(idle) == 0 || !r.w.steady.steady() { // the answer may be late
+		if err != nil || len(idle) == 0 {
 			return err
+		}
+		if now := r.w.steady.steady(); start == "-" { // the answer may be late
+			steady = now
+		} else if now != steady {
+			listed = nil
+			return nil
 		}
 		start = wire.NextEntryID(idle[len(idle)-1].ID)
 		// A request that hangs here, and is not kept any more, is for other workers.
 		more := len(idle) == pendingPage
-		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool { return r.requests.isRunning(p.ID) })
+		others := slices.DeleteFunc(idle, func(p redis.XPendingExt) bool {
+			return r.requests.isRunning(p.ID) || !steady && p.Consumer != givenBack && p.Consumer != r.w.id
+		})
 		others = slices.DeleteFunc(others, func(p redis.XPendingExt) bool {
 			suspect := p.Consumer != givenBack && p.RetryCount > 0
 			if suspect {

@@ -7,8 +7,8 @@ import (
 
 // steadiness knows for how long Redis has answered the keep-alives of a worker without a gap.
 // After a gap, which all workers of a stopped Redis see, the requests of living workers look
-// abandoned until their workers have kept them again. A worker claims none in that time: it
-// claims only after a whole idle limit without a gap. The same holds for a worker that was
+// abandoned until their workers have kept them again. A worker claims none of them in that
+// time: it claims only after a whole idle limit without a gap. The same holds for a worker that was
 // frozen itself, and for one that has just started and cannot know.
 type steadiness struct {
 	limit time.Duration // the idle limit
@@ -38,7 +38,7 @@ func (s *steadiness) answered() {
 	s.last = now
 }
 
-// steady reports whether the worker may claim requests.
+// steady reports whether the worker may claim requests of other workers.
 func (s *steadiness) steady() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

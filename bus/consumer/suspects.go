@@ -18,8 +18,9 @@ const (
 	trialsTime = time.Second
 	minTrial   = 5 * time.Millisecond
 	maxTrial   = 50 * time.Millisecond
-	// quickTrial is how long the reader waits for the end of a trial.
-	quickTrial = 2 * time.Millisecond
+	// readEvery is how often the worker reads other requests during trials. Redis ends a read
+	// that blocks only about every 100 ms.
+	readEvery = 5 * time.Millisecond
 	// A request runs alone after the others have ended, or after aloneWait. The worker reads
 	// other requests again after its end, or after aloneTrial.
 	aloneWait  = 2 * time.Second
@@ -44,6 +45,7 @@ type suspects struct {
 	pool     *pool
 
 	entries   []string // listed, and not yet tried
+	steady    bool     // the worker was steady when it listed them: they may be of others
 	time      time.Duration
 	trial     *trial    // nil: none
 	nextAlone time.Time // no request runs alone before
@@ -75,9 +77,11 @@ func (t *trial) isOver(now time.Time) bool {
 	}
 }
 
-// list replaces the list of suspects.
-func (s *suspects) list(entries []string) {
-	s.entries = entries
+// list replaces the list of suspects. The newest come first: a request that ends its worker at
+// once is among those that the worker read last.
+func (s *suspects) list(entries []string, steady bool) {
+	slices.Reverse(entries)
+	s.entries, s.steady = entries, steady
 	if len(entries) > 0 {
 		s.time = min(maxTrial, max(minTrial, trialsTime/time.Duration(len(entries))))
 	}
@@ -95,16 +99,19 @@ func (s *suspects) due(now time.Time) bool {
 	}
 }
 
-// read limits the time that the next read may block.
-func (s *suspects) read(now time.Time, limit time.Duration) time.Duration {
+// read limits the time that the next read may block: during trials it must not.
+func (s *suspects) read(limit time.Duration) time.Duration {
 	s.rest = false
-	switch {
-	case s.trial != nil:
-		return min(limit, max(s.trial.until.Sub(now), time.Millisecond))
-	case len(s.entries) > 0:
-		return time.Millisecond
-	default:
-		return limit
+	if s.trial != nil || len(s.entries) > 0 {
+		return 0
+	}
+	return limit
+}
+
+// pause waits after a read that found nothing, while a trial lasts.
+func (s *suspects) pause(ctx context.Context) {
+	if s.trial != nil {
+		s.trial.wait(ctx, min(readEvery, time.Until(s.trial.until)))
 	}
 }
 
@@ -114,7 +121,7 @@ func (s *suspects) next(ctx, working context.Context) error {
 	if err := s.finish(ctx); err != nil {
 		return err
 	}
-	if !s.w.steady.steady() {
+	if s.steady && !s.w.steady.steady() {
 		s.entries = nil
 		return nil
 	}
@@ -130,7 +137,6 @@ func (s *suspects) next(ctx, working context.Context) error {
 		return s.runAlone(ctx, d)
 	}
 	s.pool.add([]*Delivery{d})
-	s.trial.wait(ctx, quickTrial)
 	return nil
 }
 
@@ -170,19 +176,22 @@ func (t *trial) wait(ctx context.Context, limit time.Duration) {
 
 // finish removes the mark of the trial, unless the process of its run is dead.
 func (s *suspects) finish(ctx context.Context) error {
-	t := s.trial
-	if s.trial = nil; t == nil {
+	t, lost := s.trial, false
+	if t == nil {
 		return nil
 	}
 	select {
 	case <-t.over:
-		if t.lost {
-			return nil
-		}
+		lost = t.lost
 	default:
 	}
-	_, err := s.call(ctx, "end", t.entry)
-	return err
+	if !lost {
+		if _, err := s.call(ctx, "end", t.entry); err != nil {
+			return err
+		}
+	}
+	s.trial = nil
+	return nil
 }
 
 // take claims one suspect; nil: there is none that this worker may run now.
