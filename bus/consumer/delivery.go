@@ -25,7 +25,6 @@ type Delivery struct {
 	invalid error     // why the entry is not a valid request
 	fresh   bool      // no worker has begun it before
 	trial   *trial    // nil: it is no suspect
-	beside  string    // what ran beside it when its worker was lost; "": unknown
 	owned   time.Time // its worker owns it for the idle limit from then on
 }
 

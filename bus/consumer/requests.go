@@ -15,7 +15,7 @@ import (
 // run is one delivery that is running, and the context of its handler.
 type run struct {
 	lazyctx.Context
-	id string // of the request
+	delivery *Delivery
 
 	// Guarded by requests.mu:
 	until    int64     // unix ms up to which the worker keeps it
@@ -50,7 +50,7 @@ func (r *requests) start(working context.Context, batch []*Delivery) {
 	for i, d := range batch {
 		d.Queued = max(0, time.Duration(now-d.acceptedAt())*time.Millisecond)
 		d.owner, d.run = r, &runs[i]
-		d.run.Context, d.run.id = lazyctx.New(working), d.Request.ID
+		d.run.Context, d.run.delivery = lazyctx.New(working), d
 		d.run.until = r.keptUntil(&d.Request, now)
 		delete(r.abandoned, d.Entry)
 		r.running[d.Entry] = d.run
@@ -134,7 +134,7 @@ func (r *requests) beside(except string) string {
 	var ids []string
 	for entry, run := range r.running {
 		if entry != except && len(ids) < maxBeside {
-			ids = append(ids, run.id)
+			ids = append(ids, run.delivery.Request.ID)
 		}
 	}
 	return strings.Join(ids, ",")

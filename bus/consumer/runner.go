@@ -99,10 +99,10 @@ func (r *runner) refuse(d *Delivery) *completion {
 		if d.fresh || d.Request.Safe() && d.Attempt <= 2 {
 			return r.expire(d)
 		}
-		return r.deadLetter(d, "the deadline passed; it may have begun before"+d.beside)
+		return r.deadLetter(d, "the deadline passed; it may have begun before"+d.trial.reason())
 	case d.Attempt > r.w.cfg.MaxAttempts:
 		d.Attempt-- // this delivery does not run it
-		return r.deadLetter(d, fmt.Sprintf("delivered %d times without an outcome%s", d.Attempt, d.beside))
+		return r.deadLetter(d, fmt.Sprintf("delivered %d times without an outcome%s", d.Attempt, d.trial.reason()))
 	default:
 		return nil
 	}

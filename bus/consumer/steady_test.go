@@ -13,9 +13,10 @@ func TestSteadiness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 3 * time.Second
 		s := newSteadiness(limit)
+		pass := func(d time.Duration) { <-time.After(d) }
 		keep := func(times int) {
 			for range times {
-				time.Sleep(limit / 3)
+				pass(limit / 3)
 				s.answered()
 			}
 		}
@@ -24,9 +25,9 @@ func TestSteadiness(t *testing.T) {
 		assert.False(t, s.steady(), "it started less than an idle limit ago")
 		keep(1)
 		assert.True(t, s.steady())
-		time.Sleep(limit / 2)
+		pass(limit / 2)
 		assert.True(t, s.steady(), "a keep-alive may be late")
-		time.Sleep(limit)
+		pass(limit)
 		assert.False(t, s.steady(), "Redis does not answer")
 		s.answered()
 		assert.False(t, s.steady(), "other workers have to keep their requests first")

@@ -58,6 +58,16 @@ type trial struct {
 	until time.Time
 	over  chan struct{} // closed when the run has ended
 	lost  bool          // its process is dead; set before over is closed
+
+	beside string // what ran beside it when its worker was lost before; "": unknown
+}
+
+// reason returns what a dead letter says about that.
+func (t *trial) reason() string {
+	if t == nil {
+		return ""
+	}
+	return t.beside
 }
 
 // end ends the trial of a delivery, if it has one. Lost means that its process is dead.
@@ -130,7 +140,6 @@ func (s *suspects) next(ctx, working context.Context) error {
 		return err
 	}
 	s.w.log.With(d.LogIDs()).InfoContext(ctx, "took over a request", "attempt", d.Attempt, "alone", alone)
-	d.trial = &trial{entry: d.Entry, until: time.Now().Add(s.time), over: make(chan struct{})}
 	s.trial = d.trial
 	s.requests.start(working, []*Delivery{d})
 	if alone && !d.invalidOrLate(s.w) {
@@ -225,7 +234,8 @@ func (s *suspects) take(ctx context.Context) (d *Delivery, alone bool, err error
 	mark, _ := values[4].(string)
 	s.entries = slices.DeleteFunc(s.entries, func(e string) bool { return e == entry })
 	d = newDelivery(entry, texts(values[5]))
-	d.Attempt, d.owned, d.beside = int(attempt), asked, describeMark(mark)
+	d.Attempt, d.owned = int(attempt), asked
+	d.trial = &trial{entry: entry, until: time.Now().Add(s.time), over: make(chan struct{}), beside: describeMark(mark)}
 	return d, values[3] == int64(1), nil
 }
 

@@ -111,8 +111,7 @@ func TestTrialAccusesItsRequest(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, 1)
 	d, _ := l.take()
-	l.suspects.trial = &trial{entry: d.Entry, over: make(chan struct{})}
-	d.trial = l.suspects.trial
+	l.suspects.trial = d.trial
 	d.trial.end(true)
 	require.NoError(t, l.suspects.finish(t.Context()))
 	assert.NotEmpty(t, l.mark(d.Entry), "the process of its run is dead")
@@ -120,7 +119,7 @@ func TestTrialAccusesItsRequest(t *testing.T) {
 	d, alone := l.take()
 	assert.True(t, alone)
 	assert.Equal(t, 3, d.Attempt)
-	assert.Equal(t, "; nothing ran beside it when worker "+l.w.id+" was lost", d.beside)
+	assert.Equal(t, "; nothing ran beside it when worker "+l.w.id+" was lost", d.trial.reason())
 	assert.Equal(t, l.w.id+" waits ", l.mark(d.Entry))
 
 	l.lose(d.Entry, "lost", 3)
