@@ -223,7 +223,7 @@ func (p *player) handle(ctx context.Context, n string, w work) (done, error) {
 func (p *player) serve(ctx context.Context) error {
 	server, err := api.New(busctx.With(ctx, p.conn), api.Config{
 		Logger: p.log, Streams: 10_000, CacheTimeout: 5 * time.Second, Versions: shop.Versions, IdleLimit: time.Duration(number(envIdle)) * time.Millisecond,
-		DrainDelay: time.Duration(number(envDrainDelay)) * time.Millisecond,
+		DrainDelay:  time.Duration(number(envDrainDelay)) * time.Millisecond,
 		MinReplicas: number(envReplicas),
 	})
 	if err != nil {
