@@ -92,10 +92,13 @@ func (w *worker) checkReplies(ctx context.Context) error {
 	return w.conn.Redis().Publish(ctx, w.conn.Keys.Replies(w.id, w.service), "").Err()
 }
 
-// checkScripts calls the script that keeps requests, for none. Redis then has it, also when its
-// memory is full later, or the worker learns that it lacks the right to load it.
+// checkScripts calls the scripts that keep and claim requests, for none. Redis then has them,
+// also when its memory is full later, or the worker learns that it lacks the right to load them.
 func (w *worker) checkScripts(ctx context.Context) error {
 	_, err := w.conn.Scripts.Keep.Run(ctx, w.conn.Redis(), []string{w.mailbox}, w.id)
+	if err == nil {
+		_, err = w.conn.Scripts.Trial.Run(ctx, w.conn.Redis(), []string{w.mailbox}, w.id, "end", "")
+	}
 	return err
 }
 
