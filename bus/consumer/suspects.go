@@ -169,7 +169,7 @@ func (s *suspects) runAlone(ctx context.Context, d *Delivery) error {
 	d.trial.until = time.Now().Add(aloneTrial)
 	s.pool.add([]*Delivery{d})
 	d.trial.wait(ctx, aloneTrial)
-	return nil
+	return s.finish(ctx)
 }
 
 // wait waits for the end of the run.
